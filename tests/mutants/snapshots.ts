@@ -4,6 +4,7 @@ import { inFile, type Mutant } from "./mutant.ts";
 
 const HISTORY_CRASHES = tests("history", "tests/unit/server/snapshot/history_crash_test.ts");
 const INSPECTION = tests("inspection", "tests/unit/server/inspect_test.ts");
+const CELLS = tests("cells", "tests/unit/kv/pages/cell_heap_test.ts");
 const STORE_MEMORY = tests("memory", "tests/unit/kv/pages/store_memory_test.ts");
 
 /** Mutants of snapshots and membership as the server has them. */
@@ -216,6 +217,15 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
       failure: "a listing has keys of two moments",
       from: "revision: cursor === null ? given : cursor.revision };",
       to: "revision: given };",
+    },
+  ]),
+  ...inFile("lib/kv/pages/cell_heap.ts", [CELLS], [
+    {
+      id: "M650",
+      title: "every region's buffer has the same length",
+      failure: "the C library keeps the memory of released regions, and a node's memory stays at its peak",
+      from: "const longer = Math.min(buffer.byteLength + BUFFER_STEP_BYTES, MAX_BUFFER_BYTES);",
+      to: "const longer = Math.min(buffer.byteLength, MAX_BUFFER_BYTES);",
     },
   ]),
 ];
