@@ -10,6 +10,7 @@ import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
 import { OVERLOAD_MUTANTS } from "./overload.ts";
+import { PAST_MUTANTS } from "./past.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
 import { HISTORY_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
@@ -34,4 +35,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...COMMAND_LINE_MUTANTS,
   ...OVERLOAD_MUTANTS,
   ...UNSEEN_MUTANTS,
+  ...PAST_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -66,6 +66,8 @@ export const LOG = tests("log", "tests/unit/platform/logger_test.ts");
 export const CLIENT = tests("client", "tests/unit/client");
 /** The command line and the shell. */
 export const CLI = tests("cli", "tests/unit/cli");
+/** The linearizability checker on transactions with branches and on reads of the past. */
+export const LINCHECK = tests("lincheck", "tests/unit/lincheck/branches_test.ts");
 /** All reachable states of three cores within small bounds. */
 export const MODEL: Check = {
   name: "model",
@@ -96,6 +98,7 @@ export const ALL_CHECKS: readonly Check[] = [
   SERVER,
   CLIENT,
   CLI,
+  LINCHECK,
   MODEL,
   SIM,
   HOSTILE,

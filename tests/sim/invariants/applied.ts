@@ -6,6 +6,7 @@ import {
   type BranchingTransaction,
   type Command,
   type CommandResult,
+  EMPTY_CHANGE_LEVEL,
   MAX_SESSION_WINDOW,
   type StateMachine,
   type Transaction,
@@ -44,6 +45,8 @@ export class Applied {
   readonly #pastStates = new PastStates();
   /** Reads are possible as of this revision and later ones; a transaction does not change it. */
   #compactedRevision = 0;
+  /** Whether a transaction that changes nothing makes no revision. */
+  #isEmptyWithoutRevision = false;
 
   constructor(options: AppliedOptions) {
     this.#options = options;
@@ -84,6 +87,7 @@ export class Applied {
     this.#results.push(hash);
     this.#options.replay.apply(index, what?.command);
     this.#compactedRevision = compactedRevision;
+    this.#isEmptyWithoutRevision = machine.featureLevel >= EMPTY_CHANGE_LEVEL;
     if (what !== null) this.#noteApplication(index, what.command, what.result);
     if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
     this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
@@ -142,7 +146,10 @@ export class Applied {
     if (key !== null) this.#applications.set(key, result.revision);
     const { lastRevision } = this.history;
     const changes = this.#changesOf(command, result);
-    if (changes.length === 0 && result.revision === lastRevision) return;
+    if (changes.length === 0 && (result.revision === lastRevision || this.#isEmptyWithoutRevision)) {
+      check(result.revision === lastRevision, `revision ${result.revision} was made by no change`);
+      return;
+    }
     check(result.revision === lastRevision + 1, `revision ${result.revision} follows ${lastRevision}`);
     this.history.add({ index, revision: result.revision, command, changes });
     this.#pastStates.note(
