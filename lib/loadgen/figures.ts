@@ -37,6 +37,7 @@ export function figuresOf(
       delete: count("delete"),
       compareAndSet: count("compareAndSet"),
       transaction: count("transaction"),
+      branchingTransaction: count("branchingTransaction"),
       list: count("list"),
     },
     longestWithoutWriteMs: longestWithoutWriteMs(history, run),

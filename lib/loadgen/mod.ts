@@ -4,7 +4,7 @@
  *
  * `generator.ts` keeps requests in flight and times them, `histogram.ts` keeps the times, `keys.ts` chooses keys,
  * `generator_cost.ts` finds out whether the generator itself was the bottleneck. `workload.ts` runs the clients of
- * `client check`; `requests.ts` chooses their operations, `perform.ts` carries one out, `figures.ts` counts the outcomes.
+ * `client check`; `requests.ts` chooses their operations, `perform.ts` carries one out, `branches.ts` those with branches, `figures.ts` counts the outcomes.
  *
  * Not here: whether answers are right (lib/lincheck checks that), and how to reach a store: the caller passes a
  * {@link Target}.
@@ -17,6 +17,8 @@ export * from "./generator_cost.ts";
 export * from "./histogram.ts";
 export * from "./keys.ts";
 export * from "./perform.ts";
+export * from "./texts.ts";
+export { drawBranches, performBranches } from "./branches.ts";
 export {
   DEFAULT_MIX,
   isWrite,
@@ -25,5 +27,6 @@ export {
   type Mix,
   OPERATION_KINDS,
   type OperationKind,
+  SeenKeys,
 } from "./requests.ts";
 export * from "./workload.ts";

@@ -4,7 +4,8 @@ import type { CallOptions, TransactionCheck, TransactionMutation } from "../clie
 import type { KeyValue } from "../kv/command.ts";
 import type { Check, Entry, Mutation, Operation } from "../lincheck/mod.ts";
 import { assertNever } from "../platform/assert.ts";
-import type { OperationKind } from "./requests.ts";
+import { performBranches } from "./branches.ts";
+import { bytesOfText, textOfBytes } from "./texts.ts";
 
 /** The part of {@link KvClient} that a workload calls. */
 export type WorkloadClient = Pick<
@@ -12,16 +13,13 @@ export type WorkloadClient = Pick<
   "put" | "get" | "delete" | "list" | "compareAndSet" | "transaction"
 >;
 
-type Without<O, Names extends string> = O extends Performed ? Omit<O, Names> : never;
-
-/** The operations of a workload. */
-type Performed = Extract<Operation, { readonly kind: OperationKind }>;
+type Without<O, Names extends string> = O extends Operation ? Omit<O, Names> : never;
 
 /** An operation that is still to be made. */
-export type Request = Without<Performed, "client" | "calledAt" | "returnedAt" | "outcome">;
+export type Request = Without<Operation, "client" | "calledAt" | "returnedAt" | "outcome">;
 
 /** An operation that ended, without who made it and when. */
-export type Ended = Without<Performed, "client" | "calledAt" | "returnedAt">;
+export type Ended = Without<Operation, "client" | "calledAt" | "returnedAt">;
 
 /** Has `client` do it; rejects as the client does. */
 export async function perform(
@@ -52,6 +50,10 @@ export async function perform(
     }
     case "transaction":
       return await performTransaction(client, { request, options });
+    case "branchingTransaction": {
+      const result = await performBranches(client, { transaction: request.transaction, options });
+      return { ...request, outcome: { kind: "answered", result } };
+    }
     case "list":
       return await performList(client, { request, options });
     default:
@@ -129,16 +131,4 @@ function entryOf(entry: KeyValue | null): Entry | null {
 
 function shown({ value, createRevision, modRevision, version }: KeyValue): Entry {
   return { value: textOfBytes(value), createRevision, modRevision, version };
-}
-
-/** The text for some bytes. */
-export function textOfBytes(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
-}
-
-/** The bytes of such a text. */
-export function bytesOfText(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

@@ -5,6 +5,7 @@
  * last seen of a key, which is often true and often just not any more: both answers happen.
  */
 import type { Check, Entry, KeyRange, Mutation, Operation } from "../lincheck/mod.ts";
+import { drawBranches } from "./branches.ts";
 import type { Request } from "./perform.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
@@ -17,6 +18,9 @@ export const MAX_PREFIX_BYTES = 1_024;
 const MAX_TRANSACTION_KEYS = 3;
 /** Page sizes of lists: one that hardly ever suffices, one that sometimes does, one that shows much. */
 const LIST_LIMITS = [1, 4, 64];
+/** Counters of a workload, and the end of their keys, which sort behind those of the values before which they begin. */
+const COUNTERS = 2;
+const COUNTER_SUFFIX = "n";
 /** Share of the reads that are as of a past revision. */
 const PAST_SHARE = 0.1;
 const KEY_DIGITS = 4;
@@ -39,6 +43,9 @@ export class SeenKeys {
     if (this.#oldestRevision === null || this.#oldestRevision > this.#revision) return null;
     return this.#oldestRevision + Math.floor(share * (this.#revision - this.#oldestRevision + 1));
   }
+
+  /** Whether the store executes transactions with branches; known once it refused one. */
+  hasBranches = true;
 
   /** Takes note that revisions below this one cannot be read. */
   noteCompacted(revision: number): void {
@@ -128,6 +135,8 @@ export class RequestSource {
         return { kind, key, expect: this.#options.seen.get(key)?.value ?? null, value: this.#value() };
       case "transaction":
         return this.#transaction();
+      case "branchingTransaction":
+        return this.#branches();
       case "list":
         return { kind, range: this.#range(), limit: this.#pick(LIST_LIMITS), ...this.#past() };
       default:
@@ -161,6 +170,20 @@ export class RequestSource {
         : { kind: "put", key, value: this.#value(position + 1) }
     );
     return { kind: "transaction", checks, mutations };
+  }
+
+  #branches(): Request {
+    const { random, seen } = this.#options;
+    if (!seen.hasBranches) return this.#transaction();
+    let part = 0;
+    const transaction = drawBranches({
+      random,
+      keys: this.#keys,
+      counters: this.#keys.slice(0, COUNTERS).map((key) => `${key}${COUNTER_SUFFIX}`),
+      value: () => this.#value(++part),
+      seen: (key) => seen.get(key),
+    });
+    return { kind: "branchingTransaction", transaction };
   }
 
   #someKeys(): readonly string[] {
@@ -217,7 +240,7 @@ function keyName(prefix: string, number: number): string {
 }
 
 /** The kinds of operations of a client. */
-export type OperationKind = Exclude<Operation["kind"], "branchingTransaction">;
+export type OperationKind = Operation["kind"];
 
 /** Every kind, in the order in which they are shown. */
 export const OPERATION_KINDS = [
@@ -226,6 +249,7 @@ export const OPERATION_KINDS = [
   "delete",
   "compareAndSet",
   "transaction",
+  "branchingTransaction",
   "list",
 ] as const satisfies readonly OperationKind[];
 
@@ -233,7 +257,15 @@ export const OPERATION_KINDS = [
 export type Mix = Readonly<Record<OperationKind, number>>;
 
 /** Half writes, half reads, and every kind often enough to meet every other. */
-export const DEFAULT_MIX: Mix = { put: 30, get: 35, delete: 8, compareAndSet: 12, transaction: 8, list: 7 };
+export const DEFAULT_MIX: Mix = {
+  put: 30,
+  get: 33,
+  delete: 8,
+  compareAndSet: 12,
+  transaction: 6,
+  branchingTransaction: 4,
+  list: 7,
+};
 
 /** Whether the kind changes the store, and so can be of unknown outcome. */
 export function isWrite(kind: Operation["kind"]): boolean {

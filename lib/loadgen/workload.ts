@@ -1,6 +1,6 @@
 /** Clients that go on after every error, and the history of their operations and answers. */
 import type { History, Operation } from "../lincheck/mod.ts";
-import { CompactedError, KvraftError, type KvraftErrorCode } from "../client/errors.ts";
+import { CompactedError, InvalidRequestError, KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import { pause } from "../platform/promise.ts";
 import { isWrite, type Mix, type RequestOptions, RequestSource, SeenKeys } from "./requests.ts";
@@ -146,8 +146,13 @@ export class Workload {
         this.#seen.noteCompacted(error.compactedRevision);
         return true;
       }
+      if (error instanceof InvalidRequestError && request.kind === "branchingTransaction") {
+        // A node of version 0.1 is among the members.
+        this.#seen.hasBranches = false;
+        return true;
+      }
       this.#errors.set(error.code, (this.#errors.get(error.code) ?? 0) + 1);
-      const kind = isWrite(request.kind) && error.outcome === "unknown" ? "unknown" : "notApplied";
+      const kind = isWrite(request.kind) && error.outcome !== "not-applied" ? "unknown" : "notApplied";
       this.#record({ ...request, outcome: { kind }, client: number, calledAt, returnedAt: clock.now() });
       return false;
     }

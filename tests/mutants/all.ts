@@ -10,9 +10,8 @@ import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
 import { OVERLOAD_MUTANTS } from "./overload.ts";
-import { PAST_MUTANTS } from "./past.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
-import { HISTORY_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
+import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 

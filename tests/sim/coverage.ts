@@ -61,6 +61,8 @@ export const RARE_STATES = {
   compactionsByHand: "a client compacted the history",
   pastRequests: "a client read a past revision",
   pastCompacted: "a client learned that the revision it read is compacted",
+  branchesExecuted: "a client learned the outcomes of a transaction with branches",
+  branchesFailed: "a transaction with branches could not be executed",
   pastReads: "a history was read at revisions below the present one",
   historiesRestored: "a snapshot with a history became the state",
   jointsEntered: "a leader entered a joint configuration",

@@ -7,6 +7,7 @@ import { textOf } from "./invariants/history_forms.ts";
 import { assertNever } from "../../lib/platform/assert.ts";
 import { connectOn } from "../../lib/testing.ts";
 import type { KeyValue } from "../../lib/kv/mod.ts";
+import { drawBranches, performBranches, SeenKeys } from "../../lib/loadgen/mod.ts";
 import type { Clock, Random } from "../../lib/platform/clock.ts";
 import type { Network } from "../../lib/platform/network.ts";
 import type { Entry, Operation, Outcome } from "../../lib/lincheck/history.ts";
@@ -51,6 +52,7 @@ export class SimClient {
   #calls = 0;
   #ended = 0;
   #running = 0;
+  readonly #seen = new SeenKeys();
   /** The greatest revision that an answer showed. */
   #lastRevision = 0;
 
@@ -117,7 +119,8 @@ export class SimClient {
     else if (kind < 85) await this.#compareAndSet(client, timeoutMs);
     else if (kind < 92) await this.#list(client, timeoutMs);
     else if (kind < 93) await this.#compact(client, timeoutMs);
-    else await this.#transaction(client, timeoutMs);
+    else if (kind < 96) await this.#transaction(client, timeoutMs);
+    else await this.#branches(client, timeoutMs);
     const tookMs = this.#options.platform.clock.now() - calledAt;
     if (tookMs > timeoutMs + SLACK_MS) {
       this.#options.violated(
@@ -239,6 +242,26 @@ export class SimClient {
     );
   }
 
+  async #branches(client: KvClient, timeoutMs: number): Promise<void> {
+    const { random, plan, coverage } = this.#options;
+    let part = 0;
+    const transaction = drawBranches({
+      random: () => random.next(),
+      keys: Array.from({ length: plan.keys }, (_, number) => `k${number}`).sort(),
+      counters: ["k0n"],
+      value: () => `${this.#value()}.${++part}`,
+      seen: (key) => this.#seen.get(key),
+    });
+    await this.#record(
+      async () => {
+        const result = await performBranches(client, { transaction, options: { timeoutMs } });
+        coverage.count(result.kind === "failed" ? "branchesFailed" : "branchesExecuted");
+        return result;
+      },
+      (outcome) => ({ kind: "branchingTransaction", transaction, outcome }),
+    );
+  }
+
   /** Returns a value that the key probably has. */
   #lastSeen(key: string): string | null {
     for (let position = this.history.length - 1; position >= 0; position--) {
@@ -269,6 +292,7 @@ export class SimClient {
       const result = await call();
       this.#noteRevision(result);
       write({ kind: "answered", result }, scheduler.nowMs);
+      this.#noteSeen(this.history[position]);
       trace(() =>
         `c${number} got ${JSON.stringify(result).slice(0, 120)} for ${callText(bodyOf({ kind: "unknown" }))}`
       );
@@ -276,11 +300,15 @@ export class SimClient {
       const { outcome } = this.#noteError(error);
       const isWrite = bodyOf({ kind: "unknown" }).kind !== "get" &&
         bodyOf({ kind: "unknown" }).kind !== "list";
-      const kind = isWrite && outcome === "unknown" ? "unknown" : "notApplied";
+      const kind = isWrite && outcome !== "not-applied" ? "unknown" : "notApplied";
       coverage.count(kind === "unknown" ? "unknownOutcomes" : "notAppliedOutcomes");
       write({ kind }, scheduler.nowMs);
     }
     scheduler.note(scheduler.nowMs);
+  }
+
+  #noteSeen(operation: Operation | undefined): void {
+    if (operation !== undefined) this.#seen.note(operation);
   }
 
   #noteRevision(result: unknown): void {

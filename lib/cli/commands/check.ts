@@ -98,6 +98,7 @@ function mixOf(text: string): Mix {
     delete: weightOf("delete"),
     compareAndSet: weightOf("compareAndSet"),
     transaction: weightOf("transaction"),
+    branchingTransaction: weightOf("branchingTransaction"),
     list: weightOf("list"),
   };
 }

@@ -28,6 +28,7 @@ export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {
   delete: "delete",
   compareAndSet: "cas",
   transaction: "transaction",
+  branchingTransaction: "branches",
   list: "list",
 };
 

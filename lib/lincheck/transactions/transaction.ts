@@ -257,8 +257,8 @@ function runOperation(
     case "min":
     case "max": {
       const before = run.get(operation.key);
-      const operand = numberOf(operation.operand);
-      const number = before === null ? operand : numberOf(before.value);
+      const operand = numberOfText(operation.operand);
+      const number = before === null ? operand : numberOfText(before.value);
       if (number === null || operand === null) return "notANumber";
       const value = before === null
         ? operation.operand
@@ -312,7 +312,8 @@ function combined(kind: "sum" | "min" | "max", one: bigint, other: bigint): bigi
 const NUMBER_BYTES = 8;
 const BITS_OF_BYTE = 8n;
 
-function numberOf(text: string): bigint | null {
+/** Returns the number of a text of eight bytes, the lowest first; null for another text. */
+export function numberOfText(text: string): bigint | null {
   if (text.length !== NUMBER_BYTES) return null;
   return [...text].reduceRight((number, byte) => (number << BITS_OF_BYTE) + BigInt(byte.charCodeAt(0)), 0n);
 }

@@ -21,7 +21,7 @@ import type {
   TransactionRequest,
   TransactionResult,
 } from "../../../lib/client/types.ts";
-import { CompactedError } from "../../../lib/client/errors.ts";
+import { CompactedError, InvalidRequestError } from "../../../lib/client/errors.ts";
 import type {
   BranchingRequest,
   BranchingResult,
@@ -107,8 +107,8 @@ export class FakeStore implements StoreClient {
   before: (options: { readonly signal?: AbortSignal }) => Promise<void> = () => Promise.resolve();
   /** Transactions with branches that were requested, in order. */
   readonly transactions: unknown[] = [];
-  /** The result of every transaction with branches. */
-  branchingResult: BranchingResult = { succeeded: true, results: [], revision: 0 };
+  /** The result of every transaction with branches; null: they are refused. */
+  branchingResult: BranchingResult | null = { succeeded: true, results: [], revision: 0 };
   /** Options of every call, in order. */
   readonly calls: unknown[] = [];
   closed = 0;
@@ -202,7 +202,8 @@ export class FakeStore implements StoreClient {
       const { checks, then, else: otherwise, ...options } = request;
       await this.#call("transaction", options);
       this.transactions.push({ checks, then, else: otherwise });
-      return this.branchingResult;
+      if (this.branchingResult !== null) return this.branchingResult;
+      throw new InvalidRequestError("every node must run kvraft 0.2 or later");
     }
     const { checks = [], mutations, ...options } = request;
     await this.#call("transaction", options);

@@ -37,6 +37,7 @@ export class UnrulyStore extends FakeStore {
 
   constructor(options: UnrulyOptions) {
     super();
+    this.branchingResult = null;
     this.#options = options;
     this.before = async ({ signal }): Promise<void> => {
       await this.#pass();

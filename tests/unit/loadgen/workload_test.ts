@@ -17,7 +17,15 @@ import { ManualClock } from "../../support/fakes/manual_clock.ts";
 import { FakeStore } from "../cli/fake_store.ts";
 import { UnrulyStore } from "../cli/unruly_store.ts";
 
-const NONE: Mix = { put: 0, get: 0, delete: 0, compareAndSet: 0, transaction: 0, list: 0 };
+const NONE: Mix = {
+  put: 0,
+  get: 0,
+  delete: 0,
+  compareAndSet: 0,
+  transaction: 0,
+  branchingTransaction: 0,
+  list: 0,
+};
 
 /** The history of this many operations. */
 async function historyOf(options: Partial<WorkloadOptions> = {}): Promise<History> {
@@ -68,7 +76,9 @@ Deno.test("Workload: a workload stops when its history is full, with at most one
 
 Deno.test("Workload: every kind of the mix occurs, no other kind does, and only keys with the prefix are used", async () => {
   const history = await historyOf();
-  assertEquals(OPERATION_KINDS.filter((kind) => !history.some((operation) => operation.kind === kind)), []);
+  const missing = OPERATION_KINDS.filter((kind) => !history.some((operation) => operation.kind === kind));
+  // The store refuses these, as one with a node of version 0.1 does.
+  assertEquals(missing, ["branchingTransaction"]);
   const names = [0, 1, 2, 3, 4].map((number) => `p/000${number}`);
   assertEquals([...new Set(history.flatMap(keysOf))].sort(), names);
   const reads = await historyOf({ mix: { ...NONE, get: 1, list: 3 } });
@@ -127,7 +137,15 @@ Deno.test("Workload: the figures count outcomes by kind, and find the longest ti
   });
   const none = { operations: 0, answered: 0, notApplied: 0, unknown: 0 };
   const puts = { operations: 4, answered: 2, notApplied: 1, unknown: 1 };
-  const byKind = { put: puts, get: none, delete: none, compareAndSet: none, transaction: none, list: none };
+  const byKind = {
+    put: puts,
+    get: none,
+    delete: none,
+    compareAndSet: none,
+    transaction: none,
+    branchingTransaction: none,
+    list: none,
+  };
   const history = [put(30, "answered"), put(20, "answered"), put(60, "unknown"), put(70, "notApplied")];
   assertEquals(figuresOf(history, { startedAt: 10, endedAt: 90 }), {
     ...puts,
