@@ -96,7 +96,9 @@ export class ClientSession {
       sequence >= this.#acknowledgedBelow && sequence < this.#nextSequence && !this.#finished.has(sequence),
       "a write is finished once",
     );
-    this.#finished.add(sequence);
+    // Answers mostly come in the order of the writes: then nothing is kept.
+    if (sequence === this.#acknowledgedBelow) this.#acknowledgedBelow++;
+    else this.#finished.add(sequence);
     while (this.#finished.delete(this.#acknowledgedBelow)) this.#acknowledgedBelow++;
   }
 }
@@ -119,17 +121,42 @@ export class SessionWriter {
    * Resolves to what `read` returns for the result of the write. Rejects with a KvraftError that says whether the write may
    * have been applied.
    */
-  async write<T>({ action, request, context }: Write, read: (result: WriteResult) => T): Promise<T> {
-    const transaction = toTransaction(request);
+  write<T>({ action, request, context }: Write, read: (result: WriteResult) => T): Promise<T> {
     const notes = { action, context };
-    let write = this.#tryEnter(transaction) ?? await this.#enter(own(transaction), notes);
+    try {
+      const transaction = toTransaction(request);
+      const write = this.#tryEnter(transaction);
+      if (write === null) {
+        return this.#enter(own(transaction), notes).then((entered) => this.#finish(entered, notes, read));
+      }
+      return this.#finish(write, notes, read);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Sends an admitted write. No async function, for the reason of {@link CallRunner.run}. */
+  #finish<T>(write: EnteredWrite, notes: CallNotes, read: (result: WriteResult) => T): Promise<T> {
+    return this.#send(write, notes).then((answered) => {
+      const result = readAnswer(answered, notes.action);
+      return result === "sessionExpired" ? this.#writeAgain(write, notes, read) : read(result);
+    });
+  }
+
+  /** Repeats a write in new sessions: the store has dropped its session before it was applied. */
+  async #writeAgain<T>(
+    expired: EnteredWrite,
+    notes: CallNotes,
+    read: (result: WriteResult) => T,
+  ): Promise<T> {
+    let write = expired;
     for (let round = 0;; round++) {
-      const result = readAnswer(await this.#send(write, notes), action);
-      if (result !== "sessionExpired") return read(result);
       if (round > 0) await notes.context.pause(backoffMs(round, this.#random));
       await this.#replace(write.session, notes);
       const same = transactionIn(write.command);
       write = this.#tryEnter(same) ?? await this.#enter(same, notes);
+      const result = readAnswer(await this.#send(write, notes), notes.action);
+      if (result !== "sessionExpired") return read(result);
     }
   }
 
