@@ -13,6 +13,7 @@ import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
 import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
+import { TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 
 const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
@@ -33,6 +34,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...CLIENT_MUTANTS,
   ...COMMAND_LINE_MUTANTS,
   ...OVERLOAD_MUTANTS,
+  ...TRANSACTION_MUTANTS,
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -2,9 +2,11 @@
 import { assertEquals } from "@std/assert";
 import {
   type Command,
+  type KeySet,
   MAX_KEY_BYTES,
   MAX_VALUE_BYTES,
   type Mutation,
+  type Operation,
   StateMachine,
 } from "../../../lib/kv/mod.ts";
 import { EMPTY_CONFIGURATION, type Entry, type SnapshotMetadata } from "../../../lib/raft/mod.ts";
@@ -14,6 +16,7 @@ import {
   ConfirmedReads,
   MAX_CONFIRMED_READS,
   MAX_CURRENT_BYTES_A_BATCH,
+  MAX_OUTCOME_BYTES_A_BATCH,
   Replica,
 } from "../../../lib/server/replica.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
@@ -165,6 +168,84 @@ Deno.test("Replica: an entry that no leader would propose changes nothing", () =
   }
   const records = ({ stateMachine }: Replica): unknown => [...stateMachine.snapshot().records()];
   assertEquals(records(replica), records(other));
+});
+
+Deno.test("Replica: a transaction with branches that no leader would propose changes nothing", () => {
+  const { replica } = newReplica();
+  const { replica: other } = newReplica();
+  const k = TEXT.encode("k");
+  const put = { kind: "put", key: k, value: k, returnPrevious: false } as const;
+  const faulty: readonly Operation[] = [
+    { ...put, key: new Uint8Array(0) },
+    { ...put, key: new Uint8Array(MAX_KEY_BYTES + 1) },
+    { ...put, value: new Uint8Array(MAX_VALUE_BYTES + 1) },
+    { kind: "delete", keys: { kind: "key", key: new Uint8Array(0) }, returnPrevious: false },
+    { kind: "get", keys: { kind: "range", start: k, end: null }, limit: 0, reverse: false, revision: null },
+    { kind: "get", keys: { kind: "key", key: k }, limit: 10_001, reverse: false, revision: null },
+    { kind: "sum", key: k, operand: k },
+  ];
+  const level = encodeCommand({ kind: "raiseFeatureLevel", level: 2 });
+  for (const one of [replica, other]) one.apply([{ index: 1, term: 1, kind: "command", data: level }]);
+  for (const [position, operation] of faulty.entries()) {
+    const branches = { conditions: [], then: [put, operation], else: [] };
+    const data = encodeCommand({ kind: "branchingTransaction", session: null, ...branches });
+    replica.apply([{ index: position + 2, term: 1, kind: "command", data }]);
+    other.apply([{ index: position + 2, term: 1, kind: "noop", data: new Uint8Array(0) }]);
+  }
+  const records = ({ stateMachine }: Replica): unknown => [...stateMachine.snapshot().records()];
+  assertEquals(records(replica), records(other));
+});
+
+Deno.test("Replica: transactions with branches return entries up to a bound for each batch, and few always", () => {
+  const { replica } = newReplica();
+  const key = (name: string): KeySet => ({ kind: "key", key: TEXT.encode(name) });
+  const branching = (...then: readonly Operation[]): Command => ({
+    kind: "branchingTransaction",
+    session: null,
+    conditions: [],
+    then,
+    else: [],
+  });
+  const put = (name: string, bytes: number): Operation => ({
+    kind: "put",
+    key: TEXT.encode(name),
+    value: new Uint8Array(bytes),
+    returnPrevious: false,
+  });
+  const get = (name: string): Operation => ({
+    kind: "get",
+    keys: key(name),
+    limit: 1,
+    reverse: false,
+    revision: null,
+  });
+  const shown: string[] = [];
+  let index = 0;
+  const batch = (commands: readonly Command[]): void =>
+    replica.apply(commands.map((command): Entry => {
+      index += 1;
+      replica.awaitWrite(index, {
+        term: 1,
+        command,
+        answer: (given) => {
+          const result = given.kind === "result" ? decodeResult(given.result) : null;
+          if (result?.kind !== "executed") return;
+          shown.push(
+            result.outcomes === "omitted" ? "omitted" : result.outcomes.map(({ kind }) => kind).join(),
+          );
+        },
+      });
+      return { index, term: 1, kind: "command", data: encodeCommand(command) };
+    }));
+  batch([
+    { kind: "raiseFeatureLevel", level: 2 },
+    branching(put("large", MAX_VALUE_BYTES), put("small", 100)),
+  ]);
+  const readsInBound = Math.ceil(MAX_OUTCOME_BYTES_A_BATCH / MAX_VALUE_BYTES);
+  batch([...Array(readsInBound + 1).fill(branching(get("large"))), branching(get("small"), put("a", 1))]);
+  batch([branching(get("large"))]);
+  const reads = Array<string>(readsInBound).fill("get");
+  assertEquals(shown, ["put,put", ...reads, "omitted", "get,put", "get"]);
 });
 
 Deno.test("Replica: failed checks return current values up to a bound for each batch", () => {

@@ -1,6 +1,12 @@
 /** Quota: writes that are refused because of the quota or a full disk, and those that are admitted nevertheless. */
 import { assertEquals } from "@std/assert";
-import { type Command, type Mutation, type SessionStamp, StateMachine } from "../../../lib/kv/mod.ts";
+import {
+  type Command,
+  type Mutation,
+  type Operation,
+  type SessionStamp,
+  StateMachine,
+} from "../../../lib/kv/mod.ts";
 import { Quota } from "../../../lib/server/write_admission.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -42,6 +48,37 @@ const FULL = "storageFull, not-applied";
 Deno.test("Quota: writes are admitted up to the quota, to the byte", () => {
   const { ask } = bench({ quotaBytes: 100 });
   assertEquals([ask(put("b", 9)), ask(put("b", 10))], ["admitted", FULL]);
+});
+
+Deno.test("Quota: a transaction with branches counts what the branch that would be executed adds", () => {
+  const { ask } = bench({ quotaBytes: 100 });
+  const branching = (then: readonly Operation[], otherwise: readonly Operation[] = []): Command => ({
+    kind: "branchingTransaction",
+    session: null,
+    conditions: [{ kind: "version", keys: { kind: "key", key: bytes("a") }, comparison: "equal", number: 1 }],
+    then,
+    else: otherwise,
+  });
+  const add = (key: string, valueBytes: number | null): Operation => ({
+    kind: "put",
+    key: bytes(key),
+    value: valueBytes === null ? null : new Uint8Array(valueBytes),
+    returnPrevious: false,
+  });
+  const all = { kind: "range", start: bytes(""), end: null } as const;
+  const removeAll: Operation = { kind: "delete", keys: all, returnPrevious: false };
+  assertEquals(
+    [
+      ask(branching([add("b", 9)])),
+      ask(branching([add("b", 10)])),
+      ask(branching([add("b", 4), add("b", 9)])),
+      ask(branching([], [add("b", 1_000)])),
+      ask(branching([removeAll, add("b", 99)])),
+      ask(branching([removeAll, add("b", 100)])),
+      ask(branching([add("a", null)])),
+    ],
+    ["admitted", FULL, "admitted", "admitted", "admitted", FULL, "admitted"],
+  );
 });
 
 Deno.test("Quota: without a quota nothing is refused while the disk has space", () => {

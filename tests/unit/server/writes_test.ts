@@ -125,6 +125,28 @@ function put(sequence: number | null): Uint8Array {
   });
 }
 
+Deno.test("Writes: a leader refuses a transaction with branches until the cluster has feature level 2", async () => {
+  const bench = await Bench.leading();
+  const write = (): void =>
+    bench.writes.submit(
+      encodeCommand({ kind: "branchingTransaction", session: null, conditions: [], then: [], else: [] }),
+      (answer) =>
+        void bench.answers.push(answer.kind === "error" ? answer.message : decodeResult(answer.result).kind),
+    );
+  write();
+  assertEquals(bench.commands, 0);
+  bench.driver.ask((raft) => raft.propose(encodeCommand({ kind: "raiseFeatureLevel", level: 2 })));
+  bench.writes.submit(put(1), bench.answerTo("put"));
+  await bench.drain();
+  write();
+  await bench.drain();
+  assertEquals(bench.answers, [
+    "Cannot apply a transaction with branches: every node must run kvraft 0.2 or later.",
+    "put: applied",
+    "executed",
+  ]);
+});
+
 Deno.test("Writes: the bound on a command counts all its bytes, also fields that this version does not know", async () => {
   const bench = await Bench.leading();
   const key = new TextEncoder().encode("k");
