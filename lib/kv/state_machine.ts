@@ -235,6 +235,11 @@ export class StateMachine {
     return plan.kind === "failed" ? 0 : this.#store.growth(plan.changes);
   }
 
+  /** Returns how many keys the ranges of a transaction have now, at most: a measure of the time to execute it. */
+  rangeKeys(branches: Branches): number {
+    return this.#store.rangeKeys(branches);
+  }
+
   /** Whether a write with this stamp was applied, so that a retry would be answered without applying it. */
   isAnswered(stamp: SessionStamp): boolean {
     return this.#sessions.isAnswered(stamp);

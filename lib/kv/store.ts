@@ -3,7 +3,7 @@
  * copies what it returns from there.
  */
 import { equals } from "@std/bytes";
-import type { Branches } from "./branching_command.ts";
+import { type Branches, MAX_TRANSACTION_KEYS } from "./branching_command.ts";
 import {
   type Check,
   type HistoryPage,
@@ -20,6 +20,7 @@ import {
   writtenValue,
 } from "./command.ts";
 import type { Version } from "./overlay.ts";
+import { rangesOf } from "./validate_branches.ts";
 import { type PlanFailure, planTransaction, type TransactionPlan } from "./transaction_plan.ts";
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
 import { checkStore, type StructureFigures } from "./pages/check_store.ts";
@@ -130,6 +131,15 @@ export class Store {
 
   #applyMany(mutations: readonly Mutation[], revision: number): readonly MutationOutcome[] {
     return mutations.map((mutation) => this.apply(mutation, revision));
+  }
+
+  /** Returns how many keys the ranges of a transaction have now, at most MAX_TRANSACTION_KEYS. */
+  rangeKeys(branches: Branches): number {
+    let keys = 0;
+    for (const { start, end, limit } of rangesOf(branches)) {
+      keys += Math.min(limit, this.#pages.count({ lower: start, upper: end }));
+    }
+    return Math.min(keys, MAX_TRANSACTION_KEYS);
   }
 
   /** Plans a transaction whose changes would be made in `revision`. */

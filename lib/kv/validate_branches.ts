@@ -57,6 +57,29 @@ export function sizeOfBranches(branches: Branches): { readonly bytes: number; re
   return { bytes, parts: conditions.length + operations.length };
 }
 
+/** A range of a transaction, and how many of its keys are read at most. */
+export interface ReadRange extends Extract<KeySet, { readonly kind: "range" }> {
+  readonly limit: number;
+}
+
+/** Returns the ranges of all conditions and operations, of both branches. */
+export function rangesOf(branches: Branches): readonly ReadRange[] {
+  const { conditions = [], operations = [] } = partsOf(branches) ?? {};
+  const ranges: ReadRange[] = [];
+  const add = (keys: KeySet, limit: number): void => {
+    if (keys.kind === "range") ranges.push({ ...keys, limit });
+  };
+  for (const { keys } of conditions) add(keys, Infinity);
+  for (const operation of operations) {
+    if (operation.kind === "delete") add(operation.keys, Infinity);
+    // A get at a past revision looks at all keys of its range.
+    if (operation.kind === "get") {
+      add(operation.keys, operation.revision === null ? operation.limit : Infinity);
+    }
+  }
+  return ranges;
+}
+
 /** Returns all conditions and operations; null when there are too many levels. */
 function partsOf(branches: Branches): Parts | null {
   const conditions: Condition[] = [];

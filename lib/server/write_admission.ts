@@ -1,7 +1,8 @@
 /**
- * Decides whether a leader admits a write: not while too many wait ({@link WriteAdmission}), and not when it would make
- * the state exceed its quota, or when the disk is nearly full ({@link Quota}).
+ * Decides whether a leader admits a write: not while too many wait ({@link WriteAdmission}, {@link RangeAdmission}), and
+ * not when it would make the state exceed its quota, or when the disk is nearly full ({@link Quota}).
  */
+import { assert } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   type BranchingTransaction,
@@ -64,6 +65,30 @@ export class WriteAdmission {
   #forget(appliedIndex: number): void {
     const first = this.#samples.findIndex(({ index }) => index > appliedIndex);
     this.#samples.splice(0, first === -1 ? this.#samples.length : first);
+  }
+}
+
+/**
+ * Maximum number of keys that the ranges of all waiting transactions have, a tenth of a second of work. Entries are
+ * applied many in one turn, and a few hundred range deletes would stop all other requests for seconds.
+ */
+export const MAX_WAITING_RANGE_KEYS = 131_072;
+
+/** Limits the keys that the ranges of waiting transactions have: those of one transaction are always admitted. */
+export class RangeAdmission {
+  #keys = 0;
+
+  /** Admits a transaction whose ranges have so many keys; returns false while too many keys wait. */
+  tryEnter(keys: number): boolean {
+    if (this.#keys > 0 && this.#keys + keys > MAX_WAITING_RANGE_KEYS) return false;
+    this.#keys += keys;
+    return true;
+  }
+
+  /** Notes the end of a transaction that was admitted with so many keys. */
+  leave(keys: number): void {
+    this.#keys -= keys;
+    assert(this.#keys >= 0, "a transaction that leaves was admitted");
   }
 }
 

@@ -17,7 +17,7 @@ import {
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import { type ErrorAnswer, futureRevision, noHistory, notApplied, type WriteAnswer } from "./reply.ts";
-import { type Quota, WriteAdmission } from "./write_admission.ts";
+import { type Quota, RangeAdmission, WriteAdmission } from "./write_admission.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
@@ -42,6 +42,7 @@ export class Writes {
   readonly #options: WritesOptions;
   readonly #inFlight = new InFlightWrites();
   readonly #admission: WriteAdmission;
+  readonly #ranges = new RangeAdmission();
 
   constructor(options: WritesOptions) {
     this.#options = options;
@@ -112,16 +113,23 @@ export class Writes {
       if (metrics !== null) metrics.proposals.storageFull += 1;
       return this.#refuse(excess, stamp, answer);
     }
+    const rangeKeys = command.kind === "branchingTransaction" ? replica.stateMachine.rangeKeys(command) : 0;
+    if (!this.#ranges.tryEnter(rangeKeys)) {
+      if (metrics !== null) metrics.proposals.busy += 1;
+      return this.#refuse(busy(), stamp, answer);
+    }
     const proposed = driver.propose(bytes);
     if (metrics !== null) metrics.proposals[proposed.kind === "accepted" ? "accepted" : proposed.reason] += 1;
     if (proposed.kind === "accepted") {
       const { index, term } = proposed;
       this.#admission.proposed(index, replica.appliedIndex);
+      const answerOnce = rangeKeys === 0 ? answer : this.#leavingRanges(rangeKeys, answer);
       const write = stamp === null
-        ? { term, command, answer }
-        : this.#inFlight.open(stamp, { term, command, answer });
+        ? { term, command, answer: answerOnce }
+        : this.#inFlight.open(stamp, { term, command, answer: answerOnce });
       return replica.awaitWrite(index, write);
     }
+    this.#ranges.leave(rangeKeys);
     switch (proposed.reason) {
       case "notLeader":
         return this.#refuse(
@@ -138,6 +146,14 @@ export class Writes {
           answer,
         );
     }
+  }
+
+  /** Returns the answer of a write whose ranges have so many keys: they do not wait any more when it is called. */
+  #leavingRanges(keys: number, answer: (answer: WriteAnswer) => void): (answer: WriteAnswer) => void {
+    return (end) => {
+      this.#ranges.leave(keys);
+      answer(end);
+    };
   }
 
   /**

@@ -360,6 +360,27 @@ Deno.test("limits: the ranges of a transaction may have 10,000 keys in all, and 
   assertEquals(run(replica, { then: [get(range("c"), { limit: 1, revision: 105 })] }).kind, "executed");
 });
 
+Deno.test("rangeKeys: it counts the ranges of conditions and of both branches, up to the limit of a transaction", () => {
+  const { machine } = filled(200);
+  const none = { conditions: [], then: [], else: [] };
+  const all = range("k");
+  const anyVersion: Condition = { kind: "version", keys: range("k00100"), comparison: "greater", number: 0 };
+  const nested: Operation = { kind: "transaction", ...none, else: [get(all, { limit: 3 })] };
+  const keys = [
+    none,
+    { ...none, then: [put("a", "1"), get(key("a")), del(key("k00001"))] },
+    {
+      ...none,
+      conditions: [anyVersion],
+      then: [get(all, { limit: 7 })],
+      else: [nested, del(range("k00190"))],
+    },
+    { ...none, then: [get(all, { limit: 1, revision: 3 })] },
+    { ...none, then: Array<Operation>(60).fill(del(all)) },
+  ].map((branches) => machine.rangeKeys(branches));
+  assertEquals(keys, [0, 0, 100 + 7 + 3 + 10, 200, MAX_TRANSACTION_KEYS]);
+});
+
 Deno.test("limits: the result of a transaction may have 4 MiB of keys and values, and one byte more fails it", () => {
   const replica = bench();
   const value = "v".repeat(1_048_576);

@@ -7,7 +7,7 @@ import {
   type SessionStamp,
   StateMachine,
 } from "../../../lib/kv/mod.ts";
-import { Quota } from "../../../lib/server/write_admission.ts";
+import { MAX_WAITING_RANGE_KEYS, Quota, RangeAdmission } from "../../../lib/server/write_admission.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -79,6 +79,16 @@ Deno.test("Quota: a transaction with branches counts what the branch that would 
     ],
     ["admitted", FULL, "admitted", "admitted", "admitted", FULL, "admitted"],
   );
+});
+
+Deno.test("RangeAdmission: transactions wait with so many keys in all, and one is always admitted", () => {
+  const ranges = new RangeAdmission();
+  const half = MAX_WAITING_RANGE_KEYS / 2;
+  assertEquals([half, half, 0, 1].map((keys) => ranges.tryEnter(keys)), [true, true, true, false]);
+  ranges.leave(half);
+  assertEquals([half + 1, half].map((keys) => ranges.tryEnter(keys)), [false, true]);
+  for (const keys of [half, half]) ranges.leave(keys);
+  assertEquals(ranges.tryEnter(MAX_WAITING_RANGE_KEYS + 1), true);
 });
 
 Deno.test("Quota: without a quota nothing is refused while the disk has space", () => {
