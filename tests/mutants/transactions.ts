@@ -1,8 +1,11 @@
 /** Mutants of transactions with branches. */
-import { NET, SERVER, tests } from "./checks.ts";
+import { tests } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 const BRANCHES = tests("branches", "tests/unit/kv/branching_test.ts");
+const WRITES = tests("writes", "tests/unit/server/replica_test.ts", "tests/unit/server/writes_test.ts");
+const NESTING = tests("nesting", "tests/unit/protocol/codec_test.ts", "--filter=decodeCommand");
+const RESULTS = tests("results", "tests/unit/protocol/result_values_test.ts");
 
 /** The mutants. */
 export const TRANSACTION_MUTANTS: readonly Mutant[] = [
@@ -99,7 +102,7 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       to: "entryBytes(outcomes) > 1_000 * MAX_REMEMBERED_BYTES",
     },
   ]),
-  ...inFile("lib/kv/validate.ts", [SERVER], [
+  ...inFile("lib/kv/validate.ts", [WRITES], [
     {
       id: "M662",
       title: "the limits of a transaction with branches are checked by the leader alone",
@@ -108,7 +111,7 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       to: "return true;",
     },
   ]),
-  ...inFile("lib/protocol/msgpack_reader.ts", [NET], [
+  ...inFile("lib/protocol/msgpack_reader.ts", [NESTING], [
     {
       id: "M663",
       title: "the levels of nested transactions are not counted",
@@ -117,7 +120,7 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/protocol/command.ts", [NET], [
+  ...inFile("lib/protocol/command.ts", [RESULTS], [
     {
       id: "M664",
       title: "the entries of a transaction's result are sent however much waits",
@@ -126,7 +129,7 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       to: "const isShort = true;",
     },
   ]),
-  ...inFile("lib/server/replica.ts", [SERVER], [
+  ...inFile("lib/server/replica.ts", [WRITES], [
     {
       id: "M665",
       title: "a batch of transactions may return any number of bytes",
@@ -135,7 +138,7 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/server/writes.ts", [SERVER], [
+  ...inFile("lib/server/writes.ts", [WRITES], [
     {
       id: "M666",
       title: "a leader proposes transactions with branches at any feature level",
