@@ -74,8 +74,8 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       id: "M453",
       title: "an unknown field of a transaction is ignored",
       failure: "a mistyped check does not guard the write",
-      from: "if (unknown === undefined) return;",
-      to: 'if (unknown === undefined || unknown !== "") return;',
+      from: "find((name) => !this.#read.has(name))",
+      to: 'find((name) => name === "" && !this.#read.has(name))',
     },
   ]),
   ...inFile("lib/cli/commands/txn.ts", [CLI], [
