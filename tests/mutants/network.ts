@@ -139,6 +139,13 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/protocol/msgpack_reader.ts", CHECKS, [
     {
+      id: "M605",
+      title: "a reader that is used again begins inside the arrays in which it failed before",
+      failure: "after one undecodable frame the node refuses every other, of all clients",
+      from: "    this.#left = 1;\n    this.#depth = 0;\n",
+      to: "",
+    },
+    {
       id: "M72",
       title: "bytes out of a frame are views of the read buffer",
       failure: "a value changes when the next frame arrives",

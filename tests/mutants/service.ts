@@ -141,6 +141,22 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       checks: [KV, SIM],
     },
   ]),
+  ...inFile("lib/kv/remembered_answers.ts", [KV], [
+    {
+      id: "M603",
+      title: "the answer to a write takes the place of another one in the table",
+      failure: "a retry of the other write is applied a second time",
+      from: "if (!this.#grow()) return false;",
+      to: "break;",
+    },
+    {
+      id: "M604",
+      title: "a copy of a session shares the table of answers",
+      failure: "a snapshot has answers to writes that it does not contain",
+      from: "copy.#table = this.#table.slice();",
+      to: "copy.#table = this.#table;",
+    },
+  ]),
   ...inFile("lib/kv/session.ts", [KV], [
     {
       id: "M280",
