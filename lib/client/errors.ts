@@ -216,7 +216,7 @@ export class TransactionFailedError extends KvraftError {
   /** The stable code of this error. */
   override readonly code = "transactionFailed";
   /**
-   * "tooManyKeys": its ranges have more than 10,000 keys. "resultTooLarge": its result has more than 4 MiB.
+   * "tooManyKeys": its ranges have more than 10,000 keys, or too much to compare. "resultTooLarge": its result has more than 4 MiB.
    * "notANumber": the value of a counter is not of 8 bytes. "keyNotFound": the key whose value a put was to keep does not
    * exist. "compacted", "futureRevision": a get names a revision below the compacted one, or above the present one.
    */

@@ -18,6 +18,11 @@ export const MAX_TRANSACTION_LEVELS = 4;
 export const MAX_TRANSACTION_KEYS = 10_000;
 /** Later versions that the gets of one transaction at past revisions may go back over in all: about 20 ms of work. */
 export const MAX_TRANSACTION_VERSIONS = 262_144;
+/**
+ * Bytes that the conditions of one transaction may compare with the values of ranges in all, about 20 ms of work: of each
+ * value as many as the shorter of both has, whether or not an earlier byte decides.
+ */
+export const MAX_TRANSACTION_COMPARED_BYTES = 16_777_216;
 /** Bytes of keys and values in the result of one transaction. */
 export const MAX_TRANSACTION_RESULT_BYTES = 4_194_304;
 /** Bytes of entries (see outcomes.ts) up to which a session remembers the outcomes of a transaction. */
@@ -120,7 +125,10 @@ export type OperationOutcome =
 
 /** Reason for which a transaction fails when it is executed. */
 export type TransactionFailure =
-  /** Its ranges have more than MAX_TRANSACTION_KEYS keys, or it reads past MAX_TRANSACTION_VERSIONS later versions. */
+  /**
+   * Its ranges have more than MAX_TRANSACTION_KEYS keys, it reads past MAX_TRANSACTION_VERSIONS later versions, or its
+   * conditions compare more than MAX_TRANSACTION_COMPARED_BYTES with values of ranges.
+   */
   | "tooManyKeys"
   /** Its result has more than MAX_TRANSACTION_RESULT_BYTES of keys and values. */
   | "resultTooLarge"

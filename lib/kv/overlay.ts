@@ -116,6 +116,11 @@ export class Overlay {
     return records.keyLength(version) + records.valueLength(version);
   }
 
+  /** Returns the bytes of the value of a version that was read here. */
+  valueLengthOf(version: Version): number {
+    return typeof version === "number" ? this.#pages.records.valueLength(version) : version.value.length;
+  }
+
   #createRevision(version: Version): number {
     return typeof version === "number" ? this.#pages.records.createRevision(version) : version.createRevision;
   }

@@ -16,6 +16,7 @@ import type {
   TransactionFailure,
 } from "./branching_command.ts";
 import {
+  MAX_TRANSACTION_COMPARED_BYTES,
   MAX_TRANSACTION_KEYS,
   MAX_TRANSACTION_RESULT_BYTES,
   MAX_TRANSACTION_VERSIONS,
@@ -83,6 +84,8 @@ class Planner {
   /** Keys that ranges may still read, and bytes that the result may still have. */
   #leftKeys = MAX_TRANSACTION_KEYS;
   #leftBytes = MAX_TRANSACTION_RESULT_BYTES;
+  /** Bytes that conditions may still compare with the values of ranges. */
+  #leftCompared = MAX_TRANSACTION_COMPARED_BYTES;
 
   constructor(store: PlannedStore, revision: number) {
     this.#store = store;
@@ -105,7 +108,11 @@ class Planner {
       if (!this.#takeKeys(condition.keys, Infinity)) {
         return { kind: "failed", reason: "tooManyKeys", position };
       }
-      succeeded &&= this.#holds(condition);
+      const found = this.#find(condition.keys, { limit: Infinity, reverse: false });
+      if (!this.#takeCompared(condition, found)) {
+        return { kind: "failed", reason: "tooManyKeys", position };
+      }
+      succeeded &&= this.#holds(condition, found);
     }
     const operations = succeeded ? then : otherwise;
     const offset = succeeded ? 0 : then.length;
@@ -232,9 +239,8 @@ class Planner {
     return putOutcome(this.#overlay.put(key, value), "omitted");
   }
 
-  /** Whether a condition holds for every one of its keys in the store; see {@link Condition} for one without keys. */
-  #holds(condition: Condition): boolean {
-    const found = this.#find(condition.keys, { limit: Infinity, reverse: false });
+  /** Whether a condition holds for every one of its keys, `found` in the store; see {@link Condition} for one without keys. */
+  #holds(condition: Condition, found: readonly Version[]): boolean {
     if (found.length === 0) {
       return condition.kind !== "value" && compares(0, condition.comparison, condition.number);
     }
@@ -279,6 +285,16 @@ class Planner {
     if (count > this.#leftKeys) return false;
     this.#leftKeys -= count;
     return true;
+  }
+
+  /** Counts the bytes that a condition is about to compare with the values of its range; false when they are too many. */
+  #takeCompared(condition: Condition, found: readonly Version[]): boolean {
+    if (condition.kind !== "value" || condition.keys.kind === "key") return true;
+    const { length } = condition.value;
+    for (const version of found) {
+      this.#leftCompared -= Math.min(length, this.#overlay.valueLengthOf(version));
+    }
+    return this.#leftCompared >= 0;
   }
 
   /** Returns versions as entries of the result, unless they are too large for it. */

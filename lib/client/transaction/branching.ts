@@ -197,7 +197,8 @@ export function toBranchingResult(branches: StoreBranches, answer: WriteResult):
 }
 
 const FAILURES: Readonly<Record<TransactionFailureReason, string>> = {
-  tooManyKeys: `ranges of this transaction have more than ${MAX_TRANSACTION_KEYS} keys. Make them smaller.`,
+  tooManyKeys:
+    `ranges of this transaction have more than ${MAX_TRANSACTION_KEYS} keys, or too much to compare or to go back over. Make them smaller.`,
   resultTooLarge:
     `the result has more than ${MAX_TRANSACTION_RESULT_BYTES} bytes. Read less in one transaction.`,
   notANumber: `the value there is not a counter of ${NUMBER_BYTES} bytes.`,

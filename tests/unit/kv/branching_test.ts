@@ -360,6 +360,30 @@ Deno.test("limits: the ranges of a transaction may have 10,000 keys in all, and 
   assertEquals(run(replica, { then: [get(range("c"), { limit: 1, revision: 105 })] }).kind, "executed");
 });
 
+Deno.test("limits: conditions may compare 16 MiB with the values of ranges, and one byte more fails the transaction", () => {
+  const replica = bench();
+  const value = "v".repeat(1_048_576);
+  for (let count = 0; count < 16; count++) run(replica, { then: [put(`w${count}`, value)] });
+  const isGreater = (keys: KeySet, text: string): Condition => ({
+    kind: "value",
+    keys,
+    comparison: "greater",
+    value: bytes(text),
+  });
+  const all = isGreater(range("w"), value);
+  assertEquals(run(replica, { conditions: [all] }).kind, "executed");
+  assertEquals(run(replica, { conditions: [isGreater(key("w0"), value), all] }).kind, "executed");
+  const nested: Operation = {
+    kind: "transaction",
+    conditions: [isGreater(range("w9"), "v")],
+    then: [],
+    else: [],
+  };
+  const more = run(replica, { conditions: [all], else: [nested] });
+  const { revision } = replica.machine;
+  assertEquals(more, { kind: "transactionFailed", revision, reason: "tooManyKeys", position: [0] });
+});
+
 Deno.test("rangeKeys: it counts the ranges of conditions and of both branches, up to the limit of a transaction", () => {
   const { machine } = filled(200);
   const none = { conditions: [], then: [], else: [] };
