@@ -221,7 +221,7 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/pages/cell_heap.ts", [CELLS], [
     {
-      id: "M650",
+      id: "M670",
       title: "every region's buffer has the same length",
       failure: "the C library keeps the memory of released regions, and a node's memory stays at its peak",
       from: "const longer = Math.min(buffer.byteLength + BUFFER_STEP_BYTES, MAX_BUFFER_BYTES);",
