@@ -30,7 +30,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       title: "a node that loses the leadership keeps its clients waiting",
       failure: "their writes are never answered",
       from: "if (write.term === leadingTerm) continue;",
-      to: "if (term !== leadingTerm) continue;",
+      to: "if (write.term !== leadingTerm) continue;",
     },
   ]),
   ...inFile("lib/kv/pages/views.ts", [KV], [
