@@ -16,5 +16,9 @@ export function concat(arrays: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 /** Returns whether two byte arrays are equal. */
 export function equals(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
-  return a.every((byte, position) => byte === b[position]);
+  // Large values are compared: a function for each byte would take ten times as long.
+  for (let position = 0; position < a.length; position++) {
+    if (a[position] !== b[position]) return false;
+  }
+  return true;
 }
