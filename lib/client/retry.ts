@@ -173,7 +173,7 @@ export function toError(failure: AttemptFailure, action: string, outcome: Outcom
 export function describeFailure(failure: AttemptFailure): string {
   switch (failure.kind) {
     case "refused":
-      return failure.code === "unknownKind"
+      return isOfOlderNode(failure)
         ? `node ${failure.node} runs an older version of kvraft, which does not know this request. Upgrade the node.`
         : `node ${failure.node} answered: ${reasonOf(failure.message)}`;
     case "lost":
@@ -185,6 +185,12 @@ export function describeFailure(failure: AttemptFailure): string {
     default:
       return assertNever(failure);
   }
+}
+
+/** Whether a node does not know a request, or the command in a write: the leader may run version 0.1.0. */
+function isOfOlderNode({ code, message }: Extract<AttemptFailure, { readonly kind: "refused" }>): boolean {
+  return code === "unknownKind" ||
+    code === "invalidRequest" && /kind [0-9]+ is not known to this version\.$/.test(message);
 }
 
 /** Returns the meaning of an outcome, as a sentence. */

@@ -20,15 +20,15 @@ function entry(key: string): KeyValue {
   return { key: bytes(key), value: bytes("v"), createRevision: 1, modRevision: 1, version: 1 };
 }
 
-/** Returns the refusal of a request. */
+/** Returns the refusal of a request, with a message or with a compacted revision. */
 function refusal(
-  code: "compacted" | "futureRevision" | "unknownKind",
-  compactedRevision?: number,
+  code: "compacted" | "futureRevision" | "unknownKind" | "invalidRequest",
+  detail: number | string = "Cannot read: so.",
 ): (request: ClientRequest) => Reply {
   return ({ requestId }) => {
-    const error = { kind: "error", requestId, code, message: "Cannot read: so.", leader: 1 } as const;
-    const refused = { ...error, outcome: "not-applied" } as const;
-    return compactedRevision === undefined ? refused : { ...refused, compactedRevision };
+    const message = typeof detail === "string" ? detail : "Cannot read: so.";
+    const refused = { kind: "error", requestId, code, message, leader: 1, outcome: "not-applied" } as const;
+    return typeof detail === "string" ? refused : { ...refused, compactedRevision: detail };
   };
 }
 
@@ -57,6 +57,17 @@ Deno.test("get: with a revision another request is sent, which a node of an olde
   assertEquals(
     error.message,
     "Cannot get a key: node 1 runs an older version of kvraft, which does not know this request. " +
+      "Upgrade the node. Nothing was changed.",
+  );
+  // A leader of version 0.1.0 knows the request, but not the command in it.
+  cluster.node(1).answer = refusal(
+    "invalidRequest",
+    "Cannot decode a command: kind 5 is not known to this version.",
+  );
+  const refused = await assertRejects(() => cluster.finish(client.compact(1)), InvalidRequestError);
+  assertEquals(
+    refused.message,
+    "Cannot compact the history at revision 1: node 1 runs an older version of kvraft, which does not know this request. " +
       "Upgrade the node. Nothing was changed.",
   );
 });
