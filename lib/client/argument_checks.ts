@@ -14,9 +14,9 @@ export function checkObject<T extends object>(value: T, what: string): T {
   throw new InvalidRequestError(`Cannot use ${describeValue(value)} as ${what}: pass an object.`);
 }
 
-/** Returns `value` if it is an array. */
+/** Returns `value` if it is an array; one with holes as an array of undefined in their places, which is refused later. */
 export function checkList<T>(value: readonly T[], what: string): readonly T[] {
-  if (Array.isArray(value)) return value;
+  if (Array.isArray(value)) return Array.from<T>(value);
   throw new InvalidRequestError(`Cannot use ${describeValue(value)} as ${what}: pass an array.`);
 }
 

@@ -360,7 +360,7 @@ export class KvClient implements AsyncDisposable {
     const hasBranches = request.then !== undefined || request.else !== undefined;
     if (hasBranches === (request.mutations !== undefined)) {
       throw new InvalidRequestError(
-        "Cannot apply a transaction: it needs either mutations, or then and else.",
+        "Cannot apply a transaction: it needs either mutations, or then, else or both.",
       );
     }
     if (request.mutations !== undefined) {

@@ -89,18 +89,24 @@ export function toBranches(branches: Branches, level = 1): StoreBranches {
 
 function toCondition(check: TransactionCondition): Condition {
   const keys = toKeySet(checkObject(check, "a check"), "a check");
-  const { exists, value, comparison: sign = "=", ...numbers }: AnyTarget = check;
+  const { exists, value, comparison, ...numbers }: AnyTarget = check;
   const given = TARGETS.filter((name) => (check as AnyTarget)[name] !== undefined);
   const kind = NUMBER_TARGETS.find((name) => numbers[name] !== undefined);
   if (given.length !== 1) {
     throw new InvalidRequestError(`Cannot use a check: it needs exactly one of ${TARGETS.join(", ")}.`);
   }
-  const comparison = COMPARISONS[checkChoice(sign, COMPARISON_SIGNS, "the comparison of a check")];
+  const sign = COMPARISONS[
+    checkChoice(comparison === undefined ? "=" : comparison, COMPARISON_SIGNS, "the comparison of a check")
+  ];
   if (kind !== undefined) {
-    const number = checkInteger(numbers[kind] ?? NaN, { what: `the ${kind} of a check`, min: 0 });
-    return { kind, keys, comparison, number };
+    const { [kind]: compared = NaN } = numbers;
+    const number = checkInteger(compared, { what: `the ${kind} of a check`, min: 0 });
+    return { kind, keys, comparison: sign, number };
   }
-  if (value !== undefined) return { kind: "value", keys, comparison, value: toView(value, "value") };
+  if (value !== undefined) return { kind: "value", keys, comparison: sign, value: toView(value, "value") };
+  if (comparison !== undefined) {
+    throw new InvalidRequestError("Cannot use a check: exists is true or false, without a comparison.");
+  }
   const mustExist = checkBoolean(exists ?? false, "exists");
   return { kind: "version", keys, comparison: mustExist ? "notEqual" : "equal", number: 0 };
 }
@@ -161,6 +167,10 @@ function toKeySet(selection: KeySelection, what: string): KeySet {
   if ([key, prefix, start].filter((one) => one !== undefined).length !== 1) {
     throw new InvalidRequestError(`Cannot use ${what}: it needs exactly one of key, prefix and start.`);
   }
+  // TypeScript permits this for a union of types. Ignoring `end`, a delete would remove more than was meant.
+  if (end !== undefined && start === undefined) {
+    throw new InvalidRequestError(`Cannot use ${what}: end belongs to start, not to key or prefix.`);
+  }
   if (key !== undefined) return { kind: "key", key: toView(key, "key") };
   if (prefix !== undefined) {
     const first = toView(prefix, "prefix");
@@ -211,10 +221,8 @@ function answerOmitted(
   { succeeded, revision }: Pick<AnswerOmittedError, "succeeded" | "revision">,
 ): AnswerOmittedError {
   return new AnswerOmittedError(
-    `Cannot give the results of a transaction: it was executed (${
-      succeeded ? "then" : "else"
-    }), but this answer to a ` +
-      "retry has no results, which are remembered up to 4 KiB. Read the keys.",
+    `Cannot give the results of a transaction: it was executed (${succeeded ? "then" : "else"}), but its ` +
+      "results, of more than 4 KiB, were lost with an earlier answer, or were too many at a time. Read the keys.",
     { succeeded, revision },
   );
 }

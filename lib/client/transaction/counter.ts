@@ -2,6 +2,7 @@
  * Counters: values of 8 bytes, an unsigned little-endian integer, which the operations `sum`, `min` and `max` of a
  * transaction change. Deno KV stores a `KvU64` alike.
  */
+import { describeValue } from "../argument_checks.ts";
 import { InvalidRequestError } from "../errors.ts";
 
 /** Bytes of a counter. */
@@ -67,9 +68,9 @@ function bytesOfInteger(number: bigint | number, min: bigint): Uint8Array {
   if (value === null || value < min || value > MAX_COUNTER) {
     throw new InvalidRequestError(
       `Cannot use ${
-        String(number)
-      } as a counter's number: give a bigint from ${min} to ${MAX_COUNTER}, or a number that ` +
-        "is a safe integer.",
+        describeValue(number)
+      } as a counter's number: give a bigint from ${min} to ${MAX_COUNTER}, ` +
+        "or a number that is a safe integer.",
     );
   }
   const bytes = new Uint8Array(COUNTER_BYTES);
