@@ -3,6 +3,7 @@
  * linearizable, that every acknowledged write is in the store, once and in order, and that all replicas are equal.
  */
 import type { History } from "../../lib/lincheck/mod.ts";
+import { CompactedError, type KvClient } from "../../lib/mod.ts";
 import type { ReadMode } from "../../lib/server/config/config.ts";
 import type { Figures } from "../../lib/loadgen/mod.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
@@ -16,6 +17,17 @@ import { SmallDisk } from "./small_disk.ts";
 /** Small, so that the log of a trial has many segments, and is compacted often. */
 const SEGMENT_BYTES = 65_536;
 const SNAPSHOT_LOG_BYTES = 65_536;
+/**
+ * Bounds of the history by turns, so that consecutive seeds have different ones, and each of them occurs with each number
+ * of nodes and each read mode: compaction with nearly every write, often, every few seconds, and never.
+ */
+const HISTORY_FLAGS: readonly (readonly string[])[] = [
+  ["--history-bytes", "2048"],
+  ["--history-bytes", "65536"],
+  ["--history-seconds", "2"],
+  [],
+  ["--history-bytes", "0"],
+];
 /** Answered writes that show progress of the healed cluster. */
 const PROGRESS_WRITES = 50;
 /** Longest pause between two actions of the nemesis. */
@@ -66,6 +78,7 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
     flags: [
       ...["--segment-bytes", `${SEGMENT_BYTES}`, "--snapshot-log-bytes", `${SNAPSHOT_LOG_BYTES}`],
       ...["--read-mode", readMode],
+      ...HISTORY_FLAGS[seed % HISTORY_FLAGS.length] ?? [],
     ],
     prepare: async (cluster) => {
       const disk = await SmallDisk.mount(cluster.dataFolder(DISK_NODE));
@@ -115,8 +128,19 @@ async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<Tria
   await using reader = await cluster.connect();
   const figures = await workload.stopAndCheck(reader);
   await writers.stopAndVerify();
+  tell(`the history begins at revision ${await compactedRevisionOf(reader)}`);
   await cluster.waitForEqualStates();
   return { figures, acknowledged: writers.acknowledged, struck: nemesis.struck };
+}
+
+async function compactedRevisionOf(client: KvClient): Promise<number> {
+  try {
+    await client.get("a key", { revision: 0 });
+    return 0;
+  } catch (error) {
+    if (!(error instanceof CompactedError)) throw error;
+    return error.compactedRevision;
+  }
 }
 
 async function linger(durationMs: number): Promise<void> {

@@ -131,6 +131,8 @@ export const CHECK = defineCommand({
   details: [
     "Kill nodes, pause them, pull cables meanwhile: failed operations are part of the history, and --timeout-ms",
     "(2000 here) is the deadline of each. Works under --prefix, which no key may have, and removes its keys at the end.",
+    "In the mix, transaction has checks and mutations, branches has then and else; a tenth of the gets and lists are as",
+    "of a past revision. Nothing is compacted.",
     "Ends after --duration, or with Ctrl-C; the verdict comes either way. Exit codes: 0 linearizable; 1 not: the history",
     "and a page that shows where it breaks are written; 3 nothing could be done; 4 undecided, since the search for an",
     "order became too long.",
