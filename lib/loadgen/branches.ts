@@ -48,6 +48,11 @@ export interface BranchesOptions {
   readonly value: () => string;
   /** The key as it was last seen, or null. */
   readonly seen: (key: string) => Entry | null;
+  /**
+   * Returns a revision for a get of the past. Null where revisions of unknown outcome cannot be known afterwards: then no
+   * get reads the past, and no condition compares revisions by < or >.
+   */
+  readonly pastRevision: (() => number) | null;
 }
 
 /** Draws a transaction: conditions that are often met, and operations that see each other's changes. */
@@ -58,6 +63,13 @@ export function drawBranches(options: BranchesOptions, depth = 0): Branches {
     then: draw.some([1, 2, 3], () => draw.operation(depth)),
     else: draw.some([0, 1, 2], () => draw.operation(depth)),
   };
+}
+
+/** A condition on a revision, without the kind of revision. */
+interface ComparedRevision {
+  readonly keys: KeySet;
+  readonly comparison: Comparison;
+  readonly number: number;
 }
 
 class Draw {
@@ -81,14 +93,23 @@ class Draw {
       const comparison = this.#pick(["equal", "greater", "less"] as const);
       return { kind: "version", keys: this.#keySet(), comparison, number: this.#pick([0, 1, 2]) };
     }
-    const { value, modRevision, createRevision } = entry;
+    const { value, modRevision, createRevision, version } = entry;
     if (modRevision !== null && this.#chance(0.4)) {
-      return { kind: "modRevision", keys: named, comparison: equality, number: modRevision };
+      return {
+        kind: "modRevision",
+        ...this.#comparedRevision({ keys: named, comparison: equality, number: modRevision }),
+      };
     }
     if (createRevision !== null && this.#chance(0.2)) {
-      return { kind: "createRevision", keys: named, comparison: equality, number: createRevision };
+      return {
+        kind: "createRevision",
+        ...this.#comparedRevision({ keys: named, comparison: equality, number: createRevision }),
+      };
     }
     const comparison = this.#chance(0.6) ? equality : this.#pick(["less", "greater"] as const);
+    if (version !== null && this.#chance(0.3)) {
+      return { kind: "version", keys: named, comparison, number: version + this.#pick([-1, 0, 1]) };
+    }
     return { kind: "value", keys: named, comparison, value };
   }
 
@@ -107,7 +128,7 @@ class Draw {
         return { kind, keys: this.#keySet(), returnPrevious };
       case "get": {
         const limit = this.#pick([1, 100]);
-        return { kind, keys: this.#keySet(), limit, reverse: this.#chance(0.3), revision: null };
+        return { kind, keys: this.#keySet(), limit, reverse: this.#chance(0.3), revision: this.#past() };
       }
       case "count": {
         const key = this.#pick(this.#chance(0.9) ? counters : keys);
@@ -121,6 +142,19 @@ class Draw {
       default:
         return assertNever(kind);
     }
+  }
+
+  /** Returns the comparison of a revision, or one by < or > of a key or range, where such a one may be drawn. */
+  #comparedRevision(comparedByEquality: ComparedRevision): ComparedRevision {
+    if (this.#options.pastRevision === null || this.#chance(0.5)) return comparedByEquality;
+    const comparison = this.#pick(["less", "greater"] as const);
+    return { keys: this.#keySet(), comparison, number: comparedByEquality.number };
+  }
+
+  /** Returns the past revision of a get; null for the present. */
+  #past(): number | null {
+    const { pastRevision } = this.#options;
+    return pastRevision !== null && this.#chance(0.5) ? pastRevision() : null;
   }
 
   #keySet(): KeySet {

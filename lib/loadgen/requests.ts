@@ -182,6 +182,7 @@ export class RequestSource {
       counters: this.#keys.slice(0, COUNTERS).map((key) => `${key}${COUNTER_SUFFIX}`),
       value: () => this.#value(++part),
       seen: (key) => seen.get(key),
+      pastRevision: null,
     });
     return { kind: "branchingTransaction", transaction };
   }

@@ -13,7 +13,7 @@ import type { Network } from "../../lib/platform/network.ts";
 import type { Entry, Operation, Outcome } from "../../lib/lincheck/history.ts";
 import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Coverage } from "./coverage.ts";
-import type { Plan } from "./plan.ts";
+import { type Plan, readsPastInTransactions } from "./plan.ts";
 import type { Process } from "./environment/process.ts";
 
 /** Options of a client. */
@@ -170,6 +170,14 @@ export class SimClient {
     return { revision: this.#lastRevision - random.below(span + 1) };
   }
 
+  /** Returns a revision that is mostly a past one, at times a compacted one, and seldom one of the future. */
+  #revisionNearPresent(): number {
+    const { random } = this.#options;
+    if (random.chance(0.1)) return this.#lastRevision + 1 + random.below(RECENT_REVISIONS);
+    const span = random.chance(0.7) ? Math.min(RECENT_REVISIONS, this.#lastRevision) : this.#lastRevision;
+    return this.#lastRevision - random.below(span + 1);
+  }
+
   /** Compacts the history at a revision that this client has seen. */
   async #compact(client: KvClient, timeoutMs: number): Promise<void> {
     const { random, coverage } = this.#options;
@@ -251,6 +259,7 @@ export class SimClient {
       counters: ["k0n"],
       value: () => `${this.#value()}.${++part}`,
       seen: (key) => this.#seen.get(key),
+      pastRevision: readsPastInTransactions(plan) ? () => this.#revisionNearPresent() : null,
     });
     await this.#record(
       async () => {

@@ -12,7 +12,7 @@ import {
   type Transaction,
 } from "../../../lib/kv/mod.ts";
 import { bytesOfText } from "../../../lib/loadgen/mod.ts";
-import { execute, type StateChange } from "../../../lib/lincheck/mod.ts";
+import { execute, type StateChange, type StoreState } from "../../../lib/lincheck/mod.ts";
 import { contradictionOf } from "../../../lib/lincheck/transactions/program.ts";
 import { encodeResult } from "../../../lib/protocol/command.ts";
 import type { Coverage } from "../coverage.ts";
@@ -161,11 +161,26 @@ export class Applied {
     );
   }
 
+  /** Returns a state that counts reads of past ones. */
+  #counting(state: StoreState): StoreState {
+    const { coverage } = this.#options;
+    return {
+      ...state,
+      at: (revision) => {
+        const past = state.at?.(revision) ?? "compacted";
+        if (past === "compacted") coverage.count("branchesCompacted");
+        else if (past === "futureRevision") coverage.count("branchesFuture");
+        else coverage.count("branchesPast");
+        return past;
+      },
+    };
+  }
+
   /** Executes a transaction on the noted state, checks its result, and returns what it changed. */
   #changesOf(command: Transaction | BranchingTransaction, result: CommandResult): readonly StateChange[] {
     const { lastRevision } = this.history;
     const state = this.history.stateAt(lastRevision, this.#compactedRevision);
-    const execution = execute(branchesOf(command), state, lastRevision + 1);
+    const execution = execute(branchesOf(command), this.#counting(state), lastRevision + 1);
     if (command.kind === "branchingTransaction") {
       const answered = branchesResultOf(result);
       const why = answered === null ? null : contradictionOf({ result: answered }, execution);

@@ -7,7 +7,12 @@
  */
 import { assertNever } from "../../../lib/platform/assert.ts";
 import { inRange, type Operation } from "../../../lib/lincheck/history.ts";
-import { execute } from "../../../lib/lincheck/mod.ts";
+import {
+  type Branches,
+  type BranchesResult,
+  type BranchOperation,
+  execute,
+} from "../../../lib/lincheck/mod.ts";
 import { contradictionOf, operationsOf } from "../../../lib/lincheck/transactions/program.ts";
 import { type AppliedHistory, isSameEntry, type Stretch } from "./applied_history.ts";
 import { branchesOf, textOf } from "./history_forms.ts";
@@ -164,9 +169,27 @@ function placesOfBranches(
   const made = applied.at(revision);
   const isMade = made?.command.kind === "branchingTransaction" &&
     JSON.stringify(branchesOf(made.command)) === JSON.stringify(transaction);
-  const before = execute(transaction, applied.stateAt(revision - (isMade ? 1 : 0)), revision);
+  const state = applied.stateAt(revision - (isMade ? 1 : 0), compactedRevisionShown({ transaction, result }));
+  const before = execute(transaction, state, revision);
   const changes = before.kind === "executed" && before.changes.length > 0;
   return changes === isMade && contradictionOf({ result }, before) === null ? [at(revision)] : [];
+}
+
+/**
+ * Returns a compacted revision that explains an answer: which one it was is checked where the transaction is applied.
+ * Zero where no get was refused because of it.
+ */
+function compactedRevisionShown(
+  { transaction, result }: { readonly transaction: Branches; readonly result: BranchesResult },
+): number {
+  if (result.kind !== "failed" || result.reason !== "compacted") return 0;
+  let inner: Branches | null = transaction;
+  let refused: BranchOperation | undefined;
+  for (const position of result.position) {
+    refused = inner === null ? undefined : [...inner.then, ...inner.else][position];
+    inner = refused?.kind === "transaction" ? refused : null;
+  }
+  return refused?.kind === "get" && refused.revision !== null ? refused.revision + 1 : 0;
 }
 
 function at(revision: number): Stretch {
