@@ -3,7 +3,12 @@
  * copies what it returns from there.
  */
 import { equals } from "@std/bytes";
-import { type Branches, MAX_TRANSACTION_KEYS } from "./branching_command.ts";
+import {
+  type Branches,
+  MAX_TRANSACTION_COMPARED_BYTES,
+  MAX_TRANSACTION_KEYS,
+  MAX_TRANSACTION_VERSIONS,
+} from "./branching_command.ts";
 import {
   type Check,
   type HistoryPage,
@@ -20,7 +25,7 @@ import {
   writtenValue,
 } from "./command.ts";
 import type { Version } from "./overlay.ts";
-import { rangesOf } from "./validate_branches.ts";
+import { pastRevisionsOf, rangesOf } from "./validate_branches.ts";
 import { type PlanFailure, planTransaction, type TransactionPlan } from "./transaction_plan.ts";
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
 import { checkStore, type StructureFigures } from "./pages/check_store.ts";
@@ -28,6 +33,10 @@ import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import { SlabCopier } from "../platform/slab.ts";
+
+/** Bytes that are compared, and later versions that a read of the past skips, in the time in which a range reads a key. */
+const COMPARED_BYTES_A_KEY = 512;
+const VERSIONS_A_KEY = 8;
 
 /** The result of a read of the past. */
 export interface Past<T> {
@@ -133,13 +142,23 @@ export class Store {
     return mutations.map((mutation) => this.apply(mutation, revision));
   }
 
-  /** Returns how many keys the ranges of a transaction have now, at most MAX_TRANSACTION_KEYS. */
+  /**
+   * Returns an upper bound of the work of a transaction, in keys: those that its ranges have now, and what takes as long as
+   * reading so many keys: the bytes that it compares, and the later versions that its gets skip.
+   */
   rangeKeys(branches: Branches): number {
     let keys = 0;
-    for (const { start, end, limit } of rangesOf(branches)) {
-      keys += Math.min(limit, this.#pages.count({ lower: start, upper: end }));
+    let bytes = 0;
+    let versions = 0;
+    for (const { start, end, limit, comparedBytes } of rangesOf(branches)) {
+      const count = Math.min(limit, this.#pages.count({ lower: start, upper: end }));
+      keys += count;
+      bytes += count * comparedBytes;
     }
-    return Math.min(keys, MAX_TRANSACTION_KEYS);
+    for (const revision of pastRevisionsOf(branches)) versions += this.#pages.eventsAfter(revision);
+    return Math.min(keys, MAX_TRANSACTION_KEYS) +
+      Math.floor(Math.min(bytes, MAX_TRANSACTION_COMPARED_BYTES) / COMPARED_BYTES_A_KEY) +
+      Math.floor(Math.min(versions, MAX_TRANSACTION_VERSIONS) / VERSIONS_A_KEY);
   }
 
   /** Plans a transaction whose changes would be made in `revision`. */

@@ -60,16 +60,20 @@ export function sizeOfBranches(branches: Branches): { readonly bytes: number; re
 /** A range of a transaction, and how many of its keys are read at most. */
 export interface ReadRange extends Extract<KeySet, { readonly kind: "range" }> {
   readonly limit: number;
+  /** Length of the value that is compared with those of the range; 0 if none is. */
+  readonly comparedBytes: number;
 }
 
 /** Returns the ranges of all conditions and operations, of both branches. */
 export function rangesOf(branches: Branches): readonly ReadRange[] {
   const { conditions = [], operations = [] } = partsOf(branches) ?? {};
   const ranges: ReadRange[] = [];
-  const add = (keys: KeySet, limit: number): void => {
-    if (keys.kind === "range") ranges.push({ ...keys, limit });
+  const add = (keys: KeySet, limit: number, comparedBytes = 0): void => {
+    if (keys.kind === "range") ranges.push({ ...keys, limit, comparedBytes });
   };
-  for (const { keys } of conditions) add(keys, Infinity);
+  for (const condition of conditions) {
+    add(condition.keys, Infinity, condition.kind === "value" ? condition.value.length : 0);
+  }
   for (const operation of operations) {
     if (operation.kind === "delete") add(operation.keys, Infinity);
     // A get at a past revision looks at all keys of its range.
@@ -78,6 +82,14 @@ export function rangesOf(branches: Branches): readonly ReadRange[] {
     }
   }
   return ranges;
+}
+
+/** Returns the past revisions of all gets, of both branches. */
+export function pastRevisionsOf(branches: Branches): readonly number[] {
+  const { operations = [] } = partsOf(branches) ?? {};
+  return operations.flatMap((operation) => {
+    return operation.kind === "get" && operation.revision !== null ? [operation.revision] : [];
+  });
 }
 
 /** Returns all conditions and operations; null when there are too many levels. */

@@ -74,7 +74,10 @@ export class WriteAdmission {
  */
 export const MAX_WAITING_RANGE_KEYS = 131_072;
 
-/** Limits the keys that the ranges of waiting transactions have: those of one transaction are always admitted. */
+/**
+ * Limits the keys that the ranges of waiting transactions have, and their other work, which counts as keys: those of one
+ * transaction are always admitted.
+ */
 export class RangeAdmission {
   #keys = 0;
 

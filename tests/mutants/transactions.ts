@@ -9,6 +9,22 @@ const RESULTS = tests("results", "tests/unit/protocol/result_values_test.ts");
 
 /** The mutants. */
 export const TRANSACTION_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/kv/store.ts", [BRANCHES], [
+    {
+      id: "M680",
+      title: "waiting transactions may compare any number of bytes",
+      failure: "256 small transactions that compare 16 MiB each stop all nodes for 40 seconds",
+      from: "bytes += count * comparedBytes;",
+      to: "bytes += 0 * comparedBytes;",
+    },
+    {
+      id: "M681",
+      title: "waiting transactions may go back over any number of versions",
+      failure: "256 small transactions that read an old value of a key stop all nodes for seconds",
+      from: "versions += this.#pages.eventsAfter(revision);",
+      to: "versions += 0 * this.#pages.eventsAfter(revision);",
+    },
+  ]),
   ...inFile("lib/kv/transaction_plan.ts", [BRANCHES], [
     {
       id: "M650",

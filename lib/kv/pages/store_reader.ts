@@ -135,6 +135,12 @@ export abstract class StoreReader {
     return { next: () => number < events.end ? events.address(number++) : 0 };
   }
 
+  /** Returns the number of versions that were written after `revision` and are in the history. O(log n). */
+  eventsAfter(revision: number): number {
+    if (revision < this.compactedRevision || revision >= this.revision) return 0;
+    return this.events.end - this.events.seek(revision + 1, this.firstEvent);
+  }
+
   /** Number of events above the compacted revision. */
   get eventCount(): number {
     return this.events.end - this.firstEvent;

@@ -402,7 +402,32 @@ Deno.test("rangeKeys: it counts the ranges of conditions and of both branches, u
     { ...none, then: [get(all, { limit: 1, revision: 3 })] },
     { ...none, then: Array<Operation>(60).fill(del(all)) },
   ].map((branches) => machine.rangeKeys(branches));
-  assertEquals(keys, [0, 0, 100 + 7 + 3 + 10, 200, MAX_TRANSACTION_KEYS]);
+  assertEquals(keys, [0, 0, 100 + 7 + 3 + 10, 200 + 25, MAX_TRANSACTION_KEYS]);
+});
+
+Deno.test("rangeKeys: bytes to compare and later versions count as the keys that could be read meanwhile", () => {
+  const { machine } = filled(200);
+  const replica = bench();
+  const hot = Array<Operation>(64).fill({ kind: "sum", key: bytes("n"), operand: number(1n) });
+  for (let round = 0; round < 10; round++) run(replica, { then: hot });
+  const compared = (length: number): number => {
+    const value = new Uint8Array(length);
+    const condition: Condition = { kind: "value", keys: range("k"), comparison: "less", value };
+    return machine.rangeKeys({ conditions: [condition], then: [], else: [] });
+  };
+  assertEquals([compared(8), compared(1_024), compared(1_048_576)], [200 + 3, 200 + 400, 200 + 32_768]);
+  const past = (revision: number, count = 1): number => {
+    const then = Array<Operation>(count).fill(get(key("n"), { revision }));
+    return replica.machine.rangeKeys({ conditions: [], then, else: [] });
+  };
+  const { revision } = replica.machine;
+  assertEquals([past(revision), past(revision + 1), past(revision - 1), past(4), past(4, 2)], [
+    0,
+    0,
+    8,
+    80,
+    160,
+  ]);
 });
 
 Deno.test("limits: the result of a transaction may have 4 MiB of keys and values, and one byte more fails it", () => {
