@@ -298,8 +298,11 @@ export class Raft {
     if (role.kind === "follower" && role.leader === node) campaignSoon(this.#state, role);
   }
 
-  /** Returns the next batch of work, or null when there is none. */
-  takeReady(): Ready | null {
+  /**
+   * Returns the next batch of work, or null when there is none. It has committed entries of at most `applyBytes`, or one,
+   * and not more than the limits say.
+   */
+  takeReady(applyBytes = Infinity): Ready | null {
     const state = this.#state;
     const persist = state.takePersist();
     const { role } = state;
@@ -309,7 +312,7 @@ export class Raft {
     }
     const { restore } = state;
     state.restore = null;
-    const committed = this.#takeCommitted();
+    const committed = this.#takeCommitted(Math.min(applyBytes, state.limits.applyBytes));
     const messages = state.takeMessages();
     const reads: ReadState[] = state.reads.splice(0);
     const entryReads = state.entryReads.splice(0);
@@ -320,17 +323,17 @@ export class Raft {
     return idle ? null : { persist, messages, restore, committed, reads, entryReads, snapshots };
   }
 
-  #takeCommitted(): readonly Entry[] {
+  #takeCommitted(applyBytes: number): readonly Entry[] {
     const state = this.#state;
     let committed: readonly Entry[] | null = state.committedEntriesRead;
     state.committedEntriesRead = [];
     if (committed.length === 0) {
       if (state.isReadingCommitted) return [];
-      committed = state.log.takeCommitted(state.limits.applyBytes);
+      committed = state.log.takeCommitted(applyBytes);
       if (committed === null) {
         state.isReadingCommitted = true;
         const firstIndex = state.log.appliedIndex + 1;
-        state.entryReads.push({ to: null, firstIndex, maxBytes: state.limits.applyBytes });
+        state.entryReads.push({ to: null, firstIndex, maxBytes: applyBytes });
         return [];
       }
     }

@@ -32,11 +32,17 @@ import { type PersistBatch, type Shortage, shortageOf } from "../storage/mod.ts"
 import type { Metrics } from "./metrics/metrics.ts";
 
 /**
- * Committed entries, and bytes of them, after which a turn ends, so that a long replay holds up neither heartbeats nor
- * clients: about 20 ms of work. The batch that reaches the bound is applied completely.
+ * Committed entries, bytes of them, and time after which a turn ends, so that a long replay holds up neither heartbeats
+ * nor clients: about 20 ms of work. The batch that reaches a bound is applied completely.
  */
 const ENTRIES_PER_TURN = 4_096;
 const BYTES_PER_TURN = 8_388_608;
+const MS_PER_TURN = 20;
+/**
+ * Bytes of the first batch of committed entries. A batch is twice as large as the one before while batches take less than
+ * a turn, and smaller after one that took more: entries of few bytes may be transactions over many keys.
+ */
+const FIRST_APPLY_BYTES = 4_096;
 /** Interval between attempts while the disk is full or file descriptors are short. */
 const SHORTAGE_RETRY_MS = 500;
 
@@ -133,6 +139,8 @@ export class Driver {
   #persisting = false;
   /** Whether a durable batch has no sync marker yet. */
   #isMarkerDue = false;
+  /** Bytes of the committed entries that are applied at a time. */
+  #applyBytes = FIRST_APPLY_BYTES;
   /** The read that reads share until the core's outputs are taken; null before the first. */
   #sharedRead: ReadRequested | null = null;
   /** Settles when the write in progress has ended, for a clean stop. */
@@ -275,17 +283,33 @@ export class Driver {
   }
 
   #run(): void {
+    const { clock } = this.#options;
+    const end = clock.now() + MS_PER_TURN;
     let entries = 0;
     let bytes = 0;
-    while (entries < ENTRIES_PER_TURN && bytes < BYTES_PER_TURN) {
+    do {
       this.#sharedRead = null;
-      const ready = this.#raft.takeReady();
+      const ready = this.#raft.takeReady(this.#applyBytes);
       if (ready === null) return this.#rest();
       entries += ready.committed.length;
       for (const { data } of ready.committed) bytes += data.length;
       this.#process(ready);
-    }
+    } while (entries < ENTRIES_PER_TURN && bytes < BYTES_PER_TURN && clock.now() < end);
     this.#continueLater();
+  }
+
+  /** Applies committed entries, and bounds the next batch so that it takes at most about a turn. */
+  #apply(committed: readonly Entry[]): void {
+    const { clock } = this.#options;
+    const begin = clock.now();
+    this.#events.apply(committed);
+    const tookMs = clock.now() - begin;
+    if (tookMs <= MS_PER_TURN) {
+      this.#applyBytes = Math.min(2 * this.#applyBytes, BYTES_PER_TURN);
+    } else {
+      const bytes = committed.reduce((sum, { data }) => sum + data.length, 0);
+      this.#applyBytes = Math.max(1, Math.floor(bytes * MS_PER_TURN / tookMs));
+    }
   }
 
   /** Continues after a timer: work that is scheduled for the end of a turn would run before anything that has arrived. */
@@ -314,7 +338,7 @@ export class Driver {
     for (const message of ready.messages) events.send(message);
     for (const request of ready.snapshots) events.sendSnapshot(request);
     if (ready.restore !== null) events.restore(ready.restore);
-    if (ready.committed.length > 0) events.apply(ready.committed);
+    if (ready.committed.length > 0) this.#apply(ready.committed);
     for (const read of ready.reads) events.read(read);
     for (const entryRead of ready.entryReads) void this.#readEntries(entryRead);
   }

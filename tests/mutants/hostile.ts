@@ -53,6 +53,20 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
       to:
         "log.append({ hardState, entries, snapshot });\n      if (snapshot !== null) this.#events.install(snapshot);",
     },
+    {
+      id: "M682",
+      title: "a batch of committed entries is not made smaller after one that took long",
+      failure: "a node that replays expensive transactions does not answer for many seconds",
+      from: "if (tookMs <= MS_PER_TURN) {",
+      to: "if (tookMs >= 0) {",
+    },
+    {
+      id: "M683",
+      title: "a turn does not end by time",
+      failure: "a node that replays expensive transactions does not answer for many seconds",
+      from: "bytes < BYTES_PER_TURN && clock.now() < end);",
+      to: "bytes < BYTES_PER_TURN);",
+    },
   ]),
   ...inFile("lib/server/read_scheduler.ts", [SERVER], [
     {

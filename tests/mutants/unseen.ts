@@ -318,8 +318,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       id: "M322",
       title: "a turn of applying is not bounded by bytes",
       failure: "replaying large values holds up heartbeats",
-      from: "while (entries < ENTRIES_PER_TURN && bytes < BYTES_PER_TURN) {",
-      to: "while (entries < ENTRIES_PER_TURN) {",
+      from: " && bytes < BYTES_PER_TURN && clock.now() < end);",
+      to: " && clock.now() < end);",
     },
   ]),
   ...inFile("lib/server/node.ts", [SERVER, SIM], [

@@ -66,6 +66,11 @@ export class ManualClock implements Clock {
     }
   }
 
+  /** Advances time within a callback, which takes `durationMs`: timers that become due fire at the next {@link sleep}. */
+  work(durationMs: number): void {
+    this.#nowMs += durationMs;
+  }
+
   #earliest(): Alarm | null {
     let earliest: Alarm | null = null;
     for (const alarm of this.#alarms) {

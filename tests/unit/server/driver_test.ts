@@ -26,6 +26,8 @@ class Bench {
   readonly sent: Message[] = [];
   readonly applied: Entry[] = [];
   readonly failures: unknown[] = [];
+  /** Called for each batch of entries that is applied. */
+  onApply = (_entries: readonly Entry[]): void => {};
   /** The operations on the disk, in order. */
   readonly steps: string[] = [];
   readonly driver: Driver;
@@ -49,7 +51,10 @@ class Bench {
       install: ({ index }) => void this.steps.push(`install ${index}`),
       restore: () => {},
       sendSnapshot: () => {},
-      apply: (entries) => void this.applied.push(...entries),
+      apply: (entries) => {
+        this.applied.push(...entries);
+        this.onApply(entries);
+      },
       read: () => {},
       settled: () => {},
       failed: (error) => void this.failures.push(error),
@@ -102,6 +107,45 @@ Deno.test("Driver: proposals during a sync become one batch", async () => {
   assertEquals(bench.log.batches.at(-1)?.entries.map(({ index }) => index), [2, 3, 4]);
   await bench.endSync();
   assertEquals(bench.applied.map(({ index }) => index), [1, 2, 3, 4]);
+  await bench.driver.stop();
+});
+
+Deno.test("Driver: entries that take long are applied in small batches, few a turn, until they are fast again", async () => {
+  const bench = new Bench(1, [1]);
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  await bench.endSync();
+  let msPerEntry = 10;
+  let batches: number[] = [];
+  bench.onApply = (entries) => {
+    batches.push(entries.length);
+    bench.clock.work(entries.length * msPerEntry);
+  };
+  const applyWrites = async (writes: number): Promise<void> => {
+    const { length } = bench.applied;
+    for (let write = 0; write < writes; write++) {
+      bench.driver.ask((raft) => raft.propose(new Uint8Array(1_000)));
+    }
+    await settle();
+    await bench.endSync();
+    assert(msPerEntry === 0 || bench.applied.length < length + writes, "a turn ends before all are applied");
+    while (bench.applied.length < length + writes) {
+      const before = bench.applied.length;
+      bench.clock.sleep(0);
+      await settle();
+      const workMs = (bench.applied.length - before) * msPerEntry;
+      assert(workMs <= 40, `a turn ends after ${workMs} ms`);
+    }
+  };
+  await applyWrites(40);
+  const [first = 0, ...others] = batches;
+  assert(first > 2 && first < 40, `${first}`);
+  // A batch of two, just within a turn, lets the next one be larger, which then takes too long.
+  assert(others.every((entries) => entries <= 4), `${others}`);
+  batches = [];
+  msPerEntry = 0;
+  await applyWrites(200);
+  assert(Math.max(...batches) > 50, `${batches}`);
   await bench.driver.stop();
 });
 
