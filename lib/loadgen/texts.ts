@@ -9,5 +9,7 @@ export function textOfBytes(bytes: Uint8Array): string {
 
 /** The bytes of such a text. */
 export function bytesOfText(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const bytes = new Uint8Array(text.length);
+  for (let position = 0; position < bytes.length; position++) bytes[position] = text.charCodeAt(position);
+  return bytes;
 }
