@@ -11,8 +11,9 @@ export const ExitCode = {
   /** Done. */
   done: 0,
   /**
-   * The answer is no: key not found, compare failed, conditions did not hold, transaction or membership change refused. For a server: an error that a restart
-   * cannot fix (the node was removed, or its folder is damaged, missing or another node's).
+   * The answer is no: key not found, compare failed, conditions did not hold, transaction or membership change refused.
+   * For a server: an error that a restart cannot fix (the node was removed, or its folder is damaged, missing or another
+   * node's).
    */
   no: 1,
   /** Wrong usage, or a revision that the history does not have; nothing was done. */

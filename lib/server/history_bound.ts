@@ -3,8 +3,8 @@
  * seconds. Compaction is an entry of the log, so that all nodes have the same history.
  *
  * The log has no time at which a revision was made. The leader notes its revision on its own monotonic clock from time to
- * time, and compacts at the newest revision that it noted long enough ago. A new leader counts from the beginning: after an election
- * versions are kept for longer, and never for less time.
+ * time, and compacts at the newest revision that it noted long enough ago. A new leader counts from the beginning: after
+ * an election versions are kept for longer, and never for less time.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { StateMachine } from "../kv/mod.ts";
