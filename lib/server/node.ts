@@ -3,7 +3,7 @@
  * changes of membership. Messages come from and go to server.ts.
  */
 import { assert } from "../platform/assert.ts";
-import type { DiskState, NodeStatus } from "../protocol/messages.ts";
+import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { ReadMode } from "./config/config.ts";
 import { CONFIGURATION_CODEC } from "../protocol/configuration.ts";
@@ -23,6 +23,7 @@ import { LeadershipTransfers } from "./leadership_transfer.ts";
 import { membersOf } from "./membership/members.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { Membership, type MembershipOptions } from "./membership/membership.ts";
+import { type NodeCondition, NodeDescription } from "./node_status.ts";
 import { Quota } from "./write_admission.ts";
 import type { StartingPoint } from "./startup/recovered_state.ts";
 import type { ServerLimits } from "./config/server_limits.ts";
@@ -31,11 +32,8 @@ import { type DownloadTotals, SnapshotDownloads } from "./snapshot/downloads.ts"
 import { type PeerSender, SnapshotExchange } from "./snapshot/exchange.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { TermGuard } from "./term_guard.ts";
-import deno from "../../deno.json" with { type: "json" };
 import { Writes } from "./writes.ts";
 
-/** The version of this program, as deno.json has it. */
-export const VERSION: string = deno.version;
 /**
  * Ticks of the core between two heartbeats: enough for election timeouts that differ between nodes, and no more, since an
  * idle node costs mostly wake-ups (5 ticks: 98 to 125 a second, 2 ticks: 83 to 93).
@@ -92,23 +90,6 @@ interface KnownConfigurations {
   readonly level: number;
 }
 
-/** The internal state of a node, for metrics; see {@link NodeStatus} for the rest. */
-export interface NodeCondition {
-  /** Whether the last write to the log failed because the disk was full. */
-  readonly isDiskFull: boolean;
-  /** Whether the disk had no space for the log's next file. */
-  readonly isDiskNearlyFull: boolean;
-  /** Bytes of the log. */
-  readonly logBytes: number;
-  /** Number of proposals of this node that wait to be applied. */
-  readonly waitingWrites: number;
-  /** Whether this node answers linearizable reads under a lease now. */
-  readonly holdsLease: boolean;
-  /** Bytes of earlier versions of keys, and the revision from which on they are kept. */
-  readonly historyBytes: number;
-  readonly compactedRevision: number;
-}
-
 /** A running node. */
 export class Node {
   readonly clients: ClientService;
@@ -125,6 +106,7 @@ export class Node {
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
   readonly #diskSpace: DiskSpaceMonitor;
+  readonly #description: NodeDescription;
   readonly #termGuard: TermGuard;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
   readonly #transfers: LeadershipTransfers;
@@ -147,6 +129,15 @@ export class Node {
     const store = start.snapshots;
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
     this.#snapshots = this.#makeSnapshots();
+    this.#description = new NodeDescription({
+      raft,
+      driver,
+      replica,
+      log: start.log,
+      snapshots: this.#snapshots,
+      exchange: this.#exchange,
+      tickMs: tickMsOf(options),
+    });
     this.#diskSpace = new DiskSpaceMonitor(start.log, {
       clock,
       snapshots: this.#snapshots,
@@ -165,7 +156,7 @@ export class Node {
       logger,
       timeoutMs,
       members: () => membersOf(raft.committedConfiguration),
-      hasDiskSpace: () => this.#diskState() === "ok",
+      hasDiskSpace: () => this.#description.disk === "ok",
     });
     this.#writes = this.#makeWrites();
     this.membership = this.#makeMembership();
@@ -295,59 +286,12 @@ export class Node {
 
   /** Returns this node's view of itself. */
   status(): NodeStatus {
-    const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = this.#raft.status();
-    const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = this.#replica.stateMachine;
-    const tickMs = tickMsOf(this.#options);
-    return {
-      id,
-      role,
-      term,
-      leader,
-      commitIndex,
-      appliedIndex,
-      lastLogIndex: lastIndex,
-      firstLogIndex: firstIndex,
-      snapshotIndex: this.#snapshots.newestIndex,
-      revision,
-      keys: keyCount,
-      sessions: sessionCount,
-      stateBytes,
-      version: VERSION,
-      members: membersOf(this.committedConfiguration),
-      peers: peers.map(({ id, matchIndex, kind, ticksSinceContact, hasDiskSpace }) => {
-        const sending = this.#exchange.statusOf(id);
-        return {
-          id,
-          matchIndex,
-          state: kind,
-          lastContactMs: ticksSinceContact === null ? null : Math.round(ticksSinceContact * tickMs),
-          snapshotSentBytes: sending?.sentBytes ?? 0,
-          snapshotTotalBytes: sending?.totalBytes ?? 0,
-          hasDiskSpace,
-        };
-      }),
-      disk: this.#diskState(),
-    };
-  }
-
-  #diskState(): DiskState {
-    if (this.#driver.isDiskFull) return "full";
-    return this.#options.start.log.isNearlyFull ? "nearlyFull" : "ok";
+    return this.#description.status();
   }
 
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
-    const { log } = this.#options.start;
-    const { historyBytes, compactedRevision } = this.#replica.stateMachine;
-    return {
-      isDiskFull: this.#driver.isDiskFull,
-      isDiskNearlyFull: log.isNearlyFull,
-      logBytes: log.bytesSince(0),
-      waitingWrites: this.#replica.waitingWrites,
-      holdsLease: this.#raft.holdsLease,
-      historyBytes,
-      compactedRevision,
-    };
+    return this.#description.condition();
   }
 
   /** Resolves to true once this node could answer a linearizable read, to false when it cannot. */

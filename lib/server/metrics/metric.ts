@@ -3,7 +3,7 @@ import type { NodeStatus } from "../../protocol/messages.ts";
 import type { ConnectionCounts } from "../../transport/listener.ts";
 import type { PeerConnectionView } from "../../transport/peers.ts";
 import type { DoublingHistogram, Metrics } from "./metrics.ts";
-import type { NodeCondition } from "../node.ts";
+import type { NodeCondition } from "../node_status.ts";
 
 /** The resources that the process uses. */
 export interface Resources {

@@ -1,0 +1,110 @@
+/** A node's description of itself: its status, which clients can request, and its condition, for metrics. */
+import type { DiskState, NodeStatus } from "../protocol/messages.ts";
+import type { Raft } from "../raft/mod.ts";
+import type { Driver } from "./driver.ts";
+import { membersOf } from "./membership/members.ts";
+import type { Replica } from "./replica.ts";
+import type { StartingPoint } from "./startup/recovered_state.ts";
+import type { SnapshotExchange } from "./snapshot/exchange.ts";
+import type { Snapshots } from "./snapshot/snapshots.ts";
+import deno from "../../deno.json" with { type: "json" };
+
+/** The version of this program, as deno.json has it. */
+export const VERSION: string = deno.version;
+
+/** The internal state of a node, for metrics; see {@link NodeStatus} for the rest. */
+export interface NodeCondition {
+  /** Whether the last write to the log failed because the disk was full. */
+  readonly isDiskFull: boolean;
+  /** Whether the disk had no space for the log's next file. */
+  readonly isDiskNearlyFull: boolean;
+  /** Bytes of the log. */
+  readonly logBytes: number;
+  /** Number of proposals of this node that wait to be applied. */
+  readonly waitingWrites: number;
+  /** Whether this node answers linearizable reads under a lease now. */
+  readonly holdsLease: boolean;
+  /** Bytes of earlier versions of keys, and the revision from which on they are kept. */
+  readonly historyBytes: number;
+  readonly compactedRevision: number;
+}
+
+/** The parts of a node that its description is read from. */
+export interface DescribedNode {
+  readonly raft: Raft;
+  readonly driver: Driver;
+  readonly replica: Replica;
+  readonly log: StartingPoint["log"];
+  readonly snapshots: Snapshots;
+  readonly exchange: SnapshotExchange;
+  /** Duration of a tick of the core. */
+  readonly tickMs: number;
+}
+
+/** Describes one node. */
+export class NodeDescription {
+  readonly #node: DescribedNode;
+
+  constructor(node: DescribedNode) {
+    this.#node = node;
+  }
+
+  /** The space on this node's disk. */
+  get disk(): DiskState {
+    const { driver, log } = this.#node;
+    if (driver.isDiskFull) return "full";
+    return log.isNearlyFull ? "nearlyFull" : "ok";
+  }
+
+  /** Returns this node's view of itself. */
+  status(): NodeStatus {
+    const { raft, replica, snapshots, exchange, tickMs } = this.#node;
+    const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = raft.status();
+    const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = replica.stateMachine;
+    return {
+      id,
+      role,
+      term,
+      leader,
+      commitIndex,
+      appliedIndex,
+      lastLogIndex: lastIndex,
+      firstLogIndex: firstIndex,
+      snapshotIndex: snapshots.newestIndex,
+      revision,
+      keys: keyCount,
+      sessions: sessionCount,
+      stateBytes,
+      version: VERSION,
+      members: membersOf(raft.committedConfiguration),
+      peers: peers.map(({ id, matchIndex, kind, ticksSinceContact, hasDiskSpace }) => {
+        const sending = exchange.statusOf(id);
+        return {
+          id,
+          matchIndex,
+          state: kind,
+          lastContactMs: ticksSinceContact === null ? null : Math.round(ticksSinceContact * tickMs),
+          snapshotSentBytes: sending?.sentBytes ?? 0,
+          snapshotTotalBytes: sending?.totalBytes ?? 0,
+          hasDiskSpace,
+        };
+      }),
+      disk: this.disk,
+    };
+  }
+
+  /** Returns the internal state of this node. */
+  condition(): NodeCondition {
+    const { raft, driver, replica, log } = this.#node;
+    const { historyBytes, compactedRevision } = replica.stateMachine;
+    return {
+      isDiskFull: driver.isDiskFull,
+      isDiskNearlyFull: log.isNearlyFull,
+      logBytes: log.bytesSince(0),
+      waitingWrites: replica.waitingWrites,
+      holdsLease: raft.holdsLease,
+      historyBytes,
+      compactedRevision,
+    };
+  }
+}
