@@ -4,7 +4,7 @@
  * `command.ts` defines commands and results (`branching_command.ts` the full form of transactions), `validate.ts`
  * validates them, `state_machine.ts` applies them to the keys (`store.ts`, which contains a paged store of `pages/`; the
  * full form is planned first, in `transaction_plan.ts`), each once per session and sequence number
- * (`session_table.ts`), and `record.ts` defines the records of the state in snapshots and hashes. The module is pure:
+ * (`sessions/`), and `record.ts` defines the records of the state in snapshots and hashes. The module is pure:
  * it has no encodings, clock or randomness.
  *
  * Not included:
@@ -25,14 +25,9 @@ export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord 
 export type { TransactionResult } from "./record.ts";
 export type { StructureFigures } from "./pages/check_store.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";
-export { SESSION_LIMITS, type SessionLimits } from "./session_table.ts";
-export {
-  type Readability,
-  type Restoring,
-  StateMachine,
-  type StateMachineOptions,
-  type StateView,
-} from "./state_machine.ts";
+export { SESSION_LIMITS, type SessionLimits } from "./sessions/session_table.ts";
+export { type Readability, type Restoring, StateMachine, type StateMachineOptions } from "./state_machine.ts";
+export type { StateView } from "./state_records.ts";
 export {
   keepsStoreLimits,
   validateCommand,

@@ -28,11 +28,11 @@ import {
   HISTORY_LEVEL,
   NewerFeatureLevelError,
 } from "./feature_level.ts";
-import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord, TransactionResult } from "./record.ts";
-import { SESSION_LIMITS, SessionTable } from "./session_table.ts";
+import type { StateRecord, TransactionResult } from "./record.ts";
+import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
-import { StoreLoader } from "./pages/store_loader.ts";
+import { recordsOf, StateRestorer, type StateView } from "./state_records.ts";
 import { type Past, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
@@ -43,23 +43,6 @@ export interface StateMachineOptions {
   readonly maxSessions?: number;
   /** Bytes that the remembered answers of all sessions may count for. Default 64 MiB. */
   readonly maxAnswersBytes?: number;
-}
-
-/** An immutable view of the whole state as of one applied index. What it shares with the state is kept until its release. */
-export interface StateView extends Disposable {
-  /** Index of the last applied entry. */
-  readonly appliedIndex: number;
-  /** The store's revision. */
-  readonly revision: number;
-  /** The feature level. */
-  readonly featureLevel: number;
-  /**
-   * Returns the state in canonical order: equal logs give equal records. May be iterated repeatedly and in slices. The bytes
-   * in records are the store's own: they are good until the release, and must not be changed.
-   */
-  records(): Iterable<StateRecord>;
-  /** Ends the view, whose records must not be read any more. */
-  release(): void;
 }
 
 /**
@@ -129,56 +112,15 @@ export class StateMachine {
    */
   static restoring(options: StateMachineOptions = {}): Restoring {
     const machine = new StateMachine(options);
-    const sessionRecords: (HeaderRecord | SessionRecord | AnswerRecord)[] = [];
-    let loader: StoreLoader | null = null;
+    const restorer = new StateRestorer(machine.#sessions);
     return {
-      add(record): void {
-        switch (record[0]) {
-          case "header":
-            [, machine.#appliedIndex, machine.#revision] = record;
-            machine.#featureLevel = record[5] ?? FIRST_FEATURE_LEVEL;
-            loader = new StoreLoader({
-              revision: machine.#revision,
-              compactedRevision: record[6] ?? machine.#revision,
-            });
-            sessionRecords.push(record);
-            break;
-          case "key": {
-            assert(loader !== null, "the header is the first record");
-            const [, key, value, createRevision, modRevision, version, order = 0] = record;
-            loader.addPresent(key, value, { createRevision, modRevision, version, order });
-            break;
-          }
-          case "tombstone": {
-            assert(loader !== null, "the header is the first record");
-            const [, key, modRevision, order] = record;
-            loader.addTombstone(key, { modRevision, order });
-            break;
-          }
-          case "version": {
-            assert(loader !== null, "the header is the first record");
-            const [, key, value, createRevision, modRevision, version, order, ...successor] = record;
-            loader.addSuperseded(key, value, {
-              createRevision,
-              modRevision,
-              version,
-              order,
-              successor: { modRevision: successor[0], order: successor[1] },
-            });
-            break;
-          }
-          case "session":
-          case "answer":
-            sessionRecords.push(record);
-            break;
-          default:
-            assertNever(record);
-        }
-      },
-      finish(): StateMachine {
-        assert(loader !== null, "a state has a header");
-        machine.#store = new Store(loader.finish());
-        machine.#sessions.restore(sessionRecords);
+      add: (record) => restorer.add(record),
+      finish: () => {
+        const { appliedIndex, revision, featureLevel, store } = restorer.finish();
+        machine.#appliedIndex = appliedIndex;
+        machine.#revision = revision;
+        machine.#featureLevel = featureLevel;
+        machine.#store = store;
         return machine;
       },
     };
@@ -322,21 +264,16 @@ export class StateMachine {
     const { logTimeMs, forgottenIndex } = this.#sessions;
     const keys = this.#store.view();
     const sessions = this.#sessions.view();
-    function* records(): Iterable<StateRecord> {
-      const header = ["header", appliedIndex, revision, logTimeMs, forgottenIndex] as const;
-      yield featureLevel === FIRST_FEATURE_LEVEL ? header : [...header, featureLevel, keys.compactedRevision];
-      const cursor = keys.scan({ lower: null, upper: null, reverse: false });
-      for (let address = cursor.next(); address !== 0; address = cursor.next()) {
-        const { key, value, createRevision, modRevision, version } = keys.keyValue(address);
-        const order = keys.order(address);
-        const record = ["key", key, value, createRevision, modRevision, version] as const;
-        yield order === 0 ? record : [...record, order];
-      }
-      if (featureLevel >= HISTORY_LEVEL) yield* historyRecords(keys);
-      for (const session of sessions) yield* session.records();
-    }
+    const state = { appliedIndex, revision, featureLevel, logTimeMs, forgottenIndex, keys, sessions };
     const release = (): void => keys.release();
-    return { appliedIndex, revision, featureLevel, records, release, [Symbol.dispose]: release };
+    return {
+      appliedIndex,
+      revision,
+      featureLevel,
+      records: () => recordsOf(state),
+      release,
+      [Symbol.dispose]: release,
+    };
   }
 
   /** Returns a view of the keys with their history, for simulations and tests. The caller releases it. O(1). */
@@ -464,27 +401,6 @@ export class StateMachine {
       return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
     }
     return null;
-  }
-}
-
-/** Returns the history of a view: deleted keys, then superseded versions. */
-function* historyRecords(keys: StoreView): Iterable<StateRecord> {
-  const { records } = keys;
-  for (const address of keys.tombstones()) {
-    yield ["tombstone", records.key(address), records.modRevision(address), keys.order(address)];
-  }
-  for (const { address, successor } of keys.superseded()) {
-    yield [
-      "version",
-      records.key(address),
-      records.isPut(address) ? records.value(address) : null,
-      records.createRevision(address),
-      records.modRevision(address),
-      records.version(address),
-      keys.order(address),
-      records.modRevision(successor),
-      keys.order(successor),
-    ];
   }
 }
 

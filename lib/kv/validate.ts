@@ -33,7 +33,7 @@ import {
   validateValueLength,
 } from "./problems.ts";
 import { sizeOfBranches, validateBranches } from "./validate_branches.ts";
-import { stampProblem } from "./session.ts";
+import { stampProblem } from "./sessions/session.ts";
 
 export { type CommandLimits, type CommandProblem, validateKey } from "./problems.ts";
 

@@ -89,7 +89,7 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
       to: 'upTo(input, "lastActiveMs", MAX_LOG_TIME_MS)',
     },
   ]),
-  ...inFile("lib/kv/session_table.ts", [KV], [
+  ...inFile("lib/kv/sessions/session_table.ts", [KV], [
     {
       id: "M208",
       title: "the store's clock runs beyond its end",

@@ -132,16 +132,17 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       from: "this.#sessions.remember(admission.session, stamp.sequence, result);",
       to: "",
     },
+  ]),
+  ...inFile("lib/kv/state_records.ts", [KV, SIM], [
     {
       id: "M25",
       title: "sessions are missing from the transferred state",
       failure: "after a snapshot a retry is applied twice, and hashes of the state miss it",
-      from: "for (const session of sessions) yield* session.records();",
+      from: "for (const session of state.sessions) yield* session.records();",
       to: "",
-      checks: [KV, SIM],
     },
   ]),
-  ...inFile("lib/kv/remembered_answers.ts", [KV], [
+  ...inFile("lib/kv/sessions/remembered_answers.ts", [KV], [
     {
       id: "M603",
       title: "the answer to a write takes the place of another one in the table",
@@ -157,7 +158,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       to: "copy.#table = this.#table;",
     },
   ]),
-  ...inFile("lib/kv/session.ts", [KV], [
+  ...inFile("lib/kv/sessions/session.ts", [KV], [
     {
       id: "M280",
       title: "a session remembers the value that an answer included",
@@ -166,7 +167,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       to: "return answer;",
     },
   ]),
-  ...inFile("lib/kv/session_table.ts", [KV, SIM], [
+  ...inFile("lib/kv/sessions/session_table.ts", [KV, SIM], [
     {
       id: "M281",
       title: "sessions are forgotten for the size of answers in the order of their activity",

@@ -90,7 +90,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
       to: "return { state: null, damage: [damage].slice(1) };",
     },
   ]),
-  ...inFile("lib/kv/state_machine.ts", [HISTORY_CRASHES], [
+  ...inFile("lib/kv/state_records.ts", [HISTORY_CRASHES], [
     {
       id: "M442",
       title: "a snapshot says that no history was compacted",
@@ -241,7 +241,7 @@ export const PAST_MUTANTS: readonly Mutant[] = [
       to: "this.#store.compact(this.#store.revisionToKeep(500));\n    const keys = this.#store.view();",
     },
   ]),
-  ...inFile("lib/kv/state_machine.ts", [KV, SIM], [
+  ...inFile("lib/kv/state_records.ts", [KV, SIM], [
     {
       id: "M641",
       title: "a snapshot has no history",
@@ -249,6 +249,8 @@ export const PAST_MUTANTS: readonly Mutant[] = [
       from: "if (featureLevel >= HISTORY_LEVEL) yield* historyRecords",
       to: "if (featureLevel < HISTORY_LEVEL) yield* historyRecords",
     },
+  ]),
+  ...inFile("lib/kv/state_machine.ts", [KV, SIM], [
     {
       id: "M642",
       title: "a transaction that changes nothing takes a revision",

@@ -109,7 +109,7 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       to: "assert(isBranching || BRANCHING_LEVEL > 0, 'always');",
     },
   ]),
-  ...inFile("lib/kv/session.ts", [BRANCHES], [
+  ...inFile("lib/kv/sessions/session.ts", [BRANCHES], [
     {
       id: "M661",
       title: "a session remembers all entries of an answer",

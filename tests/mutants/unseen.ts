@@ -230,7 +230,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "progress.nextIndex = Math.max(progress.nextIndex, matchIndex + 1);",
     },
   ]),
-  ...inFile("lib/kv/session_table.ts", [KV, SIM], [
+  ...inFile("lib/kv/sessions/session_table.ts", [KV, SIM], [
     {
       id: "M315",
       title: "forgetting a session can take back how far sessions are known to be forgotten",

@@ -1,7 +1,7 @@
 /** The state machine: puts with and without a session, gets, pages, over 100 000 keys. */
 import { assert } from "@std/assert";
 import { StateMachine } from "../../../lib/kv/mod.ts";
-import { SESSION_LIMITS, SessionTable } from "../../../lib/kv/session_table.ts";
+import { SESSION_LIMITS, SessionTable } from "../../../lib/kv/sessions/session_table.ts";
 import { keyAt, putAt, SHUFFLED_KEYS, stampAt } from "./fixtures.ts";
 
 const none = new Uint8Array();

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { ClientSession } from "../../../lib/client/writer.ts";
 import { MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
-import { stampProblem } from "../../../lib/kv/session.ts";
+import { stampProblem } from "../../../lib/kv/sessions/session.ts";
 
 Deno.test("ClientSession: in any order of finished writes, each stamp is one that the store takes and acknowledges what ended", () => {
   fc.assert(fc.property(fc.array(fc.nat(9), { maxLength: 300 }), (choices) => {

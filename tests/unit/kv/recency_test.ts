@@ -1,7 +1,7 @@
 /** The order of activity against an array. */
 import fc from "fast-check";
 import { assertEquals } from "@std/assert";
-import { RecencyOrder } from "../../../lib/kv/session_table.ts";
+import { RecencyOrder } from "../../../lib/kv/sessions/session_table.ts";
 
 Deno.test("RecencyOrder: the oldest is always the element that was touched least recently", () => {
   const anyAction = fc.record({ touch: fc.boolean(), member: fc.nat(5) });

@@ -1,7 +1,7 @@
 /** RememberedAnswers: it behaves as a map from sequences to answers, whether they fit into its table or not. */
 import { assertEquals } from "@std/assert";
 import type { TransactionResult } from "../../../lib/kv/record.ts";
-import { RememberedAnswers } from "../../../lib/kv/remembered_answers.ts";
+import { RememberedAnswers } from "../../../lib/kv/sessions/remembered_answers.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 
 /** More than the slots of the table, so that some sequences have the same slot. */

@@ -5,7 +5,8 @@ import { type Branches, MAX_REMEMBERED_BYTES } from "../../../lib/kv/branching_c
 import type { Command, CommandResult } from "../../../lib/kv/command.ts";
 import { entryBytes } from "../../../lib/kv/outcomes.ts";
 import type { StateRecord } from "../../../lib/kv/record.ts";
-import { StateMachine, type StateView } from "../../../lib/kv/state_machine.ts";
+import { StateMachine } from "../../../lib/kv/state_machine.ts";
+import type { StateView } from "../../../lib/kv/state_records.ts";
 import { anyBranches } from "./any_branches.ts";
 import { NaiveMachine } from "./naive_machine.ts";
 import { anyLog, tightLimits } from "./random_log.ts";

@@ -1,12 +1,12 @@
 /**
  * A client session: its applied writes and their answers (thesis §6.3).
  */
-import { MAX_REMEMBERED_BYTES } from "./branching_command.ts";
-import type { SessionStamp } from "./command.ts";
-import { MAX_SESSION_WINDOW } from "./command.ts";
-import { assert, assertNever } from "../platform/assert.ts";
-import { copyOutcomes, entryBytes } from "./outcomes.ts";
-import type { AnswerRecord, SessionRecord, TransactionResult } from "./record.ts";
+import { MAX_REMEMBERED_BYTES } from "../branching_command.ts";
+import type { SessionStamp } from "../command.ts";
+import { MAX_SESSION_WINDOW } from "../command.ts";
+import { assert, assertNever } from "../../platform/assert.ts";
+import { copyOutcomes, entryBytes } from "../outcomes.ts";
+import type { AnswerRecord, SessionRecord, TransactionResult } from "../record.ts";
 import { RememberedAnswers } from "./remembered_answers.ts";
 
 /** The identity of a session, and the index at which it was opened. */

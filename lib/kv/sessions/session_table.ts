@@ -10,10 +10,10 @@
  * stamp of a forgotten session is below `forgottenIndex`: an unknown session with `openedAt` at or above it never existed
  * and may be opened.
  */
-import type { RefusalReason, RegisterSession, SessionStamp } from "./command.ts";
-import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "./command.ts";
-import { assert, assertNever } from "../platform/assert.ts";
-import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "./record.ts";
+import type { RefusalReason, RegisterSession, SessionStamp } from "../command.ts";
+import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "../command.ts";
+import { assert, assertNever } from "../../platform/assert.ts";
+import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "../record.ts";
 import { Session, type SessionOrigin, stampProblem } from "./session.ts";
 
 /** Limits at which sessions are forgotten. All nodes must use the same, or replicas diverge. */

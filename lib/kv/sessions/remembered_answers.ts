@@ -5,9 +5,9 @@
  * a map it lived just long enough for the garbage collector to copy it twice: that was a quarter of what survived its
  * frequent collections on every node.
  */
-import { assert, assertNever } from "../platform/assert.ts";
-import { countOutcomes, entryBytes } from "./outcomes.ts";
-import type { TransactionResult } from "./record.ts";
+import { assert, assertNever } from "../../platform/assert.ts";
+import { countOutcomes, entryBytes } from "../outcomes.ts";
+import type { TransactionResult } from "../record.ts";
 
 /** Bytes that an answer counts for, and that each of its outcomes or failed checks counts for. */
 const ANSWER_BYTES = 64;
