@@ -17,6 +17,7 @@
  */
 export { KvClient } from "./client/client.ts";
 export type { ClusterClient } from "./client/cluster.ts";
+export type { KeyspaceClient } from "./client/keyspace_client.ts";
 export { counterBytes, counterValue } from "./client/transaction/counter.ts";
 export * from "./client/errors.ts";
 export type * from "./client/transaction/types.ts";

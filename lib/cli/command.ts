@@ -436,6 +436,6 @@ export async function readValue(
 }
 
 /** The public methods of {@link KvClient}, which tests implement without a cluster. */
-export interface StoreClient extends Omit<KvClient, "cluster" | typeof Symbol.asyncDispose> {
+export interface StoreClient extends Omit<KvClient, "cluster" | "prefix" | typeof Symbol.asyncDispose> {
   readonly cluster: Omit<ClusterClient, never>;
 }

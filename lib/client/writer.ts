@@ -287,6 +287,13 @@ function notToAWrite(action: string): InternalError {
   });
 }
 
+/** Returns the error for a node that answered a write with the result of another one. */
+export function wrongAnswer(action: string): InternalError {
+  return new InternalError(`Cannot ${action}: the answer is not one to it. ${MAY_HAVE_BEEN_APPLIED}`, {
+    outcome: "unknown",
+  });
+}
+
 /** Decodes the result of a command; `action` is what the command does, for the error. */
 export function readResult(bytes: Uint8Array, action: string): CommandResult {
   try {

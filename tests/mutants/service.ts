@@ -207,14 +207,14 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       checks: [KV],
     },
   ]),
-  ...inFile("lib/client/client.ts", [CLIENT], [
+  ...inFile("lib/client/transaction/compare_and_set.ts", [CLIENT], [
     {
       id: "M282",
       title: "a compare-and-set whose condition holds when the key is read is reported as failed",
       failure:
         "the answer shows the expected value as the reason for the failure: no order of operations explains it",
-      from: "if (!isMet) return",
-      to: "if (message !== null) return",
+      from: "if (!isMet) {",
+      to: "if (message !== null) {",
     },
   ]),
   ...inFile("lib/client/writer.ts", [CLIENT, SIM], [

@@ -22,6 +22,7 @@ import {
   toView,
   unknownKind,
 } from "../argument_checks.ts";
+import type { AnySelection, Keyspace } from "../keyspace.ts";
 import { operandBytes } from "./counter.ts";
 import {
   AnswerOmittedError,
@@ -63,9 +64,6 @@ type AnyTarget =
   }
   & { readonly comparison?: ComparisonSign };
 
-/** All fields that a {@link KeySelection} may have. */
-type AnySelection = { readonly [Name in "key" | "prefix" | "start" | "end"]?: Bytes };
-
 /** The results of any branch. */
 type AnyResults = BranchResults<readonly TransactionOperation[], readonly TransactionOperation[]>;
 
@@ -73,22 +71,22 @@ type AnyResults = BranchResults<readonly TransactionOperation[], readonly Transa
  * Returns the branches for the store; their bytes may be the caller's. Throws {@link InvalidRequestError} for what is not
  * a transaction; the store's limits are checked elsewhere.
  */
-export function toBranches(branches: Branches, level = 1): StoreBranches {
+export function toBranches(branches: Branches, keyspace: Keyspace, level = 1): StoreBranches {
   if (level > MAX_LEVELS) {
     throw new InvalidRequestError(`Cannot apply a transaction: it has more than ${MAX_LEVELS} levels.`);
   }
   const { checks = [], then = [], else: otherwise = [] } = branches;
   const operations = (list: readonly TransactionOperation[], name: string): Operation[] =>
-    checkList(list, `"${name}" of a transaction`).map((operation) => toOperation(operation, level));
+    checkList(list, `"${name}" of a transaction`).map((operation) => toOperation(operation, keyspace, level));
   return {
-    conditions: checkList(checks, "the checks of a transaction").map(toCondition),
+    conditions: checkList(checks, "the checks of a transaction").map((check) => toCondition(check, keyspace)),
     then: operations(then, "then"),
     else: operations(otherwise, "else"),
   };
 }
 
-function toCondition(check: TransactionCondition): Condition {
-  const keys = toKeySet(checkObject(check, "a check"), "a check");
+function toCondition(check: TransactionCondition, keyspace: Keyspace): Condition {
+  const keys = toKeySet(checkObject(check, "a check"), "a check", keyspace);
   const { exists, value, comparison, ...numbers }: AnyTarget = check;
   const given = TARGETS.filter((name) => (check as AnyTarget)[name] !== undefined);
   const kind = NUMBER_TARGETS.find((name) => numbers[name] !== undefined);
@@ -111,7 +109,7 @@ function toCondition(check: TransactionCondition): Condition {
   return { kind: "version", keys, comparison: mustExist ? "notEqual" : "equal", number: 0 };
 }
 
-function toOperation(operation: TransactionOperation, level: number): Operation {
+function toOperation(operation: TransactionOperation, keyspace: Keyspace, level: number): Operation {
   checkObject(operation, "an operation");
   switch (operation.kind) {
     case "put": {
@@ -122,7 +120,7 @@ function toOperation(operation: TransactionOperation, level: number): Operation 
       const value = operation.value === undefined ? null : toView(operation.value, "value");
       return {
         kind: "put",
-        key: toView(operation.key, "key"),
+        key: toView(keyspace.toStore(operation.key), "key"),
         value,
         returnPrevious: asksPrevious(operation),
       };
@@ -130,14 +128,14 @@ function toOperation(operation: TransactionOperation, level: number): Operation 
     case "delete":
       return {
         kind: "delete",
-        keys: toKeySet(operation, "a delete"),
+        keys: toKeySet(operation, "a delete", keyspace),
         returnPrevious: asksPrevious(operation),
       };
     case "get": {
       const { limit = MAX_LIST_ENTRIES, reverse = false, revision } = operation;
       return {
         kind: "get",
-        keys: toKeySet(operation, "a get"),
+        keys: toKeySet(operation, "a get", keyspace),
         limit: checkInteger(limit, { what: "the limit of a get", min: 1 }),
         reverse: checkBoolean(reverse, "reverse"),
         revision: revision === undefined
@@ -149,10 +147,10 @@ function toOperation(operation: TransactionOperation, level: number): Operation 
     case "min":
     case "max": {
       const { kind, key, operand } = operation;
-      return { kind, key: toView(key, "key"), operand: operandBytes(kind, operand) };
+      return { kind, key: toView(keyspace.toStore(key), "key"), operand: operandBytes(kind, operand) };
     }
     case "transaction":
-      return { kind: "transaction", ...toBranches(operation, level + 1) };
+      return { kind: "transaction", ...toBranches(operation, keyspace, level + 1) };
     default:
       throw unknownKind(operation, "an operation");
   }
@@ -162,15 +160,9 @@ function asksPrevious({ returnPrevious = false }: { readonly returnPrevious?: bo
   return checkBoolean(returnPrevious, "returnPrevious");
 }
 
-function toKeySet(selection: KeySelection, what: string): KeySet {
-  const { key, prefix, start, end }: AnySelection = selection;
-  if ([key, prefix, start].filter((one) => one !== undefined).length !== 1) {
-    throw new InvalidRequestError(`Cannot use ${what}: it needs exactly one of key, prefix and start.`);
-  }
-  // TypeScript permits this for a union of types. Ignoring `end`, a delete would remove more than was meant.
-  if (end !== undefined && start === undefined) {
-    throw new InvalidRequestError(`Cannot use ${what}: end belongs to start, not to key or prefix.`);
-  }
+function toKeySet(given: KeySelection, what: string, keyspace: Keyspace): KeySet {
+  throwIfAmbiguous(given, what);
+  const { key, prefix, start, end } = keyspace.selection(given);
   if (key !== undefined) return { kind: "key", key: toView(key, "key") };
   if (prefix !== undefined) {
     const first = toView(prefix, "prefix");
@@ -180,16 +172,30 @@ function toKeySet(selection: KeySelection, what: string): KeySet {
   return { kind: "range", start: toView(start === undefined ? "" : start, "start"), end: last };
 }
 
+function throwIfAmbiguous({ key, prefix, start, end }: AnySelection, what: string): void {
+  if ([key, prefix, start].filter((one) => one !== undefined).length !== 1) {
+    throw new InvalidRequestError(`Cannot use ${what}: it needs exactly one of key, prefix and start.`);
+  }
+  // TypeScript permits this for a union of types. Ignoring `end`, a delete would remove more than was meant.
+  if (end !== undefined && start === undefined) {
+    throw new InvalidRequestError(`Cannot use ${what}: end belongs to start, not to key or prefix.`);
+  }
+}
+
 /**
  * Returns the result of a transaction; null if the answer is not one to it. Throws {@link TransactionFailedError} and
  * {@link AnswerOmittedError}.
  */
-export function toBranchingResult(branches: StoreBranches, answer: WriteResult): BranchingResult | null {
+export function toBranchingResult(
+  branches: StoreBranches,
+  answer: WriteResult,
+  keyspace: Keyspace,
+): BranchingResult | null {
   switch (answer.kind) {
     case "executed": {
       const { succeeded, outcomes, revision } = answer;
       if (outcomes === "omitted") throw answerOmitted(answer);
-      const results = toResults(branches, { succeeded, outcomes });
+      const results = toResults(branches, { succeeded, outcomes }, keyspace);
       return results === null ? null : { ...results, revision };
     }
     case "transactionFailed": {
@@ -231,6 +237,7 @@ function answerOmitted(
 function toResults(
   branches: StoreBranches,
   { succeeded, outcomes }: { readonly succeeded: boolean; readonly outcomes: readonly OperationOutcome[] },
+  keyspace: Keyspace,
 ): AnyResults | null {
   const operations = succeeded ? branches.then : branches.else;
   if (operations.length !== outcomes.length) return null;
@@ -238,7 +245,7 @@ function toResults(
   const results: OperationResult<TransactionOperation>[] = [];
   for (const [position, operation] of operations.entries()) {
     const outcome = outcomes[position];
-    const result = outcome === undefined ? null : toResult(operation, outcome);
+    const result = outcome === undefined ? null : toResult(operation, outcome, keyspace);
     if (result === null) return null;
     results.push(result);
   }
@@ -248,10 +255,11 @@ function toResults(
 function toResult(
   operation: Operation,
   outcome: OperationOutcome,
+  keyspace: Keyspace,
 ): OperationResult<TransactionOperation> | null {
   switch (operation.kind) {
     case "put":
-      return outcome.kind === "put" ? putResult(operation, outcome) : null;
+      return outcome.kind === "put" ? putResult(operation, outcome, keyspace) : null;
     case "sum":
     case "min":
     case "max": {
@@ -260,20 +268,22 @@ function toResult(
     }
     case "delete": {
       if (outcome.kind !== "delete") return null;
-      const { kind, deleted, previous } = outcome;
+      const { kind, deleted } = outcome;
+      const previous = keyspace.listToCaller(outcome.previous);
       if (!operation.returnPrevious) return { kind, deleted };
       return previous.length === deleted ? { kind, deleted, previous } : null;
     }
     case "get": {
       if (outcome.kind !== "get") return null;
-      const { kind, entries, more, count } = outcome;
+      const { kind, more, count } = outcome;
+      const entries = keyspace.listToCaller(outcome.entries);
       if (operation.keys.kind === "range") return { kind, entries, more, count };
       const [entry = null] = entries;
       return entries.length <= 1 ? { kind, entries, more, count, entry } : null;
     }
     case "transaction": {
       if (outcome.kind !== "transaction") return null;
-      const inner = toResults(operation, outcome);
+      const inner = toResults(operation, outcome, keyspace);
       return inner === null ? null : { kind: "transaction", ...inner };
     }
     default:
@@ -289,9 +299,11 @@ function putResult(
     readonly version: number;
     readonly previous: KeyValue | null | "omitted";
   },
+  keyspace: Keyspace,
 ): OperationResult<TransactionOperation> | null {
   if (!returnPrevious) return { kind, createRevision, version };
-  return previous === "omitted" ? null : { kind, createRevision, version, previous };
+  if (previous === "omitted") return null;
+  return { kind, createRevision, version, previous: keyspace.toCaller(previous) };
 }
 
 /**

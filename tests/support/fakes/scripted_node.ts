@@ -17,7 +17,7 @@ import { decodeHello, encodeRefusal, encodeWelcome, type Refusal } from "../../.
 import { MAX_FRAME_BYTES, MAX_SNAPSHOT_PART_BYTES } from "../../../lib/protocol/limits.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
 import type { Operation, OperationOutcome } from "../../../lib/kv/branching_command.ts";
-import type { CommandResult, MutationOutcome, Transaction } from "../../../lib/kv/command.ts";
+import type { CommandResult, KeyValue, MutationOutcome, Transaction } from "../../../lib/kv/command.ts";
 import type { KvClient } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
@@ -362,4 +362,20 @@ function readWrite(command: Uint8Array): ReceivedWrite {
     "a client's write is a transaction with a stamp",
   );
   return { ...write, stamp: write.session };
+}
+
+/** Returns the requests that node 1 received, without their ids. */
+export function sent(cluster: FakeCluster): unknown[] {
+  return cluster.node(1).requests.map(({ requestId: _, ...request }) => request);
+}
+
+/** Returns the entry of a key with the value "v". */
+export function entry(key: string): KeyValue {
+  return {
+    key: new TextEncoder().encode(key),
+    value: new TextEncoder().encode("v"),
+    createRevision: 1,
+    modRevision: 1,
+    version: 1,
+  };
 }

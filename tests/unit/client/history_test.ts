@@ -6,19 +6,14 @@ import {
   InternalError,
   InvalidRequestError,
   KeyTooLargeError,
-  type KeyValue,
   type ListResult,
   VersionMismatchError,
 } from "../../../lib/mod.ts";
 import { decodeCommand } from "../../../lib/protocol/command.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
-import { FakeCluster, type Reply, writeResult } from "../../support/fakes/scripted_node.ts";
+import { entry, FakeCluster, type Reply, sent, writeResult } from "../../support/fakes/scripted_node.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-
-function entry(key: string): KeyValue {
-  return { key: bytes(key), value: bytes("v"), createRevision: 1, modRevision: 1, version: 1 };
-}
 
 /** Returns the refusal of a request, with a message or with a compacted revision. */
 function refusal(
@@ -30,11 +25,6 @@ function refusal(
     const refused = { kind: "error", requestId, code, message, leader: 1, outcome: "not-applied" } as const;
     return typeof detail === "string" ? refused : { ...refused, compactedRevision: detail };
   };
-}
-
-/** Returns the requests of a node without their ids. */
-function sent(cluster: FakeCluster): unknown[] {
-  return cluster.node(1).requests.map(({ requestId: _, ...request }) => request);
 }
 
 Deno.test("get: with a revision another request is sent, which a node of an older version refuses", async () => {

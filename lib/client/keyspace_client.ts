@@ -1,0 +1,277 @@
+/** The calls on the keys of a store, or on those below a prefix: {@link KeyspaceClient}. */
+import type { KeyValue } from "../kv/command.ts";
+import type { ClientCore } from "./core.ts";
+import { readHistory, readPage } from "./history.ts";
+import { encodeCursor, type ShortRequest, toConsistency, toKey, toListRequest, toRevision } from "./input.ts";
+import { Keyspace } from "./keyspace.ts";
+import { compareAndSet } from "./transaction/compare_and_set.ts";
+import { executeTransaction } from "./transaction/execute.ts";
+import type {
+  BranchingRequest,
+  BranchingResult,
+  TransactionOperation,
+  UnconditionalRequest,
+  UnconditionalResult,
+} from "./transaction/types.ts";
+import type {
+  Bytes,
+  CallOptions,
+  CompareAndSetRequest,
+  CompareAndSetResult,
+  DeleteResult,
+  HistoryOptions,
+  HistoryResult,
+  ListOptions,
+  ListResult,
+  PutResult,
+  ReadOptions,
+  TransactionRequest,
+  TransactionResult,
+} from "./types.ts";
+import { type WriteResult, wrongAnswer } from "./writer.ts";
+
+/**
+ * The calls on keys: of all keys of the store for a {@link KvClient}, of those with a prefix for the result of
+ * {@link KeyspaceClient.prefix}.
+ */
+export class KeyspaceClient {
+  readonly #core: ClientCore;
+  readonly #keyspace: Keyspace;
+
+  /**
+   * Made by this library only.
+   *
+   * @ignore
+   */
+  protected constructor(core: ClientCore, keyspace: Keyspace) {
+    this.#core = core;
+    this.#keyspace = keyspace;
+  }
+
+  /**
+   * Sets a key, whether it exists or not.
+   *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function greet(client: KvClient): Promise<number> {
+   *   const { revision } = await client.put("greeting", "hello", { timeoutMs: 1000 });
+   *   return revision;
+   * }
+   * ```
+   */
+  put(key: Bytes, value: Bytes, options: CallOptions = {}): Promise<PutResult> {
+    const request: ShortRequest = { mutations: [{ kind: "put", key: this.#keyspace.toStore(key), value }] };
+    return this.#core.write(request, { action: "put a key", options }, putResult);
+  }
+
+  /**
+   * Reads a key; resolves to null when it does not exist. Linearizable by default. A stale read is answered by any node,
+   * even one that is cut off from the others; the nodes are asked in turn.
+   *
+   * @throws {CompactedError} for a `revision` that the history does not have any more
+   * @throws {FutureRevisionError} for a `revision` above the present one
+   * @throws {KvraftError} one of its classes; a read changes nothing
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function greeting(client: KvClient): Promise<string | null> {
+   *   const entry = await client.get("greeting");
+   *   return entry === null ? null : new TextDecoder().decode(entry.value);
+   * }
+   * ```
+   */
+  async get(key: Bytes, options: ReadOptions = {}): Promise<KeyValue | null> {
+    const read = { key: toKey(this.#keyspace.toStore(key)), consistency: toConsistency(options) } as const;
+    const revision = toRevision(options.revision);
+    const note = { kind: "read", action: "get a key", context: this.#core.context(options) } as const;
+    const { message } = revision === null
+      ? await this.#core.call({ kind: "get", ...read }, note)
+      : await this.#core.call({ kind: "getAt", ...read, revision }, note);
+    return this.#keyspace.toCaller(message.entry);
+  }
+
+  /**
+   * Removes a key.
+   *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function forget(client: KvClient): Promise<boolean> {
+   *   const { deleted } = await client.delete("greeting");
+   *   return deleted;
+   * }
+   * ```
+   */
+  delete(key: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
+    const request: ShortRequest = { mutations: [{ kind: "delete", key: this.#keyspace.toStore(key) }] };
+    return this.#core.write(request, { action: "delete a key", options }, (result) => {
+      const [outcome] = result.kind === "applied" ? result.outcomes : [];
+      if (outcome?.kind !== "delete") throw wrongAnswer("delete a key");
+      return { deleted: outcome.deleted, revision: result.revision };
+    });
+  }
+
+  /**
+   * Reads one page of the keys in a range, in byte order. Each page is of one revision, and linearizable by default; a
+   * key that changes between two pages is listed as it is when its page is read. With a `revision` all pages are of that
+   * one.
+   *
+   * @throws {CompactedError} for a `revision` that the history does not have any more, also in the middle of a listing
+   * @throws {FutureRevisionError} for a `revision` above the present one
+   * @throws {KvraftError} one of its classes; a read changes nothing
+   *
+   * @example Every key that begins with "user/"
+   * ```ts
+   * import type { KeyValue, KvClient } from "@kvraft/kvraft";
+   *
+   * export async function* users(client: KvClient): AsyncGenerator<KeyValue> {
+   *   let cursor: string | null = null;
+   *   do {
+   *     const page = await client.list({ prefix: "user/", limit: 100, cursor });
+   *     yield* page.entries;
+   *     cursor = page.cursor;
+   *   } while (cursor !== null);
+   * }
+   * ```
+   */
+  async list(options: ListOptions = {}): Promise<ListResult> {
+    const request = toListRequest(this.#keyspace.listing(options));
+    const { entries, more, revision, after } = await readPage(this.#core, request, options);
+    const last = after ?? entries.at(-1)?.key;
+    const cursorOf = { reverse: request.query.reverse, revision: request.revision };
+    const cursor = more && last !== undefined ? encodeCursor(last, cursorOf) : null;
+    return { entries: this.#keyspace.listToCaller(entries), cursor, revision };
+  }
+
+  /**
+   * Reads one page of the versions of a key that the history has, the newest first. Linearizable by default.
+   *
+   * @throws {CompactedError} for a page of which the history has nothing any more
+   * @throws {KvraftError} one of its classes; a read changes nothing
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function values(client: KvClient): Promise<(string | null)[]> {
+   *   const { versions } = await client.history("greeting", { limit: 10 });
+   *   return versions.map(({ value }) => value === null ? null : new TextDecoder().decode(value));
+   * }
+   * ```
+   */
+  history(key: Bytes, options: HistoryOptions = {}): Promise<HistoryResult> {
+    return readHistory(this.#core, this.#keyspace.toStore(key), options);
+  }
+
+  /**
+   * Sets a key if it has the expected value (null: if it does not exist), and returns the key as it is after the call.
+   *
+   * A retry may be answered without the current entry; the client then reads the key. If it has the expected value by
+   * then, the call starts again, because nothing was changed.
+   *
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function takeLock(client: KvClient, owner: string): Promise<boolean> {
+   *   const { succeeded } = await client.compareAndSet("lock", { expect: null, value: owner });
+   *   return succeeded;
+   * }
+   * ```
+   */
+  compareAndSet(key: Bytes, change: CompareAndSetRequest & CallOptions): Promise<CompareAndSetResult> {
+    return compareAndSet(this.#core, this.#keyspace, key, change);
+  }
+
+  /**
+   * Executes `then` if all checks hold, and `else` if not, in one step. Each operation sees what those before it did; all
+   * changes have one revision. The results have the types of the operations, by position.
+   *
+   * With `mutations` in place of the branches it is the short form: all mutations are applied if all checks hold, else
+   * none. They may change a key once. Nodes before version 0.2.0 take only this form.
+   *
+   * @throws {TransactionFailedError} when an operation is not defined for the data that it meets; nothing was changed
+   * @throws {AnswerOmittedError} when the transaction was executed, and its results are no longer remembered
+   * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
+   *
+   * @example Count a sale, if the article exists
+   * ```ts
+   * import { counterValue, type KvClient } from "@kvraft/kvraft";
+   *
+   * export async function sell(client: KvClient): Promise<bigint | null> {
+   *   const { succeeded, results } = await client.transaction({
+   *     checks: [{ key: "article/1", exists: true }],
+   *     then: [{ kind: "sum", key: "sold/1", operand: 1 }, { kind: "get", key: "sold/1" }],
+   *     else: [{ kind: "get", prefix: "article/", limit: 10 }],
+   *   });
+   *   if (!succeeded) return null; // results[0].entries has ten others
+   *   const { entry } = results[1];
+   *   return entry === null ? null : counterValue(entry.value);
+   * }
+   * ```
+   *
+   * @example The short form
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function rename(client: KvClient): Promise<boolean> {
+   *   const { succeeded } = await client.transaction({
+   *     checks: [{ key: "new", exists: false }, { key: "old", modRevision: 7 }],
+   *     mutations: [{ kind: "put", key: "new", value: "v" }, { kind: "delete", key: "old" }],
+   *   });
+   *   return succeeded;
+   * }
+   * ```
+   */
+  transaction(request: TransactionRequest & CallOptions): Promise<TransactionResult>;
+  /** Executes operations without checks, in one step. */
+  transaction<const Then extends readonly TransactionOperation[]>(
+    request: UnconditionalRequest<Then> & CallOptions,
+  ): Promise<UnconditionalResult<Then>>;
+  /** Executes one of two lists of operations, in one step: `then` if all checks hold, and `else` if not. */
+  transaction<
+    const Then extends readonly TransactionOperation[] = readonly [],
+    const Else extends readonly TransactionOperation[] = readonly [],
+  >(request: BranchingRequest<Then, Else> & CallOptions): Promise<BranchingResult<Then, Else>>;
+  transaction(
+    request: (TransactionRequest | BranchingRequest) & CallOptions,
+  ): Promise<TransactionResult | BranchingResult> {
+    return executeTransaction(this.#core, this.#keyspace, request);
+  }
+
+  /**
+   * Returns a client of the keys with a prefix, over the same connections. Its calls take and return keys without the prefix,
+   * in transactions, watches and locks too. It needs no close.
+   *
+   * @throws {InvalidRequestError} for a prefix that is neither text nor bytes
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function setTheme(client: KvClient): Promise<void> {
+   *   const settings = client.prefix("app/").prefix("settings/");
+   *   await settings.put("theme", "dark"); // the key app/settings/theme
+   * }
+   * ```
+   */
+  prefix(prefix: Bytes): KeyspaceClient {
+    return new KeyspaceClient(this.#core, this.#keyspace.below(prefix));
+  }
+}
+
+function putResult({ kind, revision }: WriteResult): PutResult {
+  if (kind !== "applied") throw wrongAnswer("put a key");
+  return { revision };
+}
