@@ -21,26 +21,15 @@ Deno.test("source files: none breaks a rule of source_rules.ts", () => {
   assertEquals(sentences(files.flatMap((path) => checkFile(path, readCheckout(path)))), []);
 });
 
-/**
- * Folders that have more files than others may: none may get more, and an exception that is not needed fails. Tests whose
- * folders others group now are the only ones.
- */
-const LARGER_FOLDERS: Readonly<Record<string, number>> = { "tests/unit/cli": 22 };
-
 /** The sources below these folders, by path. */
 function sourcesBelow(...folders: readonly string[]): ReadonlyMap<string, string> {
   const paths = filesOfCheckout([".ts"]).filter((path) => folders.some((one) => path.startsWith(`${one}/`)));
   return new Map(paths.map((path) => [path, readCheckout(path)]));
 }
 
-function ofFolders(...folders: readonly string[]): Readonly<Record<string, number>> {
-  const isIn = ([path]: [string, number]): boolean => folders.some((one) => path.startsWith(`${one}/`));
-  return Object.fromEntries(Object.entries(LARGER_FOLDERS).filter(isIn));
-}
-
 for (const folders of [["lib"], ["tests", "tools"]]) {
   Deno.test(`${folders.join(" and ")}: folders are small, imports without cycles, nothing is written twice`, () => {
-    assertEquals(sentences(treeFindings(sourcesBelow(...folders), ofFolders(...folders))), []);
+    assertEquals(sentences(treeFindings(sourcesBelow(...folders))), []);
   });
 }
 

@@ -18,7 +18,7 @@ import { clientHelp } from "./help.ts";
 import { readLines } from "./input.ts";
 import { failureAsJson, jsonText } from "./json.ts";
 import { COMMANDS, parseCommand, parseLine, QUIT } from "./registry.ts";
-import { runShell } from "./shell.ts";
+import { runShell } from "./shell/shell.ts";
 import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import { InvalidRequestError } from "../client/errors.ts";

@@ -2,7 +2,7 @@
  * The command line: `kvraft server`, `kvraft client` and the shell.
  *
  * `server.ts` runs a node, `server_tools.ts` the tools for stopped nodes. `client.ts` runs one command, the lines of
- * standard input, or `shell.ts`. `registry.ts` lists the client's commands, one file each in `commands/`; help,
+ * standard input, or `shell/`. `registry.ts` lists the client's commands, one file each below `commands/`; help,
  * completion and parsing are derived from that list. `environment.ts` is the interface to the process.
  *
  * Not implemented: `watch`, `lease` and `lock`, whose names are reserved.

@@ -7,8 +7,8 @@ import { parseCommand } from "../../lib/cli/registry.ts";
 import { tokenizePartly } from "../../lib/cli/tokenize.ts";
 import type { ServerConfig } from "../../lib/server/config/config.ts";
 import { ConfigError } from "../../lib/server/config/config_file.ts";
-import { FakeStore } from "../unit/cli/fake_store.ts";
-import { FakeEnvironment, type FakeEnvironmentOptions } from "../unit/cli/fake_environment.ts";
+import { FakeStore } from "../unit/cli/support/fake_store.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "../unit/cli/support/fake_environment.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

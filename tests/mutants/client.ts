@@ -99,7 +99,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "message",
     },
   ]),
-  ...inFile("lib/cli/commands/members.ts", [CLI], [
+  ...inFile("lib/cli/commands/cluster/members.ts", [CLI], [
     {
       id: "M268",
       title: "a node that the leader has never heard from lags by all of the log",
@@ -108,7 +108,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "lagOf(peer, leader)",
     },
   ]),
-  ...inFile("lib/cli/commands/status.ts", [CLI], [
+  ...inFile("lib/cli/commands/cluster/status.ts", [CLI], [
     {
       id: "M269",
       title: "status ends with 0 without a leader",

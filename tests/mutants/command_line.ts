@@ -78,7 +78,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: 'find((name) => name === "" && !this.#read.has(name))',
     },
   ]),
-  ...inFile("lib/cli/commands/txn.ts", [CLI], [
+  ...inFile("lib/cli/commands/keys/txn.ts", [CLI], [
     {
       id: "M454",
       title: "txn ends with 0 when its conditions did not hold",
@@ -115,7 +115,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: "const start = hasMark ? 0 : 0;",
     },
   ]),
-  ...inFile("lib/cli/line_editor.ts", [CLI], [
+  ...inFile("lib/cli/shell/line_editor.ts", [CLI], [
     {
       id: "M277",
       title: "pasted text is given to readline one character after the other",
@@ -131,7 +131,7 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: "typed",
     },
   ]),
-  ...inFile("lib/cli/commands/get.ts", [CLI], [
+  ...inFile("lib/cli/commands/keys/get.ts", [CLI], [
     {
       id: "M279",
       title: "a value is always followed by a newline",

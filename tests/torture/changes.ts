@@ -3,7 +3,7 @@
  * requested again until it is committed, at the latest after healing.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { hasComeAbout } from "../../lib/cli/commands/member.ts";
+import { hasComeAbout } from "../../lib/cli/commands/cluster/member.ts";
 import { KvraftError, type MembershipChange } from "../../lib/mod.ts";
 import type { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,8 +1,8 @@
 /** Keys and values that are not UTF-8, in process arguments and in printed commands. */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { FakeStore } from "./fake_store.ts";
-import { run } from "./run_client.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { run } from "./support/run_client.ts";
 import { escapeArgument } from "../../../lib/cli/text.ts";
 import { tokenize } from "../../../lib/cli/tokenize.ts";
 

@@ -1,7 +1,7 @@
 /** `kvraft client bench`: its requests to a store, and its report. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { FakeStore } from "./fake_store.ts";
-import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, TimeoutError } from "../../../lib/client/errors.ts";
 import { eventually } from "../../support/eventually.ts";

@@ -1,8 +1,8 @@
 /** `kvraft client check`: its verdict on correct stores and on faulty ones. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { FakeStore } from "./fake_store.ts";
-import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
-import { BREACHES, type UnrulyOptions, UnrulyStore } from "./unruly_store.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
+import { BREACHES, type UnrulyOptions, UnrulyStore } from "./support/unruly_store.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { seededRandom } from "../../../lib/loadgen/mod.ts";

@@ -1,8 +1,8 @@
 /** `kvraft client`: the output and exit code of each command. */
 import { assertEquals } from "@std/assert";
-import { FakeStore } from "./fake_store.ts";
-import { FakeEnvironment } from "./fake_environment.ts";
-import { CLUSTER, filled, run } from "./run_client.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeEnvironment } from "./support/fake_environment.ts";
+import { CLUSTER, filled, run } from "./support/run_client.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import {
   ConnectionError,

@@ -1,7 +1,7 @@
 /** The commands on the cluster itself: status, members, health, transfer-leader; and the deadline of every command. */
 import { assert, assertEquals } from "@std/assert";
-import { FakeStore, peer, STATUS } from "./fake_store.ts";
-import { FakeEnvironment } from "./fake_environment.ts";
+import { FakeStore, peer, STATUS } from "./support/fake_store.ts";
+import { FakeEnvironment } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";

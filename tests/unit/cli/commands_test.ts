@@ -1,7 +1,7 @@
 /** The registry of commands, and the help, hints and completions made from it. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { commandUsage } from "../../../lib/cli/command.ts";
-import { argumentHint, complete } from "../../../lib/cli/completion.ts";
+import { argumentHint, complete } from "../../../lib/cli/shell/completion.ts";
 import { UsageError } from "../../../lib/cli/errors.ts";
 import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
 import { COMMAND_NAMES, COMMANDS, findCommand, parseCommand } from "../../../lib/cli/registry.ts";

@@ -1,8 +1,8 @@
 /** `export` and `import`: round trips, rates, and bad lines. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { FakeStore } from "./fake_store.ts";
-import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { lineOfPair, readPair } from "../../../lib/cli/json.ts";
 import { isPrintable } from "../../../lib/cli/text.ts";

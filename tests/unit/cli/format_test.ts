@@ -1,11 +1,11 @@
 /** The text of answers in the shell, and its width on a terminal. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { healthy, STATUS } from "./fake_store.ts";
+import { healthy, STATUS } from "./support/fake_store.ts";
 import { describeWaiting } from "../../../lib/cli/cluster_view.ts";
 import { type Answer, changeAnswer, type View } from "../../../lib/cli/command.ts";
-import { getAnswer } from "../../../lib/cli/commands/get.ts";
-import { listAnswer } from "../../../lib/cli/commands/list.ts";
+import { getAnswer } from "../../../lib/cli/commands/keys/get.ts";
+import { listAnswer } from "../../../lib/cli/commands/keys/list.ts";
 import {
   columnsOf,
   dim,

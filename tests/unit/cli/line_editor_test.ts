@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
-import { LineEditor, MAX_LINE_CHARACTERS } from "../../../lib/cli/line_editor.ts";
+import { LineEditor, MAX_LINE_CHARACTERS } from "../../../lib/cli/shell/line_editor.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 
 /** An editor that is shown, what it gave, and how often it did what costs the length of the line. */

@@ -1,7 +1,7 @@
 /** `member …` and `members`: requests to the cluster, progress, and answers. */
 import { assert, assertEquals } from "@std/assert";
-import { FakeStore, healthy, peer } from "./fake_store.ts";
-import { FakeEnvironment } from "./fake_environment.ts";
+import { FakeStore, healthy, peer } from "./support/fake_store.ts";
+import { FakeEnvironment } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, MembershipRefusedError } from "../../../lib/client/errors.ts";
 import type { ClusterStatus } from "../../../lib/client/types.ts";

@@ -1,8 +1,8 @@
 /** `kvraft server` and `kvraft`: start, the ready line, signals, and exit codes. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { FakeStore } from "./fake_store.ts";
-import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
-import { FakeTools } from "./fake_tools.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
+import { FakeTools } from "./support/fake_tools.ts";
 import { describeFault, runKvraft } from "../../../lib/cli/mod.ts";
 import type { StartServer } from "../../../lib/cli/server.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";

@@ -1,8 +1,8 @@
 /** `kvraft server inspect | restore | recover`: calls of the tools, output, and exit codes. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { FakeStore } from "./fake_store.ts";
-import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
-import { FakeTools, STAKES } from "./fake_tools.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
+import { FakeTools, STAKES } from "./support/fake_tools.ts";
 import { runKvraft } from "../../../lib/cli/mod.ts";
 import type { StartServer } from "../../../lib/cli/server.ts";
 import type { InspectReport } from "../../../lib/server/tools/tools_port.ts";

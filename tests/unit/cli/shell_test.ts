@@ -1,12 +1,12 @@
 /** The shell on streams in memory: typed input, and the screen. */
 import { assert, assertEquals } from "@std/assert";
-import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell.ts";
+import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell/shell.ts";
 import { AbortError, NoLeaderError } from "../../../lib/client/errors.ts";
 import type { ConnectionState } from "../../../lib/client/types.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { FakeStore, STATUS } from "./fake_store.ts";
-import { FakeEnvironment } from "./fake_environment.ts";
+import { FakeStore, STATUS } from "./support/fake_store.ts";
+import { FakeEnvironment } from "./support/fake_environment.ts";
 
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";

@@ -1,7 +1,7 @@
 /** `snapshot now` and `snapshot save`: answers, and incomplete backups. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { FakeStore } from "./fake_store.ts";
-import { FakeDiagnostics, FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeDiagnostics, FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";

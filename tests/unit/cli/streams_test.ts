@@ -1,7 +1,7 @@
 /** Standard input, standard output and the terminal of the client: their errors, and text that must not reach them. */
 import { assertEquals } from "@std/assert";
-import { FakeStore } from "./fake_store.ts";
-import { filled, run } from "./run_client.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { filled, run } from "./support/run_client.ts";
 import { InputError } from "../../../lib/cli/errors.ts";
 import { isPrintable } from "../../../lib/cli/text.ts";
 import { NoLeaderError } from "../../../lib/client/errors.ts";

@@ -14,8 +14,8 @@ import {
   type WorkloadOptions,
 } from "../../../lib/loadgen/mod.ts";
 import { ManualClock } from "../../support/fakes/manual_clock.ts";
-import { FakeStore } from "../cli/fake_store.ts";
-import { UnrulyStore } from "../cli/unruly_store.ts";
+import { FakeStore } from "../cli/support/fake_store.ts";
+import { UnrulyStore } from "../cli/support/unruly_store.ts";
 
 const NONE: Mix = {
   put: 0,

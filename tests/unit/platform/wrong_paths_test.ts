@@ -5,7 +5,7 @@ import { runKvraft } from "../../../lib/cli/mod.ts";
 import { serverTools } from "../../../lib/server/tools/tools.ts";
 import { DataDirectory, DenoDisk } from "../../../lib/storage/mod.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
-import { FakeEnvironment } from "../cli/fake_environment.ts";
+import { FakeEnvironment } from "../cli/support/fake_environment.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
 

@@ -1,8 +1,8 @@
 /** The commands on the history: `history`, `compact`, and `--revision` of `get`, `list` and `export`. */
 import { assertEquals } from "@std/assert";
 import { FutureRevisionError } from "../../../../lib/client/errors.ts";
-import { FakeStore } from "../fake_store.ts";
-import { run } from "../run_client.ts";
+import { FakeStore } from "../support/fake_store.ts";
+import { run } from "../support/run_client.ts";
 
 /** Returns a store in which `k` was hello, goodbye, deleted, and again, and a key and value that are not text. */
 async function changed(): Promise<FakeStore> {

@@ -4,8 +4,8 @@ import { AnswerOmittedError, TransactionFailedError } from "../../../../lib/clie
 import { counterBytes } from "../../../../lib/client/transaction/counter.ts";
 import type { BranchingResult } from "../../../../lib/client/transaction/types.ts";
 import type { KeyValue } from "../../../../lib/kv/command.ts";
-import { run } from "../run_client.ts";
-import { FakeStore } from "../fake_store.ts";
+import { run } from "../support/run_client.ts";
+import { FakeStore } from "../support/fake_store.ts";
 
 const utf8 = new TextEncoder();
 

@@ -1,9 +1,9 @@
 /** Completions by the Tab key and the grey hint of missing arguments, for a line that is being typed. */
-import { choicesOf, type OptionSpec, optionUsage } from "./arguments.ts";
-import { argumentUsage, type Command, COMMON_OPTIONS, type TextSpec, wantedArguments } from "./command.ts";
-import { COMMAND_NAMES, findCommand, secondWords, wordsBeforeText } from "./registry.ts";
-import { bytesOfWord, escapeBytes, wordAsTyped } from "./text.ts";
-import { type Token, tokenizePartly, tokenizeStatements } from "./tokenize.ts";
+import { choicesOf, type OptionSpec, optionUsage } from "../arguments.ts";
+import { argumentUsage, type Command, COMMON_OPTIONS, type TextSpec, wantedArguments } from "../command.ts";
+import { COMMAND_NAMES, findCommand, secondWords, wordsBeforeText } from "../registry.ts";
+import { bytesOfWord, escapeBytes, wordAsTyped } from "../text.ts";
+import { type Token, tokenizePartly, tokenizeStatements } from "../tokenize.ts";
 
 /** Completions of `typed`, the end of the line. Each word begins with `typed`. */
 export interface Completions {

@@ -1,9 +1,9 @@
 /** The command `status`. */
-import type { ClusterStatus, NodeView } from "../../client/types.ts";
-import { diskNote, stateOf, stateText } from "../cluster_view.ts";
-import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../command.ts";
-import { ExitCode } from "../errors.ts";
-import { escapeText, table } from "../text.ts";
+import type { ClusterStatus, NodeView } from "../../../client/types.ts";
+import { diskNote, stateOf, stateText } from "../../cluster_view.ts";
+import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../../command.ts";
+import { ExitCode } from "../../errors.ts";
+import { escapeText, table } from "../../text.ts";
 
 export const STATUS = defineCommand({
   name: "status",

@@ -1,9 +1,9 @@
 /** The command `health`. */
-import { AbortError, KvraftError } from "../../client/errors.ts";
-import { reasonWithin } from "../../client/retry.ts";
-import { type Answer, answer, callOptions, defineCommand } from "../command.ts";
-import { ExitCode } from "../errors.ts";
-import { duration, escapeText } from "../text.ts";
+import { AbortError, KvraftError } from "../../../client/errors.ts";
+import { reasonWithin } from "../../../client/retry.ts";
+import { type Answer, answer, callOptions, defineCommand } from "../../command.ts";
+import { ExitCode } from "../../errors.ts";
+import { duration, escapeText } from "../../text.ts";
 
 /** The key that is read; it need not exist. */
 const HEALTH_KEY = "kvraft/health";

@@ -1,7 +1,7 @@
 /** The command `export`: keys and values as lines of JSON, page by page. */
-import { KvraftError } from "../../client/errors.ts";
-import type { ListResult } from "../../client/types.ts";
-import { integerOfText, type OptionSpec } from "../arguments.ts";
+import { KvraftError } from "../../../client/errors.ts";
+import type { ListResult } from "../../../client/types.ts";
+import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   answer,
@@ -13,12 +13,12 @@ import {
   READ_OPTIONS,
   readOptions,
   type StoreClient,
-} from "../command.ts";
-import type { Output } from "../environment.ts";
-import { ExitCode, failureOf, HalfwayError, OutputError } from "../errors.ts";
-import { lineOfPair } from "../json.ts";
-import { countOf, duration, perSecond, sizeText, withThousands } from "../text.ts";
-import { Pace } from "../waiting.ts";
+} from "../../command.ts";
+import type { Output } from "../../environment.ts";
+import { ExitCode, failureOf, HalfwayError, OutputError } from "../../errors.ts";
+import { lineOfPair } from "../../json.ts";
+import { countOf, duration, perSecond, sizeText, withThousands } from "../../text.ts";
+import { Pace } from "../../waiting.ts";
 
 /** Keys of a page, which bounds the memory; a page of long values is shorter. */
 const PAGE_KEYS = 1_000;

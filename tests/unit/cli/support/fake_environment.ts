@@ -1,10 +1,10 @@
 /** An environment in memory: input is given, output is kept. */
 import { PassThrough } from "node:stream";
-import type { Diagnostics, Environment, Output, Terminal } from "../../../lib/cli/environment.ts";
-import { OutputClosedError, OutputError } from "../../../lib/cli/errors.ts";
-import { terminalLine, terminalText } from "../../../lib/cli/text.ts";
-import { seededRandom } from "../../../lib/loadgen/mod.ts";
-import { ManualClock } from "../../support/fakes/manual_clock.ts";
+import type { Diagnostics, Environment, Output, Terminal } from "../../../../lib/cli/environment.ts";
+import { OutputClosedError, OutputError } from "../../../../lib/cli/errors.ts";
+import { terminalLine, terminalText } from "../../../../lib/cli/text.ts";
+import { seededRandom } from "../../../../lib/loadgen/mod.ts";
+import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 
 /** Options of the environment. */
 export interface FakeEnvironmentOptions {

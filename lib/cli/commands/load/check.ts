@@ -13,7 +13,7 @@ import {
   writeCheckFiles,
 } from "./check_report.ts";
 import { connectAll, removeKeys, requireUnused, scratchPrefix } from "./scratch_prefix.ts";
-import { check, CHECK_LIMITS, type Verdict } from "../../lincheck/mod.ts";
+import { check, CHECK_LIMITS, type Verdict } from "../../../lincheck/mod.ts";
 import {
   DEFAULT_MIX,
   figuresOf,
@@ -24,9 +24,9 @@ import {
   type OperationKind,
   textOfBytes,
   Workload,
-} from "../../loadgen/mod.ts";
-import type { Timer } from "../../platform/clock.ts";
-import { integerOption, type OptionSpec, weightsOfText } from "../arguments.ts";
+} from "../../../loadgen/mod.ts";
+import type { Timer } from "../../../platform/clock.ts";
+import { integerOption, type OptionSpec, weightsOfText } from "../../arguments.ts";
 import {
   type Answer,
   type CommandContext,
@@ -34,9 +34,9 @@ import {
   durationOfText,
   type Invocation,
   timeoutOf,
-} from "../command.ts";
-import { UsageError } from "../errors.ts";
-import { withThousands } from "../text.ts";
+} from "../../command.ts";
+import { UsageError } from "../../errors.ts";
+import { withThousands } from "../../text.ts";
 
 /** Most clients: each has its own connection. */
 const MAX_CLIENTS = 64;

@@ -1,5 +1,5 @@
 /** A store in memory with the client interface of the commands; its calls can be made to fail. */
-import type { StoreClient } from "../../../lib/cli/command.ts";
+import type { StoreClient } from "../../../../lib/cli/command.ts";
 import type {
   Bytes,
   CallOptions,
@@ -20,17 +20,17 @@ import type {
   TransactionCheck,
   TransactionRequest,
   TransactionResult,
-} from "../../../lib/client/types.ts";
-import { CompactedError, InvalidRequestError } from "../../../lib/client/errors.ts";
+} from "../../../../lib/client/types.ts";
+import { CompactedError, InvalidRequestError } from "../../../../lib/client/errors.ts";
 import type {
   BranchingRequest,
   BranchingResult,
   TransactionOperation,
   UnconditionalRequest,
   UnconditionalResult,
-} from "../../../lib/client/transaction/types.ts";
-import type { KeyValue, KeyVersion } from "../../../lib/kv/command.ts";
-import type { Member, MembershipChange, PeerStatus } from "../../../lib/protocol/messages.ts";
+} from "../../../../lib/client/transaction/types.ts";
+import type { KeyValue, KeyVersion } from "../../../../lib/kv/command.ts";
+import type { Member, MembershipChange, PeerStatus } from "../../../../lib/protocol/messages.ts";
 
 /** A node that is well, as `status` shows it. */
 export function healthy(id: number, role: "leader" | "follower"): ClusterStatus["nodes"][number] {

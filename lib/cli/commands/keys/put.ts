@@ -9,7 +9,7 @@ import {
   KEY_BYTES_OPTIONS,
   keyOf,
   readValue,
-} from "../command.ts";
+} from "../../command.ts";
 
 export const PUT = defineCommand({
   name: "put",

@@ -1,5 +1,5 @@
 /** The command `cas`: compare and set. */
-import type { CompareAndSetResult } from "../../client/types.ts";
+import type { CompareAndSetResult } from "../../../client/types.ts";
 import {
   type Answer,
   answer,
@@ -13,10 +13,10 @@ import {
   keyOf,
   readValue,
   withElapsed,
-} from "../command.ts";
-import { ExitCode, UsageError } from "../errors.ts";
-import { entryDocument } from "../json.ts";
-import { valueHead } from "../text.ts";
+} from "../../command.ts";
+import { ExitCode, UsageError } from "../../errors.ts";
+import { entryDocument } from "../../json.ts";
+import { valueHead } from "../../text.ts";
 
 export const CAS = defineCommand({
   name: "cas",

@@ -1,10 +1,10 @@
 /** A prefix of unused keys for `bench` and `check`, the clients that work on it, and the removal of its keys. */
-import { KvraftError } from "../../client/errors.ts";
-import { MAX_PREFIX_BYTES } from "../../loadgen/mod.ts";
-import type { Random } from "../../platform/clock.ts";
-import type { CommandContext, StoreClient } from "../command.ts";
-import { UsageError } from "../errors.ts";
-import { bytesOfWord, escapeBytes } from "../text.ts";
+import { KvraftError } from "../../../client/errors.ts";
+import { MAX_PREFIX_BYTES } from "../../../loadgen/mod.ts";
+import type { Random } from "../../../platform/clock.ts";
+import type { CommandContext, StoreClient } from "../../command.ts";
+import { UsageError } from "../../errors.ts";
+import { bytesOfWord, escapeBytes } from "../../text.ts";
 
 /** Clients that connect at the same time: more of them would exceed their deadlines. */
 const DIALS = 64;

@@ -7,7 +7,7 @@ import type {
   RestoreReport,
   RestoreRequest,
   ServerTools,
-} from "../../../lib/server/tools/tools_port.ts";
+} from "../../../../lib/server/tools/tools_port.ts";
 
 /** Stakes of a recovery. */
 export const STAKES: RecoveryStakes = {

@@ -1,14 +1,14 @@
 /** The command `txn`: a transaction with branches, in the grammar of `txn/grammar.ts` or as JSON. */
-import { COUNTER_BYTES, counterValue } from "../../client/transaction/counter.ts";
+import { COUNTER_BYTES, counterValue } from "../../../client/transaction/counter.ts";
 import type {
   Branches,
   BranchingResult,
   KeySelection,
   OperationResult,
   TransactionOperation,
-} from "../../client/transaction/types.ts";
-import type { KeyValue } from "../../kv/command.ts";
-import { assertNever } from "../../platform/assert.ts";
+} from "../../../client/transaction/types.ts";
+import type { KeyValue } from "../../../kv/command.ts";
+import { assertNever } from "../../../platform/assert.ts";
 import {
   type Answer,
   answer,
@@ -20,12 +20,12 @@ import {
   FILE,
   type Invocation,
   withElapsed,
-} from "../command.ts";
-import { ExitCode, UsageError } from "../errors.ts";
-import { readValueFile, readValueFrom } from "../input.ts";
-import { countOf, escapeBytes, textOfBytes, valueHead, wordAsTyped } from "../text.ts";
-import { expectedAfter, parseTransaction } from "../txn/grammar.ts";
-import { isJson, likelyCounter, resultDocuments, transactionOfJson } from "../txn/json.ts";
+} from "../../command.ts";
+import { ExitCode, UsageError } from "../../errors.ts";
+import { readValueFile, readValueFrom } from "../../input.ts";
+import { countOf, escapeBytes, textOfBytes, valueHead, wordAsTyped } from "../../text.ts";
+import { expectedAfter, parseTransaction } from "../../txn/grammar.ts";
+import { isJson, likelyCounter, resultDocuments, transactionOfJson } from "../../txn/json.ts";
 
 type Results = readonly OperationResult<TransactionOperation>[];
 

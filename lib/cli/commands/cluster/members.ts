@@ -1,6 +1,6 @@
 /** The command `members`. */
-import type { ClusterStatus, NodeView } from "../../client/types.ts";
-import type { DiskState, Member, MemberRole, PeerStatus } from "../../protocol/messages.ts";
+import type { ClusterStatus, NodeView } from "../../../client/types.ts";
+import type { DiskState, Member, MemberRole, PeerStatus } from "../../../protocol/messages.ts";
 import {
   diskNote,
   lagOf,
@@ -10,9 +10,9 @@ import {
   snapshotPercentOf,
   stateOf,
   stateText,
-} from "../cluster_view.ts";
-import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../command.ts";
-import { duration, escapeText, table, withThousands } from "../text.ts";
+} from "../../cluster_view.ts";
+import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../../command.ts";
+import { duration, escapeText, table, withThousands } from "../../text.ts";
 
 /** A shorter time since the last contact is shown as now. */
 const LATELY_MS = 1_000;

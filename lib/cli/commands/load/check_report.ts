@@ -1,25 +1,25 @@
 /** The result of `check`: as text, as JSON, and for a violation as a history file and a page. */
-import type { KvraftErrorCode } from "../../client/errors.ts";
+import type { KvraftErrorCode } from "../../../client/errors.ts";
 import {
   type History,
   type Operation,
   type Undecided,
   type Violation,
   violationPage,
-} from "../../lincheck/mod.ts";
+} from "../../../lincheck/mod.ts";
 import {
   bytesOfText,
   type Count,
   type Figures,
   OPERATION_KINDS,
   type OperationKind,
-} from "../../loadgen/mod.ts";
-import { assertNever } from "../../platform/assert.ts";
-import { errorMessage } from "../../platform/errors.ts";
-import type { Environment } from "../environment.ts";
-import { type Answer, answer } from "../command.ts";
-import { ExitCode } from "../errors.ts";
-import { errorsText, escapeBytes, table, withThousands } from "../text.ts";
+} from "../../../loadgen/mod.ts";
+import { assertNever } from "../../../platform/assert.ts";
+import { errorMessage } from "../../../platform/errors.ts";
+import type { Environment } from "../../environment.ts";
+import { type Answer, answer } from "../../command.ts";
+import { ExitCode } from "../../errors.ts";
+import { errorsText, escapeBytes, table, withThousands } from "../../text.ts";
 
 /** Kinds of operation, by the names of the commands for them. */
 export const KIND_NAMES: Readonly<Record<OperationKind, string>> = {

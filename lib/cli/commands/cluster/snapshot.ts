@@ -1,7 +1,7 @@
 /** The commands `snapshot now` and `snapshot save`. */
-import { KvraftError } from "../../client/errors.ts";
-import { reasonWithin } from "../../client/retry.ts";
-import type { SnapshotDownload, SnapshotInfo, SnapshotOptions } from "../../client/types.ts";
+import { KvraftError } from "../../../client/errors.ts";
+import { reasonWithin } from "../../../client/retry.ts";
+import type { SnapshotDownload, SnapshotInfo, SnapshotOptions } from "../../../client/types.ts";
 import {
   type Answer,
   answer,
@@ -13,10 +13,10 @@ import {
   defineCommand,
   type Invocation,
   nodeOf,
-} from "../command.ts";
-import { ExitCode, HalfwayError, UsageError } from "../errors.ts";
-import { errorMessage } from "../../platform/errors.ts";
-import { duration, percentOf, perSecond, sizeText } from "../text.ts";
+} from "../../command.ts";
+import { ExitCode, HalfwayError, UsageError } from "../../errors.ts";
+import { errorMessage } from "../../../platform/errors.ts";
+import { duration, percentOf, perSecond, sizeText } from "../../text.ts";
 
 /** Deadline of taking a snapshot unless the invocation has its own: a large store takes long. */
 const TAKING_TIMEOUT_MS = 120_000;

@@ -1,8 +1,8 @@
 /** The command `list`: keys in byte order, page by page. */
 import { concat } from "@std/bytes";
-import type { ListOptions, ListResult } from "../../client/types.ts";
-import type { KeyValue } from "../../kv/command.ts";
-import { integerOfText, type OptionSpec } from "../arguments.ts";
+import type { ListOptions, ListResult } from "../../../client/types.ts";
+import type { KeyValue } from "../../../kv/command.ts";
+import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   answer,
@@ -14,9 +14,9 @@ import {
   READ_OPTIONS,
   readOptions,
   type View,
-} from "../command.ts";
-import { UsageError } from "../errors.ts";
-import { entryDocument } from "../json.ts";
+} from "../../command.ts";
+import { UsageError } from "../../errors.ts";
+import { entryDocument } from "../../json.ts";
 import {
   columnsOf,
   countOf,
@@ -30,7 +30,7 @@ import {
   shellWord,
   table,
   textOfBytes,
-} from "../text.ts";
+} from "../../text.ts";
 
 /** The limit of a node (MAX_LIST_ENTRIES of lib/kv). */
 export const MAX_LIMIT = 10_000;

@@ -1,5 +1,5 @@
 /** The command `get`. */
-import type { KeyValue } from "../../kv/command.ts";
+import type { KeyValue } from "../../../kv/command.ts";
 import {
   type Answer,
   answer,
@@ -12,10 +12,10 @@ import {
   readOptions,
   type View,
   withElapsed,
-} from "../command.ts";
-import { ExitCode } from "../errors.ts";
-import { entryDocument } from "../json.ts";
-import { dim, duration, escapeBytes, isPrintable, textOfBytes, valueHead } from "../text.ts";
+} from "../../command.ts";
+import { ExitCode } from "../../errors.ts";
+import { entryDocument } from "../../json.ts";
+import { dim, duration, escapeBytes, isPrintable, textOfBytes, valueHead } from "../../text.ts";
 
 const utf8 = new TextEncoder();
 

@@ -3,11 +3,11 @@
  * violates linearizability now and then. Each call advances the clock.
  */
 import { setImmediate } from "node:timers";
-import { NoLeaderError, TimeoutError } from "../../../lib/client/errors.ts";
-import type { Bytes, CallOptions, PutResult, ReadOptions } from "../../../lib/client/types.ts";
-import type { KeyValue } from "../../../lib/kv/command.ts";
-import type { Random } from "../../../lib/platform/clock.ts";
-import type { ManualClock } from "../../support/fakes/manual_clock.ts";
+import { NoLeaderError, TimeoutError } from "../../../../lib/client/errors.ts";
+import type { Bytes, CallOptions, PutResult, ReadOptions } from "../../../../lib/client/types.ts";
+import type { KeyValue } from "../../../../lib/kv/command.ts";
+import type { Random } from "../../../../lib/platform/clock.ts";
+import type { ManualClock } from "../../../support/fakes/manual_clock.ts";
 import { FakeStore } from "./fake_store.ts";
 
 /** The violations that the store can cause. */

@@ -1,7 +1,7 @@
 /** The command `bench`: puts load on the cluster under a scratch prefix, and reports how fast it answered. */
 import { benchAnswer, type BenchEnd, type BenchPlan, type BenchReport } from "./bench_report.ts";
 import { connectAll, removeKeys, requireUnused, scratchPrefix } from "./scratch_prefix.ts";
-import { KvraftError } from "../../client/errors.ts";
+import { KvraftError } from "../../../client/errors.ts";
 import {
   DISTRIBUTIONS,
   Generator,
@@ -13,9 +13,9 @@ import {
   REQUEST_KINDS,
   type RequestMix,
   type Target,
-} from "../../loadgen/mod.ts";
-import type { Timer } from "../../platform/clock.ts";
-import { choiceOption, integerOption, type OptionSpec, weightsOfText } from "../arguments.ts";
+} from "../../../loadgen/mod.ts";
+import type { Timer } from "../../../platform/clock.ts";
+import { choiceOption, integerOption, type OptionSpec, weightsOfText } from "../../arguments.ts";
 import {
   type Answer,
   type CommandContext,
@@ -25,9 +25,9 @@ import {
   durationOfText,
   type Invocation,
   type StoreClient,
-} from "../command.ts";
-import { UsageError } from "../errors.ts";
-import { duration, perSecond, textOfBytes, withThousands } from "../text.ts";
+} from "../../command.ts";
+import { UsageError } from "../../errors.ts";
+import { duration, perSecond, textOfBytes, withThousands } from "../../text.ts";
 
 const MAX_CLIENTS = 10_000;
 /** Most requests that one connection of the client library has in flight. */

@@ -7,10 +7,10 @@ import {
   type Measured,
   REQUEST_KINDS,
   type RequestMix,
-} from "../../loadgen/mod.ts";
-import { type Answer, answer } from "../command.ts";
-import { ExitCode } from "../errors.ts";
-import { countOf, errorsText, escapeBytes, perSecond, sizeText, table, withThousands } from "../text.ts";
+} from "../../../loadgen/mod.ts";
+import { type Answer, answer } from "../../command.ts";
+import { ExitCode } from "../../errors.ts";
+import { countOf, errorsText, escapeBytes, perSecond, sizeText, table, withThousands } from "../../text.ts";
 
 /** Columns of the longest bar of the histogram. */
 const BAR_COLUMNS = 40;

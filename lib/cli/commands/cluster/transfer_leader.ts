@@ -1,5 +1,5 @@
 /** The command `transfer-leader`. */
-import { type Answer, callOptions, changeAnswer, defineCommand, nodeOf } from "../command.ts";
+import { type Answer, callOptions, changeAnswer, defineCommand, nodeOf } from "../../command.ts";
 
 export const TRANSFER_LEADER = defineCommand({
   name: "transfer-leader",

@@ -1,6 +1,6 @@
 /** The command `import`: puts the keys and values of standard input, which are lines of JSON. */
 import { progressText, RATE, rateOf } from "./export.ts";
-import type { CallOptions } from "../../client/types.ts";
+import type { CallOptions } from "../../../client/types.ts";
 import {
   type Answer,
   callOptions,
@@ -8,12 +8,12 @@ import {
   type CommandContext,
   defineCommand,
   type StoreClient,
-} from "../command.ts";
-import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "../errors.ts";
-import { type Line, readLines } from "../input.ts";
-import { type Pair, type ReadLine, readPair } from "../json.ts";
-import { countOf, duration, perSecond, sizeText, withThousands } from "../text.ts";
-import { Pace } from "../waiting.ts";
+} from "../../command.ts";
+import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "../../errors.ts";
+import { type Line, readLines } from "../../input.ts";
+import { type Pair, type ReadLine, readPair } from "../../json.ts";
+import { countOf, duration, perSecond, sizeText, withThousands } from "../../text.ts";
+import { Pace } from "../../waiting.ts";
 
 /** Most puts in flight. */
 const MAX_PUTS = 256;

@@ -7,8 +7,8 @@ import {
   KEY,
   KEY_BYTES_OPTIONS,
   keyOf,
-} from "../command.ts";
-import { ExitCode } from "../errors.ts";
+} from "../../command.ts";
+import { ExitCode } from "../../errors.ts";
 
 export const DELETE = defineCommand({
   name: "delete",

@@ -5,7 +5,7 @@
  * revision and duration. While a command takes longer than half a second, a line says what it waits for. Ctrl-C ends a
  * running command, or else clears the line; Ctrl-D leaves the shell.
  */
-import { describeWaiting } from "./cluster_view.ts";
+import { describeWaiting } from "../cluster_view.ts";
 import {
   type CommandContext,
   type Invocation,
@@ -13,18 +13,18 @@ import {
   outputOf,
   type StoreClient,
   type View,
-} from "./command.ts";
+} from "../command.ts";
 import { argumentHint, complete } from "./completion.ts";
-import type { Environment } from "./environment.ts";
-import { type Failure, failureOf, UsageError } from "./errors.ts";
-import { failureAsJson, jsonText } from "./json.ts";
+import type { Environment } from "../environment.ts";
+import { type Failure, failureOf, UsageError } from "../errors.ts";
+import { failureAsJson, jsonText } from "../json.ts";
 import { LineEditor } from "./line_editor.ts";
-import { parseLine, QUIT } from "./registry.ts";
-import { dim, escapeUnprintable, fit } from "./text.ts";
-import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
-import { AbortError } from "../client/errors.ts";
-import type { ClusterStatus, ConnectionState } from "../client/types.ts";
-import { assertNever } from "../platform/assert.ts";
+import { parseLine, QUIT } from "../registry.ts";
+import { dim, escapeUnprintable, fit } from "../text.ts";
+import { LOOK_TIMEOUT_MS, withWaitingLine } from "../waiting.ts";
+import { AbortError } from "../../client/errors.ts";
+import type { ClusterStatus, ConnectionState } from "../../client/types.ts";
+import { assertNever } from "../../platform/assert.ts";
 
 /** Keys that Tab reads. */
 const COMPLETED_KEYS = 100;

@@ -1,12 +1,12 @@
 /** The commands that change the membership: member add, remove, promote, demote, replace, update. */
-import { KvraftError } from "../../client/errors.ts";
-import { reasonOf } from "../../client/retry.ts";
-import type { ClusterStatus } from "../../client/types.ts";
-import { assertNever } from "../../platform/assert.ts";
-import type { Member, MembershipChange } from "../../protocol/messages.ts";
-import { AddressError, formatAddress, parseMemberAddress } from "../../server/config/config.ts";
-import type { OptionSpec } from "../arguments.ts";
-import { describeWaiting, lagOf, leaderOf, peerOf, snapshotPercentOf } from "../cluster_view.ts";
+import { KvraftError } from "../../../client/errors.ts";
+import { reasonOf } from "../../../client/retry.ts";
+import type { ClusterStatus } from "../../../client/types.ts";
+import { assertNever } from "../../../platform/assert.ts";
+import type { Member, MembershipChange } from "../../../protocol/messages.ts";
+import { AddressError, formatAddress, parseMemberAddress } from "../../../server/config/config.ts";
+import type { OptionSpec } from "../../arguments.ts";
+import { describeWaiting, lagOf, leaderOf, peerOf, snapshotPercentOf } from "../../cluster_view.ts";
 import {
   type Answer,
   type ArgumentSpec,
@@ -19,10 +19,10 @@ import {
   nodeOf,
   type StoreClient,
   timeoutOf,
-} from "../command.ts";
-import { ExitCode, HalfwayError, UsageError } from "../errors.ts";
-import { duration, escapeText, sizeText, withThousands } from "../text.ts";
-import { pause } from "../waiting.ts";
+} from "../../command.ts";
+import { ExitCode, HalfwayError, UsageError } from "../../errors.ts";
+import { duration, escapeText, sizeText, withThousands } from "../../text.ts";
+import { pause } from "../../waiting.ts";
 
 const LEARNER: OptionSpec = { name: "learner", placeholder: null, help: "it stays a learner" };
 const FORCE: OptionSpec = {

@@ -12,8 +12,8 @@ import { Readable } from "node:stream";
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
-import type { Terminal } from "./environment.ts";
-import { dim, terminalLine, terminalText } from "./text.ts";
+import type { Terminal } from "../environment.ts";
+import { dim, terminalLine, terminalText } from "../text.ts";
 
 /** Longest line, in characters; a longer one is refused. */
 export const MAX_LINE_CHARACTERS = 32_768;

@@ -1,7 +1,7 @@
 /** Runs client commands on a store in memory. */
 import { FakeStore } from "./fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./fake_environment.ts";
-import { clientCommand } from "../../../lib/cli/client.ts";
+import { clientCommand } from "../../../../lib/cli/client.ts";
 
 /** Environment of a client command. */
 export interface Run extends FakeEnvironmentOptions {

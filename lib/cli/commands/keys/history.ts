@@ -1,7 +1,7 @@
 /** The commands on earlier versions: `history`, and `compact`, which drops them. */
-import type { HistoryResult } from "../../client/types.ts";
-import type { KeyVersion } from "../../kv/command.ts";
-import { integerOfText, type OptionSpec } from "../arguments.ts";
+import type { HistoryResult } from "../../../client/types.ts";
+import type { KeyVersion } from "../../../kv/command.ts";
+import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   answer,
@@ -16,10 +16,10 @@ import {
   keyOf,
   type View,
   withElapsed,
-} from "../command.ts";
-import { ExitCode } from "../errors.ts";
-import { bytesField } from "../json.ts";
-import { columnsOf, countOf, dim, duration, escapeBytes, table } from "../text.ts";
+} from "../../command.ts";
+import { ExitCode } from "../../errors.ts";
+import { bytesField } from "../../json.ts";
+import { columnsOf, countOf, dim, duration, escapeBytes, table } from "../../text.ts";
 import { MAX_LIMIT, MIN_VALUE_COLUMNS, nextPageLine, valueCell } from "./list.ts";
 
 const OPTIONS: readonly OptionSpec[] = [
