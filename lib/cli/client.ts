@@ -1,17 +1,8 @@
 /** `kvraft client`: one command, commands from standard input, or the shell. */
 import { type OptionSpec, refuseReplaced } from "./arguments.ts";
 import { describeWaiting } from "./cluster_view.ts";
-import {
-  type Answer,
-  type CommandContext,
-  COMMON_OPTIONS,
-  type Invocation,
-  type OutputFormat,
-  outputOf,
-  type StoreClient,
-  timeoutOf,
-  type View,
-} from "./command.ts";
+import type { Answer, CommandContext, Invocation, StoreClient, View } from "./command.ts";
+import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./options.ts";
 import type { Environment } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { clientHelp } from "./help.ts";

@@ -6,10 +6,10 @@ import {
   bindText,
   type Command,
   type CommandText,
-  COMMON_OPTIONS,
   defineCommand,
   type Invocation,
 } from "./command.ts";
+import { COMMON_OPTIONS } from "./options.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
 import { BENCH } from "./commands/load/bench.ts";
 import { CAS } from "./commands/keys/cas.ts";

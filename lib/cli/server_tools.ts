@@ -6,7 +6,7 @@ import {
   parseArguments,
   type ParsedArguments,
 } from "./arguments.ts";
-import { OUTPUT, outputOf } from "./command.ts";
+import { OUTPUT, outputOf } from "./options.ts";
 import type { Environment } from "./environment.ts";
 import { ExitCode, type Failure, failureOf, OutputError, UsageError } from "./errors.ts";
 import { columns } from "./help.ts";

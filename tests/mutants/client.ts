@@ -81,7 +81,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "context.waitFor(",
     },
   ]),
-  ...inFile("lib/cli/command.ts", [CLI], [
+  ...inFile("lib/cli/options.ts", [CLI], [
     {
       id: "M266",
       title: "a command's deadline starts again once the client is connected",

@@ -1,6 +1,7 @@
 /** Completions by the Tab key and the grey hint of missing arguments, for a line that is being typed. */
 import { choicesOf, type OptionSpec, optionUsage } from "../arguments.ts";
-import { argumentUsage, type Command, COMMON_OPTIONS, type TextSpec, wantedArguments } from "../command.ts";
+import { argumentUsage, type Command, type TextSpec, wantedArguments } from "../command.ts";
+import { COMMON_OPTIONS } from "../options.ts";
 import { COMMAND_NAMES, findCommand, secondWords, wordsBeforeText } from "../registry.ts";
 import { bytesOfWord, escapeBytes, wordAsTyped } from "../text.ts";
 import { type Token, tokenizePartly, tokenizeStatements } from "../tokenize.ts";

@@ -6,14 +6,8 @@
  * running command, or else clears the line; Ctrl-D leaves the shell.
  */
 import { describeWaiting } from "../cluster_view.ts";
-import {
-  type CommandContext,
-  type Invocation,
-  type OutputFormat,
-  outputOf,
-  type StoreClient,
-  type View,
-} from "../command.ts";
+import type { CommandContext, Invocation, StoreClient, View } from "../command.ts";
+import { type OutputFormat, outputOf } from "../options.ts";
 import { argumentHint, complete } from "./completion.ts";
 import type { Environment } from "../environment.ts";
 import { type Failure, failureOf, UsageError } from "../errors.ts";

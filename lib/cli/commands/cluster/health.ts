@@ -1,7 +1,8 @@
 /** The command `health`. */
 import { AbortError, KvraftError } from "../../../client/errors.ts";
 import { reasonWithin } from "../../../client/retry.ts";
-import { type Answer, answer, callOptions, defineCommand } from "../../command.ts";
+import { type Answer, answer, defineCommand } from "../../command.ts";
+import { callOptions } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 import { duration, escapeText } from "../../text.ts";
 

@@ -10,16 +10,14 @@ import { describeWaiting, lagOf, leaderOf, peerOf, snapshotPercentOf } from "../
 import {
   type Answer,
   type ArgumentSpec,
-  callOptions,
   changeAnswer,
   type Command,
   type CommandContext,
   defineCommand,
   type Invocation,
-  nodeOf,
   type StoreClient,
-  timeoutOf,
 } from "../../command.ts";
+import { callOptions, nodeOf, timeoutOf } from "../../options.ts";
 import { ExitCode, HalfwayError, UsageError } from "../../errors.ts";
 import { duration, escapeText, sizeText, withThousands } from "../../text.ts";
 import { pause } from "../../waiting.ts";

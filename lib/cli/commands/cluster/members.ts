@@ -11,7 +11,8 @@ import {
   stateOf,
   stateText,
 } from "../../cluster_view.ts";
-import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../../command.ts";
+import { type Answer, answer, defineCommand, withElapsed } from "../../command.ts";
+import { callOptions } from "../../options.ts";
 import { duration, escapeText, table, withThousands } from "../../text.ts";
 
 /** A shorter time since the last contact is shown as now. */

@@ -6,14 +6,13 @@ import {
   type Answer,
   answer,
   type ArgumentSpec,
-  callOptions,
   changeAnswer,
   type Command,
   type CommandContext,
   defineCommand,
   type Invocation,
-  nodeOf,
 } from "../../command.ts";
+import { callOptions, nodeOf } from "../../options.ts";
 import { ExitCode, HalfwayError, UsageError } from "../../errors.ts";
 import { errorMessage } from "../../../platform/errors.ts";
 import { duration, percentOf, perSecond, sizeText } from "../../text.ts";

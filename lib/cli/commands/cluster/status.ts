@@ -1,7 +1,8 @@
 /** The command `status`. */
 import type { ClusterStatus, NodeView } from "../../../client/types.ts";
 import { diskNote, stateOf, stateText } from "../../cluster_view.ts";
-import { type Answer, answer, callOptions, defineCommand, withElapsed } from "../../command.ts";
+import { type Answer, answer, defineCommand, withElapsed } from "../../command.ts";
+import { callOptions } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 import { escapeText, table } from "../../text.ts";
 

@@ -1,5 +1,6 @@
 /** The command `transfer-leader`. */
-import { type Answer, callOptions, changeAnswer, defineCommand, nodeOf } from "../../command.ts";
+import { type Answer, changeAnswer, defineCommand } from "../../command.ts";
+import { callOptions, nodeOf } from "../../options.ts";
 
 export const TRANSFER_LEADER = defineCommand({
   name: "transfer-leader",

@@ -1,19 +1,7 @@
 /** The command `cas`: compare and set. */
 import type { CompareAndSetResult } from "../../../client/types.ts";
-import {
-  type Answer,
-  answer,
-  callOptions,
-  changeAnswer,
-  defineCommand,
-  FILE,
-  isStdin,
-  KEY,
-  KEY_BYTES_OPTIONS,
-  keyOf,
-  readValue,
-  withElapsed,
-} from "../../command.ts";
+import { type Answer, answer, changeAnswer, defineCommand, withElapsed } from "../../command.ts";
+import { callOptions, FILE, isStdin, KEY, KEY_BYTES_OPTIONS, keyOf, readValue } from "../../options.ts";
 import { ExitCode, UsageError } from "../../errors.ts";
 import { entryDocument } from "../../json.ts";
 import { valueHead } from "../../text.ts";

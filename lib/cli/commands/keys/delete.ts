@@ -1,13 +1,6 @@
 /** The command `delete`. */
-import {
-  type Answer,
-  callOptions,
-  changeAnswer,
-  defineCommand,
-  KEY,
-  KEY_BYTES_OPTIONS,
-  keyOf,
-} from "../../command.ts";
+import { type Answer, changeAnswer, defineCommand } from "../../command.ts";
+import { callOptions, KEY, KEY_BYTES_OPTIONS, keyOf } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 
 export const DELETE = defineCommand({

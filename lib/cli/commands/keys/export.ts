@@ -5,15 +5,12 @@ import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   answer,
-  BYTES_OPTIONS,
-  bytesOf,
   type CommandContext,
   defineCommand,
   type Invocation,
-  READ_OPTIONS,
-  readOptions,
   type StoreClient,
 } from "../../command.ts";
+import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "../../options.ts";
 import type { Output } from "../../environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputError } from "../../errors.ts";
 import { lineOfPair } from "../../json.ts";

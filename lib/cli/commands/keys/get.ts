@@ -5,14 +5,10 @@ import {
   answer,
   type AnswerText,
   defineCommand,
-  KEY,
-  KEY_BYTES_OPTIONS,
-  keyOf,
-  READ_OPTIONS,
-  readOptions,
   type View,
   withElapsed,
 } from "../../command.ts";
+import { KEY, KEY_BYTES_OPTIONS, keyOf, READ_OPTIONS, readOptions } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 import { entryDocument } from "../../json.ts";
 import { dim, duration, escapeBytes, isPrintable, textOfBytes, valueHead } from "../../text.ts";

@@ -6,17 +6,19 @@ import {
   type Answer,
   answer,
   type AnswerText,
-  callOptions,
   changeAnswer,
-  CONSISTENCY_OPTIONS,
-  consistencyOptions,
   defineCommand,
-  KEY,
-  KEY_BYTES_OPTIONS,
-  keyOf,
   type View,
   withElapsed,
 } from "../../command.ts";
+import {
+  callOptions,
+  CONSISTENCY_OPTIONS,
+  consistencyOptions,
+  KEY,
+  KEY_BYTES_OPTIONS,
+  keyOf,
+} from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 import { bytesField } from "../../json.ts";
 import { columnsOf, countOf, dim, duration, escapeBytes, table } from "../../text.ts";

@@ -3,12 +3,12 @@ import { progressText, RATE, rateOf } from "./export.ts";
 import type { CallOptions } from "../../../client/types.ts";
 import {
   type Answer,
-  callOptions,
   changeAnswer,
   type CommandContext,
   defineCommand,
   type StoreClient,
 } from "../../command.ts";
+import { callOptions } from "../../options.ts";
 import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "../../errors.ts";
 import { type Line, readLines } from "../../input.ts";
 import { type Pair, type ReadLine, readPair } from "../../json.ts";

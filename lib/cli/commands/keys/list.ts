@@ -7,14 +7,11 @@ import {
   type Answer,
   answer,
   type AnswerText,
-  BYTES_OPTIONS,
-  bytesOf,
   defineCommand,
   type Invocation,
-  READ_OPTIONS,
-  readOptions,
   type View,
 } from "../../command.ts";
+import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "../../options.ts";
 import { UsageError } from "../../errors.ts";
 import { entryDocument } from "../../json.ts";
 import {

@@ -1,15 +1,6 @@
 /** The command `put`. */
-import {
-  type Answer,
-  callOptions,
-  changeAnswer,
-  defineCommand,
-  FILE,
-  KEY,
-  KEY_BYTES_OPTIONS,
-  keyOf,
-  readValue,
-} from "../../command.ts";
+import { type Answer, changeAnswer, defineCommand } from "../../command.ts";
+import { callOptions, FILE, KEY, KEY_BYTES_OPTIONS, keyOf, readValue } from "../../options.ts";
 
 export const PUT = defineCommand({
   name: "put",

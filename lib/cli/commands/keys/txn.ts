@@ -13,14 +13,13 @@ import {
   type Answer,
   answer,
   type AnswerText,
-  callOptions,
   type CommandContext,
   type CommandText,
   defineCommand,
-  FILE,
   type Invocation,
   withElapsed,
 } from "../../command.ts";
+import { callOptions, FILE } from "../../options.ts";
 import { ExitCode, UsageError } from "../../errors.ts";
 import { readValueFile, readValueFrom } from "../../input.ts";
 import { countOf, escapeBytes, textOfBytes, valueHead, wordAsTyped } from "../../text.ts";

@@ -19,13 +19,11 @@ import { choiceOption, integerOption, type OptionSpec, weightsOfText } from "../
 import {
   type Answer,
   type CommandContext,
-  CONSISTENCY_OPTIONS,
-  consistencyOptions,
   defineCommand,
-  durationOfText,
   type Invocation,
   type StoreClient,
 } from "../../command.ts";
+import { CONSISTENCY_OPTIONS, consistencyOptions, durationOfText } from "../../options.ts";
 import { UsageError } from "../../errors.ts";
 import { duration, perSecond, textOfBytes, withThousands } from "../../text.ts";
 

@@ -27,14 +27,8 @@ import {
 } from "../../../loadgen/mod.ts";
 import type { Timer } from "../../../platform/clock.ts";
 import { integerOption, type OptionSpec, weightsOfText } from "../../arguments.ts";
-import {
-  type Answer,
-  type CommandContext,
-  defineCommand,
-  durationOfText,
-  type Invocation,
-  timeoutOf,
-} from "../../command.ts";
+import { type Answer, type CommandContext, defineCommand, type Invocation } from "../../command.ts";
+import { durationOfText, timeoutOf } from "../../options.ts";
 import { UsageError } from "../../errors.ts";
 import { withThousands } from "../../text.ts";
 
