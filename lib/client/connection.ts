@@ -15,10 +15,11 @@ import {
   decodeServerMessage,
   encodeClientRequest,
   type ErrorResponse,
+  isNotice,
   isResultOf,
+  type Notice,
   type RequestKind,
   type ResultOf,
-  type ServerFrame,
   type ServerMessage,
 } from "../protocol/client_frames.ts";
 import { UnknownKindError } from "../protocol/errors.ts";
@@ -51,9 +52,6 @@ type Unnumbered<R> = R extends ClientRequest ? Omit<R, "requestId"> : never;
 
 /** A request of a kind, before the connection numbers it. */
 export type RequestOf<K extends RequestKind> = Unnumbered<ClientRequest> & { readonly kind: K };
-
-/** A message that a node sends without a request. */
-export type Notice = ServerFrame<"leader"> | ServerFrame<"members">;
 
 /** How a request ended without an answer. `left`: whether it may have reached the node. */
 export type Unanswered =
@@ -248,7 +246,7 @@ export class NodeConnection {
       this.close(errorMessage(error));
       return;
     }
-    if (message.kind === "leader" || message.kind === "members") {
+    if (isNotice(message)) {
       onNotice(message);
     } else if (message.requestId === 0) {
       this.close(message.kind === "error" ? message.message : "it answered no request");

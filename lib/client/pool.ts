@@ -255,7 +255,8 @@ export class ConnectionPool {
     const reason = await connection.serve((notice) => {
       if (this.#open.get(node) !== connection) return;
       if (notice.kind === "members") this.#noteMembers(notice);
-      else this.#directory.noteLeader(node, notice.leader, notice.term);
+      else if (notice.kind === "leader") this.#directory.noteLeader(node, notice.leader, notice.term);
+      else return;
       this.#leaderMayHaveChanged();
     });
     if (this.#open.get(node) !== connection) return;

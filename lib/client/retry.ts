@@ -143,6 +143,7 @@ function decideOnCode(code: ErrorCode, node: NodeId): Decision {
     case "membershipRefused":
     case "compacted":
     case "futureRevision":
+    case "tooManyWatches":
     case "unknownKind":
     case "internal":
       return { kind: "giveUp" };
@@ -219,6 +220,7 @@ function refusalError(
     case "notLeader":
       return new NotLeaderError(message, options);
     case "busy":
+    case "tooManyWatches":
       return new BusyError(message, options);
     case "leadershipLost":
     case "stopping":

@@ -18,6 +18,9 @@ export const BRANCHING_LEVEL = 2;
 /** From this level on, earlier versions of keys are kept until they are compacted. */
 export const HISTORY_LEVEL = 2;
 
+/** From this level on, keys can be watched. */
+export const WATCH_LEVEL = 2;
+
 /** The state has, or an entry raises it to, a level that this version of kvraft does not know. */
 export class NewerFeatureLevelError extends Error {
   override readonly name = "NewerFeatureLevelError";

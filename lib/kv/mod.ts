@@ -13,6 +13,7 @@
 export * from "./branching_command.ts";
 export * from "./command.ts";
 export { entryBytes } from "./outcomes.ts";
+export { compareKeys } from "./keys.ts";
 export {
   BRANCHING_LEVEL,
   EMPTY_CHANGE_LEVEL,
@@ -20,10 +21,12 @@ export {
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
   NewerFeatureLevelError,
+  WATCH_LEVEL,
 } from "./feature_level.ts";
 export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord } from "./record.ts";
 export type { TransactionResult } from "./record.ts";
 export type { StructureFigures } from "./pages/check_store.ts";
+export type { EventReader } from "./pages/event_reader.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./sessions/session_table.ts";
 export { type Readability, type Restoring, StateMachine, type StateMachineOptions } from "./state_machine.ts";
@@ -37,4 +40,5 @@ export {
   validateRevision,
 } from "./validate.ts";
 export type { CommandLimits, CommandProblem } from "./validate.ts";
+export { validateWatch } from "./validate_watch.ts";
 export { sizeOfBranches } from "./validate_branches.ts";

@@ -30,6 +30,7 @@ import {
 } from "./feature_level.ts";
 import type { StateRecord, TransactionResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
+import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
 import { recordsOf, StateRestorer, type StateView } from "./state_records.ts";
@@ -154,6 +155,11 @@ export class StateMachine {
   /** Returns the revision to compact at so that the history takes about `bytes` at most. */
   revisionToKeep(bytes: number): number {
     return this.#store.revisionToKeep(bytes);
+  }
+
+  /** The events of the history, at feature level 2; another object after a restore. */
+  get events(): EventReader {
+    return this.#store.events;
   }
 
   /** Number of keys. */

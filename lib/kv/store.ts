@@ -29,6 +29,7 @@ import { pastRevisionsOf, rangesOf } from "./validate_branches.ts";
 import { type PlanFailure, planTransaction, type TransactionPlan } from "./transaction_plan.ts";
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
 import { checkStore, type StructureFigures } from "./pages/check_store.ts";
+import { EventReader } from "./pages/event_reader.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { assert, assertNever } from "../platform/assert.ts";
@@ -50,10 +51,13 @@ export class Store {
   readonly #pages: PagedStore;
   /** Copies small values that are returned: a later write may reuse their cells before they are sent. */
   readonly #copies = new SlabCopier();
+  /** The events of the history. */
+  readonly events: EventReader;
 
   /** Makes a store of these pages, which nothing else changes from then on; without keys, by default. */
   constructor(pages = new PagedStore()) {
     this.#pages = pages;
+    this.events = new EventReader(pages);
   }
 
   /** Number of keys. */

@@ -28,7 +28,8 @@ import { frame, variants } from "./schema.ts";
 
 const BOUNDS = { maxLevels: MAX_TRANSACTION_LEVELS, maxElements: MAX_TRANSACTION_OPERATIONS };
 
-const KEY_SET = variants("keys", {
+/** A key, or a range of keys. */
+export const KEY_SET = variants("keys", {
   key: frame(1, { key: bytes() }),
   range: frame(2, { start: bytes(), end: nullable(bytes()) }),
 });

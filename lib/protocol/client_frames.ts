@@ -39,6 +39,7 @@ import {
   text,
   trailing,
 } from "./field.ts";
+import { KEY_SET } from "./branching_command.ts";
 import { KEY_VALUE, KEY_VERSION } from "./key_value.ts";
 import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
 import {
@@ -50,6 +51,7 @@ import {
   type NodeStatus,
   type Outcome,
   type PeerStatus,
+  WATCH_END_CODES,
 } from "./messages.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
@@ -64,6 +66,7 @@ import {
   record,
   variants,
 } from "./schema.ts";
+import { WATCH_EVENT_LIST, WATCH_EVENTS_NUMBER } from "./watch_event.ts";
 
 /** The members of a cluster, sorted by id. */
 export const MEMBERS: Field<readonly Member[]> = list(
@@ -201,6 +204,22 @@ const REQUESTS = {
     query: group({ key: bytes(), limit: integer(), before: nullable(integer()) }),
     consistency: CONSISTENCY_NUMBER,
   }),
+  /**
+   * Begins a watch, whose id is the `requestId`: the node then sends the events of these keys, from the revision `from`
+   * on, or (null) of all revisions above that of the answer. `puts`, `deletes`: whether it sends these; `previous`:
+   * whether it sends what was there before each.
+   */
+  watch: request(53, "watchStarted", {
+    keys: KEY_SET,
+    from: nullable(integer()),
+    puts: boolean(),
+    deletes: boolean(),
+    previous: boolean(),
+  }),
+  /** Ends a watch of this connection; done as well if there is none of this id. */
+  cancelWatch: request(54, "watchCancelled", { watchId: integer(1) }),
+  /** Asks for an answer once all watches of this connection were sent everything up to its revision. */
+  watchProgress: request(55, "watchProgressResult", {}),
 };
 
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
@@ -298,6 +317,30 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
       revision: integer(),
     }),
   }),
+  /** `revision`: the present one when the watch began. */
+  watchStarted: frame(84, { requestId: integer(1), revision: integer() }),
+  /** No further notice of the watch follows. */
+  watchCancelled: frame(85, { requestId: integer(1) }),
+  /**
+   * Sent to a watch for each revision with events of its keys, in ascending order of revisions. `more`: further events of
+   * the same revision follow in another frame.
+   */
+  watchEvents: frame(WATCH_EVENTS_NUMBER, {
+    watchId: integer(1),
+    revision: integer(1),
+    events: WATCH_EVENT_LIST,
+    more: boolean(),
+  }),
+  /** Sent now and then for watches that had no event for a while: they were sent everything up to `revision`. */
+  watchProgressed: frame(87, { watchIds: list(integer(1)), revision: integer() }),
+  /** The node has ended a watch. `compactedRevision` is there with the code "compacted". */
+  watchEnded: frame(88, {
+    watchId: integer(1),
+    code: oneOf(WATCH_END_CODES, { otherwise: "internal" }),
+    message: sentence(),
+    compactedRevision: omittable(integer(), undefined),
+  }),
+  watchProgressResult: frame(92, { requestId: integer(1), revision: integer() }),
 });
 
 /** Any request of a client. */
@@ -312,6 +355,22 @@ export type ServerMessage = MessageOf<typeof SERVER_MESSAGES>;
 export type ServerFrame<K extends ServerMessage["kind"]> = Extract<ServerMessage, { readonly kind: K }>;
 /** A request that was not done. */
 export type ErrorResponse = ServerFrame<"error">;
+/** The kinds of messages without a `requestId`. */
+const NOTICES = {
+  leader: true,
+  members: true,
+  watchEvents: true,
+  watchProgressed: true,
+  watchEnded: true,
+} as const;
+/** A message that answers no request. */
+export type Notice = ServerFrame<keyof typeof NOTICES>;
+
+/** Whether a message is a notice, and answers no request. */
+export function isNotice(message: ServerMessage): message is Notice {
+  return message.kind in NOTICES;
+}
+
 /** The message that answers a request of a kind when it was done. */
 export type ResultOf<K extends RequestKind> = Extract<
   ServerMessage,

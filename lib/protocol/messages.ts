@@ -131,6 +131,8 @@ export const ERROR_CODES = [
   "compacted",
   /** The revision to read, or to compact at, is above the present one. */
   "futureRevision",
+  /** The connection has as many watches as it may have. */
+  "tooManyWatches",
   /** A frame of a kind that this node does not know. */
   "unknownKind",
   /** This node is stopping. */
@@ -140,6 +142,22 @@ export const ERROR_CODES = [
 ] as const;
 /** One of {@link ERROR_CODES}. */
 export type ErrorCode = typeof ERROR_CODES[number];
+
+/** Reasons for which a node ends a watch. Stable: docs/protocol.md lists them. */
+export const WATCH_END_CODES = [
+  /** The history is compacted above a revision that the watch was not sent yet. */
+  "compacted",
+  /** The node is stopping. */
+  "stopping",
+  /** The node has known of no leader for a while: others may have newer revisions. */
+  "noLeader",
+  /** The node has too many watches. */
+  "busy",
+  /** A fault of the node. */
+  "internal",
+] as const;
+/** One of {@link WATCH_END_CODES}. */
+export type WatchEndCode = typeof WATCH_END_CODES[number];
 
 /** Whether a refused write may have happened. */
 export type Outcome = "not-applied" | "unknown";

@@ -35,6 +35,8 @@ import {
   requestBytes,
 } from "./read_scheduler.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
+import type { ConnectionWatches } from "./watch/connection_watches.ts";
+import type { WatchRequests } from "./watch/watch_requests.ts";
 import type { Writes } from "./writes.ts";
 import type { SnapshotDownloads } from "./snapshot/downloads.ts";
 
@@ -48,6 +50,7 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly writes: Writes;
   readonly transfers: LeadershipTransfers;
   readonly membership: Membership;
+  readonly watches: WatchRequests;
   readonly clock: Clock;
   readonly yieldToEventLoop: YieldToEventLoop;
   readonly status: () => NodeStatus;
@@ -80,12 +83,13 @@ export class ClientService {
     this.#stopping = true;
     this.reads.stop();
     this.#hashes.stop();
+    this.#options.watches.stop();
     this.#options.transfers.stop();
   }
 
   /** Replies to a request of `client`, at once or once its write, read or change is finished. */
   handle(request: ClientRequest, client: ClientWork): void {
-    const { writes, membership, transfers, status } = this.#options;
+    const { writes, membership, transfers, watches, status } = this.#options;
     const { requestId } = request;
     const reply = new Reply(request, client, this.#options);
     if (this.#stopping) return reply.refuse(this.#stoppingRefusal(request));
@@ -103,6 +107,10 @@ export class ClientService {
         return this.#read({ request, reply }, client, validateListQuery(request.query));
       case "keyHistory":
         return this.#read({ request, reply }, client, validateHistoryQuery(request.query));
+      case "watch":
+      case "cancelWatch":
+      case "watchProgress":
+        return watches.handle(request, reply, client.watches);
       case "status":
         return reply.send({ kind: "statusResult", requestId, status: status() });
       case "stateHash":
@@ -279,12 +287,13 @@ function notReadable(): ErrorAnswer {
 
 /** The connection whose work this is. */
 export interface ClientWorkOptions extends ReplyTarget {
-  /** Whether so much waits to be sent that no further reads may be answered. */
+  /** Whether so much waits to be sent that no further reads may be answered, and no events sent. */
   readonly isHeld: () => boolean;
   /** Reports how many bytes the client's waiting reads take. */
   readonly hold: (bytes: number) => void;
   readonly reads: ReadScheduler;
   readonly downloads: SnapshotDownloads;
+  readonly watches: ConnectionWatches;
 }
 
 /**
@@ -298,14 +307,17 @@ export class ClientWork implements ReplyTarget, TransferClient {
   readonly reads: ReadQueue;
   /** The snapshots that the client reads. */
   readonly downloads: SnapshotDownloads;
+  /** The keys that the client watches. */
+  readonly watches: ConnectionWatches;
   readonly #drops = new Set<() => void>();
   #isClosed = false;
 
-  constructor({ send, fail, isHeld, hold, reads, downloads }: ClientWorkOptions) {
+  constructor({ send, fail, isHeld, hold, reads, downloads, watches }: ClientWorkOptions) {
     this.send = send;
     this.fail = fail;
     this.reads = reads.queue({ isHeld, hold });
     this.downloads = downloads;
+    this.watches = watches;
   }
 
   /** Whether the connection is closed. */
@@ -319,9 +331,10 @@ export class ClientWork implements ReplyTarget, TransferClient {
     return () => this.#drops.delete(drop);
   }
 
-  /** Answers waiting reads: the client has received some of what was queued for it. */
+  /** Answers waiting reads and feeds watches: the client has received some of what was queued for it. */
   resume(): void {
     this.reads.resume();
+    this.watches.resume();
   }
 
   /** Drops all of it: the connection is closed. */
@@ -329,6 +342,7 @@ export class ClientWork implements ReplyTarget, TransferClient {
     this.#isClosed = true;
     this.reads.close();
     this.downloads.close();
+    this.watches.close();
     for (const drop of this.#drops) drop();
     this.#drops.clear();
   }

@@ -32,7 +32,11 @@ import { type DownloadTotals, SnapshotDownloads } from "./snapshot/downloads.ts"
 import { type PeerSender, SnapshotExchange } from "./snapshot/exchange.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { TermGuard } from "./term_guard.ts";
+import type { WatchConnection } from "./watch/connection_watches.ts";
+import { WatchHub } from "./watch/watch_hub.ts";
+import { WatchRequests } from "./watch/watch_requests.ts";
 import { Writes } from "./writes.ts";
+import type { YieldToEventLoop } from "./yield_to_event_loop.ts";
 
 /**
  * Ticks of the core between two heartbeats: enough for election timeouts that differ between nodes, and no more, since an
@@ -41,6 +45,8 @@ import { Writes } from "./writes.ts";
 const TICKS_PER_HEARTBEAT = 2;
 /** Rest after each slice of a snapshot, which takes 0.3 ms with 256 B values: requests get nine tenths of the time. */
 const SNAPSHOT_REST_MS = 2;
+/** Election timeouts without a known leader after which watches end: an election should have ended by then. */
+const LEADERLESS_TIMEOUTS = 2.5;
 /** Election timeouts that a change of membership may take until it is answered. */
 const MEMBERSHIP_TIMEOUTS = 10;
 
@@ -99,6 +105,7 @@ export class Node {
   readonly #raft: Raft;
   readonly #driver: Driver;
   readonly #replica: Replica;
+  readonly #watches: WatchHub;
   readonly #forwarding: Forwarding;
   readonly #writes: Writes;
   readonly #sessionClock: SessionClock;
@@ -120,12 +127,16 @@ export class Node {
     const raft = this.#raft = makeRaft(options);
     this.leadership = new LeadershipWatch(raft, logger);
     const timeoutMs = 2 * electionTimeoutMs;
-    const replica = new Replica(start.stateMachine, start.metadata, new ConfirmedReads({ clock, timeoutMs }));
+    const { stateMachine } = start;
+    const leaderlessMs = LEADERLESS_TIMEOUTS * electionTimeoutMs;
+    this.#watches = new WatchHub({ clock, stateMachine, leaderlessMs });
+    const confirmed = new ConfirmedReads({ clock, timeoutMs });
+    const replica = new Replica(stateMachine, start.metadata, { confirmed, observer: this.#watches });
     this.#replica = replica;
     this.#reported = this.#knownConfigurations();
     const driver = new Driver({ ...options, raft, log: start.log, tickMs: tickMsOf(options) });
     this.#driver = driver;
-    const yieldToEventLoop = (): Promise<void> => new Promise((resolve) => clock.after(0, resolve));
+    const yieldToEventLoop: YieldToEventLoop = () => new Promise((resolve) => clock.after(0, resolve));
     const store = start.snapshots;
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
     this.#snapshots = this.#makeSnapshots();
@@ -160,23 +171,14 @@ export class Node {
     });
     this.#writes = this.#makeWrites();
     this.membership = this.#makeMembership();
-    this.clients = new ClientService({
-      ...options,
-      driver,
-      replica,
-      writes: this.#writes,
-      leadership: this.leadership,
-      transfers: this.#transfers,
-      membership: this.membership,
-      yieldToEventLoop,
-      status: () => this.status(),
-    });
+    this.clients = this.#makeClients(yieldToEventLoop);
     const proposals = leaderProposals({ raft, driver, replica });
     this.#sessionClock = new SessionClock({ clock, applied: () => replica.stateMachine, ...proposals });
     const { limits: { historyBytes: bytes }, historySeconds: seconds } = options;
     this.#historyBound = new HistoryBound({ clock, replica, bytes, seconds, ...proposals });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === this.#options.id ? term : null);
+      this.#watches.leaderChanged(leader);
       if (leader === this.#options.id) return this.membership.start();
       this.membership.leadershipLost();
       this.#exchange.leadershipLost();
@@ -212,7 +214,9 @@ export class Node {
   }
 
   /** Opens the work of a client's connection; its owner closes it. */
-  openWork(options: Omit<ClientWorkOptions, "reads" | "downloads">): ClientWork {
+  openWork(
+    options: Omit<ClientWorkOptions, "reads" | "downloads" | "watches"> & WatchConnection,
+  ): ClientWork {
     const { start, clock } = this.#options;
     const downloads = new SnapshotDownloads({
       snapshots: this.#snapshots,
@@ -220,7 +224,8 @@ export class Node {
       clock,
       totals: this.#downloadTotals,
     });
-    return new ClientWork({ ...options, reads: this.clients.reads, downloads });
+    const watches = this.#watches.connect(options);
+    return new ClientWork({ ...options, reads: this.clients.reads, downloads, watches });
   }
 
   /** Transfers leadership if this node has it; resolves when another node leads, or after `timeoutMs`. */
@@ -397,6 +402,21 @@ export class Node {
       quota,
       clock,
       metrics,
+    });
+  }
+
+  #makeClients(yieldToEventLoop: YieldToEventLoop): ClientService {
+    const parts = { driver: this.#driver, replica: this.#replica };
+    return new ClientService({
+      ...this.#options,
+      ...parts,
+      writes: this.#writes,
+      leadership: this.leadership,
+      transfers: this.#transfers,
+      membership: this.membership,
+      watches: new WatchRequests({ hub: this.#watches, ...parts }),
+      yieldToEventLoop,
+      status: () => this.status(),
     });
   }
 

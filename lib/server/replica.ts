@@ -41,6 +41,20 @@ export interface WaitingWrite {
   answer(answer: WriteAnswer): void;
 }
 
+/** The part of a node that follows each revision. */
+export interface RevisionObserver {
+  /** An entry was applied that advanced the revision. */
+  revisionApplied(): void;
+  /** The state was replaced by a later one. */
+  restored(stateMachine: StateMachine): void;
+}
+
+/** Options of a {@link Replica}. */
+export interface ReplicaOptions {
+  readonly confirmed?: ConfirmedReads | null;
+  readonly observer?: RevisionObserver | null;
+}
+
 /** The state machine with the requests that wait for it. */
 export class Replica {
   #stateMachine: StateMachine;
@@ -52,18 +66,20 @@ export class Replica {
   readonly #unconfirmed = new Map<number, ((ready: boolean) => void)[]>();
   /** Reads that wait for their read index to be applied; null where there are none. */
   readonly #confirmed: ConfirmedReads | null;
+  readonly #observer: RevisionObserver | null;
 
   /** `stateMachine` has the state as of `applied`. Without `confirmed`, a read that would have to wait is refused. */
   constructor(
     stateMachine: StateMachine,
     applied: SnapshotMetadata,
-    confirmed: ConfirmedReads | null = null,
+    { confirmed = null, observer = null }: ReplicaOptions = {},
   ) {
     assert(stateMachine.appliedIndex === applied.index, "a state has the index of its snapshot");
     this.#stateMachine = stateMachine;
     this.#appliedTerm = applied.term;
     this.#configuration = applied.configuration;
     this.#confirmed = confirmed;
+    this.#observer = observer;
   }
 
   /** The keys and sessions. Another object after a {@link restore}. */
@@ -114,16 +130,23 @@ export class Replica {
       this.#writes.delete(index);
       write.answer(lostLeadership());
     }
+    this.#observer?.restored(stateMachine);
     this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
 
   /** Applies committed entries and answers the writes that waited for them. */
   apply(entries: readonly Entry[]): void {
     const values = new ReturnedValues();
+    let { revision } = this.#stateMachine;
     for (const entry of entries) {
       const waiting = this.#writes.get(entry.index);
       const result = this.#applyEntry(entry, waiting?.term === entry.term ? waiting.command : null);
       this.#noteApplied(entry);
+      // After each entry, since the next one may compact its events.
+      if (this.#stateMachine.revision !== revision) {
+        revision = this.#stateMachine.revision;
+        this.#observer?.revisionApplied();
+      }
       if (waiting === undefined) continue;
       this.#writes.delete(entry.index);
       if (waiting.term === entry.term && result !== null) {

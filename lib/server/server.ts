@@ -287,6 +287,7 @@ class Server implements RunningServer {
     this.#clients.add(client);
     const work = this.#node.openWork({
       send: (answer) => void client.send(answer),
+      sendEvents: (events) => void client.sendEvents(events),
       fail: (error) => client.fail(error),
       isHeld: () => client.isBacklogged,
       hold: (bytes) => client.hold(bytes),

@@ -10,13 +10,16 @@ import {
   decodeClientRequest,
   encodeServerMessage,
   type ErrorResponse,
+  isNotice,
   requestIdOf,
   type ServerMessage,
 } from "../protocol/client_frames.ts";
 import type { ErrorCode } from "../protocol/messages.ts";
 import { withoutValues } from "../protocol/command.ts";
 import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
+import { encodeSharedEvents, type SharedEvents } from "../protocol/watch_event.ts";
 import type { FrameChannel } from "./frame_channel.ts";
+import type { EncodePayload } from "./frame_writer.ts";
 import {
   CLIENT_QUEUE_BUSY_BYTES,
   CLIENT_QUEUE_PAUSE_BYTES,
@@ -78,8 +81,15 @@ export class ClientConnection {
    * because the client does not read.
    */
   send(message: ServerMessage): boolean {
-    if (message.kind !== "leader" && message.kind !== "members") this.#unanswered -= 1;
+    if (!isNotice(message)) this.#unanswered -= 1;
     const isSent = this.#send(this.#orBusy(message));
+    this.#updateReading();
+    return isSent;
+  }
+
+  /** Queues the events of a watch, as {@link send} does. */
+  sendEvents(events: Readonly<SharedEvents>): boolean {
+    const isSent = this.#queue(encodeSharedEvents, events);
     this.#updateReading();
     return isSent;
   }
@@ -160,8 +170,12 @@ export class ClientConnection {
   }
 
   #send(message: ServerMessage): boolean {
+    return this.#queue(encodeServerMessage, message);
+  }
+
+  #queue<T>(encode: EncodePayload<T>, message: T): boolean {
     if (!this.#channel.isOpen) return false;
-    const isSent = this.#channel.send(encodeServerMessage, message);
+    const isSent = this.#channel.send(encode, message);
     if (!isSent) this.#channel.close("the client does not read its answers");
     return isSent;
   }

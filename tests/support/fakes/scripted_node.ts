@@ -190,6 +190,12 @@ export class FakeNode {
         const page = { versions: [], more: false, compactedRevision: 0, revision: 1 };
         return { kind: "keyHistoryResult", requestId, page };
       }
+      case "watch":
+        return { kind: "watchStarted", requestId, revision: 1 };
+      case "cancelWatch":
+        return { kind: "watchCancelled", requestId };
+      case "watchProgress":
+        return { kind: "watchProgressResult", requestId, revision: 1 };
       case "status":
         return { kind: "statusResult", requestId, status: this.status() };
       case "stateHash":

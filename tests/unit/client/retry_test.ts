@@ -33,6 +33,7 @@ Deno.test("decide: each refusal leads to the decision in the table", () => {
     storageFull: giveUp,
     compacted: giveUp,
     futureRevision: giveUp,
+    tooManyWatches: giveUp,
     unknownKind: giveUp,
     internal: giveUp,
   };
@@ -49,6 +50,7 @@ Deno.test("decide: each refusal leads to the decision in the table", () => {
     "storageFull",
     "compacted",
     "futureRevision",
+    "tooManyWatches",
     "unknownKind",
     "internal",
   ];

@@ -82,7 +82,10 @@ export function forEachFormat(visit: FormatVisitor): void {
       encode: encodeServerMessage,
       decode: decodeServerMessage,
     }),
-    isShort: (message) => message.kind === "error" && message.compactedRevision === undefined,
+    isShort: (message) =>
+      (message.kind === "error" || message.kind === "watchEnded") &&
+        message.compactedRevision === undefined ||
+      message.kind === "watchEvents" && message.events.some(({ previous }) => previous === undefined),
   });
   visit(ofTable("answers to hellos", HELLO_ANSWERS, {
     encode: (out, answer) =>

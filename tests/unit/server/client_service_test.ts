@@ -22,6 +22,8 @@ import { Quota } from "../../../lib/server/write_admission.ts";
 import { Replica } from "../../../lib/server/replica.ts";
 import { SnapshotDownloads } from "../../../lib/server/snapshot/downloads.ts";
 import { SNAPSHOT_LIMITS, Snapshots } from "../../../lib/server/snapshot/snapshots.ts";
+import { WatchHub } from "../../../lib/server/watch/watch_hub.ts";
+import { WatchRequests } from "../../../lib/server/watch/watch_requests.ts";
 import { Writes } from "../../../lib/server/writes.ts";
 import type { SnapshotStore } from "../../../lib/storage/mod.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
@@ -50,6 +52,11 @@ class Bench {
   #round = 0;
   readonly #leadership: LeadershipWatch;
   readonly #replica = new Replica(new StateMachine(), START.snapshot);
+  readonly #watches = new WatchHub({
+    clock: this.clock,
+    stateMachine: this.#replica.stateMachine,
+    leaderlessMs: ELECTION_TICKS * TICK_MS,
+  });
 
   private constructor(store: SnapshotStore) {
     const { clock } = this;
@@ -96,6 +103,7 @@ class Bench {
       writes,
       leadership,
       membership,
+      watches: new WatchRequests({ hub: this.#watches, driver, replica }),
       clock,
       yieldToEventLoop: noYield,
       transfers: transfersOf({ driver, leadership, clock, logger }),
@@ -210,6 +218,7 @@ class Bench {
       hold: () => {},
       reads: this.service.reads,
       downloads: new SnapshotDownloads({ snapshots, store, clock, totals: { open: 0, reads: 0 } }),
+      watches: this.#watches.connect({ isHeld: () => false, send: () => {}, sendEvents: () => {} }),
     });
   }
 }

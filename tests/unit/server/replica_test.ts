@@ -46,11 +46,9 @@ function gist(answer: WriteAnswer): string {
 function newReplica(): { replica: Replica; answers: string[]; answer: (answer: WriteAnswer) => void } {
   const answers: string[] = [];
   return {
-    replica: new Replica(
-      new StateMachine(),
-      NOTHING_YET,
-      new ConfirmedReads({ clock: new ManualClock(), timeoutMs: 100 }),
-    ),
+    replica: new Replica(new StateMachine(), NOTHING_YET, {
+      confirmed: new ConfirmedReads({ clock: new ManualClock(), timeoutMs: 100 }),
+    }),
     answers,
     answer: (answer) => void answers.push(gist(answer)),
   };

@@ -1,11 +1,6 @@
 /** Whole servers: reads at past revisions on every node, compaction, and refusals. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  CompactedError,
-  FutureRevisionError,
-  InvalidRequestError,
-  type KvClient,
-} from "../../../../lib/mod.ts";
+import { CompactedError, FutureRevisionError, type KvClient } from "../../../../lib/mod.ts";
 import { SNAPSHOT_LIMITS } from "../../../../lib/server/snapshot/snapshots.ts";
 import { FRAME_KIND } from "../../../support/frames/kinds.ts";
 import { RawConnection } from "../../../support/fakes/accepting_node.ts";
@@ -53,25 +48,13 @@ class Reader {
   }
 }
 
-/** Waits until the state has a history: the feature level rises once the members are connected. */
-async function untilHistory(cluster: MemoryCluster, client: KvClient): Promise<void> {
-  await cluster.until(async () => {
-    try {
-      return (await client.history("any")).revision >= 0;
-    } catch (error) {
-      if (error instanceof InvalidRequestError) return false;
-      throw error;
-    }
-  });
-}
-
 Deno.test("Server: a read at a revision gives the same on every node, also one that was fed by a snapshot", async () => {
   const snapshots = { ...SNAPSHOT_LIMITS, logRatio: 0, tailEntries: 0, tailBytes: 0 };
   await using cluster = new MemoryCluster({ snapshots });
   const changes = { segmentBytes: 4_096 };
   for (const id of [1, 2, 3]) await cluster.start(id, { founders: [1, 2, 3], changes });
   const reader = await Reader.of(cluster, 1, 2);
-  await untilHistory(cluster, reader.client);
+  await cluster.untilHistory(reader.client);
   const first = await reader.put("a", "1");
   await cluster.stop(3);
   await reader.put("b", "2");
@@ -104,7 +87,7 @@ Deno.test("Server: revisions that are compacted or not made yet are refused by n
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   const reader = await Reader.of(cluster, 1, 2, 3);
-  await untilHistory(cluster, reader.client);
+  await cluster.untilHistory(reader.client);
   const first = await reader.put("k", "1");
   const second = await reader.put("k", "2");
   const { leader } = await reader.run(reader.client.cluster.status());

@@ -1,0 +1,168 @@
+/**
+ * Feeds the watches that have fallen behind from the history, in turns of the event loop of bounded work.
+ *
+ * A pass goes through the revisions from the first one that one of its watches lacks up to the present one, reads each
+ * for all of its watches at once, and then they are level. A watch that falls behind during a pass takes part in it if
+ * the pass is not beyond its next revision; otherwise it waits for the next pass. So no watch waits for more than two
+ * passes, and a pass is bounded by the history.
+ */
+import type { Clock, Timer } from "../../platform/clock.ts";
+import type { StateMachine } from "../../kv/mod.ts";
+import type { EventEncoder } from "./event_encoder.ts";
+import { RevisionEvents } from "./revision_events.ts";
+import type { InterestIndex } from "./interest_index.ts";
+import type { Watch } from "./watch.ts";
+
+/** Budget of one turn in bytes sent, about 5 ms of work. */
+const FEED_TURN_BYTES = 4_194_304;
+/** Cost of each event that is looked at, and of each frame besides its events, as an equivalent in bytes sent. */
+const EVENT_COST_BYTES = 256;
+const FRAME_COST_BYTES = 512;
+
+/** The dependencies of the feed. */
+export interface HistoryFeedOptions {
+  readonly clock: Clock;
+  readonly index: InterestIndex;
+  readonly encoder: EventEncoder;
+  /** The present state. */
+  readonly stateMachine: () => StateMachine;
+  /** Holds a watch whose connection takes no more bytes. */
+  readonly hold: (watch: Watch) => void;
+  /** Takes a watch that was sent all events. */
+  readonly levelled: (watch: Watch) => void;
+  /** Ends a watch: the history does not reach back to its next revision. */
+  readonly compacted: (watch: Watch) => void;
+}
+
+/** The feed of a node. */
+export class HistoryFeed {
+  readonly #options: HistoryFeedOptions;
+  readonly #events: RevisionEvents;
+  readonly #waiting = new Set<Watch>();
+  readonly #fed = new Set<Watch>();
+  /** The next revision of the pass. */
+  #position = 0;
+  #leftBytes = 0;
+  /** Number of events that were sent. */
+  sentEvents = 0;
+  #timer: Timer | null = null;
+
+  constructor(options: HistoryFeedOptions) {
+    this.#options = options;
+    this.#events = new RevisionEvents(options.index);
+  }
+
+  /** Feeds a watch that is behind from its next revision on. */
+  add(watch: Watch): void {
+    const joins = this.#fed.size > 0 && watch.nextRevision >= this.#position;
+    watch.state = joins ? "fed" : "waiting";
+    (joins ? this.#fed : this.#waiting).add(watch);
+    this.#timer ??= this.#options.clock.after(0, this.#turn);
+  }
+
+  /** Removes a watch. */
+  remove(watch: Watch): void {
+    this.#waiting.delete(watch);
+    this.#fed.delete(watch);
+    if (this.#fed.size + this.#waiting.size === 0) this.stop();
+  }
+
+  /** Ends feeding, until a watch is added. */
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  readonly #turn = (): void => {
+    this.#timer = null;
+    this.#leftBytes = FEED_TURN_BYTES;
+    while (this.#leftBytes > 0) {
+      if (this.#fed.size === 0 && !this.#beginPass()) return;
+      this.#feed();
+    }
+    if (this.#fed.size + this.#waiting.size > 0) this.#timer = this.#options.clock.after(0, this.#turn);
+  };
+
+  /** Begins a pass of all waiting watches; returns whether there are any. */
+  #beginPass(): boolean {
+    this.#position = Infinity;
+    for (const watch of this.#waiting) {
+      this.#position = Math.min(this.#position, watch.nextRevision);
+      watch.state = "fed";
+      this.#fed.add(watch);
+    }
+    this.#waiting.clear();
+    return this.#fed.size > 0;
+  }
+
+  /** Goes on with the pass until it is at its end or the budget of the turn is used up. */
+  #feed(): void {
+    const machine = this.#options.stateMachine();
+    if (this.#position <= machine.compactedRevision) this.#skipTo(machine.compactedRevision + 1);
+    const { events: reader } = machine;
+    const cursor = reader.from(this.#position);
+    let event = cursor.next();
+    while (event !== 0 && this.#leftBytes > 0 && this.#fed.size > 0) {
+      const revision = reader.revision(event);
+      event = this.#events.read(reader, cursor, event);
+      this.#leftBytes -= this.#events.count * EVENT_COST_BYTES;
+      this.#position = revision;
+      if (this.#sendRevision(revision)) this.#position = revision + 1;
+    }
+    this.#events.clear();
+    this.#options.encoder.clear();
+    if (event !== 0 || this.#leftBytes <= 0) return;
+    this.#position = machine.revision + 1;
+    for (const watch of this.#fed) {
+      this.#fed.delete(watch);
+      this.#options.levelled(watch);
+    }
+  }
+
+  /** Goes on at `revision`, since the history begins there, without the watches that lack an earlier one. */
+  #skipTo(revision: number): void {
+    for (const watch of this.#fed) {
+      if (Math.max(watch.nextRevision, this.#position) >= revision) continue;
+      this.#fed.delete(watch);
+      this.#options.compacted(watch);
+    }
+    this.#position = revision;
+  }
+
+  /** Sends the events of a revision to the watches of the pass; returns false if the budget ended before all have them. */
+  #sendRevision(revision: number): boolean {
+    for (const { behind } of this.#events.interests) {
+      for (const watch of behind) {
+        if (watch.state !== "fed" || watch.nextRevision > revision) continue;
+        if (this.#leftBytes <= 0) return false;
+        if (!this.#sendTo(watch, revision)) return false;
+      }
+    }
+    return true;
+  }
+
+  /** Sends the events of a revision to a watch; returns false if the budget ended before it has all. */
+  #sendTo(watch: Watch, revision: number): boolean {
+    const { connection, interest: { matched, filter } } = watch;
+    watch.nextRevision = revision;
+    while (watch.sentEvents < matched.length) {
+      if (connection.connection.isHeld()) {
+        this.#fed.delete(watch);
+        this.#options.hold(watch);
+        return true;
+      }
+      if (this.#leftBytes <= 0) return false;
+      const reader = this.#options.stateMachine().events;
+      const { events, end } = this.#options.encoder.encode(reader, matched, filter, watch.sentEvents);
+      const more = end < matched.length;
+      connection.connection.sendEvents({ watchId: watch.watchId, revision, events, more });
+      watch.hadEvent = true;
+      this.#leftBytes -= events.length + FRAME_COST_BYTES;
+      this.sentEvents += end - watch.sentEvents;
+      watch.sentEvents = end;
+    }
+    watch.sentEvents = 0;
+    watch.nextRevision = revision + 1;
+    return true;
+  }
+}
