@@ -130,6 +130,8 @@ export type Operation =
       readonly kind: "put";
       readonly key: string;
       readonly value: string;
+      /** Present where the key was attached to this lease, whose end deletes it. */
+      readonly leaseId?: number;
       readonly outcome: Outcome<PutResult>;
     }
     | { readonly kind: "delete"; readonly key: string; readonly outcome: Outcome<DeleteResult> }

@@ -7,6 +7,8 @@
  *
  * `page.ts` shows a violation to people: the answers, the possible states, and a picture.
  *
+ * `watches/check_watches.ts` checks what watchers of keys saw, together with the history.
+ *
  * @module
  */
 export * from "./history.ts";
@@ -17,3 +19,8 @@ export type { Condition, KeyState } from "./model.ts";
 export { type PageOptions, violationPage } from "./page.ts";
 export { replay, type ReplayFailure, type Turn } from "./store.ts";
 export type * from "./verdict.ts";
+export type * from "./watches/findings.ts";
+export { checkWatches } from "./watches/check_watches.ts";
+export { watchViolationPage } from "./watches/page.ts";
+export type * from "./watches/record.ts";
+export { findingText } from "./watches/words.ts";

@@ -58,7 +58,7 @@ export function requestText(operation: Operation): string {
     case "delete":
       return `delete ${shown(operation.key)}`;
     case "put":
-      return `put ${shown(operation.key)} = ${quoted(operation.value)}`;
+      return `put ${shown(operation.key)} = ${quoted(operation.value)}${leaseText(operation.leaseId)}`;
     case "compareAndSet": {
       const expected = operation.expect === null ? "nothing" : quoted(operation.expect);
       return `cas ${shown(operation.key)}: ${expected} to ${quoted(operation.value)}`;
@@ -329,6 +329,10 @@ function rangeText({ prefix, start, end, after, reverse }: KeyRange): string {
     after === null ? null : `behind ${shown(after)}`,
     reverse ? "downwards" : null,
   ].filter((part) => part !== null).join(" ");
+}
+
+function leaseText(leaseId: number | undefined): string {
+  return leaseId === undefined ? "" : ` with lease ${leaseId}`;
 }
 
 function asOfText(revision: number | undefined): string {
