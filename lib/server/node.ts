@@ -16,8 +16,7 @@ import { ConfirmedReads, Replica } from "./replica.ts";
 import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
 import { Driver, type DriverEvents } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
-import { HistoryBound } from "./history_bound.ts";
-import { leaderProposals } from "./leader_proposals.ts";
+import { LeaderWork } from "./leader/leader_work.ts";
 import { LeadershipWatch } from "./leadership.ts";
 import { LeadershipTransfers } from "./leadership_transfer.ts";
 import { membersOf } from "./membership/members.ts";
@@ -27,7 +26,6 @@ import { type NodeCondition, NodeDescription } from "./node_status.ts";
 import { Quota } from "./write_admission.ts";
 import type { StartingPoint } from "./startup/recovered_state.ts";
 import type { ServerLimits } from "./config/server_limits.ts";
-import { SessionClock } from "./session_clock.ts";
 import { type DownloadTotals, SnapshotDownloads } from "./snapshot/downloads.ts";
 import { type PeerSender, SnapshotExchange } from "./snapshot/exchange.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
@@ -108,8 +106,7 @@ export class Node {
   readonly #watches: WatchHub;
   readonly #forwarding: Forwarding;
   readonly #writes: Writes;
-  readonly #sessionClock: SessionClock;
-  readonly #historyBound: HistoryBound;
+  readonly #leaderWork: LeaderWork;
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
   readonly #diskSpace: DiskSpaceMonitor;
@@ -172,10 +169,8 @@ export class Node {
     this.#writes = this.#makeWrites();
     this.membership = this.#makeMembership();
     this.clients = this.#makeClients(yieldToEventLoop);
-    const proposals = leaderProposals({ raft, driver, replica });
-    this.#sessionClock = new SessionClock({ clock, applied: () => replica.stateMachine, ...proposals });
-    const { limits: { historyBytes: bytes }, historySeconds: seconds } = options;
-    this.#historyBound = new HistoryBound({ clock, replica, bytes, seconds, ...proposals });
+    const { limits: { historyBytes } } = options;
+    this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica, historyBytes });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === this.#options.id ? term : null);
       this.#watches.leaderChanged(leader);
@@ -208,8 +203,7 @@ export class Node {
   /** Begins to take part in the cluster. */
   start(events: NodeEvents): void {
     this.#driver.start(this.#driverEvents(events));
-    this.#sessionClock.start();
-    this.#historyBound.start();
+    this.#leaderWork.start();
     this.#diskSpace.start();
   }
 
@@ -237,8 +231,7 @@ export class Node {
   async stop(): Promise<void> {
     this.clients.stop();
     this.membership.stop();
-    this.#sessionClock.stop();
-    this.#historyBound.stop();
+    this.#leaderWork.stop();
     this.#diskSpace.stop();
     this.#forwarding.close();
     this.#replica.close();
@@ -320,14 +313,13 @@ export class Node {
       restore: (snapshot) => {
         this.#exchange.restore(snapshot);
         this.#snapshots.received();
-        this.#sessionClock.noteApplied();
+        this.#leaderWork.noteApplied();
       },
       sendSnapshot: (request) => this.#exchange.start(request),
       apply: (entries) => {
         this.#replica.apply(entries);
         this.membership.entriesApplied(entries);
-        this.#sessionClock.noteApplied();
-        this.#historyBound.noteApplied();
+        this.#leaderWork.noteApplied();
         this.#snapshots.consider();
       },
       read: (read) => this.#replica.confirmRead(read),

@@ -61,6 +61,7 @@ export class Replica {
   /** Term of the last applied entry, and the newest configuration up to it. */
   #appliedTerm: number;
   #configuration: Configuration;
+  #countIndex: number;
   readonly #writes = new Map<number, WaitingWrite>();
   /** Reads that wait for their read index, by its id, which reads of one batch share. */
   readonly #unconfirmed = new Map<number, ((ready: boolean) => void)[]>();
@@ -78,6 +79,7 @@ export class Replica {
     this.#stateMachine = stateMachine;
     this.#appliedTerm = applied.term;
     this.#configuration = applied.configuration;
+    this.#countIndex = applied.index;
     this.#confirmed = confirmed;
     this.#observer = observer;
   }
@@ -96,6 +98,11 @@ export class Replica {
   /** Index of the last applied entry. */
   get appliedIndex(): number {
     return this.#stateMachine.appliedIndex;
+  }
+
+  /** Index of the last applied count of time; of the last installed snapshot if there was none since. */
+  get countIndex(): number {
+    return this.#countIndex;
   }
 
   /** Number of waiting writes. */
@@ -125,6 +132,7 @@ export class Replica {
     this.#stateMachine = stateMachine;
     this.#appliedTerm = snapshot.term;
     this.#configuration = snapshot.configuration;
+    this.#countIndex = snapshot.index;
     for (const [index, write] of this.#writes) {
       if (index > snapshot.index) continue;
       this.#writes.delete(index);
@@ -195,8 +203,11 @@ export class Replica {
       case "configuration":
         this.stateMachine.applyNoop(entry.index);
         return null;
-      case "command":
-        return this.stateMachine.apply(entry.index, known ?? decodeOrNull(entry.data));
+      case "command": {
+        const command = known ?? decodeOrNull(entry.data);
+        if (command?.kind === "expireSessions") this.#countIndex = entry.index;
+        return this.stateMachine.apply(entry.index, command);
+      }
     }
   }
 

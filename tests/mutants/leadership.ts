@@ -22,13 +22,13 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
       to: "round === -1 ? this.#answered(round) : situation.isReachable",
     },
   ]),
-  ...inFile("lib/server/session_clock.ts", [SERVER], [
+  ...inFile("lib/server/leader/log_clock.ts", [SERVER], [
     {
       id: "M243",
       title: "the counts of other leaders are not noted by those that follow",
       failure: "each leader counts the same minutes again: sessions expire while their clients are at work",
-      from: "if (logTimeMs === this.#logTimeMs) return;",
-      to: "if (logTimeMs === this.#logTimeMs || leadingTerm() === null) return;",
+      from: "if (index !== this.#countIndex) {",
+      to: "if (index !== this.#countIndex && leadingTerm() !== null) {",
     },
   ]),
   ...inFile("lib/server/writes.ts", [SERVER], [

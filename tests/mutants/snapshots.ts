@@ -194,7 +194,7 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
       to: "if (isStale)",
     },
   ]),
-  ...inFile("lib/server/history_bound.ts", [SERVER], [
+  ...inFile("lib/server/leader/history_bound.ts", [SERVER], [
     {
       id: "M629",
       title: "the history is compacted at a revision that was noted just now",

@@ -331,7 +331,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "if (!connected)",
     },
   ]),
-  ...inFile("lib/server/leader_proposals.ts", [SERVER, SIM], [
+  ...inFile("lib/server/leader/leader_proposals.ts", [SERVER, SIM], [
     {
       id: "M324",
       title: "a new leader counts time before it has applied its predecessor's count",
@@ -340,7 +340,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "raft.isLeader ? raft.term : null",
     },
   ]),
-  ...inFile("lib/server/history_bound.ts", [SERVER, SIM], [
+  ...inFile("lib/server/leader/history_bound.ts", [SERVER, SIM], [
     {
       id: "M371",
       title: "the history is compacted within its bound",
@@ -386,12 +386,12 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "const majority = Math.ceil(voters.length / 2);",
     },
   ]),
-  ...inFile("lib/server/session_clock.ts", [SERVER, SIM], [
+  ...inFile("lib/server/leader/log_clock.ts", [SERVER, SIM], [
     {
       id: "M332",
-      title: "time in which there were no sessions is counted",
+      title: "time in which there were neither sessions nor leases is counted",
       failure: "a session opened after an idle time expires early",
-      from: "if (applied().sessionCount === 0) this.#countedAt = now;",
+      from: "if (sessionCount === 0 && leaseCount === 0) this.#countedAtMs = now;",
       to: "",
     },
   ]),

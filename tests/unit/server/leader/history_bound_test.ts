@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
 import { decodeCommand } from "../../../../lib/protocol/command.ts";
-import { HistoryBound } from "../../../../lib/server/history_bound.ts";
+import { HistoryBound } from "../../../../lib/server/leader/history_bound.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 
 const BOUND = 2_000;
@@ -29,10 +29,7 @@ class Bench {
       bytes: BOUND,
       seconds,
       leadingTerm: () => this.term,
-      propose: (command) => {
-        if (this.accepts) this.proposed.push(command);
-        return this.accepts;
-      },
+      propose: (command) => this.accepts ? this.proposed.push(command) : null,
     });
     this.bound.start();
   }

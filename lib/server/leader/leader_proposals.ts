@@ -1,14 +1,14 @@
-/** The commands that a leader proposes by itself: the count of time for sessions, and compactions of the history. */
-import type { Raft } from "../raft/mod.ts";
-import type { Driver } from "./driver.ts";
-import type { Replica } from "./replica.ts";
+/** The commands that a leader proposes by itself: counts of time, compactions of the history, deletions of expired keys. */
+import type { Raft } from "../../raft/mod.ts";
+import type { Driver } from "../driver.ts";
+import type { Replica } from "../replica.ts";
 
 /** How a leader proposes commands of its own. */
 export interface LeaderProposals {
   /** Returns the term that this node leads, once it has applied an entry of it and so all earlier entries; else null. */
   readonly leadingTerm: () => number | null;
-  /** Proposes an entry; returns whether it was accepted. */
-  readonly propose: (command: Uint8Array) => boolean;
+  /** Proposes an entry; returns its index, or null if it was not accepted. */
+  readonly propose: (command: Uint8Array) => number | null;
 }
 
 /** Returns the proposals of a node. */
@@ -21,6 +21,9 @@ export function leaderProposals(
 ): LeaderProposals {
   return {
     leadingTerm: () => raft.isLeader && replica.applied.term === raft.term ? raft.term : null,
-    propose: (command) => driver.ask((raft) => raft.propose(command)).kind === "accepted",
+    propose: (command) => {
+      const proposed = driver.propose(command);
+      return proposed.kind === "accepted" ? proposed.index : null;
+    },
   };
 }

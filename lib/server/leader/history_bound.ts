@@ -6,9 +6,9 @@
  * time, and compacts at the newest revision that it noted long enough ago. A new leader counts from the beginning: after
  * an election versions are kept for longer, and never for less time.
  */
-import type { Clock, Timer } from "../platform/clock.ts";
-import type { StateMachine } from "../kv/mod.ts";
-import { encodeCommand } from "../protocol/command.ts";
+import type { Clock, Timer } from "../../platform/clock.ts";
+import type { StateMachine } from "../../kv/mod.ts";
+import { encodeCommand } from "../../protocol/command.ts";
 import type { LeaderProposals } from "./leader_proposals.ts";
 
 /** Part of the bytes that is kept when the history is compacted, so that compactions are rare. */
@@ -91,6 +91,6 @@ export class HistoryBound {
     const isUnderWay = this.#proposed?.term === term && machine.compactedRevision < this.#proposed.revision;
     if (isUnderWay) return;
     const revision = revisionOf();
-    if (propose(encodeCommand({ kind: "compact", revision }))) this.#proposed = { term, revision };
+    if (propose(encodeCommand({ kind: "compact", revision })) !== null) this.#proposed = { term, revision };
   }
 }
