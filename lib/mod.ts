@@ -22,6 +22,7 @@ export { counterBytes, counterValue } from "./client/transaction/counter.ts";
 export * from "./client/errors.ts";
 export type * from "./client/transaction/types.ts";
 export type * from "./client/types.ts";
+export type * from "./client/watch/types.ts";
 export type { KeyValue, KeyVersion } from "./kv/command.ts";
 export type {
   DiskState,

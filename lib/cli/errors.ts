@@ -160,6 +160,11 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
       return ExitCode.usage;
     case "membershipRefused":
     case "transactionFailed":
+    case "leaseNotFound":
+    case "leaseExists":
+    case "tooManyLeases":
+    case "tooManyLeaseKeys":
+    case "leaseLost":
       return ExitCode.no;
     case "answerOmitted":
       return ExitCode.output;
@@ -170,6 +175,7 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
     case "versionMismatch":
     case "authentication":
     case "busy":
+    case "tooManyWatches":
     case "unavailable":
     case "sessionExpired":
     case "aborted":

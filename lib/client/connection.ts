@@ -29,6 +29,7 @@ import type { ChannelSizes, FrameChannel } from "../transport/frame_channel.ts";
 import { dial } from "../transport/dial.ts";
 import { MAX_IN_FLIGHT_BYTES } from "./admission.ts";
 import { TIMER_TICK_MS } from "./call_context.ts";
+import { ConnectionWatches, type WatchNotice } from "./watch/connection_watches.ts";
 
 /** The longest time from the start of a dial to the node's welcome. */
 export const DIAL_TIMEOUT_MS = 1_000;
@@ -52,6 +53,9 @@ type Unnumbered<R> = R extends ClientRequest ? Omit<R, "requestId"> : never;
 
 /** A request of a kind, before the connection numbers it. */
 export type RequestOf<K extends RequestKind> = Unnumbered<ClientRequest> & { readonly kind: K };
+
+/** A notice about the cluster. */
+export type ClusterNotice = Exclude<Notice, WatchNotice>;
 
 /** How a request ended without an answer. `left`: whether it may have reached the node. */
 export type Unanswered =
@@ -140,6 +144,8 @@ export class NodeConnection {
   readonly welcome: Welcome;
   /** The address that was dialed. */
   readonly address: string;
+  /** The watches over this connection. */
+  readonly watches: ConnectionWatches;
   readonly #channel: FrameChannel;
   readonly #clock: Clock;
   readonly #pending = new Map<number, Pending>();
@@ -151,6 +157,7 @@ export class NodeConnection {
   #isIdling = false;
   /** The time of the first request since a frame last came; null without one. */
   #silentSince: number | null = null;
+  #framesReceived = 0;
 
   private constructor(
     channel: FrameChannel,
@@ -164,6 +171,7 @@ export class NodeConnection {
     this.address = address;
     this.#channel = channel;
     this.#clock = clock;
+    this.watches = new ConnectionWatches(this, clock);
   }
 
   /** Connects and exchanges hellos. Rejects with NetworkError or HandshakeError, which name the address and the reason. */
@@ -184,8 +192,13 @@ export class NodeConnection {
     return this.#channel.closeReason === null;
   }
 
+  /** Frames that have come since the hello. */
+  get framesReceived(): number {
+    return this.#framesReceived;
+  }
+
   /** Reads until the connection ends; resolves to the reason. The owner of the connection calls it once. */
-  async serve(onNotice: (notice: Notice) => void): Promise<string> {
+  async serve(onNotice: (notice: ClusterNotice) => void): Promise<string> {
     const reason = await this.#channel.readFrames((payload) => this.#receive(payload, onNotice));
     this.#losePending(reason);
     return reason;
@@ -198,18 +211,25 @@ export class NodeConnection {
     return promise;
   }
 
-  /** Sends a request at the end of the turn. Calls `onEnd` once when it has ended, which may be at once. */
+  /**
+   * Sends a request at the end of the turn; returns the id that it has on this connection. Calls `onEnd` once when it has
+   * ended, which may be at once.
+   */
   send<K extends RequestKind>(
     request: RequestOf<K>,
     { now: sentAt, timeoutMs, signal }: RequestLimits & { readonly now: number },
     onEnd: (end: RequestEnd<K>) => void,
-  ): void {
-    if (signal !== null && signal.aborted) return onEnd({ kind: "aborted", left: false });
+  ): number {
     const requestId = this.#nextRequestId++;
+    if (signal !== null && signal.aborted) {
+      onEnd({ kind: "aborted", left: false });
+      return requestId;
+    }
     const position = this.#channel.bytesOut + this.#channel.queuedBytes;
     if (!this.isOpen || !this.#channel.send(encodeClientRequest, { ...request, requestId })) {
       const reason = this.#channel.closeReason ?? "too many bytes wait to be sent to it";
-      return onEnd({ kind: "lost", left: false, reason });
+      onEnd({ kind: "lost", left: false, reason });
+      return requestId;
     }
     const deadline = sentAt + timeoutMs;
     const pending = new PendingRequest(request.kind, { position, deadline }, onEnd);
@@ -217,6 +237,7 @@ export class NodeConnection {
     this.#silentSince ??= sentAt;
     if (deadline < this.#wakesAt) this.#wakeAt(deadline, sentAt);
     if (signal !== null) this.#endWith(signal, requestId, pending);
+    return requestId;
   }
 
   /** Closes the connection and ends every request. Without effect when it is closed. */
@@ -235,8 +256,9 @@ export class NodeConnection {
     pending.release = () => signal.removeEventListener("abort", onAbort);
   }
 
-  #receive(payload: Uint8Array, onNotice: (notice: Notice) => void): void {
+  #receive(payload: Uint8Array, onNotice: (notice: ClusterNotice) => void): void {
     this.#silentSince = null;
+    this.#framesReceived += 1;
     let message: ServerMessage;
     try {
       message = decodeServerMessage(payload);
@@ -247,7 +269,8 @@ export class NodeConnection {
       return;
     }
     if (isNotice(message)) {
-      onNotice(message);
+      if (message.kind === "leader" || message.kind === "members") onNotice(message);
+      else this.watches.receive(message);
     } else if (message.requestId === 0) {
       this.close(message.kind === "error" ? message.message : "it answered no request");
     } else {
@@ -315,5 +338,6 @@ export class NodeConnection {
       this.#pending.delete(requestId);
       request.end({ kind: "lost", left: request.position < bytesWritten, reason });
     }
+    this.watches.lose(reason);
   }
 }

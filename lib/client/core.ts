@@ -43,6 +43,8 @@ export class ClientCore {
   readonly random: ClientPlatform["random"];
   /** Deadline of a call that names none. */
   readonly timeoutMs: number;
+  /** The watches that have not ended. */
+  readonly watches = new Set<object>();
   readonly #writer: SessionWriter;
 
   private constructor(

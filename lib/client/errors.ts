@@ -24,6 +24,12 @@ export type KvraftErrorCode =
   | "sessionExpired"
   | "transactionFailed"
   | "answerOmitted"
+  | "tooManyWatches"
+  | "leaseNotFound"
+  | "leaseExists"
+  | "tooManyLeases"
+  | "tooManyLeaseKeys"
+  | "leaseLost"
   | "aborted"
   | "closed"
   | "internal";
@@ -258,6 +264,57 @@ export class AnswerOmittedError extends KvraftError {
     this.succeeded = succeeded;
     this.revision = revision;
   }
+}
+
+/** The client, or a connection of it, has as many watches as it may have. */
+export class TooManyWatchesError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "TooManyWatchesError";
+  /** The stable code of this error. */
+  override readonly code = "tooManyWatches";
+}
+
+/** There is no such lease: it was never granted, or it has ended. */
+export class LeaseNotFoundError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "LeaseNotFoundError";
+  /** The stable code of this error. */
+  override readonly code = "leaseNotFound";
+}
+
+/** A lease of the chosen id exists. */
+export class LeaseExistsError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "LeaseExistsError";
+  /** The stable code of this error. */
+  override readonly code = "leaseExists";
+}
+
+/** The store has as many leases as it may have. */
+export class TooManyLeasesError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "TooManyLeasesError";
+  /** The stable code of this error. */
+  override readonly code = "tooManyLeases";
+}
+
+/** The lease has as many keys as one may have. */
+export class TooManyLeaseKeysError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "TooManyLeaseKeysError";
+  /** The stable code of this error. */
+  override readonly code = "tooManyLeaseKeys";
+}
+
+/**
+ * A lease that this client held has ended, or may have: no keep-alive was confirmed within its time to live. A lock that it
+ * held may have another holder now. The reasons of the signals `lost` are of this class.
+ */
+export class LeaseLostError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "LeaseLostError";
+  /** The stable code of this error. */
+  override readonly code = "leaseLost";
 }
 
 /** The caller's `signal` ended the call. Its name is the platform's `AbortError`; `cause` is the signal's reason. */

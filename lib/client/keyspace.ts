@@ -8,7 +8,7 @@ const TEXT = new TextEncoder();
 const NO_BYTES = new Uint8Array(0);
 
 /** All fields by which a call may select keys. */
-export type AnySelection = { readonly [Name in "key" | "prefix" | "start" | "end"]?: Bytes };
+export type AnySelection = { readonly [Name in "key" | "prefix" | "start" | "end"]?: Bytes | undefined };
 
 /** The conversion of keys between a caller and the store. */
 export class Keyspace {

@@ -28,6 +28,8 @@ import type {
   TransactionRequest,
   TransactionResult,
 } from "./types.ts";
+import type { WatchBatch, WatchRequest } from "./watch/types.ts";
+import { watchKeys } from "./watch/watch.ts";
 import { type WriteResult, wrongAnswer } from "./writer.ts";
 
 /**
@@ -248,6 +250,54 @@ export class KeyspaceClient {
     request: (TransactionRequest | BranchingRequest) & CallOptions,
   ): Promise<TransactionResult | BranchingResult> {
     return executeTransaction(this.#core, this.#keyspace, request);
+  }
+
+  /**
+   * Returns the changes of a key, of the keys with a prefix, or of a range, as they are made: a batch for each revision that
+   * changed one, in order, none twice and none missing, whichever nodes and connections are lost meanwhile. The watch begins
+   * when the iteration does, and ends with it. Without an end of its own it waits for the cluster however long that takes.
+   *
+   * A program that reads slowly holds nothing else up: what it has not read yet is fetched from the history later. Watches of
+   * one client share its connections; it may have 1,000.
+   *
+   * @throws {InvalidRequestError} for arguments that are not valid, at once. The iteration rejects with the others:
+   * @throws {CompactedError} when the history of a revision is compacted that was not delivered yet, without `resync`
+   * @throws {FutureRevisionError} when `from` is above the revision after the present one
+   * @throws {TooManyWatchesError} when the client has 1,000 watches
+   * @throws {KvraftError} AbortError, ClosedError, or one that names a node's refusal
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function follow(client: KvClient): Promise<void> {
+   *   for await (const batch of client.watch({ prefix: "jobs/" })) {
+   *     if (batch.kind !== "events") continue;
+   *     for (const event of batch.events) {
+   *       const key = event.kind === "put" ? event.entry.key : event.key;
+   *       console.log(batch.revision, event.kind, new TextDecoder().decode(key));
+   *     }
+   *   }
+   * }
+   * ```
+   *
+   * @example A value, and each later one
+   * ```ts
+   * import type { KeyValue, KvClient } from "@kvraft/kvraft";
+   *
+   * export async function* values(client: KvClient, key: string): AsyncGenerator<KeyValue | null> {
+   *   const entry = await client.get(key);
+   *   yield entry;
+   *   const from = entry === null ? undefined : entry.modRevision + 1;
+   *   for await (const batch of client.watch({ key, resync: true, ...(from === undefined ? {} : { from }) })) {
+   *     if (batch.kind === "reset") yield batch.entries[0] ?? null;
+   *     if (batch.kind === "events") for (const event of batch.events) yield event.kind === "put" ? event.entry : null;
+   *   }
+   * }
+   * ```
+   */
+  watch(request: WatchRequest): AsyncIterable<WatchBatch> {
+    return watchKeys(this.#core, this.#keyspace, request);
   }
 
   /**

@@ -255,8 +255,7 @@ export class ConnectionPool {
     const reason = await connection.serve((notice) => {
       if (this.#open.get(node) !== connection) return;
       if (notice.kind === "members") this.#noteMembers(notice);
-      else if (notice.kind === "leader") this.#directory.noteLeader(node, notice.leader, notice.term);
-      else return;
+      else this.#directory.noteLeader(node, notice.leader, notice.term);
       this.#leaderMayHaveChanged();
     });
     if (this.#open.get(node) !== connection) return;

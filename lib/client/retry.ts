@@ -18,12 +18,14 @@ import {
   InternalError,
   InvalidRequestError,
   KeyTooLargeError,
-  type KvraftError,
+  KvraftError,
+  type KvraftErrorCode,
   type KvraftErrorOptions,
   MembershipRefusedError,
   NoLeaderError,
   NotLeaderError,
   StorageFullError,
+  TooManyWatchesError,
   ValueTooLargeError,
   VersionMismatchError,
 } from "./errors.ts";
@@ -152,6 +154,22 @@ function decideOnCode(code: ErrorCode, node: NodeId): Decision {
   }
 }
 
+/** Errors after which the same call may succeed later. */
+const TRANSIENT_CODES: readonly KvraftErrorCode[] = [
+  "notLeader",
+  "noLeader",
+  "timeout",
+  "busy",
+  "unavailable",
+  "sessionExpired",
+  "answerOmitted",
+];
+
+/** Whether a call that may be repeated may succeed later, as after an election. */
+export function isTransient(error: unknown): boolean {
+  return error instanceof KvraftError && TRANSIENT_CODES.includes(error.code);
+}
+
 /** Returns the error of a failure; `action` is what failed: "put a key". */
 export function toError(failure: AttemptFailure, action: string, outcome: Outcome): KvraftError {
   const message = `Cannot ${action}: ${describeFailure(failure)} ${describeOutcome(outcome)}`;
@@ -220,8 +238,9 @@ function refusalError(
     case "notLeader":
       return new NotLeaderError(message, options);
     case "busy":
-    case "tooManyWatches":
       return new BusyError(message, options);
+    case "tooManyWatches":
+      return new TooManyWatchesError(message, options);
     case "leadershipLost":
     case "stopping":
       return new ConnectionError(message, options);

@@ -27,3 +27,16 @@ export async function pause(
   timer.cancel();
   signal.removeEventListener("abort", onAbort);
 }
+
+/** Resolves to the value of `promise`, or to null as soon as `signal` is aborted; leaves no listener behind. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  if (signal.aborted) return null;
+  const { promise: aborted, resolve } = withResolvers<null>();
+  const onAbort = (): void => resolve(null);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -117,16 +117,19 @@ export class FakeNode {
   notify(leader: number | null, term: number): void {
     this.leader = leader;
     this.term = term;
-    for (const channel of this.#channels) channel.send(encodeServerMessage, { kind: "leader", leader, term });
+    this.broadcast({ kind: "leader", leader, term });
+  }
+
+  /** Sends every client a message. */
+  broadcast(message: ServerMessage): void {
+    for (const channel of this.#channels) channel.send(encodeServerMessage, message);
   }
 
   /** Sends every client its list of the cluster's members. */
   notifyMembers(): void {
     const { appliedIndex } = this;
     const { members } = this.#cluster;
-    for (const channel of this.#channels) {
-      channel.send(encodeServerMessage, { kind: "members", appliedIndex, members });
-    }
+    this.broadcast({ kind: "members", appliedIndex, members });
   }
 
   /** Ends every connection. */

@@ -1,0 +1,168 @@
+/**
+ * The watches over one connection: requests that are answered once and then bring notices until they end.
+ *
+ * A node that is frozen or cut off ends nothing, and an idle watch expects nothing. So while there are watches, a
+ * connection from which nothing comes is asked for a sign of life; without one its watches are lost, and continue at
+ * another node.
+ */
+import { assertNever } from "../../platform/assert.ts";
+import type { Clock, Timer } from "../../platform/clock.ts";
+import type { ErrorResponse, Notice, ServerFrame } from "../../protocol/client_frames.ts";
+import type { NodeConnection, RequestEnd, RequestOf } from "../connection.ts";
+
+/** Time without a frame after which a node with watches is asked for a sign of life. */
+export const QUIET_LIMIT_MS = 4_000;
+/** Time that it has to answer. */
+export const SIGN_TIMEOUT_MS = 4_000;
+
+/** A notice about a watch that its node sends. */
+export type WatchNotice = Extract<Notice, { readonly kind: `watch${string}` }>;
+
+/** How a watch over a connection ended. */
+export type WatchEnd =
+  /** The node refused to begin it. */
+  | { readonly kind: "refused"; readonly error: ErrorResponse }
+  /** The node ended it. */
+  | { readonly kind: "ended"; readonly notice: ServerFrame<"watchEnded"> }
+  /** The connection ended, or the node did not answer. */
+  | { readonly kind: "lost"; readonly reason: string };
+
+/** The receiver of a watch. Its functions do not throw. */
+export interface WatchReceiver {
+  /** The watch has begun; `revision` is the present one. */
+  onStarted(revision: number): void;
+  /** A revision has events, or further ones. */
+  onEvents(frame: ServerFrame<"watchEvents">): void;
+  /** Everything up to `revision` was sent. */
+  onProgress(revision: number): void;
+  /** The watch has ended, and nothing else follows. Not called for one that was cancelled. */
+  onEnd(end: WatchEnd): void;
+}
+
+/** The watches over one connection. */
+export class ConnectionWatches {
+  readonly #connection: Pick<NodeConnection, "send" | "isOpen" | "framesReceived">;
+  readonly #clock: Clock;
+  readonly #receivers = new Map<number, WatchReceiver>();
+  #timer: Timer | null = null;
+  /** The connection's `framesReceived` when the timer was set. */
+  #framesBefore = 0;
+
+  /** Watches nothing yet. */
+  constructor(connection: Pick<NodeConnection, "send" | "isOpen" | "framesReceived">, clock: Clock) {
+    this.#connection = connection;
+    this.#clock = clock;
+  }
+
+  /** Requests a watch; returns its id, for {@link cancel}. `onEnd` of the receiver may be called at once. */
+  start(request: RequestOf<"watch">, timeoutMs: number, receiver: WatchReceiver): number {
+    let isOver = false;
+    let watchId = 0;
+    const limits = { now: this.#clock.now(), timeoutMs, signal: null };
+    watchId = this.#connection.send(request, limits, (end) => {
+      isOver = end.kind !== "answered";
+      this.#answered(watchId, receiver, { end, timeoutMs });
+    });
+    if (!isOver) this.#receivers.set(watchId, receiver);
+    this.#superviseFrom(this.#connection.framesReceived);
+    return watchId;
+  }
+
+  /** Ends a watch: its receiver gets nothing from now on. Without effect for one that has ended. */
+  cancel(watchId: number): void {
+    if (!this.#receivers.delete(watchId)) return;
+    this.#sendCancel(watchId);
+    this.#stopWithoutWatches();
+  }
+
+  /** Passes a notice on. One of a watch that was cancelled is late, not wrong. */
+  receive(notice: WatchNotice): void {
+    switch (notice.kind) {
+      case "watchEvents":
+        this.#receivers.get(notice.watchId)?.onEvents(notice);
+        return;
+      case "watchProgressed":
+        for (const watchId of notice.watchIds) this.#receivers.get(watchId)?.onProgress(notice.revision);
+        return;
+      case "watchEnded":
+        this.#end(notice.watchId, { kind: "ended", notice });
+        return;
+      default:
+        assertNever(notice);
+    }
+  }
+
+  /** Ends all watches: nothing comes over the connection any more. */
+  lose(reason: string): void {
+    for (const watchId of [...this.#receivers.keys()]) this.#end(watchId, { kind: "lost", reason });
+  }
+
+  #answered(
+    watchId: number,
+    receiver: WatchReceiver,
+    { end, timeoutMs }: { readonly end: RequestEnd<"watch">; readonly timeoutMs: number },
+  ): void {
+    switch (end.kind) {
+      case "answered":
+        if (this.#receivers.has(watchId)) return receiver.onStarted(end.message.revision);
+        // It was cancelled before: the node may have received that while the watch had not begun yet.
+        return this.#sendCancel(watchId);
+      case "silent":
+        if (!this.#receivers.has(watchId)) return;
+        this.#sendCancel(watchId);
+        return this.#end(watchId, { kind: "lost", reason: `it did not answer within ${timeoutMs} ms` });
+      case "refused":
+        return this.#end(watchId, { kind: "refused", error: end.error });
+      case "lost":
+        // At once if the connection is closed: the receiver is not known yet.
+        if (watchId === 0) return receiver.onEnd({ kind: "lost", reason: end.reason });
+        return this.#end(watchId, { kind: "lost", reason: end.reason });
+      case "aborted":
+        return;
+      default:
+        return assertNever(end);
+    }
+  }
+
+  #end(watchId: number, end: WatchEnd): void {
+    const receiver = this.#receivers.get(watchId);
+    if (receiver === undefined) return;
+    this.#receivers.delete(watchId);
+    this.#stopWithoutWatches();
+    receiver.onEnd(end);
+  }
+
+  #sendCancel(watchId: number): void {
+    if (!this.#connection.isOpen) return;
+    const limits = { now: this.#clock.now(), timeoutMs: SIGN_TIMEOUT_MS, signal: null };
+    this.#connection.send({ kind: "cancelWatch", watchId }, limits, () => {});
+  }
+
+  #stopWithoutWatches(): void {
+    if (this.#receivers.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  /** Checks after a while whether any frame has come since `framesBefore` of them had. */
+  #superviseFrom(framesBefore: number): void {
+    if (this.#timer !== null || this.#receivers.size === 0) return;
+    this.#framesBefore = framesBefore;
+    this.#timer = this.#clock.after(QUIET_LIMIT_MS, () => {
+      this.#timer = null;
+      const { framesReceived } = this.#connection;
+      if (framesReceived === this.#framesBefore) this.#askForSign(framesReceived);
+      else this.#superviseFrom(framesReceived);
+    });
+  }
+
+  #askForSign(framesBefore: number): void {
+    const limits = { now: this.#clock.now(), timeoutMs: SIGN_TIMEOUT_MS, signal: null };
+    this.#connection.send({ kind: "watchProgress" }, limits, (end) => {
+      const { framesReceived } = this.#connection;
+      if (end.kind === "silent" && framesReceived === framesBefore) {
+        this.lose(`nothing came from it for ${QUIET_LIMIT_MS + SIGN_TIMEOUT_MS} ms`);
+      } else this.#superviseFrom(framesReceived);
+    });
+  }
+}
