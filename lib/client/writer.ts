@@ -250,6 +250,11 @@ function readAnswer(
     case "sessionsExpired":
     case "featureLevelRaised":
     case "compacted":
+    case "leaseGranted":
+    case "leaseRevoked":
+    case "leaseFailed":
+    case "leasesKeptAlive":
+    case "expiredDeleted":
       throw notToAWrite(action);
     default:
       assertNever(result);

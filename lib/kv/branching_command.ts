@@ -40,8 +40,8 @@ export type KeySet =
 export type Comparison = "equal" | "notEqual" | "less" | "greater";
 
 /**
- * A condition holds if it holds for every one of its keys. For an absent key, and for a range without keys, the version
- * and both revisions are 0, and a condition on the value does not hold, whichever its comparison (as in etcd 3.7).
+ * A condition holds if it holds for every one of its keys. For an absent key, and for a range without keys, the version,
+ * both revisions and the lease are 0 (the lease of a key without one too), and a condition on the value does not hold, whichever its comparison (as in etcd 3.7).
  */
 export type Condition =
   | {
@@ -51,7 +51,7 @@ export type Condition =
     readonly value: Uint8Array;
   }
   | {
-    readonly kind: "version" | "createRevision" | "modRevision";
+    readonly kind: "version" | "createRevision" | "modRevision" | "lease";
     readonly keys: KeySet;
     readonly comparison: Comparison;
     readonly number: number;
@@ -65,6 +65,10 @@ export type Operation =
     /** Null keeps the value that is there, in a new version of the key. */
     readonly value: Uint8Array | null;
     readonly returnPrevious: boolean;
+    /** The lease to which the key is attached; null: none, "keep": that to which it is attached already, if any. */
+    readonly leaseId: number | null | "keep";
+    /** As in Attachment; null: the key does not expire, "keep": at the time that it has already, if any. */
+    readonly expiresAtMs: number | null | "keep";
   }
   | { readonly kind: "delete"; readonly keys: KeySet; readonly returnPrevious: boolean }
   | {
@@ -79,7 +83,7 @@ export type Operation =
   }
   /**
    * Changes a number of NUMBER_BYTES bytes, unsigned and little-endian: adds the operand (modulo 2^64), or sets the smaller
-   * or the larger of both. On an absent key it sets the operand.
+   * or the larger of both. On an absent key it sets the operand. The key keeps its lease and the time at which it expires.
    */
   | { readonly kind: "sum" | "min" | "max"; readonly key: Uint8Array; readonly operand: Uint8Array }
   | ({ readonly kind: "transaction" } & Branches);
@@ -139,4 +143,8 @@ export type TransactionFailure =
   /** The history of the revision that a get was to read is compacted. */
   | "compacted"
   /** The revision that a get was to read is above the present one. */
-  | "futureRevision";
+  | "futureRevision"
+  /** The lease to which a put was to attach its key does not exist. */
+  | "leaseNotFound"
+  /** The lease to which a put was to attach its key would have more than MAX_LEASE_KEYS keys. */
+  | "tooManyLeaseKeys";

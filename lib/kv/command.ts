@@ -11,6 +11,7 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import type { BranchingTransaction, OperationOutcome, TransactionFailure } from "./branching_command.ts";
+import type { LeaseCommand, LeaseResult } from "./leases/lease_command.ts";
 
 /** Bytes of a key: 1 up to this many. */
 export const MAX_KEY_BYTES = 4_096;
@@ -48,15 +49,26 @@ export type Check =
   /** The key exists and has exactly this value. */
   | { readonly kind: "value"; readonly key: Uint8Array; readonly value: Uint8Array };
 
-/** A change of one key. */
+/** A change of one key. A plain put detaches the key from its lease, and it does not expire any more. */
 export type Mutation =
   | { readonly kind: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
-  | { readonly kind: "delete"; readonly key: Uint8Array };
+  | { readonly kind: "delete"; readonly key: Uint8Array }
+  /** From feature level 2 on: a put that attaches the key to a lease, or has it expire, or both. */
+  | {
+    readonly kind: "expiringPut";
+    readonly key: Uint8Array;
+    readonly value: Uint8Array;
+    /** Not null unless `expiresAtMs` is. */
+    readonly leaseId: number | null;
+    /** As in {@link Attachment}. */
+    readonly expiresAtMs: number | null;
+  };
 
 /** Returns the value that a mutation stores under its key, or null when it removes the key. All byte limits use it. */
 export function writtenValue(mutation: Mutation): Uint8Array | null {
   switch (mutation.kind) {
     case "put":
+    case "expiringPut":
       return mutation.value;
     case "delete":
       return null;
@@ -108,7 +120,7 @@ export interface RegisterSession {
   readonly openedAt: number;
 }
 
-/** Advances the store's clock, its only source of time, and expires sessions. Proposed by the leader. */
+/** Advances the store's clock, its only source of time, expires sessions and ends leases. Proposed by the leader. */
 export interface ExpireSessions {
   /** Discriminates the command. */
   readonly kind: "expireSessions";
@@ -151,10 +163,25 @@ export type Command =
   | RegisterSession
   | ExpireSessions
   | RaiseFeatureLevel
-  | Compact;
+  | Compact
+  | LeaseCommand;
+
+/** The lease and the time that end a key by themselves; without either it lives until it is deleted. */
+export interface Attachment {
+  /** The lease with which the key is deleted; 1 … 2^53 − 1. */
+  readonly leaseId?: number;
+  /** Wall-clock time from which on the leader deletes the key, in milliseconds since 1970; 1 … 2^53 − 1. */
+  readonly expiresAtMs?: number;
+}
+
+/** Returns an attachment; 0 stands for none. */
+export function attachmentOf(leaseId: number, expiresAtMs: number): Attachment {
+  if (expiresAtMs === 0) return leaseId === 0 ? {} : { leaseId };
+  return leaseId === 0 ? { expiresAtMs } : { leaseId, expiresAtMs };
+}
 
 /** A key with its value and its version numbers, as of one revision. */
-export interface KeyValue {
+export interface KeyValue extends Attachment {
   /** 1 … MAX_KEY_BYTES bytes. */
   readonly key: Uint8Array;
   /** 0 … MAX_VALUE_BYTES bytes. */
@@ -224,12 +251,14 @@ export type CommandResult =
     readonly position: readonly number[];
   }
   | { readonly kind: "sessionRegistered" }
-  | { readonly kind: "sessionsExpired"; readonly expired: number }
+  /** `endedLeases`: leases that were over, whose keys were deleted. */
+  | { readonly kind: "sessionsExpired"; readonly expired: number; readonly endedLeases: number }
   /** The level after the entry. */
   | { readonly kind: "featureLevelRaised"; readonly level: number }
   /** The compacted revision after the entry. */
   | { readonly kind: "compacted"; readonly revision: number }
-  | { readonly kind: "refused"; readonly reason: RefusalReason };
+  | { readonly kind: "refused"; readonly reason: RefusalReason }
+  | LeaseResult;
 
 /** The range of a listing, in unsigned byte order. */
 export interface ListQuery {
@@ -270,7 +299,7 @@ export interface HistoryQuery {
 }
 
 /** A version of a key: what one put or delete wrote. */
-export interface KeyVersion {
+export interface KeyVersion extends Attachment {
   /** Revision of the write that created the key; 0 for a deletion. */
   readonly createRevision: number;
   /** Revision of this version. */

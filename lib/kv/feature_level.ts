@@ -3,9 +3,12 @@
  * apply an entry alike, of whichever version they are.
  *
  * Level 1 is the meaning of version 0.1.0. At level 2 the history of keys is kept, a transaction that changes nothing
- * does not advance the revision, transactions may have branches, and snapshots are written in format version 2. The
- * leader raises the level once every member of the cluster has said that it knows the higher one.
+ * does not advance the revision, transactions may have branches, keys may be attached to leases and expire, and
+ * snapshots are written in format version 2. The leader raises the level once every member of the cluster has said that it knows the higher one.
  */
+
+import type { Command } from "./command.ts";
+import { assertNever } from "../platform/assert.ts";
 
 /** The level of a new cluster, and of states that say nothing about it. */
 export const FIRST_FEATURE_LEVEL = 1;
@@ -17,6 +20,31 @@ export const EMPTY_CHANGE_LEVEL = 2;
 export const BRANCHING_LEVEL = 2;
 /** From this level on, earlier versions of keys are kept until they are compacted. */
 export const HISTORY_LEVEL = 2;
+/** From this level on there are leases and keys that expire (leases/lease_command.ts). */
+export const LEASE_LEVEL = 2;
+
+/** Whether a command, with all its parts, exists at a feature level. At a lower one every version refuses it. */
+export function isOfLevel(command: Command, featureLevel: number): boolean {
+  switch (command.kind) {
+    case "transaction":
+      return featureLevel >= LEASE_LEVEL || command.mutations.every(({ kind }) => kind !== "expiringPut");
+    case "branchingTransaction":
+      return featureLevel >= BRANCHING_LEVEL;
+    case "compact":
+      return featureLevel >= HISTORY_LEVEL;
+    case "grantLease":
+    case "revokeLease":
+    case "keepLeasesAlive":
+    case "deleteExpired":
+      return featureLevel >= LEASE_LEVEL;
+    case "registerSession":
+    case "expireSessions":
+    case "raiseFeatureLevel":
+      return true;
+    default:
+      return assertNever(command);
+  }
+}
 
 /** From this level on, keys can be watched. */
 export const WATCH_LEVEL = 2;

@@ -5,10 +5,7 @@
  * validates them, `state_machine.ts` applies them to the keys (`store.ts`, which contains a paged store of `pages/`; the
  * full form is planned first, in `transaction_plan.ts`), each once per session and sequence number
  * (`sessions/`), and `record.ts` defines the records of the state in snapshots and hashes. The module is pure:
- * it has no encodings, clock or randomness.
- *
- * Not included:
- * - leases and expiring keys: they will be mutations of their own, driven by the store's clock as sessions are.
+ * it has no encodings, clock or randomness. Leases are in `leases/`; their keys are indexed in the paged store.
  */
 export * from "./branching_command.ts";
 export * from "./command.ts";
@@ -20,11 +17,16 @@ export {
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
+  isOfLevel,
+  LEASE_LEVEL,
   NewerFeatureLevelError,
   WATCH_LEVEL,
 } from "./feature_level.ts";
+export * from "./leases/lease_command.ts";
+export { LEASE_LIMITS, type LeaseLimits } from "./leases/leases.ts";
+export { validateLeaseId } from "./leases/validate_leases.ts";
 export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord } from "./record.ts";
-export type { TransactionResult } from "./record.ts";
+export type { TransactionResult, WriteResult } from "./record.ts";
 export type { StructureFigures } from "./pages/check_store.ts";
 export type { EventReader } from "./pages/event_reader.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";

@@ -4,7 +4,7 @@
  * Invariants: `changes` are the puts and deletes in order; a planned delete is of a key that exists then. Applied in one
  * revision, they give every version that was read here the same numbers. The store does not change meanwhile.
  */
-import type { KeyValue, Mutation } from "./command.ts";
+import { type Attachment, attachmentOf, type KeyValue, type Mutation } from "./command.ts";
 import { compareKeys, keyText } from "./keys.ts";
 import type { Scan, StoreReader } from "./pages/store_reader.ts";
 import type { KeyRange } from "./pages/tree_pages.ts";
@@ -77,8 +77,8 @@ export class Overlay {
     for (; stored !== 0; stored = cursor.next()) yield stored;
   }
 
-  /** Sets a key's value; the caller owns both. Returns the new version. */
-  put(key: Uint8Array, value: Uint8Array): KeyValue {
+  /** Sets a key's value; the caller owns both. The key is attached as given. Returns the new version. */
+  put(key: Uint8Array, value: Uint8Array, attachment: Attachment = {}): KeyValue {
     const before = this.get(key);
     const version = {
       key,
@@ -86,9 +86,14 @@ export class Overlay {
       createRevision: before === null ? this.#revision : this.#createRevision(before),
       modRevision: this.#revision,
       version: before === null ? 1 : this.#versionNumber(before) + 1,
+      ...attachment,
     };
     this.#set(key, version);
-    this.changes.push({ kind: "put", key, value });
+    const { leaseId = null, expiresAtMs = null } = attachment;
+    const isPlain = leaseId === null && expiresAtMs === null;
+    this.changes.push(
+      isPlain ? { kind: "put", key, value } : { kind: "expiringPut", key, value, leaseId, expiresAtMs },
+    );
     return version;
   }
 
@@ -119,6 +124,12 @@ export class Overlay {
   /** Returns the bytes of the value of a version that was read here. */
   valueLengthOf(version: Version): number {
     return typeof version === "number" ? this.#pages.records.valueLength(version) : version.value.length;
+  }
+
+  /** Returns to which lease the key of a version is attached, and when it expires. */
+  attachmentOf(version: Version): Attachment {
+    if (typeof version === "number") return this.#pages.attachment(version);
+    return attachmentOf(version.leaseId ?? 0, version.expiresAtMs ?? 0);
   }
 
   #createRevision(version: Version): number {

@@ -1,18 +1,22 @@
 /**
  * The state as a sequence of records, the content of snapshots and the input of state hashes.
  *
- * Equal logs give equal records in the same order: the header, the keys in byte order, the history (deleted keys in byte
+ * Equal logs give equal records in the same order: the header, the leases by id, the keys in byte order, the history (deleted keys in byte
  * order, then superseded versions in the order of the changes that superseded them), the sessions by id, each followed
  * by its remembered answers by sequence. A record is an array that may be extended at its end; a field is never removed or
  * given another meaning.
  */
 import type { CommandResult } from "./command.ts";
+import type { LeaseWriteResult } from "./leases/lease_command.ts";
 
-/** The result of a transaction, which a session remembers as the answer. */
+/** The result of a transaction. */
 export type TransactionResult = Extract<
   CommandResult,
   { readonly kind: "applied" | "checksFailed" | "executed" | "transactionFailed" }
 >;
+
+/** The result of a command with a session, which remembers it as the answer. */
+export type WriteResult = TransactionResult | LeaseWriteResult;
 
 /** The store's own numbers. It is the first record and occurs once. */
 export type HeaderRecord = readonly [
@@ -29,7 +33,16 @@ export type HeaderRecord = readonly [
   compactedRevision?: number,
 ];
 
-/** One key. */
+/** One lease, from feature level 2 on. */
+export type LeaseRecord = readonly [
+  kind: "lease",
+  leaseId: number,
+  ttlMs: number,
+  /** The time of the log at which it is over. */
+  deadlineMs: number,
+];
+
+/** One key. Zeros at its end, from the order on, are not written. */
 export type KeyRecord = readonly [
   kind: "key",
   key: Uint8Array,
@@ -37,8 +50,12 @@ export type KeyRecord = readonly [
   createRevision: number,
   modRevision: number,
   version: number,
-  /** How many changes of its revision came before it, above 0 and where the history has the change. */
+  /** How many changes of its revision came before it, where the history has the change; else 0. */
   order?: number,
+  /** The lease to which it is attached, or 0. */
+  leaseId?: number,
+  /** The time at which it expires, or 0. */
+  expiresAtMs?: number,
 ];
 
 /** A key that was deleted, while the history has the deletion. */
@@ -49,7 +66,7 @@ export type TombstoneRecord = readonly [
   order: number,
 ];
 
-/** A version that the history has, and that another one superseded. */
+/** A version that the history has, and that another one superseded. Zeros after `successorOrder` are not written. */
 export type VersionRecord = readonly [
   kind: "version",
   key: Uint8Array,
@@ -62,6 +79,9 @@ export type VersionRecord = readonly [
   /** Revision of the version that superseded it, and its order there. */
   successorRevision: number,
   successorOrder: number,
+  /** As in KeyRecord; a deletion has none. */
+  leaseId?: number,
+  expiresAtMs?: number,
 ];
 
 /** One session. */
@@ -84,12 +104,13 @@ export type AnswerRecord = readonly [
   kind: "answer",
   sessionId: number,
   sequence: number,
-  answer: TransactionResult,
+  answer: WriteResult,
 ];
 
 /** One record of the state. */
 export type StateRecord =
   | HeaderRecord
+  | LeaseRecord
   | KeyRecord
   | TombstoneRecord
   | VersionRecord

@@ -21,20 +21,36 @@ import type {
 } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import {
-  BRANCHING_LEVEL,
   EMPTY_CHANGE_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
+  isOfLevel,
   NewerFeatureLevelError,
 } from "./feature_level.ts";
-import type { StateRecord, TransactionResult } from "./record.ts";
+import {
+  endDueLeases,
+  executeLeaseEntry,
+  executeLeaseWrite,
+  type LeasedState,
+  leasePage,
+  leaseState,
+} from "./leases/execute_leases.ts";
+import type {
+  GrantLease,
+  LeaseKeysPage,
+  LeasePage,
+  LeaseState,
+  RevokeLease,
+} from "./leases/lease_command.ts";
+import { type LeaseLimits, Leases } from "./leases/leases.ts";
+import type { StateRecord, TransactionResult, WriteResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
 import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
-import { recordsOf, StateRestorer, type StateView } from "./state_records.ts";
-import { type Past, Store } from "./store.ts";
+import { StateRestorer, type StateView, viewOf } from "./state_records.ts";
+import { type KeysQuery, type Past, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
 export interface StateMachineOptions {
@@ -44,6 +60,8 @@ export interface StateMachineOptions {
   readonly maxSessions?: number;
   /** Bytes that the remembered answers of all sessions may count for. Default 64 MiB. */
   readonly maxAnswersBytes?: number;
+  /** Limits of leases. Default {@link LEASE_LIMITS}. */
+  readonly leaseLimits?: LeaseLimits;
 }
 
 /**
@@ -51,6 +69,9 @@ export interface StateMachineOptions {
  * compacted one, or the state has no history, since its feature level is too low.
  */
 export type Readability = "readable" | "futureRevision" | "compacted" | "noHistory";
+
+/** A command with a session, which is executed once. */
+type SessionWrite = Transaction | BranchingTransaction | GrantLease | RevokeLease;
 
 /** A state machine that is being restored, record by record in the order of a view. */
 export interface Restoring {
@@ -61,11 +82,12 @@ export interface Restoring {
 }
 
 /**
- * The keys and sessions after applying the log up to `appliedIndex`.
+ * The keys, leases and sessions after applying the log up to `appliedIndex`.
  *
  * Invariants: entries are applied one by one in the order of the log; `revision` is incremented by each transaction whose
- * checks hold (from feature level 2 on: and that changes something) and by nothing else, so it never exceeds
- * `appliedIndex`; `featureLevel` never falls.
+ * checks hold (from feature level 2 on: and that changes something), by each end of leases and each expiry that deletes
+ * keys, and by nothing else, so it never exceeds `appliedIndex`; `featureLevel` never falls; a key is attached to a lease
+ * that exists.
  *
  * The store keeps the bytes of large values, so a command must not be changed afterwards (log entries are immutable), and
  * results may contain them: callers must not change them.
@@ -87,6 +109,7 @@ export interface Restoring {
 export class StateMachine {
   #store = new Store();
   readonly #sessions: SessionTable;
+  readonly #leases: Leases;
   #appliedIndex = 0;
   #revision = 0;
   #featureLevel = FIRST_FEATURE_LEVEL;
@@ -98,6 +121,7 @@ export class StateMachine {
       maxSessions: options.maxSessions ?? SESSION_LIMITS.maxSessions,
       maxAnswersBytes: options.maxAnswersBytes ?? SESSION_LIMITS.maxAnswersBytes,
     });
+    this.#leases = new Leases(options.leaseLimits);
   }
 
   /** Returns the state of a view's records; see {@link StateMachine.restoring}. */
@@ -113,7 +137,7 @@ export class StateMachine {
    */
   static restoring(options: StateMachineOptions = {}): Restoring {
     const machine = new StateMachine(options);
-    const restorer = new StateRestorer(machine.#sessions);
+    const restorer = new StateRestorer(machine.#sessions, machine.#leases);
     return {
       add: (record) => restorer.add(record),
       finish: () => {
@@ -179,7 +203,7 @@ export class StateMachine {
 
   /** Returns the change of {@link stateBytes} if a transaction was executed now. Costs as much as executing it. */
   growthOfBranches(branches: Branches): number {
-    const plan = this.#store.plan(branches, this.#revision + 1);
+    const plan = this.#store.plan(branches, this.#revision + 1, this.#leases);
     return plan.kind === "failed" ? 0 : this.#store.growth(plan.changes);
   }
 
@@ -203,6 +227,21 @@ export class StateMachine {
     return this.#sessions.size;
   }
 
+  /** Number of leases. */
+  get leaseCount(): number {
+    return this.#leases.size;
+  }
+
+  /** The log time at which the next lease ends; null without one. O(1), amortized over keep-alives O(log n). */
+  get nextLeaseDeadlineMs(): number | null {
+    return this.#leases.next?.deadlineMs ?? null;
+  }
+
+  /** The lowest time of the wall clock at which a key expires; null without one. O(log n). */
+  get nextExpiresAtMs(): number | null {
+    return this.#store.nextExpiresAtMs;
+  }
+
   /**
    * Applies the command of the next entry; null for bytes that are not a command. O(operations × log n).
    *
@@ -211,7 +250,8 @@ export class StateMachine {
   apply(index: number, command: Command | null): CommandResult {
     this.#advance(index);
     const revisionBefore = this.#revision;
-    const result = command === null ? refused("invalidCommand") : this.#execute(command);
+    const isKnown = command !== null && isOfLevel(command, this.#featureLevel);
+    const result = isKnown ? this.#execute(command) : refused("invalidCommand");
     assert(
       this.#revision === revisionBefore || this.#revision === revisionBefore + 1,
       "an entry increments the revision at most once",
@@ -235,6 +275,21 @@ export class StateMachine {
   /** Returns one page of a range as of the current revision; its bytes are valid as long. O(log n + page). */
   list(query: ListQuery): ListPage {
     return this.#store.list(query, this.#revision);
+  }
+
+  /** Returns a lease, or null. O(log n). */
+  lease(leaseId: number): LeaseState | null {
+    return leaseState(leaseId, this.#leased);
+  }
+
+  /** Returns one page of the keys that are attached to a lease, in order. O(log n + page). */
+  leaseKeys(leaseId: number, query: KeysQuery): LeaseKeysPage {
+    return this.#store.leasedKeys(leaseId, query);
+  }
+
+  /** Returns one page of the leases by id, after an id (0: from the first). O(page × log n). */
+  leases(query: { readonly after: number; readonly limit: number }): LeasePage {
+    return leasePage(query, this.#leased);
   }
 
   /**
@@ -264,22 +319,16 @@ export class StateMachine {
 
   /** Returns a view of the current state; later changes are copy-on-write. The caller releases it. O(1) in the keys. */
   snapshot(): StateView {
-    const appliedIndex = this.#appliedIndex;
-    const revision = this.#revision;
-    const featureLevel = this.#featureLevel;
-    const { logTimeMs, forgottenIndex } = this.#sessions;
-    const keys = this.#store.view();
-    const sessions = this.#sessions.view();
-    const state = { appliedIndex, revision, featureLevel, logTimeMs, forgottenIndex, keys, sessions };
-    const release = (): void => keys.release();
-    return {
-      appliedIndex,
-      revision,
-      featureLevel,
-      records: () => recordsOf(state),
-      release,
-      [Symbol.dispose]: release,
-    };
+    return viewOf({
+      appliedIndex: this.#appliedIndex,
+      revision: this.#revision,
+      featureLevel: this.#featureLevel,
+      logTimeMs: this.#sessions.logTimeMs,
+      forgottenIndex: this.#sessions.forgottenIndex,
+      keys: this.#store.view(),
+      leases: this.#leases.view(),
+      sessions: this.#sessions.view(),
+    });
   }
 
   /** Returns a view of the keys with their history, for simulations and tests. The caller releases it. O(1). */
@@ -290,6 +339,16 @@ export class StateMachine {
   /** Throws InvariantError unless the store's whole structure is sound; returns its size. O(keys). */
   checkStructure(): StructureFigures {
     return this.#store.check();
+  }
+
+  /** The state that lease commands change. */
+  get #leased(): LeasedState {
+    return {
+      leases: this.#leases,
+      store: this.#store,
+      logTimeMs: this.#sessions.logTimeMs,
+      revision: this.#revision,
+    };
   }
 
   #advance(index: number): void {
@@ -309,12 +368,24 @@ export class StateMachine {
       }
       case "expireSessions": {
         const expired = this.#sessions.expire(command.elapsedMs);
-        return expired === null ? refused("invalidCommand") : { kind: "sessionsExpired", expired };
+        if (expired === null) return refused("invalidCommand");
+        const { ended, revision } = endDueLeases(this.#leased);
+        this.#revision = revision;
+        return { kind: "sessionsExpired", expired, endedLeases: ended };
       }
       case "raiseFeatureLevel":
         return this.#raiseFeatureLevel(command.level);
       case "compact":
         return this.#compact(command.revision);
+      case "grantLease":
+      case "revokeLease":
+        return this.#executeOnce(command);
+      case "keepLeasesAlive":
+      case "deleteExpired": {
+        const result = executeLeaseEntry(command, this.#leased);
+        if (result.kind === "expiredDeleted") this.#revision = result.revision;
+        return result;
+      }
       default:
         return assertNever(command);
     }
@@ -331,18 +402,15 @@ export class StateMachine {
   }
 
   #compact(revision: number): CommandResult {
-    const isValid = Number.isSafeInteger(revision) && revision >= 0;
-    if (!isValid || this.#featureLevel < HISTORY_LEVEL) return refused("invalidCommand");
+    if (!Number.isSafeInteger(revision) || revision < 0) return refused("invalidCommand");
     if (revision > this.#revision) return refused("futureRevision");
     this.#store.compact(revision);
     return { kind: "compacted", revision: this.#store.compactedRevision };
   }
 
-  #executeOnce(transaction: Transaction | BranchingTransaction): CommandResult {
-    const isBranching = transaction.kind === "branchingTransaction";
-    if (isBranching && this.#featureLevel < BRANCHING_LEVEL) return refused("invalidCommand");
-    const stamp = transaction.session;
-    if (stamp === null) return this.#executeNow(transaction);
+  #executeOnce(write: SessionWrite): CommandResult {
+    const stamp = write.session;
+    if (stamp === null) return this.#executeNow(write);
     const admission = this.#sessions.admit(stamp, this.#appliedIndex);
     switch (admission.kind) {
       case "refused":
@@ -350,7 +418,7 @@ export class StateMachine {
       case "answered":
         return admission.answer;
       case "execute": {
-        const result = this.#executeNow(transaction);
+        const result = this.#executeNow(write);
         this.#sessions.remember(admission.session, stamp.sequence, result);
         return result;
       }
@@ -359,21 +427,27 @@ export class StateMachine {
     }
   }
 
-  #executeNow(transaction: Transaction | BranchingTransaction): TransactionResult {
-    switch (transaction.kind) {
+  #executeNow(write: SessionWrite): WriteResult {
+    switch (write.kind) {
       case "transaction":
-        return this.#executeTransaction(transaction);
+        return this.#executeTransaction(write);
       case "branchingTransaction":
-        return this.#executeBranches(transaction);
+        return this.#executeBranches(write);
+      case "grantLease":
+      case "revokeLease": {
+        const result = executeLeaseWrite(write, this.#leased);
+        this.#revision = result.revision;
+        return result;
+      }
       default:
-        return assertNever(transaction);
+        return assertNever(write);
     }
   }
 
   /** Makes the changes of a transaction that can be executed, all in one revision. */
   #executeBranches(transaction: BranchingTransaction): TransactionResult {
     const revision = this.#revision + 1;
-    const plan = this.#store.plan(transaction, revision);
+    const plan = this.#store.plan(transaction, revision, this.#leases);
     if (plan.kind === "failed") {
       const { reason, position } = plan;
       return { kind: "transactionFailed", revision: this.#revision, reason, position };
@@ -389,6 +463,11 @@ export class StateMachine {
   #executeTransaction(transaction: Transaction): TransactionResult {
     const failure = transaction.checks.length === 0 ? null : this.#checksFailed(transaction);
     if (failure !== null) return failure;
+    const attachFailure = this.#store.attachFailure(transaction.mutations, this.#leases);
+    if (attachFailure !== null) {
+      const { reason, position } = attachFailure;
+      return { kind: "transactionFailed", revision: this.#revision, reason, position: [position] };
+    }
     const revision = this.#revision + 1;
     const outcomes = this.#store.applyAll(transaction.mutations, revision);
     const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);

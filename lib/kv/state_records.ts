@@ -1,7 +1,9 @@
 /** The whole state as records: those of a view, and a state that is restored from them. */
 import { assert, assertNever } from "../platform/assert.ts";
 import { FIRST_FEATURE_LEVEL, HISTORY_LEVEL } from "./feature_level.ts";
-import { StoreLoader } from "./pages/store_loader.ts";
+import type { Leases } from "./leases/leases.ts";
+import type { LeaseTimes } from "./leases/lease_table.ts";
+import { expectLoaded, StoreLoader } from "./pages/store_loader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord } from "./record.ts";
 import type { Session } from "./sessions/session.ts";
@@ -26,19 +28,28 @@ export interface StateView extends Disposable {
 }
 
 /** The parts of a state that do not change any more. */
-export interface ViewedState {
+interface ViewedState {
   readonly appliedIndex: number;
   readonly revision: number;
   readonly featureLevel: number;
   readonly logTimeMs: number;
   readonly forgottenIndex: number;
   readonly keys: StoreView;
-  /** By id. */
+  /** By id, here and below. */
+  readonly leases: Iterable<LeaseTimes>;
   readonly sessions: readonly Session[];
 }
 
+/** Returns a view, which releases the keys of the state. */
+export function viewOf(state: ViewedState): StateView {
+  const { appliedIndex, revision, featureLevel, keys } = state;
+  const release = (): void => keys.release();
+  const records = (): Iterable<StateRecord> => recordsOf(state);
+  return { appliedIndex, revision, featureLevel, records, release, [Symbol.dispose]: release };
+}
+
 /** Yields the records of a state in canonical order. */
-export function* recordsOf(state: ViewedState): Iterable<StateRecord> {
+function* recordsOf(state: ViewedState): Iterable<StateRecord> {
   const { featureLevel, keys } = state;
   const header = [
     "header",
@@ -48,12 +59,15 @@ export function* recordsOf(state: ViewedState): Iterable<StateRecord> {
     state.forgottenIndex,
   ] as const;
   yield featureLevel === FIRST_FEATURE_LEVEL ? header : [...header, featureLevel, keys.compactedRevision];
+  for (const { leaseId, ttlMs, deadlineMs } of state.leases) yield ["lease", leaseId, ttlMs, deadlineMs];
   const cursor = keys.scan({ lower: null, upper: null, reverse: false });
   for (let address = cursor.next(); address !== 0; address = cursor.next()) {
-    const { key, value, createRevision, modRevision, version } = keys.keyValue(address);
+    const entry = keys.keyValue(address);
+    const { key, value, createRevision, modRevision, version, leaseId = 0, expiresAtMs = 0 } = entry;
     const order = keys.order(address);
     const record = ["key", key, value, createRevision, modRevision, version] as const;
-    yield order === 0 ? record : [...record, order];
+    if (leaseId + expiresAtMs === 0) yield order === 0 ? record : [...record, order];
+    else yield expiresAtMs === 0 ? [...record, order, leaseId] : [...record, order, leaseId, expiresAtMs];
   }
   if (featureLevel >= HISTORY_LEVEL) yield* historyRecords(keys);
   for (const session of state.sessions) yield* session.records();
@@ -66,7 +80,8 @@ function* historyRecords(keys: StoreView): Iterable<StateRecord> {
     yield ["tombstone", records.key(address), records.modRevision(address), keys.order(address)];
   }
   for (const { address, successor } of keys.superseded()) {
-    yield [
+    const [leaseId, expiresAtMs] = [records.leaseId(address), records.expiresAtMs(address)];
+    const record = [
       "version",
       records.key(address),
       records.isPut(address) ? records.value(address) : null,
@@ -76,11 +91,13 @@ function* historyRecords(keys: StoreView): Iterable<StateRecord> {
       keys.order(address),
       records.modRevision(successor),
       keys.order(successor),
-    ];
+    ] as const;
+    if (leaseId + expiresAtMs === 0) yield record;
+    else yield expiresAtMs === 0 ? [...record, leaseId] : [...record, leaseId, expiresAtMs];
   }
 }
 
-/** The parts of a restored state; its sessions are restored in place. */
+/** The parts of a restored state; its sessions and leases are restored in place. */
 export interface RestoredState {
   readonly appliedIndex: number;
   readonly revision: number;
@@ -91,13 +108,15 @@ export interface RestoredState {
 /** Restores a state record by record, in the order of a view. */
 export class StateRestorer {
   readonly #sessions: SessionTable;
+  readonly #leases: Leases;
   readonly #sessionRecords: (HeaderRecord | SessionRecord | AnswerRecord)[] = [];
   #header: HeaderRecord | null = null;
   #loader: StoreLoader | null = null;
 
-  /** Makes a restorer that restores the sessions into an empty table. */
-  constructor(sessions: SessionTable) {
+  /** Makes a restorer that restores the sessions and leases into empty collections. */
+  constructor(sessions: SessionTable, leases: Leases) {
     this.#sessions = sessions;
+    this.#leases = leases;
   }
 
   /** Adds the next record. Long values and answers are kept, not copied. */
@@ -110,9 +129,17 @@ export class StateRestorer {
         this.#sessionRecords.push(record);
         break;
       }
+      case "lease": {
+        const [, leaseId, ttlMs, deadlineMs] = record;
+        this.#leases.add({ leaseId, ttlMs, deadlineMs });
+        break;
+      }
       case "key": {
-        const [, key, value, createRevision, modRevision, version, order = 0] = record;
-        this.#keys.addPresent(key, value, { createRevision, modRevision, version, order });
+        const [, key, value, createRevision, modRevision, version, order = 0, ...attached] = record;
+        const [leaseId = 0, expiresAtMs = 0] = attached;
+        expectLoaded(leaseId === 0 || this.#leases.has(leaseId), "a key is attached to a lease that exists");
+        const numbers = { createRevision, modRevision, version, order, leaseId, expiresAtMs };
+        this.#keys.addPresent(key, value, numbers);
         break;
       }
       case "tombstone": {
@@ -121,13 +148,16 @@ export class StateRestorer {
         break;
       }
       case "version": {
-        const [, key, value, createRevision, modRevision, version, order, ...successor] = record;
+        const [, key, value, createRevision, modRevision, version, order, ...others] = record;
+        const [successorRevision, successorOrder, leaseId = 0, expiresAtMs = 0] = others;
         this.#keys.addSuperseded(key, value, {
           createRevision,
           modRevision,
           version,
           order,
-          successor: { modRevision: successor[0], order: successor[1] },
+          leaseId,
+          expiresAtMs,
+          successor: { modRevision: successorRevision, order: successorOrder },
         });
         break;
       }
@@ -145,6 +175,10 @@ export class StateRestorer {
     assert(this.#header !== null, "a state has a header");
     const [, appliedIndex, revision] = this.#header;
     const store = new Store(this.#keys.finish());
+    for (const { leaseId } of this.#leases.after(0)) {
+      const isWithin = store.leasedKeyCount(leaseId) <= this.#leases.limits.maxLeaseKeys;
+      expectLoaded(isWithin, "no lease has more keys than are allowed");
+    }
     this.#sessions.restore(this.#sessionRecords);
     return { appliedIndex, revision, featureLevel: this.#header[5] ?? FIRST_FEATURE_LEVEL, store };
   }

@@ -24,12 +24,16 @@ import {
   type MutationOutcome,
   writtenValue,
 } from "./command.ts";
+import { AttachedKeys, type AttachFailure } from "./leases/attached_keys.ts";
+import type { LeaseKeysPage } from "./leases/lease_command.ts";
+import type { Leases } from "./leases/leases.ts";
 import type { Version } from "./overlay.ts";
 import { pastRevisionsOf, rangesOf } from "./validate_branches.ts";
 import { type PlanFailure, planTransaction, type TransactionPlan } from "./transaction_plan.ts";
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
 import { checkStore, type StructureFigures } from "./pages/check_store.ts";
 import { EventReader } from "./pages/event_reader.ts";
+import type { IndexEntry } from "./pages/key_index.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { assert, assertNever } from "../platform/assert.ts";
@@ -44,6 +48,13 @@ export interface Past<T> {
   readonly result: T;
   /** Number of versions that were read for it: a measure of its time. */
   readonly looked: number;
+}
+
+/** A page of keys. */
+export interface KeysQuery {
+  /** Continue after this key, or null. */
+  readonly after: Uint8Array | null;
+  readonly limit: number;
 }
 
 /** The ordered map from keys to values. */
@@ -117,20 +128,27 @@ export class Store {
   /** Applies a mutation as of `revision`. A large value is kept, not copied. O(log n). */
   apply(mutation: Mutation, revision: number): MutationOutcome {
     switch (mutation.kind) {
-      case "put": {
-        const { records } = this.#pages;
-        const address = this.#pages.put(mutation.key, mutation.value, revision);
-        return {
-          kind: "put",
-          createRevision: records.createRevision(address),
-          version: records.version(address),
-        };
+      case "put":
+        return this.#putOutcome(this.#pages.put(mutation.key, mutation.value, revision));
+      case "expiringPut": {
+        const { key, value, leaseId, expiresAtMs } = mutation;
+        const attached = { leaseId: leaseId ?? 0, expiresAtMs: expiresAtMs ?? 0 };
+        return this.#putOutcome(this.#pages.put(key, value, revision, attached));
       }
       case "delete":
         return { kind: "delete", deleted: this.#pages.delete(mutation.key, revision) };
       default:
         return assertNever(mutation);
     }
+  }
+
+  #putOutcome(address: number): MutationOutcome {
+    const { records } = this.#pages;
+    return {
+      kind: "put",
+      createRevision: records.createRevision(address),
+      version: records.version(address),
+    };
   }
 
   /** Applies mutations in order, all as of `revision`. */
@@ -166,8 +184,81 @@ export class Store {
   }
 
   /** Plans a transaction whose changes would be made in `revision`. */
-  plan(branches: Branches, revision: number): TransactionPlan | PlanFailure {
-    return planTransaction(branches, { pages: this.#pages, entries: this.#ownedEntries }, revision);
+  plan(branches: Branches, revision: number, leases: Leases): TransactionPlan | PlanFailure {
+    const attachedKeys = this.#attachedKeys(leases);
+    return planTransaction(
+      branches,
+      { pages: this.#pages, entries: this.#ownedEntries, attachedKeys },
+      revision,
+    );
+  }
+
+  /** Returns the first mutation whose key cannot be attached to its lease, and why; null if all can be applied. */
+  attachFailure(
+    mutations: readonly Mutation[],
+    leases: Leases,
+  ): { readonly position: number; readonly reason: AttachFailure } | null {
+    if (!mutations.some(({ kind }) => kind === "expiringPut")) return null;
+    const attachedKeys = this.#attachedKeys(leases);
+    for (const [position, mutation] of mutations.entries()) {
+      const address = this.#pages.get(mutation.key);
+      const from = address === 0 ? 0 : this.#pages.records.leaseId(address);
+      const to = mutation.kind === "expiringPut" ? mutation.leaseId ?? 0 : 0;
+      const reason = attachedKeys.move(from, to);
+      if (reason !== null) return { position, reason };
+    }
+    return null;
+  }
+
+  #attachedKeys(leases: Leases): AttachedKeys {
+    return new AttachedKeys(leases, (leaseId) => this.#pages.indexes.leased.count(leaseId));
+  }
+
+  /** Returns the number of keys that are attached to a lease. O(log n). */
+  leasedKeyCount(leaseId: number): number {
+    return this.#pages.indexes.leased.count(leaseId);
+  }
+
+  /** Returns one page of the keys that are attached to a lease, after a key unless that is null. O(log n + page). */
+  leasedKeys(leaseId: number, { after, limit }: KeysQuery): LeaseKeysPage {
+    const keys: Uint8Array[] = [];
+    let pageBytes = 0;
+    for (const { key } of this.#pages.indexes.leased.entriesOf(leaseId, after)) {
+      if (keys.length >= limit || pageBytes >= LIST_PAGE_BYTES) return { keys, more: true };
+      keys.push(key);
+      pageBytes += key.length;
+    }
+    return { keys, more: false };
+  }
+
+  /** Deletes all keys that are attached to a lease, as of `revision`; returns their number. */
+  deleteLeased(leaseId: number, revision: number): number {
+    return this.#deleteIndexed([...this.#pages.indexes.leased.entriesOf(leaseId, null)], revision);
+  }
+
+  /** The time of the wall clock at which the next key expires; null without one. */
+  get nextExpiresAtMs(): number | null {
+    return this.#pages.indexes.expiring.firstNumber;
+  }
+
+  /** Deletes the keys that expire up to a time, those with the lowest time first, at most `limit`; returns their number. */
+  deleteExpired(
+    untilMs: number,
+    { limit, revision }: { readonly limit: number; readonly revision: number },
+  ): number {
+    const entries: IndexEntry[] = [];
+    for (const entry of this.#pages.indexes.expiring.entriesUpTo(untilMs)) {
+      if (entries.length >= limit) break;
+      entries.push(entry);
+    }
+    return this.#deleteIndexed(entries, revision);
+  }
+
+  #deleteIndexed(entries: readonly IndexEntry[], revision: number): number {
+    for (const { key } of entries) {
+      assert(this.#pages.delete(key, revision), "an index has the keys that are present");
+    }
+    return entries.length;
   }
 
   /** Frees memory of superseded versions; see {@link PagedStore.tidy}. */
@@ -283,6 +374,7 @@ export class Store {
         modRevision,
         version: records.version(address),
         value: records.isPut(address) ? this.#ownedValue(address) : null,
+        ...this.#pages.attachment(address),
       });
     }
     const result = { versions, more: address !== 0, compactedRevision, revision };

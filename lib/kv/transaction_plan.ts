@@ -22,8 +22,9 @@ import {
   MAX_TRANSACTION_VERSIONS,
   NUMBER_BYTES,
 } from "./branching_command.ts";
-import type { KeyValue, Mutation } from "./command.ts";
+import { attachmentOf, type KeyValue, type Mutation } from "./command.ts";
 import { compareKeys } from "./keys.ts";
+import type { AttachedKeys } from "./leases/attached_keys.ts";
 import { Overlay, type Version } from "./overlay.ts";
 import type { StoreReader } from "./pages/store_reader.ts";
 import type { KeyRange } from "./pages/tree_pages.ts";
@@ -35,6 +36,8 @@ export interface PlannedStore {
   readonly pages: StoreReader;
   /** Returns versions as entries that do not change when the store does. */
   readonly entries: (versions: readonly Version[]) => readonly KeyValue[];
+  /** Counts the keys of leases, of this transaction alone. */
+  readonly attachedKeys: AttachedKeys;
 }
 
 /** A transaction that can be executed: its changes, all of one revision, and its result. */
@@ -168,14 +171,21 @@ class Planner {
   }
 
   #put(
-    { key, value, returnPrevious }: Extract<Operation, { readonly kind: "put" }>,
+    { key, value, returnPrevious, leaseId, expiresAtMs }: Extract<Operation, { readonly kind: "put" }>,
   ): OperationOutcome | TransactionFailure {
     const before = this.#overlay.get(key);
     if (value === null && before === null) return "keyNotFound";
-    const [kept] = value === null && before !== null ? this.#store.entries([before]) : [];
+    const kept = before === null ? {} : this.#overlay.attachmentOf(before);
+    const attachment = attachmentOf(
+      (leaseId === "keep" ? kept.leaseId : leaseId) ?? 0,
+      (expiresAtMs === "keep" ? kept.expiresAtMs : expiresAtMs) ?? 0,
+    );
+    const failure = this.#store.attachedKeys.move(kept.leaseId ?? 0, attachment.leaseId ?? 0);
+    if (failure !== null) return failure;
+    const [present] = value === null && before !== null ? this.#store.entries([before]) : [];
     const previous = returnPrevious ? this.#returned(before === null ? [] : [before]) : null;
     if (previous === "resultTooLarge") return previous;
-    const written = this.#overlay.put(key, value ?? kept?.value ?? new Uint8Array(0));
+    const written = this.#overlay.put(key, value ?? present?.value ?? new Uint8Array(0), attachment);
     return putOutcome(written, previous === null ? "omitted" : previous[0] ?? null);
   }
 
@@ -186,7 +196,10 @@ class Planner {
     const found = this.#find(keys, { limit: Infinity, reverse: false });
     const previous = returnPrevious ? this.#returned(found) : [];
     if (previous === "resultTooLarge") return previous;
-    for (const version of found) this.#overlay.delete(this.#overlay.keyOf(version));
+    for (const version of found) {
+      this.#store.attachedKeys.move(this.#overlay.attachmentOf(version).leaseId ?? 0, 0);
+      this.#overlay.delete(this.#overlay.keyOf(version));
+    }
     return { kind: "delete", deleted: found.length, previous };
   }
 
@@ -236,7 +249,8 @@ class Planner {
     const present = before === null ? null : this.#overlay.valueOf(before);
     if (present !== null && present.length !== NUMBER_BYTES) return "notANumber";
     const value = present === null ? operand : calculate(kind, present, operand);
-    return putOutcome(this.#overlay.put(key, value), "omitted");
+    const attachment = before === null ? {} : this.#overlay.attachmentOf(before);
+    return putOutcome(this.#overlay.put(key, value, attachment), "omitted");
   }
 
   /** Whether a condition holds for every one of its keys, `found` in the store; see {@link Condition} for one without keys. */
@@ -258,6 +272,8 @@ class Planner {
         case "createRevision":
         case "modRevision":
           return compares(records[condition.kind](version), condition.comparison, condition.number);
+        case "lease":
+          return compares(records.leaseId(version), condition.comparison, condition.number);
         default:
           return assertNever(condition);
       }

@@ -23,6 +23,7 @@ import {
 import { assertNever } from "../platform/assert.ts";
 import type { BranchingTransaction } from "./branching_command.ts";
 import { keyText } from "./keys.ts";
+import { validateAttachment, validateLeaseCommand } from "./leases/validate_leases.ts";
 import {
   type CommandLimits,
   type CommandProblem,
@@ -68,6 +69,13 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
       return invalid("Cannot raise the feature level: only the leader does.");
     case "compact":
       return validateRevision(command.revision);
+    case "grantLease":
+    case "revokeLease":
+      return validateLeaseCommand(command) ?? validateStamp(command.session);
+    case "keepLeasesAlive":
+      return validateLeaseCommand(command);
+    case "deleteExpired":
+      return invalid("Cannot delete expired keys: only the leader does.");
     default:
       return assertNever(command);
   }
@@ -89,6 +97,11 @@ export function keepsStoreLimits(command: Command): boolean {
     case "raiseFeatureLevel":
     case "compact":
       return true;
+    case "grantLease":
+    case "revokeLease":
+    case "keepLeasesAlive":
+    case "deleteExpired":
+      return validateLeaseCommand(command) === null;
     default:
       return assertNever(command);
   }
@@ -199,8 +212,13 @@ function validateCheck(check: Check): CommandProblem | null {
 
 function validateMutation(mutation: Mutation, limits: CommandLimits): CommandProblem | null {
   const value = writtenValue(mutation);
-  return validateKey(mutation.key) ??
+  const problem = validateKey(mutation.key) ??
     (value === null ? null : validateValueLength(value, limits.maxValueBytes));
+  if (problem !== null || mutation.kind !== "expiringPut") return problem;
+  if (mutation.leaseId === null && mutation.expiresAtMs === null) {
+    return invalid("Cannot use an expiring put without a lease and a time: use a put.");
+  }
+  return validateAttachment(mutation);
 }
 
 /** Returns an upper bound on the bytes of the encoded transaction. */

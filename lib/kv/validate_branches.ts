@@ -17,6 +17,7 @@ import {
   validateKeyLength,
   validateValueLength,
 } from "./problems.ts";
+import { validateAttachment } from "./leases/validate_leases.ts";
 import { assertNever } from "../platform/assert.ts";
 
 /** The conditions and operations of a transaction and of those in it. */
@@ -122,9 +123,10 @@ function validateCondition(condition: Condition): CommandProblem | null {
     case "version":
     case "createRevision":
     case "modRevision":
-      return isCount(condition.number)
-        ? null
-        : invalid(`Cannot compare with ${condition.number}: versions and revisions are integers from 0 up.`);
+    case "lease":
+      return isCount(condition.number) ? null : invalid(
+        `Cannot compare with ${condition.number}: versions, revisions and leases are integers from 0 up.`,
+      );
     default:
       return assertNever(condition);
   }
@@ -133,8 +135,13 @@ function validateCondition(condition: Condition): CommandProblem | null {
 function validateOperation(operation: Operation, limits: CommandLimits): CommandProblem | null {
   switch (operation.kind) {
     case "put": {
-      const { key, value } = operation;
-      return validateKey(key) ?? (value === null ? null : validateValueLength(value, limits.maxValueBytes));
+      const { key, value, leaseId, expiresAtMs } = operation;
+      return validateKey(key) ??
+        (value === null ? null : validateValueLength(value, limits.maxValueBytes)) ??
+        validateAttachment({
+          leaseId: leaseId === "keep" ? null : leaseId,
+          expiresAtMs: expiresAtMs === "keep" ? null : expiresAtMs,
+        });
     }
     case "delete":
       return validateKeySet(operation.keys);

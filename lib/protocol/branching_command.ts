@@ -42,6 +42,7 @@ const CONDITION = variants("condition", {
   version: frame(2, NUMBER_CONDITION),
   createRevision: frame(3, NUMBER_CONDITION),
   modRevision: frame(4, NUMBER_CONDITION),
+  lease: frame(5, NUMBER_CONDITION),
 });
 
 /** Only {@link BRANCHES} is nested, but conditions count as well. */
@@ -54,7 +55,13 @@ export const BRANCHES = { conditions: CONDITIONS, then: OPERATIONS, else: OPERAT
 const NUMBER_OPERATION = { key: bytes(), operand: bytes() };
 
 const OPERATION: Field<Operation> = variants("operation", {
-  put: frame(1, { key: bytes(), value: nullable(bytes()), returnPrevious: boolean() }),
+  put: frame(1, {
+    key: bytes(),
+    value: nullable(bytes()),
+    returnPrevious: boolean(),
+    leaseId: orNil(atMostOne(integer(1)), "keep"),
+    expiresAtMs: orNil(atMostOne(integer(1)), "keep"),
+  }),
   delete: frame(2, { keys: KEY_SET, returnPrevious: boolean() }),
   get: frame(3, { keys: KEY_SET, limit: integer(), reverse: boolean(), revision: nullable(integer()) }),
   sum: frame(4, NUMBER_OPERATION),

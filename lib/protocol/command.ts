@@ -14,6 +14,7 @@ import {
   type RefusalReason,
   type SessionStamp,
 } from "../kv/command.ts";
+import { type LeaseFailure, MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
 import { entryBytes } from "../kv/outcomes.ts";
 import { BRANCHES, OPERATION_OUTCOMES, POSITION } from "./branching_command.ts";
 import { DecodeError } from "./errors.ts";
@@ -28,6 +29,7 @@ import {
   oneOf,
   orNil,
   presence,
+  trailing,
 } from "./field.ts";
 import { KEY_VALUE } from "./key_value.ts";
 import { MessagePackReader, type ReaderOptions } from "./msgpack_reader.ts";
@@ -75,6 +77,12 @@ export const MUTATION = variants("mutation", {
     }),
   }),
   delete: frame(2, { key: bytes() }),
+  expiringPut: frame(3, {
+    key: bytes(),
+    value: bytes(),
+    leaseId: nullable(integer(1)),
+    expiresAtMs: nullable(integer(1)),
+  }),
 });
 
 const CHECKS = list(CHECK, MAX_TRANSACTION_OPERATIONS);
@@ -106,6 +114,10 @@ export const COMMAND = variants("command", {
   raiseFeatureLevel: frame(4, { level: integer(1) }),
   compact: frame(5, { revision: integer() }),
   branchingTransaction: frame(6, { session: SESSION, ...BRANCHES }),
+  grantLease: frame(7, { session: SESSION, leaseId: integer(1), ttlMs: integer() }),
+  revokeLease: frame(8, { session: SESSION, leaseId: integer(1) }),
+  keepLeasesAlive: frame(9, { leaseIds: list(integer(1), MAX_KEEP_ALIVES) }),
+  deleteExpired: frame(10, { untilMs: integer() }),
 });
 
 /** The outcome of a mutation. */
@@ -145,7 +157,7 @@ export const RESULT = variants("result", {
     current: omittable(nullable(KEY_VALUE), "omitted"),
   }),
   sessionRegistered: frame(3, {}),
-  sessionsExpired: frame(4, { expired: integer() }),
+  sessionsExpired: frame(4, { expired: integer(), endedLeases: trailing(integer(), 0) }),
   featureLevelRaised: frame(6, { level: integer(1) }),
   compacted: frame(7, { revision: integer() }),
   executed: frame(8, {
@@ -162,9 +174,19 @@ export const RESULT = variants("result", {
       keyNotFound: true,
       compacted: true,
       futureRevision: true,
+      leaseNotFound: true,
+      tooManyLeaseKeys: true,
     }),
     position: POSITION,
   }),
+  leaseGranted: frame(10, { revision: integer(), ttlMs: integer(1) }),
+  leaseRevoked: frame(11, { revision: integer(), deleted: integer() }),
+  leaseFailed: frame(12, {
+    revision: integer(),
+    reason: oneOf<LeaseFailure>({ leaseExists: true, leaseNotFound: true, tooManyLeases: true }),
+  }),
+  leasesKeptAlive: frame(13, { ttlsMs: list(integer(), MAX_KEEP_ALIVES) }),
+  expiredDeleted: frame(14, { revision: integer(), deleted: integer() }),
   refused: frame(5, {
     reason: oneOf<RefusalReason>({
       sessionExpired: true,
@@ -227,9 +249,9 @@ export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
     const input = new MessagePackReader(bytes, { what: "a command", copies: false });
     input.open("the command");
     const kind = input.integer("kind");
-    const { transaction, branchingTransaction } = COMMAND.numbers;
-    const isStamped = kind === transaction || kind === branchingTransaction;
-    return isStamped ? SESSION.read(input, "session") : null;
+    const { transaction, branchingTransaction, grantLease, revokeLease } = COMMAND.numbers;
+    const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease];
+    return stamped.includes(kind) ? SESSION.read(input, "session") : null;
   } catch (error) {
     if (error instanceof DecodeError) return null;
     throw error;

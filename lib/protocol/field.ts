@@ -16,7 +16,7 @@ export interface Field<T> {
   write(out: MessagePackWriter, value: T): void;
   /** Reads a value; `name` names it in errors. Throws DecodeError. */
   read(input: MessagePackReader, name: string): T;
-  /** Whether a value is not written at all: only a field at the end of its array may say so. */
+  /** Whether a value is not written at all: only fields at the end of their array may say so. */
   isOmitted(value: T): boolean;
 }
 
@@ -45,6 +45,8 @@ export type Shape =
   | { readonly kind: "nullable"; readonly of: Shape; readonly whenNil: unknown }
   /** One value, or null as an array without elements. */
   | { readonly kind: "atMostOne"; readonly of: Shape }
+  /** A value from 1 up, or undefined. */
+  | { readonly kind: "optional" }
   /** `whenMissing` may stand in place of a value. */
   | { readonly kind: "omittable"; readonly of: Shape; readonly whenMissing: unknown }
   | { readonly kind: "list"; readonly of: Shape; readonly maxLength: number }
@@ -317,6 +319,21 @@ export function presence(): Field<true | undefined> {
       { kind: "presence" },
       (out) => out.boolean(true),
       (input, name) => !input.isAtEnd && input.boolean(name) ? true : undefined,
+    ),
+    isOmitted: (value) => value === undefined,
+  };
+}
+
+/**
+ * An integer from 1 up as an optional property, one of several at the end of their array: not written when it and all
+ * after it are missing, and 0 when it is missing before others.
+ */
+export function optional(): Field<number | undefined> {
+  return {
+    ...field<number | undefined>(
+      { kind: "optional" },
+      (out, value) => out.integer(value ?? 0),
+      (input, name) => input.isAtEnd ? undefined : input.integer(name) || undefined,
     ),
     isOmitted: (value) => value === undefined,
   };

@@ -165,8 +165,8 @@ const ENVELOPE_BYTES = 128;
 const ENTRY_ENVELOPE_BYTES = 25;
 /** Bytes that the core counts for each entry in addition to its data (entryBytes in lib/raft/log.ts). */
 const ENTRY_SHARE_BYTES = 32;
-/** Bytes of a key-value without key and value: three integers, and the heads of the array and of both. */
-const KEY_VALUE_ENVELOPE_BYTES = 36;
+/** Bytes of a key-value without key and value: five integers, and the heads of the array and of both. */
+const KEY_VALUE_ENVELOPE_BYTES = 54;
 /** Bytes of one outcome or failed check in a result, with a reserve for fields of later versions. */
 const OUTCOME_BYTES = 32;
 

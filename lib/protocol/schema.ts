@@ -57,6 +57,10 @@ export interface ByHand<T> {
   write?(out: MessagePackWriter, value: T): void;
   read?(input: MessagePackReader): T;
 }
+/** The same of a record; `elements` returns how many elements it writes, if it omits any. */
+export interface RecordByHand<T> extends Required<ByHand<T>> {
+  elements?(value: T): number;
+}
 type Layouts = Readonly<Record<string, Layout<number, Fields>>>;
 /** The union of the objects of some layouts, with the layout's name as `kind`. */
 export type UnionOf<T extends Layouts> = {
@@ -96,20 +100,21 @@ export function record(label: string, fields: Fields, ...rules: Rule<Values>[]):
 export function recordByHand<F extends Fields>(
   label: string,
   fields: F,
-  codec: Required<ByHand<ValuesOf<F>>>,
+  codec: RecordByHand<ValuesOf<F>>,
   ...rules: Rule<ValuesOf<F>>[]
 ): Field<ValuesOf<F>>;
 export function recordByHand(
   label: string,
   fields: Fields,
-  codec: Required<ByHand<Values>>,
+  codec: RecordByHand<Values>,
   ...rules: Rule<Values>[]
 ): Field<Values> {
   const row = new Row(fields, { prefix: `${label} `, rules });
+  const elements = codec.elements ?? (() => row.elements);
   return field(
     { kind: "record", row },
     (out, value) => {
-      out.array(row.elements);
+      out.array(elements(value));
       codec.write(out, value);
     },
     (input) => {
@@ -245,7 +250,8 @@ class Row {
   /** Elements when none is omitted. */
   readonly elements: number;
   readonly rules: readonly Rule<Values>[];
-  readonly #last: Column | undefined;
+  /** The fields at the end that may be omitted, the last one first. */
+  readonly #omittable: readonly Column[];
 
   constructor(
     fields: Fields,
@@ -254,25 +260,35 @@ class Row {
     this.columns = Object.entries(fields).map(([name, field]) => ({ name, label: prefix + name, field }));
     this.elements = this.columns.reduce((sum, { field }) => sum + field.elements, 0);
     this.rules = rules;
-    const last = this.columns.at(-1);
-    this.#last = last?.field.isOmitted === NEVER_OMITTED ? undefined : last;
-    const mayOmit = this.columns.filter(({ field }) => field.isOmitted !== NEVER_OMITTED);
-    assert(mayOmit.every((column) => column === last), "only the last field of an array is omitted");
+    const isOmittable = ({ field }: Column): boolean => field.isOmitted !== NEVER_OMITTED;
+    this.#omittable = this.columns.filter(isOmittable).reverse();
+    assert(
+      this.#omittable.every((column, position) => column === this.columns.at(-1 - position)),
+      "only fields at the end of an array are omitted",
+    );
+    assert(
+      this.#omittable.slice(1).every(({ field }) => field.shape.kind === "optional"),
+      "only optional fields are omitted before others",
+    );
   }
 
   /** Returns how many elements an object is written as. */
   elementsOf(value: Values): number {
-    const last = this.#last;
-    return last !== undefined && last.field.isOmitted(value[last.name]) ? this.elements - 1 : this.elements;
+    let elements = this.elements;
+    for (const { name, field } of this.#omittable) {
+      if (!field.isOmitted(value[name])) break;
+      elements -= field.elements;
+    }
+    return elements;
   }
 
   /** Writes the elements of an object. */
   write(out: MessagePackWriter, value: Values): void {
-    const last = this.#last;
-    for (const column of this.columns) {
-      const element = value[column.name];
-      if (column === last && column.field.isOmitted(element)) return;
-      column.field.write(out, element);
+    let left = this.#omittable.length === 0 ? this.elements : this.elementsOf(value);
+    for (const { name, field } of this.columns) {
+      if (left <= 0) return;
+      field.write(out, value[name]);
+      left -= field.elements;
     }
   }
 

@@ -237,8 +237,8 @@ export const PAST_MUTANTS: readonly Mutant[] = [
       id: "M640",
       title: "a node compacts its history when it takes a snapshot",
       failure: "nodes differ in the revisions that they can read",
-      from: "const keys = this.#store.view();",
-      to: "this.#store.compact(this.#store.revisionToKeep(500));\n    const keys = this.#store.view();",
+      from: "return viewOf({",
+      to: "this.#store.compact(this.#store.revisionToKeep(500));\n    return viewOf({",
     },
   ]),
   ...inFile("lib/kv/state_records.ts", [KV, SIM], [

@@ -30,8 +30,9 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       id: "M650",
       title: "a range delete leaves the last key",
       failure: "a key that was deleted is still there",
-      from: "for (const version of found) this.#overlay.delete(",
-      to: 'for (const version of keys.kind === "key" ? found : found.slice(0, -1)) this.#overlay.delete(',
+      from: "for (const version of found) {\n      this.#store.attachedKeys",
+      to:
+        'for (const version of keys.kind === "key" ? found : found.slice(0, -1)) {\n      this.#store.attachedKeys',
     },
     {
       id: "M651",
@@ -101,12 +102,14 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       from: "if (changes.length > 0) this.#revision = revision;",
       to: "this.#revision = revision;",
     },
+  ]),
+  ...inFile("lib/kv/feature_level.ts", [BRANCHES], [
     {
       id: "M660",
       title: "transactions with branches are executed at feature level 1",
       failure: "a node of version 0.1.0 refuses the entry that the others apply: the replicas differ",
-      from: 'if (isBranching && this.#featureLevel < BRANCHING_LEVEL) return refused("invalidCommand");',
-      to: "assert(isBranching || BRANCHING_LEVEL > 0, 'always');",
+      from: "return featureLevel >= BRANCHING_LEVEL;",
+      to: "return featureLevel >= 0 * BRANCHING_LEVEL;",
     },
   ]),
   ...inFile("lib/kv/sessions/session.ts", [BRANCHES], [

@@ -12,6 +12,7 @@ import {
 } from "../../kv/branching_command.ts";
 import { type KeyValue, MAX_LIST_ENTRIES } from "../../kv/command.ts";
 import { prefixEnd } from "../../kv/keys.ts";
+import { MAX_LEASE_KEYS } from "../../kv/leases/lease_command.ts";
 import { assertNever } from "../../platform/assert.ts";
 import {
   checkBoolean,
@@ -123,6 +124,8 @@ function toOperation(operation: TransactionOperation, keyspace: Keyspace, level:
         key: toView(keyspace.toStore(operation.key), "key"),
         value,
         returnPrevious: asksPrevious(operation),
+        leaseId: null,
+        expiresAtMs: null,
       };
     }
     case "delete":
@@ -221,6 +224,8 @@ const FAILURES: Readonly<Record<TransactionFailureReason, string>> = {
   keyNotFound: "the key whose value is to be kept does not exist.",
   compacted: "the history of that revision is compacted. Read at a later revision.",
   futureRevision: "the store has not reached that revision.",
+  leaseNotFound: "the lease to which the key is to be attached does not exist, or has ended.",
+  tooManyLeaseKeys: `the lease to which the key is to be attached has ${MAX_LEASE_KEYS} keys already.`,
 };
 
 function answerOmitted(

@@ -7,6 +7,7 @@
  */
 import { assert } from "../../platform/assert.ts";
 import { eventCost, EventLog, type EventRange } from "./event_log.ts";
+import { KeyIndex } from "./key_index.ts";
 import { PageTree } from "./page_tree.ts";
 import { StoreReader } from "./store_reader.ts";
 import { type PageLimits, TreePages } from "./tree_pages.ts";
@@ -84,6 +85,14 @@ export class StoreView extends StoreReader {
   }
 }
 
+/** To which lease a put attaches its key, and when the key expires; 0 for neither. */
+export interface Attached {
+  readonly leaseId: number;
+  readonly expiresAtMs: number;
+}
+
+const NOT_ATTACHED: Attached = { leaseId: 0, expiresAtMs: 0 };
+
 /** The parts of a store. */
 export interface StoreParts {
   readonly pages: TreePages;
@@ -92,6 +101,9 @@ export interface StoreParts {
   readonly present: PageTree;
   /** The tombstones of keys that are not present. */
   readonly deleted: PageTree;
+  /** The present keys by the lease to which they are attached, and by the time at which they expire. */
+  readonly leased: KeyIndex;
+  readonly expiring: KeyIndex;
   /** The events above the compacted revision. */
   readonly events: EventLog;
   readonly revision: number;
@@ -111,6 +123,8 @@ export function emptyParts(limits?: PageLimits): StoreParts {
     views,
     present: new PageTree(pages, views),
     deleted: new PageTree(pages, views),
+    leased: new KeyIndex(limits),
+    expiring: new KeyIndex(limits),
     events: new EventLog(pages.records),
     revision: 0,
     compactedRevision: 0,
@@ -137,6 +151,8 @@ export class PagedStore extends StoreReader {
   readonly #views: Views;
   readonly #present: PageTree;
   readonly #deleted: PageTree;
+  readonly #leased: KeyIndex;
+  readonly #expiring: KeyIndex;
   readonly #events: EventLog;
   #revision = 0;
   /** Number of versions with the newest revision. */
@@ -150,7 +166,15 @@ export class PagedStore extends StoreReader {
   /** First key of the next step that moves versions out of draining regions; null between two passes over all keys. */
   #drainFrom: Uint8Array | null = null;
   /** The numbers of the version that {@link put} writes: one object, since versions are written more often than anything. */
-  readonly #numbers = { createRevision: 0, modRevision: 0, version: 0, order: 0, previous: 0 };
+  readonly #numbers = {
+    createRevision: 0,
+    modRevision: 0,
+    version: 0,
+    order: 0,
+    previous: 0,
+    leaseId: 0,
+    expiresAtMs: 0,
+  };
   /** Number of changes since the last {@link tidy}. */
   #changesSinceTidy = 0;
   /** Size of all regions when the pass began. */
@@ -164,6 +188,8 @@ export class PagedStore extends StoreReader {
     this.#views = parts.views;
     this.#present = parts.present;
     this.#deleted = parts.deleted;
+    this.#leased = parts.leased;
+    this.#expiring = parts.expiring;
     this.#events = parts.events;
     this.#revision = parts.revision;
     this.#compactedRevision = parts.compactedRevision;
@@ -204,6 +230,11 @@ export class PagedStore extends StoreReader {
     return this.#views.held.length;
   }
 
+  /** The present keys by lease, and by the time at which they expire. Only this store changes them. */
+  get indexes(): { readonly leased: KeyIndex; readonly expiring: KeyIndex } {
+    return { leased: this.#leased, expiring: this.#expiring };
+  }
+
   /** Raises the revision to one at which nothing has changed. */
   advance(revision: number): void {
     if (revision > this.#revision) this.#begin(revision);
@@ -211,10 +242,11 @@ export class PagedStore extends StoreReader {
 
   /**
    * Sets a key's value and returns the address of the new version. The value is copied unless it is large; a large one
-   * must not change afterwards. O(log n).
+   * must not change afterwards. The key is attached as given, and detached from what it was attached to. O(log n).
    */
-  put(key: Uint8Array, value: Uint8Array, revision: number): number {
+  put(key: Uint8Array, value: Uint8Array, revision: number, attached = NOT_ATTACHED): number {
     this.#begin(revision);
+    const { leaseId, expiresAtMs } = attached;
     const { records } = this;
     const before = this.#present.find(key);
     if (before !== 0) {
@@ -224,9 +256,12 @@ export class PagedStore extends StoreReader {
       numbers.version = records.version(before) + 1;
       numbers.order = this.#order;
       numbers.previous = before;
+      numbers.leaseId = leaseId;
+      numbers.expiresAtMs = expiresAtMs;
       const address = records.create(key, value, numbers);
       this.#bytes += value.length - records.valueLength(before);
       this.#present.replace(address);
+      if (attached !== NOT_ATTACHED || records.isAttached(before)) this.#reattach(key, before, attached);
       this.#note(address, before);
       return address;
     }
@@ -238,9 +273,12 @@ export class PagedStore extends StoreReader {
       version: 1,
       order: this.#order,
       previous: tombstone,
+      leaseId,
+      expiresAtMs,
     });
     this.#bytes += key.length + value.length;
     this.#present.insert(address);
+    if (attached !== NOT_ATTACHED) this.#reattach(key, 0, attached);
     this.#note(address, tombstone);
     return address;
   }
@@ -252,6 +290,7 @@ export class PagedStore extends StoreReader {
     this.#begin(revision);
     const { records } = this;
     this.#present.remove();
+    if (records.isAttached(before)) this.#reattach(key, before, NOT_ATTACHED);
     this.#bytes -= key.length + records.valueLength(before);
     const tombstone = records.create(key, null, {
       createRevision: 0,
@@ -259,6 +298,7 @@ export class PagedStore extends StoreReader {
       version: 0,
       order: this.#order,
       previous: before,
+      ...NOT_ATTACHED,
     });
     const other = this.#deleted.find(key);
     assert(other === 0, "a present key is not among the deleted ones");
@@ -358,6 +398,20 @@ export class PagedStore extends StoreReader {
     if (revision === this.#revision) return;
     this.#revision = revision;
     this.#order = 0;
+  }
+
+  /** Moves a key in the indexes from where its last version, if not 0, has it to where it is attached now. */
+  #reattach(key: Uint8Array, before: number, { leaseId, expiresAtMs }: Attached): void {
+    const { records } = this;
+    const leaseBefore = before === 0 ? 0 : records.leaseId(before);
+    if (leaseBefore !== leaseId) {
+      if (leaseBefore !== 0) this.#leased.remove(leaseBefore, key);
+      if (leaseId !== 0) this.#leased.add(leaseId, key);
+    }
+    const expiryBefore = before === 0 ? 0 : records.expiresAtMs(before);
+    if (expiryBefore === expiresAtMs) return;
+    if (expiryBefore !== 0) this.#expiring.remove(expiryBefore, key);
+    if (expiresAtMs !== 0) this.#expiring.add(expiresAtMs, key);
   }
 
   /** Appends the event of a version that was written. */

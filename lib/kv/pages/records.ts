@@ -28,7 +28,17 @@ const LARGE_FLAG = 1;
 const WIDE_FLAG = 2;
 /** `order` is above 0; the field has it. */
 const ORDER_FLAG = 4;
+/** The key is attached to a lease; the field has its id. */
+const LEASE_FLAG = 8;
+/** The key expires; the field has the time. */
+const EXPIRY_FLAG = 16;
 const FIELD_BYTES = 8;
+/** Bytes of the optional fields, by flags. */
+const FIELDS_BYTES = Uint8Array.from({ length: 32 }, (_, flags) => {
+  let fields = 0;
+  for (let left = flags; left > 0; left >>>= 1) fields += left & 1;
+  return fields * FIELD_BYTES;
+});
 const NO_BYTES = new Uint8Array(0);
 
 /** The numbers of a new version. */
@@ -43,6 +53,10 @@ export interface VersionNumbers {
   readonly order: number;
   /** Address of the previous version of the key, or 0. */
   readonly previous: number;
+  /** As in KeyValue; 0 for none. */
+  readonly leaseId: number;
+  /** As in KeyValue; 0 for none. */
+  readonly expiresAtMs: number;
 }
 
 /** The versions of one store. Invariant: each large value belongs to exactly one version. */
@@ -79,9 +93,10 @@ export class Records {
    * afterwards.
    */
   create(key: Uint8Array, value: Uint8Array | null, numbers: VersionNumbers): number {
-    const { createRevision, modRevision, version, order, previous } = numbers;
+    const { createRevision, modRevision, version, order, previous, leaseId, expiresAtMs } = numbers;
     const valueLength = value === null ? 0 : value.length;
-    let flags = (version > 0xffff_ffff ? WIDE_FLAG : 0) | (order > 0 ? ORDER_FLAG : 0);
+    let flags = (version > 0xffff_ffff ? WIDE_FLAG : 0) | (order > 0 ? ORDER_FLAG : 0) |
+      (leaseId > 0 ? LEASE_FLAG : 0) | (expiresAtMs > 0 ? EXPIRY_FLAG : 0);
     let size = VERSION_BYTES + key.length + valueLength + fieldBytes(flags);
     if (size > MAX_CELL_BYTES) {
       flags |= LARGE_FLAG;
@@ -115,6 +130,8 @@ export class Records {
       version: this.version(address),
       order: this.order(address),
       previous: this.previous(address),
+      leaseId: this.leaseId(address),
+      expiresAtMs: this.expiresAtMs(address),
     });
   }
 
@@ -175,6 +192,21 @@ export class Records {
   /** Position of the version among those of its revision, from 0. */
   order(address: number): number {
     return (this.flags(address) & ORDER_FLAG) === 0 ? 0 : this.#fieldOf(address, ORDER_FLAG);
+  }
+
+  /** Whether the key is attached to a lease, or expires. */
+  isAttached(address: number): boolean {
+    return (this.flags(address) & (LEASE_FLAG | EXPIRY_FLAG)) !== 0;
+  }
+
+  /** The lease to which the key is attached, or 0. */
+  leaseId(address: number): number {
+    return (this.flags(address) & LEASE_FLAG) === 0 ? 0 : this.#fieldOf(address, LEASE_FLAG);
+  }
+
+  /** The time of the wall clock at which the key expires, or 0. */
+  expiresAtMs(address: number): number {
+    return (this.flags(address) & EXPIRY_FLAG) === 0 ? 0 : this.#fieldOf(address, EXPIRY_FLAG);
   }
 
   /**
@@ -270,7 +302,8 @@ export class Records {
     return this.#heap.floatsOf(address)[floatBase(address) + float] ?? 0;
   }
 
-  #writeFields(address: number, { version, order }: VersionNumbers, value: Uint8Array | null): void {
+  #writeFields(address: number, numbers: VersionNumbers, value: Uint8Array | null): void {
+    const { version, order, leaseId, expiresAtMs } = numbers;
     const flags = this.flags(address);
     const floats = this.#heap.floatsOf(address);
     let float = floatBase(address) + VERSION_BYTES / FIELD_BYTES;
@@ -282,7 +315,9 @@ export class Records {
       floats[float++] = number;
     }
     if ((flags & WIDE_FLAG) !== 0) floats[float++] = Math.floor(version / 2 ** 32);
-    if ((flags & ORDER_FLAG) !== 0) floats[float] = order;
+    if ((flags & ORDER_FLAG) !== 0) floats[float++] = order;
+    if ((flags & LEASE_FLAG) !== 0) floats[float++] = leaseId;
+    if ((flags & EXPIRY_FLAG) !== 0) floats[float] = expiresAtMs;
   }
 }
 
@@ -304,5 +339,5 @@ function headAt(bytes: Uint8Array, start: number, length: number): number {
 }
 
 function fieldBytes(flags: number): number {
-  return flags === 0 ? 0 : ((flags & 1) + ((flags >>> 1) & 1) + (flags >>> 2)) * FIELD_BYTES;
+  return flags === 0 ? 0 : FIELDS_BYTES[flags] ?? 0;
 }

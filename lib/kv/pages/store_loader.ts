@@ -5,12 +5,10 @@
  * position in the event log, and a superseded version has the revision and order of its successor, so links and events
  * are built without searching a tree. All rules are checked, since a snapshot may be damaged or come from another
  * process.
- *
- * The state machine has no history to load yet: its snapshots have only present versions, at the compacted revision.
  */
 import { AddressList } from "./address_list.ts";
 import { eventCost } from "./event_log.ts";
-import { emptyParts, PagedStore, type StoreParts } from "./paged_store.ts";
+import { type Attached, emptyParts, PagedStore, type StoreParts } from "./paged_store.ts";
 import type { Records } from "./records.ts";
 import type { PageLimits } from "./tree_pages.ts";
 
@@ -27,7 +25,7 @@ export interface VersionPlace {
 }
 
 /** The numbers of a put. */
-export interface PutNumbers extends VersionPlace {
+export interface PutNumbers extends VersionPlace, Partial<Attached> {
   readonly createRevision: number;
   readonly version: number;
 }
@@ -63,7 +61,7 @@ export class StoreLoader {
   /** Makes a loader of the state at `revision` with the history above `compactedRevision`. */
   constructor({ revision, compactedRevision, limits }: LoadedState) {
     this.#parts = emptyParts(limits);
-    expect(compactedRevision <= revision, "a store is compacted up to its revision at most");
+    expectLoaded(compactedRevision <= revision, "a store is compacted up to its revision at most");
     this.#revision = revision;
     this.#compactedRevision = compactedRevision;
   }
@@ -75,12 +73,15 @@ export class StoreLoader {
   /** Adds the present version of a key. Keys ascend from call to call. */
   addPresent(key: Uint8Array, value: Uint8Array, numbers: PutNumbers): void {
     this.#parts.present.append(this.#create(key, value, numbers));
+    const { leaseId = 0, expiresAtMs = 0 } = numbers;
+    if (leaseId !== 0) this.#parts.leased.add(leaseId, key);
+    if (expiresAtMs !== 0) this.#parts.expiring.add(expiresAtMs, key);
     this.#bytes += key.length + value.length;
   }
 
   /** Adds the tombstone of a key that is not present. Keys ascend from call to call. */
   addTombstone(key: Uint8Array, place: VersionPlace): void {
-    expect(place.modRevision > this.#compactedRevision, "a tombstone is above the compacted revision");
+    expectLoaded(place.modRevision > this.#compactedRevision, "a tombstone is above the compacted revision");
     const address = this.#create(key, null, { ...place, createRevision: 0, version: 0 });
     this.#parts.deleted.append(address);
     this.#tombstones.push(address);
@@ -105,12 +106,15 @@ export class StoreLoader {
     for (const address of events) {
       const previous = records.previous(address);
       const needsOne = !records.isPut(address) || records.version(address) > 1;
-      expect(!needsOne || previous !== 0, "the previous version of one in the history is in the snapshot");
+      expectLoaded(
+        !needsOne || previous !== 0,
+        "the previous version of one in the history is in the snapshot",
+      );
       this.#parts.events.push(address, eventCost(records, address, previous));
     }
     for (const tombstone of this.#tombstones) {
       const present = this.#parts.present.find(records.key(tombstone));
-      expect(present === 0, "a key is present or deleted");
+      expectLoaded(present === 0, "a key is present or deleted");
     }
     const last = index.revisions.length - 1;
     const order = index.revisions[last] === this.#revision ? events.length - (index.starts[last] ?? 0) : 0;
@@ -124,8 +128,9 @@ export class StoreLoader {
   }
 
   #create(key: Uint8Array, value: Uint8Array | null, numbers: PutNumbers): number {
-    expect(numbers.modRevision <= this.#revision, "no version is above the revision");
-    const address = this.#records.create(key, value, { ...numbers, previous: 0 });
+    expectLoaded(numbers.modRevision <= this.#revision, "no version is above the revision");
+    const { leaseId = 0, expiresAtMs = 0 } = numbers;
+    const address = this.#records.create(key, value, { ...numbers, previous: 0, leaseId, expiresAtMs });
     if (numbers.modRevision > this.#compactedRevision) this.#versions.push(address);
     return address;
   }
@@ -156,7 +161,7 @@ export class StoreLoader {
         modRevision: this.#records.modRevision(address),
         order: this.#records.order(address),
       });
-      expect(events[number] === 0, "each place in the history has one version");
+      expectLoaded(events[number] === 0, "each place in the history has one version");
       events[number] = address;
     }
     return events;
@@ -169,13 +174,13 @@ export class StoreLoader {
     for (const address of this.#superseded) {
       const place = this.#successors[position++] ?? { modRevision: 0, order: 0 };
       const successor = events[eventNumberOf(index, place)] ?? 0;
-      expect(records.previous(successor) === 0, "a version supersedes one other");
-      expect(
+      expectLoaded(records.previous(successor) === 0, "a version supersedes one other");
+      expectLoaded(
         records.compare(records.key(address), successor, 0) === 0,
         "a version supersedes one of the same key",
       );
       const modRevision = records.modRevision(address);
-      expect(
+      expectLoaded(
         modRevision < place.modRevision ||
           (modRevision === place.modRevision && records.order(address) < place.order),
         "a version supersedes an older one",
@@ -188,13 +193,16 @@ export class StoreLoader {
   #checkNumbers(address: number, successor: number): void {
     const records = this.#records;
     if (!records.isPut(address)) {
-      expect(
+      expectLoaded(
         records.modRevision(address) > this.#compactedRevision,
         "a tombstone is above the compacted revision",
       );
-      expect(records.isPut(successor) && records.version(successor) === 1, "a deleted key is created again");
+      expectLoaded(
+        records.isPut(successor) && records.version(successor) === 1,
+        "a deleted key is created again",
+      );
     } else if (records.isPut(successor)) {
-      expect(
+      expectLoaded(
         records.version(successor) === records.version(address) + 1 &&
           records.createRevision(successor) === records.createRevision(address),
         "a key's version counts its puts",
@@ -214,12 +222,13 @@ function eventNumberOf({ revisions, starts }: RevisionIndex, { modRevision, orde
     if ((revisions[middle] ?? 0) <= modRevision) low = middle;
     else high = middle;
   }
-  expect(revisions[low] === modRevision, "a place in the history is above the compacted revision");
+  expectLoaded(revisions[low] === modRevision, "a place in the history is above the compacted revision");
   const number = (starts[low] ?? 0) + order;
-  expect(number < (starts[low + 1] ?? 0), "the versions of a revision are numbered from 0");
+  expectLoaded(number < (starts[low + 1] ?? 0), "the versions of a revision are numbered from 0");
   return number;
 }
 
-function expect(condition: boolean, rule: string): void {
+/** Throws StoreLoadError unless a rule of a state is kept. */
+export function expectLoaded(condition: boolean, rule: string): void {
   if (!condition) throw new StoreLoadError(`Cannot load the store: ${rule}.`);
 }

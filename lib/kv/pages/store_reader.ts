@@ -5,7 +5,7 @@
  * for each key. Addresses, and the bytes of keys and values, are valid until the store is tidied, which happens before
  * an entry is applied; those of a view are valid until its release. Callers that need them for longer copy them.
  */
-import type { KeyValue } from "../command.ts";
+import { type Attachment, attachmentOf, type KeyValue } from "../command.ts";
 import { assert } from "../../platform/assert.ts";
 import type { EventRange } from "./event_log.ts";
 import { PastCursor, PastVersions } from "./past_versions.ts";
@@ -230,13 +230,19 @@ export abstract class StoreReader {
     value: Uint8Array = this.records.value(address),
   ): KeyValue {
     const { records } = this;
-    return {
+    const entry = {
       key,
       value,
       createRevision: records.createRevision(address),
       modRevision: records.modRevision(address),
       version: records.version(address),
     };
+    return records.isAttached(address) ? { ...entry, ...this.attachment(address) } : entry;
+  }
+
+  /** Returns to which lease the key of a version was attached, and when it was to expire. */
+  attachment(address: number): Attachment {
+    return attachmentOf(this.records.leaseId(address), this.records.expiresAtMs(address));
   }
 
   #assertReadable(revision: number): void {

@@ -7,7 +7,7 @@
  */
 import { assert, assertNever } from "../../platform/assert.ts";
 import { countOutcomes, entryBytes } from "../outcomes.ts";
-import type { TransactionResult } from "../record.ts";
+import type { WriteResult } from "../record.ts";
 
 /** Bytes that an answer counts for, and that each of its outcomes or failed checks counts for. */
 const ANSWER_BYTES = 64;
@@ -25,7 +25,7 @@ export class RememberedAnswers {
   #table = new Float64Array(MIN_SLOTS * SLOT_NUMBERS);
   #inTable = 0;
   /** All other answers. Its iteration order is not used, since a restored map has another. */
-  readonly #others = new Map<number, TransactionResult>();
+  readonly #others = new Map<number, WriteResult>();
   #bytes = 0;
 
   /** Number of answers. */
@@ -44,7 +44,7 @@ export class RememberedAnswers {
   }
 
   /** Returns the answer to the write with this sequence, or null. */
-  get(sequence: number): TransactionResult | null {
+  get(sequence: number): WriteResult | null {
     const slot = this.#slotOf(sequence);
     if (this.#table[slot] !== sequence) return this.#others.get(sequence) ?? null;
     const [revision = 0, createRevision = 0, version = 0] = this.#table.subarray(slot + 1);
@@ -52,7 +52,7 @@ export class RememberedAnswers {
   }
 
   /** Adds the answer to a write of which none is remembered. */
-  add(sequence: number, answer: TransactionResult): void {
+  add(sequence: number, answer: WriteResult): void {
     this.#bytes += answerBytes(answer);
     if (!this.#addToTable(sequence, answer)) this.#others.set(sequence, answer);
   }
@@ -94,7 +94,7 @@ export class RememberedAnswers {
   }
 
   /** Adds the answer to the table if it is that of a single put and there is a slot for it. */
-  #addToTable(sequence: number, answer: TransactionResult): boolean {
+  #addToTable(sequence: number, answer: WriteResult): boolean {
     if (answer.kind !== "applied" || answer.outcomes.length !== 1) return false;
     const [outcome] = answer.outcomes;
     if (outcome === undefined || outcome.kind !== "put") return false;
@@ -127,7 +127,7 @@ export class RememberedAnswers {
 }
 
 /** Returns the bytes that an answer counts for. */
-function answerBytes(answer: TransactionResult): number {
+function answerBytes(answer: WriteResult): number {
   switch (answer.kind) {
     case "applied":
       return ANSWER_BYTES + answer.outcomes.length * OUTCOME_BYTES;
@@ -140,6 +140,10 @@ function answerBytes(answer: TransactionResult): number {
     }
     case "transactionFailed":
       return ANSWER_BYTES + answer.position.length * OUTCOME_BYTES;
+    case "leaseGranted":
+    case "leaseRevoked":
+    case "leaseFailed":
+      return ANSWER_BYTES;
     default:
       return assertNever(answer);
   }

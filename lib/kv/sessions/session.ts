@@ -6,7 +6,7 @@ import type { SessionStamp } from "../command.ts";
 import { MAX_SESSION_WINDOW } from "../command.ts";
 import { assert, assertNever } from "../../platform/assert.ts";
 import { copyOutcomes, entryBytes } from "../outcomes.ts";
-import type { AnswerRecord, SessionRecord, TransactionResult } from "../record.ts";
+import type { AnswerRecord, SessionRecord, WriteResult } from "../record.ts";
 import { RememberedAnswers } from "./remembered_answers.ts";
 
 /** The identity of a session, and the index at which it was opened. */
@@ -116,7 +116,7 @@ export class Session {
   }
 
   /** Returns the answer to the write with this number, or null when it was not applied. */
-  answerTo(sequence: number): TransactionResult | null {
+  answerTo(sequence: number): WriteResult | null {
     return this.#answers.get(sequence);
   }
 
@@ -124,7 +124,7 @@ export class Session {
    * Remembers the answer to a write that was applied for the first time, without the values that it may include, except
    * few bytes of a branching transaction: the memory of an answer must not depend on the stored values.
    */
-  remember(sequence: number, answer: TransactionResult): void {
+  remember(sequence: number, answer: WriteResult): void {
     assert(!this.#answers.has(sequence), "a session's write is applied once");
     assert(
       sequence >= this.#acknowledgedBelow && sequence - this.#acknowledgedBelow < MAX_SESSION_WINDOW,
@@ -153,10 +153,13 @@ export class Session {
 }
 
 /** Returns an answer as a session remembers it. */
-function withoutLargeValues(answer: TransactionResult): TransactionResult {
+function withoutLargeValues(answer: WriteResult): WriteResult {
   switch (answer.kind) {
     case "applied":
     case "transactionFailed":
+    case "leaseGranted":
+    case "leaseRevoked":
+    case "leaseFailed":
       return answer;
     case "checksFailed":
       return { ...answer, current: "omitted" };

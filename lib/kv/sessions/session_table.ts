@@ -13,7 +13,7 @@
 import type { RefusalReason, RegisterSession, SessionStamp } from "../command.ts";
 import { MAX_ELAPSED_MS, MAX_LOG_TIME_MS } from "../command.ts";
 import { assert, assertNever } from "../../platform/assert.ts";
-import type { AnswerRecord, HeaderRecord, SessionRecord, TransactionResult } from "../record.ts";
+import type { AnswerRecord, HeaderRecord, SessionRecord, WriteResult } from "../record.ts";
 import { Session, type SessionOrigin, stampProblem } from "./session.ts";
 
 /** Limits at which sessions are forgotten. All nodes must use the same, or replicas diverge. */
@@ -38,7 +38,7 @@ export type Admission =
   /** It is new: execute it, then {@link SessionTable.remember} its answer. */
   | { readonly kind: "execute"; readonly session: Session }
   /** It was executed before, with this answer. */
-  | { readonly kind: "answered"; readonly answer: TransactionResult }
+  | { readonly kind: "answered"; readonly answer: WriteResult }
   /** It must not be executed. */
   | { readonly kind: "refused"; readonly reason: RefusalReason };
 
@@ -103,7 +103,7 @@ export class SessionTable {
   }
 
   /** Remembers the answer to a write that the same entry had admitted for execution. */
-  remember(session: Session, sequence: number, answer: TransactionResult): void {
+  remember(session: Session, sequence: number, answer: WriteResult): void {
     assert(
       session.generation === this.#generation,
       "no view is taken between the admission of a write and its answer",

@@ -5,11 +5,12 @@
  *     chunk   [record…]                                       one MessagePack array
  *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex, featureLevel, compactedRevision]
  *                                                             at feature level 1 without the last two
- *             ["key", key, value, createRevision, modRevision, version, order]
- *                                                             without the order where it is 0
+ *             ["lease", leaseId, ttlMs, deadlineMs]           from feature level 2 on
+ *             ["key", key, value, createRevision, modRevision, version, order, leaseId, expiresAtMs]
+ *                                                             without the zeros at the end, from the order on
  *             ["tombstone", key, modRevision, order]          from feature level 2 on
- *             ["version", key, value | nil, createRevision, modRevision, version, order, successorRevision, successorOrder]
- *                                                             from feature level 2 on
+ *             ["version", key, value | nil, createRevision, modRevision, version, order, successorRevision, successorOrder,
+ *              leaseId, expiresAtMs]                          from feature level 2 on; without the last two where they are 0
  *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
  *             ["answer", sessionId, sequence, result]         result: an encoded command result
  *
@@ -137,6 +138,7 @@ function writeRecord(out: MessagePackWriter, record: StateRecord): void {
   out.string(record[0]);
   switch (record[0]) {
     case "header":
+    case "lease":
     case "session": {
       const [, ...numbers] = record;
       for (const number of numbers) if (number !== undefined) out.integer(number);
@@ -160,7 +162,7 @@ function writeRecord(out: MessagePackWriter, record: StateRecord): void {
       out.binary(key);
       if (value === null) out.nil();
       else out.binary(value);
-      for (const number of numbers) out.integer(number);
+      for (const number of numbers) if (number !== undefined) out.integer(number);
       break;
     }
     case "answer": {

@@ -9,10 +9,14 @@ import {
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
+  LEASE_LEVEL,
   MAX_KEY_BYTES,
+  MAX_LEASE_TTL_MS,
+  MAX_LEASES,
   MAX_LOG_TIME_MS,
   MAX_SESSION_WINDOW,
   MAX_VALUE_BYTES,
+  MIN_LEASE_TTL_MS,
   NewerFeatureLevelError,
   type StateRecord,
 } from "../../kv/mod.ts";
@@ -20,7 +24,7 @@ import { decodeResult } from "../../protocol/command.ts";
 import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
 import type { MessagePackReader } from "../../protocol/msgpack_reader.ts";
 
-/** Reads the records of one state in their canonical order: header, keys, sessions with their answers. */
+/** Reads the records of one state in their canonical order: header, leases, keys, history, sessions with their answers. */
 export class StateRecordReader {
   #appliedIndex = 0;
   #revision = 0;
@@ -28,6 +32,8 @@ export class StateRecordReader {
   #featureLevel = FIRST_FEATURE_LEVEL;
   #logTimeMs = 0;
   #hasHeader = false;
+  #lastLeaseId = 0;
+  #leases = 0;
   #lastKey: Uint8Array | null = null;
   #lastTombstone: Uint8Array | null = null;
   #lastSession: { readonly sessionId: number; readonly acknowledgedBelow: number } | null = null;
@@ -48,6 +54,8 @@ export class StateRecordReader {
     switch (kind) {
       case "header":
         return this.#readHeader(input);
+      case "lease":
+        return this.#readLease(input);
       case "key":
         return this.#readKey(input);
       case "tombstone":
@@ -80,6 +88,19 @@ export class StateRecordReader {
     return [...header, featureLevel, this.#compactedRevision];
   }
 
+  #readLease(input: MessagePackReader): StateRecord {
+    if (this.#featureLevel < LEASE_LEVEL) {
+      throw input.error("a record's kind", "must not be a lease at feature level 1");
+    }
+    const leaseId = input.integer("leaseId", this.#lastLeaseId + 1);
+    if (++this.#leases > MAX_LEASES) {
+      throw input.error("leaseId", `must not be that of a lease above ${MAX_LEASES}`);
+    }
+    this.#lastLeaseId = leaseId;
+    const ttlMs = upTo(input, "ttlMs", MAX_LEASE_TTL_MS, MIN_LEASE_TTL_MS);
+    return ["lease", leaseId, ttlMs, upTo(input, "deadlineMs", this.#logTimeMs + ttlMs, ttlMs)];
+  }
+
   #readKey(input: MessagePackReader): StateRecord {
     const key = readKeyAfter(input, this.#lastKey);
     this.#lastKey = key;
@@ -91,7 +112,11 @@ export class StateRecordReader {
       throw input.error("version", "must be above 1 for a key that was changed");
     }
     const record = ["key", key, value, createRevision, modRevision, version] as const;
-    return input.isAtEnd ? record : [...record, upTo(input, "order", MAX_SNAPSHOT_INDEX, 1)];
+    if (input.isAtEnd) return record;
+    const order = upTo(input, "order", MAX_SNAPSHOT_INDEX);
+    const attached = this.#readAttached(input);
+    if (order + attached.length === 0) throw input.error("order", "must be missing where it is 0");
+    return [...record, order, ...attached];
   }
 
   #readTombstone(input: MessagePackReader): StateRecord {
@@ -114,6 +139,8 @@ export class StateRecordReader {
     const order = upTo(input, "order", MAX_SNAPSHOT_INDEX);
     const successorRevision = upTo(input, "successorRevision", this.#revision, this.#compactedRevision + 1);
     const successorOrder = upTo(input, "successorOrder", MAX_SNAPSHOT_INDEX);
+    const attached = this.#readAttached(input);
+    if (value === null && attached.length > 0) throw input.error("leaseId", "must be missing for a deletion");
     return [
       "version",
       key,
@@ -124,7 +151,18 @@ export class StateRecordReader {
       order,
       successorRevision,
       successorOrder,
+      ...attached,
     ];
+  }
+
+  /** Reads the lease and the time of a key, of which those at the end are missing if they are 0. */
+  #readAttached(input: MessagePackReader): readonly [] | readonly [number] | readonly [number, number] {
+    if (input.isAtEnd) return [];
+    if (this.#featureLevel < LEASE_LEVEL) throw input.error("leaseId", "must be missing at feature level 1");
+    const leaseId = input.integer("leaseId");
+    if (!input.isAtEnd) return [leaseId, input.integer("expiresAtMs", 1)];
+    if (leaseId === 0) throw input.error("leaseId", "must be missing where it is 0");
+    return [leaseId];
   }
 
   #requireHistory(input: MessagePackReader): void {
@@ -162,6 +200,9 @@ export class StateRecordReader {
         return ["answer", sessionId, sequence, answer];
       case "executed":
       case "transactionFailed":
+      case "leaseGranted":
+      case "leaseRevoked":
+      case "leaseFailed":
         if (this.#featureLevel >= BRANCHING_LEVEL) return ["answer", sessionId, sequence, answer];
     }
     throw input.error("answer", "must be the result of a transaction");

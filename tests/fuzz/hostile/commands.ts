@@ -1,6 +1,6 @@
 /** Values that frames carry as encoded bytes, with hostile fields: commands, configurations and their parts. */
 import { encode, type ValueType } from "@std/msgpack";
-import { MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
+import { MAX_KEEP_ALIVES, MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
 import { BRANCHES } from "../../../lib/protocol/branching_command.ts";
 import { CHECK, COMMAND, MUTATION } from "../../../lib/protocol/command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
@@ -57,6 +57,19 @@ const COMMANDS: Readonly<
     encode([COMMAND.numbers.compact, integer(random, 10), ...trailing(random)]),
   [COMMAND.numbers.raiseFeatureLevel]: (random) =>
     encode([COMMAND.numbers.raiseFeatureLevel, integer(random, 2), ...trailing(random)]),
+  [COMMAND.numbers.grantLease]: (random) => {
+    const ttlMs = integer(random, random.pick([1_000, 60_000]));
+    return encode([COMMAND.numbers.grantLease, session(random), leaseId(random), ttlMs, ...trailing(random)]);
+  },
+  [COMMAND.numbers.revokeLease]: (random) =>
+    encode([COMMAND.numbers.revokeLease, session(random), leaseId(random), ...trailing(random)]),
+  [COMMAND.numbers.keepLeasesAlive]: (random) => {
+    const length = isHostile(random) ? random.pick([0, MAX_KEEP_ALIVES, MAX_KEEP_ALIVES + 1]) : 2;
+    const leaseIds = Array.from({ length }, () => leaseId(random));
+    return encode([COMMAND.numbers.keepLeasesAlive, leaseIds, ...trailing(random)]);
+  },
+  [COMMAND.numbers.deleteExpired]: (random) =>
+    encode([COMMAND.numbers.deleteExpired, integer(random, 1_000), ...trailing(random)]),
 };
 
 /** Returns a small put with padding that nearly fills a frame. */
@@ -76,10 +89,20 @@ function sessionId(random: SeededRandom): number {
   return integer(random, 1 + random.below(2 ** 31));
 }
 
+/** One of few leases, so that commands meet. */
+function leaseId(random: SeededRandom): number {
+  return integer(random, 1 + random.below(8));
+}
+
 function mutation(random: SeededRandom, position: number): ValueType {
   const key = position === 0 ? binary(random, ordinaryKey(random)) : TEXT.encode(`hostile/many/${position}`);
   if (random.chance(0.2)) return [MUTATION.numbers.delete, key, ...trailing(random)];
   const value = position === 0 ? binary(random, TEXT.encode("value")) : TEXT.encode("value");
+  if (random.chance(0.2)) {
+    const lease = random.chance(0.3) ? null : leaseId(random);
+    const expiresAtMs = random.chance(0.5) ? null : integer(random, 1 + random.below(2_000));
+    return [MUTATION.numbers.expiringPut, key, value, lease, expiresAtMs, ...trailing(random)];
+  }
   return [MUTATION.numbers.put, key, value, ...(position === 0 ? trailing(random) : [])];
 }
 

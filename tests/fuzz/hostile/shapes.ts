@@ -40,6 +40,8 @@ export function hostileElement(
     case "boolean":
     case "presence":
       return random.chance(0.5);
+    case "optional":
+      return integer(random, random.below(4));
     case "bytes":
       return binary(random, filled(random.below(300)));
     case "text":

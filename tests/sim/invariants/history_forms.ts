@@ -1,5 +1,5 @@
 /** Commands and results as histories write them: with texts that have one character for each byte. */
-import { assertNever } from "../../../lib/platform/assert.ts";
+import { assert, assertNever } from "../../../lib/platform/assert.ts";
 import { keyText } from "../../../lib/kv/keys.ts";
 import type { BranchingTransaction, CommandResult, Transaction } from "../../../lib/kv/mod.ts";
 import type {
@@ -20,7 +20,7 @@ type KvEntry = Extract<KvOutcome, { kind: "delete" }>["previous"][number];
 export function branchesOf(command: Transaction | BranchingTransaction): Branches {
   if (command.kind === "branchingTransaction") return branches(command);
   const then = command.mutations.map((mutation): BranchOperation =>
-    mutation.kind === "put"
+    mutation.kind !== "delete"
       ? { kind: "put", key: textOf(mutation.key), value: textOf(mutation.value), returnPrevious: false }
       : { kind: "delete", keys: { kind: "key", key: textOf(mutation.key) }, returnPrevious: false }
   );
@@ -37,16 +37,19 @@ export function branchesResultOf(result: CommandResult): BranchesResult | null {
   if (result.kind !== "transactionFailed") return null;
   const { reason, position, revision } = result;
   if (reason === "tooManyKeys" || reason === "resultTooLarge") return null;
+  if (reason === "leaseNotFound" || reason === "tooManyLeaseKeys") return null;
   return { kind: "failed", reason, position, revision };
 }
 
 function branches(from: Pick<BranchingTransaction, "conditions" | "then" | "else">): Branches {
   return {
-    conditions: from.conditions.map((condition): BranchCondition =>
-      condition.kind === "value"
-        ? { ...condition, keys: keySetOf(condition.keys), value: textOf(condition.value) }
-        : { ...condition, keys: keySetOf(condition.keys) }
-    ),
+    conditions: from.conditions.map((condition): BranchCondition => {
+      const keys = keySetOf(condition.keys);
+      if (condition.kind === "value") return { ...condition, keys, value: textOf(condition.value) };
+      const { kind, comparison, number } = condition;
+      assert(kind !== "lease", "no transaction of the workload compares leases");
+      return { kind, keys, comparison, number };
+    }),
     then: from.then.map(operationOf),
     else: from.else.map(operationOf),
   };
@@ -55,8 +58,8 @@ function branches(from: Pick<BranchingTransaction, "conditions" | "then" | "else
 function operationOf(operation: KvOperation): BranchOperation {
   switch (operation.kind) {
     case "put": {
-      const { key, value } = operation;
-      return { ...operation, key: textOf(key), value: value === null ? null : textOf(value) };
+      const { kind, key, value, returnPrevious } = operation;
+      return { kind, key: textOf(key), value: value === null ? null : textOf(value), returnPrevious };
     }
     case "delete":
     case "get":

@@ -331,6 +331,7 @@ export function applied(request: ClientRequest, revision: number): ServerMessage
   const outcomes = readWrite(request.command).mutations.map((mutation): MutationOutcome => {
     switch (mutation.kind) {
       case "put":
+      case "expiringPut":
         return { kind: "put", createRevision: revision, version: 1 };
       case "delete":
         return { kind: "delete", deleted: true };

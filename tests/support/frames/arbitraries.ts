@@ -32,6 +32,8 @@ function arbitrary(
       return fc.boolean();
     case "presence":
       return fc.constantFrom(true, undefined);
+    case "optional":
+      return fc.option(integer({ min: 1, max: maxInteger }), { nil: undefined });
     case "bytes":
       return binary();
     case "text":

@@ -32,6 +32,8 @@ function samples(shape: Shape, place: Place, custom: Values): readonly Sample[] 
     case "boolean":
     case "presence":
       return only(true);
+    case "optional":
+      return only(1 + place.position);
     case "bytes":
       return only(new TextEncoder().encode(place.name));
     case "text":

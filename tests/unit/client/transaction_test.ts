@@ -89,6 +89,7 @@ Deno.test("transaction: every form of check and operation is sent as the store e
       ({ kind: "range", start: utf8.encode(start), end: end === null ? null : utf8.encode(end) }) as const;
     const exists = { kind: "version", keys: key, comparison: "notEqual", number: 0 } as const;
     const n = utf8.encode("n");
+    const unattached = { leaseId: null, expiresAtMs: null };
     const [{ session, ...transaction } = {}] = received(cluster.node(1));
     assertEquals(session?.sequence, 1);
     assertEquals<unknown>(transaction, {
@@ -103,8 +104,8 @@ Deno.test("transaction: every form of check and operation is sent as the store e
         { kind: "modRevision", keys: key, comparison: "equal", number: 5 },
       ],
       then: [
-        { kind: "put", key: utf8.encode("k"), value: utf8.encode("v"), returnPrevious: false },
-        { kind: "put", key: utf8.encode("k"), value: null, returnPrevious: true },
+        { kind: "put", key: utf8.encode("k"), value: utf8.encode("v"), returnPrevious: false, ...unattached },
+        { kind: "put", key: utf8.encode("k"), value: null, returnPrevious: true, ...unattached },
         { kind: "delete", keys: from("", null), returnPrevious: false },
         { kind: "get", keys: key, limit: 10_000, reverse: false, revision: null },
         { kind: "get", keys: from("a", "b"), limit: 7, reverse: true, revision: 2 },

@@ -3,6 +3,8 @@ import fc from "fast-check";
 import type { Branches, Condition, KeySet, Operation } from "../../../lib/kv/branching_command.ts";
 import { bytes } from "./support.ts";
 
+type Put = Extract<Operation, { readonly kind: "put" }>;
+
 /** Levels of arbitrary transactions within each other. */
 const LEVELS = 4;
 
@@ -36,7 +38,7 @@ const comparison = fc.constantFrom("equal", "notEqual", "less", "greater");
 const condition: fc.Arbitrary<Condition> = fc.oneof(
   fc.record({ kind: fc.constant("value"), keys: keySet, comparison, value: branchValue }),
   fc.record({
-    kind: fc.constantFrom("version", "createRevision", "modRevision"),
+    kind: fc.constantFrom("version", "createRevision", "modRevision", "lease"),
     keys: keySet,
     comparison,
     number: fc.constantFrom(0, 0, 1, 2, 3, 5, 9),
@@ -51,6 +53,8 @@ const plainOperation: fc.Arbitrary<Operation> = fc.oneof(
       key: branchKey,
       value: fc.option(branchValue, { freq: 8 }),
       returnPrevious: fc.boolean(),
+      leaseId: fc.constantFrom<Put["leaseId"][]>(null, null, "keep", 1, 2, 3),
+      expiresAtMs: fc.constantFrom<Put["expiresAtMs"][]>(null, null, "keep", 5, 6),
     }),
   },
   {

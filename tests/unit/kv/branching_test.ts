@@ -25,7 +25,14 @@ function range(start: string, end: string | null = null): KeySet {
 }
 
 function put(name: string, value: string | null, returnPrevious = false): Operation {
-  return { kind: "put", key: bytes(name), value: value === null ? null : bytes(value), returnPrevious };
+  return {
+    kind: "put",
+    key: bytes(name),
+    value: value === null ? null : bytes(value),
+    returnPrevious,
+    leaseId: null,
+    expiresAtMs: null,
+  };
 }
 
 function del(keys: KeySet, returnPrevious = false): Operation {

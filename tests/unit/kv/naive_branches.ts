@@ -8,7 +8,7 @@ import type {
   OperationOutcome,
   TransactionFailure,
 } from "../../../lib/kv/branching_command.ts";
-import type { KeyValue } from "../../../lib/kv/command.ts";
+import type { Attachment, KeyValue } from "../../../lib/kv/command.ts";
 import { compareBytes } from "./naive_bytes.ts";
 
 /** The state on which a transaction is executed. */
@@ -18,12 +18,16 @@ export interface NaiveState {
   readonly compactedRevision: number;
   /** The keys as of a revision. */
   readonly at: (revision: number) => readonly KeyValue[];
+  /** The ids of all leases. */
+  readonly leaseIds: readonly number[];
+  readonly maxLeaseKeys: number;
 }
 
 /** A put (with a value) or the deletion of an existing key (null). */
 export interface PlainChange {
   readonly key: Uint8Array;
   readonly value: Uint8Array | null;
+  readonly attachment: Attachment;
 }
 
 /** The changes of a transaction and its outcomes, or why it fails. */
@@ -86,7 +90,20 @@ class NaiveExecutor {
         const before = this.#find(operation.key);
         const value = operation.value ?? before?.value;
         if (value === undefined) throw new Failed("keyNotFound", place);
-        return this.#put(operation.key, value, operation.returnPrevious ? before : "omitted");
+        const { leaseId, expiresAtMs } = operation;
+        const attachment = {
+          leaseId: leaseId === "keep" ? before?.leaseId : leaseId ?? undefined,
+          expiresAtMs: expiresAtMs === "keep" ? before?.expiresAtMs : expiresAtMs ?? undefined,
+        };
+        const failure = attachFailure(operation.key, attachment.leaseId, {
+          ...this.#state,
+          keys: this.#present,
+        });
+        if (failure !== null) throw new Failed(failure, place);
+        return this.#put(
+          { key: operation.key, value, attachment: present(attachment) },
+          operation.returnPrevious ? before : "omitted",
+        );
       }
       case "delete": {
         const found = chosen(this.#present, operation.keys);
@@ -103,7 +120,11 @@ class NaiveExecutor {
         const [a = 0n, b = 0n] = [before?.value ?? operation.operand, operation.operand].map(number);
         const results = { sum: (a + b) % 2n ** 64n, min: a < b ? a : b, max: a < b ? b : a };
         const value = before === null ? operation.operand : eightBytes(results[operation.kind]);
-        return this.#put(operation.key, value, "omitted");
+        const { leaseId, expiresAtMs } = before ?? {};
+        return this.#put(
+          { key: operation.key, value, attachment: present({ leaseId, expiresAtMs }) },
+          "omitted",
+        );
       }
       case "transaction":
         return { kind: "transaction", ...this.run(operation, place) };
@@ -124,19 +145,23 @@ class NaiveExecutor {
     return chosen(this.#present, { kind: "key", key })[0] ?? null;
   }
 
-  #put(key: Uint8Array, value: Uint8Array, previous: KeyValue | null | "omitted"): OperationOutcome {
+  #put(
+    { key, value, attachment }: PlainChange & { readonly value: Uint8Array },
+    previous: KeyValue | null | "omitted",
+  ): OperationOutcome {
     const before = this.#find(key);
     const modRevision = this.#state.revision + 1;
     const createRevision = before?.createRevision ?? modRevision;
     const version = (before?.version ?? 0) + 1;
-    this.#change(key, { key, value, createRevision, modRevision, version });
+    this.#change(key, { key, value, createRevision, modRevision, version, ...attachment });
     return { kind: "put", createRevision, version, previous };
   }
 
   #change(key: Uint8Array, after: KeyValue | null): void {
     const others = this.#present.filter((entry) => compareBytes(entry.key, key) !== 0);
     this.#present = after === null ? others : [...others, after];
-    this.changes.push({ key, value: after?.value ?? null });
+    const { leaseId, expiresAtMs } = after ?? {};
+    this.changes.push({ key, value: after?.value ?? null, attachment: present({ leaseId, expiresAtMs }) });
   }
 }
 
@@ -164,8 +189,32 @@ function holds(condition: Condition, entries: readonly KeyValue[]): boolean {
     return found.length > 0 && orders.every(HOLDS[condition.comparison]);
   }
   const { kind } = condition;
-  const numbers = found.length === 0 ? [0] : found.map((entry) => entry[kind]);
+  const numbers = found.length === 0
+    ? [0]
+    : found.map((entry) => kind === "lease" ? entry.leaseId ?? 0 : entry[kind]);
   return numbers.every((present) => HOLDS[condition.comparison](present - condition.number));
+}
+
+/** Why a key cannot be attached to a lease, or null. */
+export function attachFailure(
+  key: Uint8Array,
+  leaseId: number | undefined,
+  { keys, leaseIds, maxLeaseKeys }: Pick<NaiveState, "keys" | "leaseIds" | "maxLeaseKeys">,
+): "leaseNotFound" | "tooManyLeaseKeys" | null {
+  if (leaseId === undefined) return null;
+  if (!leaseIds.includes(leaseId)) return "leaseNotFound";
+  const others = keys.filter((entry) => entry.leaseId === leaseId && compareBytes(entry.key, key) !== 0);
+  return others.length < maxLeaseKeys ? null : "tooManyLeaseKeys";
+}
+
+/** An attachment without what is undefined. */
+function present(
+  { leaseId, expiresAtMs }: Readonly<Record<keyof Attachment, number | undefined>>,
+): Attachment {
+  return {
+    ...(leaseId === undefined ? {} : { leaseId }),
+    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+  };
 }
 
 function number(bytes: Uint8Array): bigint {

@@ -2,58 +2,51 @@
  * The state machine written as simply as possible: arrays, sorting and scans. Property tests compare the real one with
  * it.
  */
-import type {
-  Check,
-  Command,
-  CommandResult,
-  KeyValue,
-  KeyVersion,
-  ListPage,
-  ListQuery,
-  MutationOutcome,
-  RefusalReason,
-  SessionStamp,
-  Transaction,
-} from "../../../lib/kv/command.ts";
 import {
+  type Attachment,
+  attachmentOf,
+  type Check,
+  type Command,
+  type CommandResult,
+  type KeyValue,
+  type KeyVersion,
   LIST_PAGE_BYTES,
+  type ListPage,
+  type ListQuery,
   MAX_ELAPSED_MS,
   MAX_LIST_ENTRIES,
   MAX_SESSION_WINDOW,
+  type Mutation,
+  type MutationOutcome,
+  type RefusalReason,
+  type SessionStamp,
+  type Transaction,
 } from "../../../lib/kv/command.ts";
 import type { BranchingTransaction, OperationOutcome } from "../../../lib/kv/branching_command.ts";
-import type { StateRecord, TransactionResult } from "../../../lib/kv/record.ts";
-import { executeNaively } from "./naive_branches.ts";
+import { assert } from "@std/assert";
+import {
+  type LeaseCommand,
+  type LeaseResult,
+  type LeaseState,
+  MAX_EXPIRED_KEYS,
+} from "../../../lib/kv/leases/lease_command.ts";
+import type { LeaseLimits } from "../../../lib/kv/leases/leases.ts";
+import type { StateRecord, TransactionResult, WriteResult } from "../../../lib/kv/record.ts";
+import { attachFailure, executeNaively, type PlainChange } from "./naive_branches.ts";
 import { compareBytes } from "./naive_bytes.ts";
-
-interface NaiveSession {
-  readonly sessionId: number;
-  readonly openedAt: number;
-  readonly openedIndex: number;
-  lastActiveIndex: number;
-  lastActiveMs: number;
-  acknowledgedBelow: number;
-  answers: { readonly sequence: number; readonly answer: TransactionResult }[];
-}
-
-/** A put or an effective delete. */
-interface NaiveChange {
-  readonly key: Uint8Array;
-  /** Null for a deletion. */
-  readonly value: Uint8Array | null;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  readonly version: number;
-  /** Changes of its revision before it. */
-  readonly order: number;
-}
+import { type NaiveChange, naiveRecords, type NaiveSession } from "./naive_records.ts";
 
 /** Limits of the sessions, all named. */
 export interface NaiveLimits {
   readonly sessionTtlMs: number;
   readonly maxSessions: number;
   readonly maxAnswersBytes: number;
+  readonly leaseLimits: LeaseLimits;
 }
+
+/** A lease without the number of its keys. */
+type NaiveLease = Omit<LeaseState, "keyCount">;
+type SessionWrite = Extract<Command, { readonly session: SessionStamp | null }>;
 
 /** All keys of a query's range, in its direction, and a page of them. */
 export function naiveList(sorted: readonly KeyValue[], query: ListQuery, revision: number): ListPage {
@@ -78,6 +71,7 @@ export function naiveList(sorted: readonly KeyValue[], query: ListQuery, revisio
 export class NaiveMachine {
   readonly #limits: NaiveLimits;
   #keys: KeyValue[] = [];
+  #leases: readonly NaiveLease[] = [];
   #sessions: NaiveSession[] = [];
   #index = 0;
   #revision = 0;
@@ -98,8 +92,12 @@ export class NaiveMachine {
     if (command === null) return { kind: "refused", reason: "invalidCommand" };
     switch (command.kind) {
       case "transaction":
-        return this.#once(command);
+        return this.#featureLevel === 1 && command.mutations.some(({ kind }) => kind === "expiringPut")
+          ? { kind: "refused", reason: "invalidCommand" }
+          : this.#once(command);
       case "branchingTransaction":
+      case "grantLease":
+      case "revokeLease":
         return this.#featureLevel === 1 ? { kind: "refused", reason: "invalidCommand" } : this.#once(command);
       case "registerSession": {
         const session = this.#enter({ ...command, sequence: 1, acknowledgedBelow: 1 });
@@ -121,6 +119,11 @@ export class NaiveMachine {
         this.#compactedRevision = Math.max(this.#compactedRevision, revision);
         return { kind: "compacted", revision: this.#compactedRevision };
       }
+      case "keepLeasesAlive":
+      case "deleteExpired":
+        return this.#featureLevel === 1
+          ? { kind: "refused", reason: "invalidCommand" }
+          : this.#executeLeaseCommand(command);
     }
   }
 
@@ -136,9 +139,7 @@ export class NaiveMachine {
       if (change.modRevision <= revision) newest.set(String(change.key), change);
     }
     return [...newest.values()]
-      .flatMap(({ key, value, createRevision, modRevision, version }) =>
-        value === null ? [] : [{ key, value, createRevision, modRevision, version }]
-      )
+      .flatMap(({ order: _order, value, ...change }) => value === null ? [] : [{ ...change, value }])
       .sort((a, b) => compareBytes(a.key, b.key));
   }
 
@@ -147,93 +148,43 @@ export class NaiveMachine {
     const changes = this.#changes.filter((change) => compareBytes(change.key, key) === 0);
     const base = changes.findLastIndex(({ modRevision }) => modRevision <= this.#compactedRevision);
     const kept = changes.slice(base < 0 || changes[base]?.value === null ? base + 1 : base);
-    return kept.toReversed().map(({ createRevision, modRevision, version, value }) => ({
-      createRevision,
-      modRevision,
-      version,
-      value,
+    return kept.toReversed().map(({ key: _key, order: _order, ...version }) => version);
+  }
+
+  /** All leases, by id. */
+  leases(): readonly LeaseState[] {
+    return this.#leases.toSorted((a, b) => a.leaseId - b.leaseId).map((lease) => ({
+      ...lease,
+      keyCount: this.leaseKeys(lease.leaseId).length,
     }));
+  }
+
+  /** The keys of a lease, in order. */
+  leaseKeys(leaseId: number): readonly Uint8Array[] {
+    return this.#keys.filter((entry) => entry.leaseId === leaseId).map(({ key }) => key);
   }
 
   /** The whole state. */
   records(): readonly StateRecord[] {
-    return [
-      this.#header(),
-      ...this.#keys.map((entry) => this.#keyRecord(entry)),
-      ...this.#history(),
-      ...this.#sessions.toSorted((a, b) => a.sessionId - b.sessionId).flatMap((s): readonly StateRecord[] => [
-        [
-          "session",
-          s.sessionId,
-          s.openedAt,
-          s.openedIndex,
-          s.lastActiveIndex,
-          s.lastActiveMs,
-          s.acknowledgedBelow,
-        ],
-        ...s.answers.toSorted((a, b) => a.sequence - b.sequence).map((a): StateRecord => [
-          "answer",
-          s.sessionId,
-          a.sequence,
-          a.answer,
-        ]),
-      ]),
-    ];
+    return naiveRecords({
+      numbers: [this.#index, this.#revision, this.#timeMs, this.#forgottenIndex],
+      featureLevel: this.#featureLevel,
+      compactedRevision: this.#compactedRevision,
+      leases: this.leases(),
+      keys: this.#keys,
+      changes: this.#changes,
+      sessions: this.#sessions,
+    });
   }
 
-  #header(): StateRecord {
-    const header = ["header", this.#index, this.#revision, this.#timeMs, this.#forgottenIndex] as const;
-    return this.#featureLevel === 1 ? header : [...header, this.#featureLevel, this.#compactedRevision];
-  }
-
-  /** The position of a change in its revision, where the history has it. */
-  #order(change: NaiveChange): number {
-    return this.#featureLevel > 1 && change.modRevision > this.#compactedRevision ? change.order : 0;
-  }
-
-  #keyRecord({ key, value, createRevision, modRevision, version }: KeyValue): StateRecord {
-    const change = this.#changes.findLast((other) => compareBytes(other.key, key) === 0);
-    const order = change === undefined ? 0 : this.#order(change);
-    const record = ["key", key, value, createRevision, modRevision, version] as const;
-    return order === 0 ? record : [...record, order];
-  }
-
-  /** The last deletions of absent keys, then what was superseded in the order of what superseded it. */
-  #history(): readonly StateRecord[] {
-    if (this.#featureLevel === 1) return [];
-    const isKept = ({ modRevision }: NaiveChange): boolean => modRevision > this.#compactedRevision;
-    const nextOf = (change: NaiveChange, position: number): NaiveChange | undefined =>
-      this.#changes.slice(position + 1).find(({ key }) => compareBytes(key, change.key) === 0);
-    const tombstones = this.#changes
-      .filter((change, position) =>
-        change.value === null && isKept(change) && nextOf(change, position) === undefined
-      )
-      .toSorted((a, b) => compareBytes(a.key, b.key))
-      .map((change): StateRecord => ["tombstone", change.key, change.modRevision, change.order]);
-    const superseded = this.#changes.flatMap((change, position) => {
-      const next = nextOf(change, position);
-      const isThere = next !== undefined && isKept(next) && (change.value !== null || isKept(change));
-      return isThere ? [{ change, next }] : [];
-    }).toSorted((a, b) => this.#changes.indexOf(a.next) - this.#changes.indexOf(b.next));
-    return [
-      ...tombstones,
-      ...superseded.map(({ change, next }): StateRecord => [
-        "version",
-        change.key,
-        change.value,
-        change.createRevision,
-        change.modRevision,
-        change.version,
-        this.#order(change),
-        next.modRevision,
-        next.order,
-      ]),
-    ];
-  }
-
-  #once(command: Transaction | BranchingTransaction): CommandResult {
-    const execute = (): TransactionResult =>
-      command.kind === "transaction" ? this.#execute(command) : this.#executeBranches(command);
+  #once(command: SessionWrite): CommandResult {
+    const execute = (): WriteResult => {
+      if (command.kind === "transaction") return this.#execute(command);
+      if (command.kind === "branchingTransaction") return this.#executeBranches(command);
+      const result = this.#executeLeaseCommand(command);
+      assert(result.kind !== "leasesKeptAlive" && result.kind !== "expiredDeleted");
+      return result;
+    };
     if (command.session === null) return execute();
     const { sequence, acknowledgedBelow } = command.session;
     const session = this.#enter(command.session);
@@ -284,7 +235,76 @@ export class NaiveMachine {
     this.#timeMs += elapsedMs;
     const idle = this.#sessions.filter((s) => this.#timeMs - s.lastActiveMs >= this.#limits.sessionTtlMs);
     for (const session of idle) this.#forget(session);
-    return { kind: "sessionsExpired", expired: idle.length };
+    return { kind: "sessionsExpired", expired: idle.length, endedLeases: this.#endDueLeases() };
+  }
+
+  #executeLeaseCommand(command: LeaseCommand): LeaseResult {
+    const revision = this.#revision;
+    switch (command.kind) {
+      case "grantLease": {
+        const { leaseId, ttlMs } = command;
+        if (this.#hasLease(leaseId)) return { kind: "leaseFailed", revision, reason: "leaseExists" };
+        if (this.#leases.length === this.#limits.leaseLimits.maxLeases) {
+          return { kind: "leaseFailed", revision, reason: "tooManyLeases" };
+        }
+        this.#leases = [...this.#leases, { leaseId, ttlMs, deadlineMs: this.#timeMs + ttlMs }];
+        return { kind: "leaseGranted", revision, ttlMs };
+      }
+      case "revokeLease": {
+        if (!this.#hasLease(command.leaseId)) {
+          return { kind: "leaseFailed", revision, reason: "leaseNotFound" };
+        }
+        const deleted = this.#endLeases([command.leaseId]);
+        return { kind: "leaseRevoked", revision: this.#revision, deleted };
+      }
+      case "keepLeasesAlive": {
+        const isKept = ({ leaseId }: NaiveLease): boolean => command.leaseIds.includes(leaseId);
+        this.#leases = this.#leases.map((lease) =>
+          isKept(lease) ? { ...lease, deadlineMs: this.#timeMs + lease.ttlMs } : lease
+        );
+        const ttlsMs = command.leaseIds.map((id) =>
+          this.#leases.find(({ leaseId }) => leaseId === id)?.ttlMs ?? 0
+        );
+        return { kind: "leasesKeptAlive", ttlsMs };
+      }
+      case "deleteExpired": {
+        const due = this.#keys.filter(({ expiresAtMs = Infinity }) => expiresAtMs <= command.untilMs)
+          .toSorted((a, b) => (a.expiresAtMs ?? 0) - (b.expiresAtMs ?? 0))
+          .slice(0, MAX_EXPIRED_KEYS);
+        this.#deleteAll(due);
+        return { kind: "expiredDeleted", revision: this.#revision, deleted: due.length };
+      }
+    }
+  }
+
+  #hasLease(id: number): boolean {
+    return this.#leases.some(({ leaseId }) => leaseId === id);
+  }
+
+  #endDueLeases(): number {
+    const due = this.#leases
+      .filter(({ deadlineMs }) => deadlineMs <= this.#timeMs)
+      .toSorted((a, b) => a.deadlineMs - b.deadlineMs || a.leaseId - b.leaseId)
+      .map(({ leaseId }) => leaseId);
+    const keysOfFirst = (count: number): number =>
+      due.slice(0, count).reduce((sum, leaseId) => sum + this.leaseKeys(leaseId).length, 0);
+    let count = Math.min(1, due.length);
+    while (count < due.length && keysOfFirst(count + 1) <= this.#limits.leaseLimits.maxEndedKeys) count++;
+    this.#endLeases(due.slice(0, count));
+    return count;
+  }
+
+  /** Returns how many keys were deleted. */
+  #endLeases(leaseIds: readonly number[]): number {
+    const keys = leaseIds.flatMap((id) => this.#keys.filter(({ leaseId }) => leaseId === id));
+    this.#leases = this.#leases.filter(({ leaseId }) => !leaseIds.includes(leaseId));
+    this.#deleteAll(keys);
+    return keys.length;
+  }
+
+  #deleteAll(keys: readonly KeyValue[]): void {
+    if (keys.length > 0) this.#revision++;
+    for (const { key } of keys) this.#change({ key, value: null, attachment: {} }, this.#revision);
   }
 
   #forgetOverflow(): void {
@@ -333,16 +353,42 @@ export class NaiveMachine {
         current: returnCurrent === true ? this.#find(failed.key) : "omitted",
       };
     }
+    const failure = this.#attachFailure(mutations);
+    if (failure !== null) return failure;
     const isNoop = mutations.every(({ kind, key }) => kind === "delete" && this.#find(key) === null);
     if (this.#featureLevel === 1 || !isNoop) this.#revision++;
     const revision = this.#revision;
     const outcomes = mutations.map((mutation): MutationOutcome => {
       const existed = this.#find(mutation.key) !== null;
-      const after = this.#change(mutation.key, mutation.kind === "put" ? mutation.value : null, revision);
+      const { key } = mutation;
+      const value = mutation.kind === "delete" ? null : mutation.value;
+      const after = this.#change({ key, value, attachment: attachmentBy(mutation) }, revision);
       if (after === null) return { kind: "delete", deleted: existed };
       return { kind: "put", createRevision: after.createRevision, version: after.version };
     });
     return { kind: "applied", revision, outcomes };
+  }
+
+  /** Attaches one mutation after the other, for there may be no room for the next one. */
+  #attachFailure(mutations: readonly Mutation[]): TransactionResult | null {
+    let keys: readonly KeyValue[] = this.#keys;
+    for (const [position, mutation] of mutations.entries()) {
+      const { key } = mutation;
+      const attachment = attachmentBy(mutation);
+      const reason = attachFailure(key, attachment.leaseId, { ...this.#leaseBounds(), keys });
+      if (reason !== null) {
+        return { kind: "transactionFailed", revision: this.#revision, reason, position: [position] };
+      }
+      const others = keys.filter((entry) => compareBytes(entry.key, key) !== 0);
+      const after = { key, value: key, createRevision: 1, modRevision: 1, version: 1, ...attachment };
+      keys = mutation.kind === "delete" ? others : [...others, after];
+    }
+    return null;
+  }
+
+  #leaseBounds(): { readonly leaseIds: readonly number[]; readonly maxLeaseKeys: number } {
+    const leaseIds = this.#leases.map(({ leaseId }) => leaseId);
+    return { leaseIds, maxLeaseKeys: this.#limits.leaseLimits.maxLeaseKeys };
   }
 
   #executeBranches(command: BranchingTransaction): TransactionResult {
@@ -351,13 +397,14 @@ export class NaiveMachine {
       revision: this.#revision,
       compactedRevision: this.#compactedRevision,
       at: (revision) => this.#keysAt(revision),
+      ...this.#leaseBounds(),
     });
     if ("reason" in execution) {
       return { kind: "transactionFailed", revision: this.#revision, ...execution };
     }
     const { succeeded, outcomes, changes } = execution;
     if (changes.length > 0) this.#revision++;
-    for (const { key, value } of changes) this.#change(key, value, this.#revision);
+    for (const change of changes) this.#change(change, this.#revision);
     return { kind: "executed", revision: this.#revision, succeeded, outcomes };
   }
 
@@ -370,7 +417,7 @@ export class NaiveMachine {
   }
 
   /** Puts a value or deletes a key (null), and returns its new state. */
-  #change(key: Uint8Array, value: Uint8Array | null, revision: number): KeyValue | null {
+  #change({ key, value, attachment }: PlainChange, revision: number): KeyValue | null {
     const before = this.#find(key);
     this.#keys = this.#keys.filter((entry) => entry !== before);
     const order = this.#changes.filter(({ modRevision }) => modRevision === revision).length;
@@ -381,12 +428,18 @@ export class NaiveMachine {
     }
     const createRevision = before === null ? revision : before.createRevision;
     const version = before === null ? 1 : before.version + 1;
-    const after = { key, value, createRevision, modRevision: revision, version };
+    const after = { key, value, createRevision, modRevision: revision, version, ...attachment };
     this.#keys.push(after);
     this.#changes.push({ ...after, order });
     this.#keys.sort((a, b) => compareBytes(a.key, b.key));
     return after;
   }
+}
+
+/** To what a mutation attaches its key. */
+function attachmentBy(mutation: Mutation): Attachment {
+  if (mutation.kind !== "expiringPut") return {};
+  return attachmentOf(mutation.leaseId ?? 0, mutation.expiresAtMs ?? 0);
 }
 
 /** The outcomes and entries of all levels. */
@@ -409,13 +462,13 @@ function entryBytes(outcomes: readonly OperationOutcome[]): number {
 }
 
 /** An answer as a session keeps it. */
-function remembered(answer: TransactionResult): TransactionResult {
+function remembered(answer: WriteResult): WriteResult {
   if (answer.kind === "checksFailed") return { ...answer, current: "omitted" };
   if (answer.kind !== "executed" || answer.outcomes === "omitted") return answer;
   return entryBytes(answer.outcomes) > 4_096 ? { ...answer, outcomes: "omitted" } : answer;
 }
 
-function answerBytes(answer: TransactionResult): number {
+function answerBytes(answer: WriteResult): number {
   switch (answer.kind) {
     case "applied":
       return 64 + 32 * answer.outcomes.length;
@@ -427,5 +480,9 @@ function answerBytes(answer: TransactionResult): number {
         : 64 + 32 * partsOf(answer.outcomes).outcomes + entryBytes(answer.outcomes);
     case "transactionFailed":
       return 64 + 32 * answer.position.length;
+    case "leaseGranted":
+    case "leaseRevoked":
+    case "leaseFailed":
+      return 64;
   }
 }

@@ -1,10 +1,11 @@
 /**
  * Logs from unreliable clients: these pipeline, retry, give up and start over; entries are repeated
- * long after they were answered; time passes; stamps occur that no client of ours would make.
+ * long after they were answered; time passes, and leases end; stamps occur that no client of ours would make.
  */
 import fc from "fast-check";
 import type { BranchingTransaction } from "../../../lib/kv/branching_command.ts";
 import type { Check, Command, Mutation, SessionStamp, Transaction } from "../../../lib/kv/command.ts";
+import type { GrantLease, RevokeLease } from "../../../lib/kv/leases/lease_command.ts";
 import { MAX_ELAPSED_MS, MAX_SESSION_WINDOW } from "../../../lib/kv/command.ts";
 import { anyBranches } from "./any_branches.ts";
 import { bytes } from "./support.ts";
@@ -23,7 +24,11 @@ type Step =
   | { readonly kind: "other"; readonly command: Command | null };
 
 /** A transaction without its stamp. */
-type Work = Omit<Transaction, "session"> | Omit<BranchingTransaction, "session">;
+type Work =
+  | Omit<Transaction, "session">
+  | Omit<BranchingTransaction, "session">
+  | Omit<GrantLease, "session">
+  | Omit<RevokeLease, "session">;
 
 /** Few keys, so that writes collide; among them some that test ordering, prefixes and property names. */
 export const anyKey: fc.Arbitrary<Uint8Array> = fc.oneof(
@@ -41,9 +46,23 @@ const anyCheck: fc.Arbitrary<Check> = fc.oneof(
   fc.record({ kind: fc.constant("value"), key: anyKey, value: anyValue }),
 );
 
+const anyLeaseId = fc.constantFrom(1, 2, 3);
+
 const anyMutation: fc.Arbitrary<Mutation> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("put"), key: anyKey, value: anyValue }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("delete"), key: anyKey }) },
+  {
+    weight: 2,
+    arbitrary: fc.oneof(
+      fc.record({ leaseId: anyLeaseId, expiresAtMs: fc.constant(null) }),
+      fc.record({ leaseId: fc.option(anyLeaseId), expiresAtMs: fc.integer({ min: 1, max: 9 }) }),
+    ).chain((attachment) =>
+      fc.record({ kind: fc.constant("expiringPut"), key: anyKey, value: anyValue }).map((put) => ({
+        ...put,
+        ...attachment,
+      }))
+    ),
+  },
 );
 
 const anyWork: fc.Arbitrary<Work> = fc.oneof(
@@ -62,6 +81,17 @@ const anyWork: fc.Arbitrary<Work> = fc.oneof(
     weight: 1,
     arbitrary: anyBranches.map((branches) => ({ kind: "branchingTransaction" as const, ...branches })),
   },
+  {
+    weight: 1,
+    arbitrary: fc.oneof(
+      fc.record({
+        kind: fc.constant("grantLease"),
+        leaseId: anyLeaseId,
+        ttlMs: fc.constantFrom(1_000, 1_020, 2_000, 9_000_000_000_000),
+      }),
+      fc.record({ kind: fc.constant("revokeLease"), leaseId: anyLeaseId }),
+    ),
+  },
 );
 
 const oddNumber = fc.constantFrom(0, 1, 2, 3, 5, 8, 1.5, -1, NaN, MAX_SESSION_WINDOW, 2 ** 53 - 1, 2 ** 53);
@@ -75,6 +105,7 @@ const anyStamp: fc.Arbitrary<SessionStamp> = fc.record({
 
 const anyElapsedMs = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom(0, 1, 20, 30) },
+  { weight: 2, arbitrary: fc.constant(1_000) },
   { weight: 1, arbitrary: fc.constantFrom(-1, 0.5, MAX_ELAPSED_MS, MAX_ELAPSED_MS + 1) },
 );
 
@@ -106,6 +137,14 @@ const anyCommand: fc.Arbitrary<Command | null> = fc.oneof(
       returnCurrent: fc.constant(true as const),
     }, { requiredKeys: ["kind", "session", "checks", "mutations"] }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("keepLeasesAlive"),
+      leaseIds: fc.array(anyLeaseId, { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("deleteExpired"), untilMs: fc.nat(9) }) },
   { weight: 1, arbitrary: fc.constant(null) },
 );
 
@@ -129,7 +168,12 @@ export const anyLog: fc.Arbitrary<readonly (Command | null)[]> = fc.array(anySte
 }).map(logOf);
 
 /** Limits so small that sessions are forgotten for each of the three reasons. */
-export const tightLimits = { sessionTtlMs: 50, maxSessions: 3, maxAnswersBytes: 800 };
+export const tightLimits = {
+  sessionTtlMs: 50,
+  maxSessions: 3,
+  maxAnswersBytes: 800,
+  leaseLimits: { maxLeases: 2, maxLeaseKeys: 3, maxEndedKeys: 3 },
+};
 
 /** Returns the entries of three clients' writes and of all other steps. */
 function logOf(steps: readonly Step[]): readonly (Command | null)[] {

@@ -1,13 +1,13 @@
 /** RememberedAnswers: it behaves as a map from sequences to answers, whether they fit into its table or not. */
 import { assertEquals } from "@std/assert";
-import type { TransactionResult } from "../../../lib/kv/record.ts";
+import type { WriteResult } from "../../../lib/kv/record.ts";
 import { RememberedAnswers } from "../../../lib/kv/sessions/remembered_answers.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 
 /** More than the slots of the table, so that some sequences have the same slot. */
 const SEQUENCES = 600;
 
-function anyAnswer(random: SeededRandom): TransactionResult {
+function anyAnswer(random: SeededRandom): WriteResult {
   const revision = 1 + random.below(2 ** 40);
   const put = {
     kind: "put",
@@ -20,7 +20,7 @@ function anyAnswer(random: SeededRandom): TransactionResult {
   return { kind: "applied", revision, outcomes: [{ kind: "delete", deleted: true }] };
 }
 
-function content(answers: RememberedAnswers): readonly (readonly [number, TransactionResult | null])[] {
+function content(answers: RememberedAnswers): readonly (readonly [number, WriteResult | null])[] {
   return answers.sequences().map((sequence) => [sequence, answers.get(sequence)]);
 }
 
@@ -29,7 +29,7 @@ Deno.test("RememberedAnswers: after any sequence of calls, and in a copy, the an
     const random = new SeededRandom(seed);
     const window = [8, 100, SEQUENCES][seed % 3] ?? SEQUENCES;
     let answers = new RememberedAnswers();
-    const model = new Map<number, TransactionResult>();
+    const model = new Map<number, WriteResult>();
     for (let step = 0; step < 400; step++) {
       const sequence = 1 + random.below(window) + (seed % 2) * 2 ** 40;
       assertEquals(answers.has(sequence), model.has(sequence));

@@ -119,10 +119,12 @@ Deno.test("SessionTable: an idle session expires by log time, and none of its wr
   assertEquals(replica.apply({ kind: "expireSessions", elapsedMs: 99 }), {
     kind: "sessionsExpired",
     expired: 0,
+    endedLeases: 0,
   });
   assertEquals(replica.apply({ kind: "expireSessions", elapsedMs: 1 }), {
     kind: "sessionsExpired",
     expired: 1,
+    endedLeases: 0,
   });
   assertEquals(replica.apply(write), expired);
   assertEquals(replica.records(), [["header", 4, 1, 100, 1], ["key", bytes("k"), bytes("v"), 1, 1, 1]]);
@@ -138,6 +140,7 @@ Deno.test("SessionTable: every command of a session keeps it from expiring", () 
   assertEquals(replica.apply({ kind: "expireSessions", elapsedMs: 99 }), {
     kind: "sessionsExpired",
     expired: 0,
+    endedLeases: 0,
   });
 });
 
@@ -223,6 +226,6 @@ Deno.test("SessionTable: a clock near its maximum is refused further time, and e
   const results = [6, 5, 1, 0].map((elapsedMs, position) =>
     machine.apply(10 + position, { kind: "expireSessions", elapsedMs })
   );
-  const taken: CommandResult = { kind: "sessionsExpired", expired: 0 };
+  const taken: CommandResult = { kind: "sessionsExpired", expired: 0, endedLeases: 0 };
   assertEquals(results, [invalid, taken, invalid, taken]);
 });

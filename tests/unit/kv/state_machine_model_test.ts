@@ -61,8 +61,7 @@ Deno.test("StateMachine: no order of writes, retries, acknowledgements, expiries
       for (const [position, command] of log.entries()) {
         const revisionBefore = machine.revision;
         const result = machine.apply(position + 1, command);
-        const isWrite = command?.kind === "transaction" || command?.kind === "branchingTransaction";
-        if (!isWrite || command.session === null) continue;
+        if (command === null || !("session" in command) || command.session === null) continue;
         if (result.kind === "refused") {
           assertEquals(machine.revision, revisionBefore);
           refused++;
@@ -125,12 +124,14 @@ Deno.test("StateMachine: transactions with branches do what a plain list of entr
   const note = (what: string): void => void covered.set(what, (covered.get(what) ?? 0) + 1);
   fc.assert(
     fc.property(fc.array(anyBranchStep, { minLength: 1, maxLength: 40, size: "max" }), (steps) => {
-      let machine = new StateMachine();
-      const naive = new NaiveMachine({
+      const limits = {
         sessionTtlMs: 3_600_000,
         maxSessions: 10,
         maxAnswersBytes: 67_108_864,
-      });
+        leaseLimits: { maxLeases: 2, maxLeaseKeys: 1, maxEndedKeys: 2 },
+      };
+      let machine = new StateMachine(limits);
+      const naive = new NaiveMachine(limits);
       const views: { view: StateView; records: readonly StateRecord[] }[] = [];
       const apply = (command: Command): CommandResult => {
         const result = machine.apply(machine.appliedIndex + 1, command);
@@ -139,6 +140,7 @@ Deno.test("StateMachine: transactions with branches do what a plain list of entr
         return result;
       };
       apply({ kind: "raiseFeatureLevel", level: 2 });
+      for (const leaseId of [1, 2]) apply({ kind: "grantLease", session: null, leaseId, ttlMs: 1_000 });
       for (const [position, step] of steps.entries()) {
         switch (step.kind) {
           case "transaction": {
@@ -170,7 +172,7 @@ Deno.test("StateMachine: transactions with branches do what a plain list of entr
             break;
           case "restore":
             for (const { view } of views.splice(0)) view.release();
-            machine = StateMachine.restore(copied(machine.snapshot().records()));
+            machine = StateMachine.restore(copied(machine.snapshot().records()), limits);
             break;
         }
       }
@@ -178,7 +180,8 @@ Deno.test("StateMachine: transactions with branches do what a plain list of entr
     }),
     { numRuns: 400 },
   );
-  for (const what of ["changed", "unchanged", "notANumber", "keyNotFound", "compacted", "futureRevision"]) {
+  const expected = ["changed", "unchanged", "notANumber", "keyNotFound", "compacted", "futureRevision"];
+  for (const what of [...expected, "leaseNotFound", "tooManyLeaseKeys"]) {
     assert((covered.get(what) ?? 0) > 50, `${what} was tried`);
   }
 });

@@ -172,7 +172,8 @@ Deno.test("Replica: a transaction with branches that no leader would propose cha
   const { replica } = newReplica();
   const { replica: other } = newReplica();
   const k = TEXT.encode("k");
-  const put = { kind: "put", key: k, value: k, returnPrevious: false } as const;
+  const unattached = { leaseId: null, expiresAtMs: null };
+  const put = { kind: "put", key: k, value: k, returnPrevious: false, ...unattached } as const;
   const faulty: readonly Operation[] = [
     { ...put, key: new Uint8Array(0) },
     { ...put, key: new Uint8Array(MAX_KEY_BYTES + 1) },
@@ -211,6 +212,8 @@ Deno.test("Replica: transactions with branches return entries up to a bound for 
     key: TEXT.encode(name),
     value: new Uint8Array(bytes),
     returnPrevious: false,
+    leaseId: null,
+    expiresAtMs: null,
   });
   const get = (name: string): Operation => ({
     kind: "get",

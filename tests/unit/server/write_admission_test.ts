@@ -64,6 +64,8 @@ Deno.test("Quota: a transaction with branches counts what the branch that would 
     key: bytes(key),
     value: valueBytes === null ? null : new Uint8Array(valueBytes),
     returnPrevious: false,
+    leaseId: null,
+    expiresAtMs: null,
   });
   const all = { kind: "range", start: bytes(""), end: null } as const;
   const removeAll: Operation = { kind: "delete", keys: all, returnPrevious: false };

@@ -84,13 +84,14 @@ Deno.test("writeState: the largest key with the largest value, behind a chunk th
 });
 
 /** A chunk with one record. */
-function record(...fields: (number | string | Uint8Array)[]): Uint8Array {
+function record(...fields: (number | string | Uint8Array | null)[]): Uint8Array {
   const out = new MessagePackWriter();
   out.array(1);
   out.array(fields.length);
   for (const field of fields) {
     if (typeof field === "number") out.integer(field);
     else if (typeof field === "string") out.string(field);
+    else if (field === null) out.nil();
     else out.binary(field);
   }
   return out.copy();
@@ -122,7 +123,7 @@ Deno.test("readState: bytes that no state machine wrote are refused", async () =
     ["forgottenIndex must not be above 9", record("header", 9, 7, 0, 10)],
     ["featureLevel must be an integer from 2", record("header", 9, 7, 0, 0, 1, 7)],
     ["compactedRevision must not be above 7", record("header", 9, 7, 0, 0, 2, 8)],
-    ['"lease" is not known', header, record("lease", 1)],
+    ['"blob" is not known', header, record("blob", 1)],
     ["key has an impossible length", header, record("key", new Uint8Array(0), key, 1, 1, 1)],
     [
       "value has an impossible length",
@@ -185,6 +186,42 @@ Deno.test("readState: a history that no state machine wrote is refused", async (
       withHistory,
       record("key", key, key, 1, 6, 2),
       record("version", new Uint8Array([2]), key, 1, 1, 1, 0, 6, 0),
+    ],
+  ]);
+});
+
+Deno.test("readState: leases and attachments that no state machine wrote are refused", async () => {
+  const key = new Uint8Array([1]);
+  // Log time 1,000, feature level 2, with the history above revision 5.
+  const header = record("header", 9, 7, 1_000, 3, 2, 5);
+  const lease = record("lease", 4, 2_000, 3_000);
+  await assertAllRefused([
+    ["must not be a lease at feature level 1", record("header", 9, 7, 1_000, 3), lease],
+    ["leaseId must be an integer from 5", header, lease, lease],
+    ["ttlMs must be an integer from 1000", header, record("lease", 4, 999, 1_000)],
+    ["ttlMs must not be above", header, record("lease", 4, 9_000_000_000_001, 9_000_000_000_001)],
+    ["deadlineMs must be an integer from 2000", header, record("lease", 4, 2_000, 1_999)],
+    ["deadlineMs must not be above 3000", header, record("lease", 4, 2_000, 3_001)],
+    [
+      "leaseId must be missing at feature level 1",
+      record("header", 9, 7, 0, 0),
+      record("key", key, key, 1, 1, 1, 1, 4),
+    ],
+    ["order must be missing where it is 0", header, record("key", key, key, 1, 1, 1, 0)],
+    ["leaseId must be missing where it is 0", header, record("key", key, key, 1, 1, 1, 0, 0)],
+    ["expiresAtMs must be an integer from 1", header, record("key", key, key, 1, 1, 1, 0, 0, 0)],
+    ["a key is attached to a lease that exists", header, lease, record("key", key, key, 1, 1, 1, 0, 5)],
+    [
+      "no lease has more keys than are allowed",
+      header,
+      lease,
+      ...[1, 2, 3, 4].map((byte) => record("key", Uint8Array.of(byte), key, 1, 1, 1, 0, 4)),
+    ],
+    [
+      "leaseId must be missing for a deletion",
+      header,
+      record("key", key, key, 7, 7, 1),
+      record("version", key, null, 0, 6, 0, 0, 7, 0, 4),
     ],
   ]);
 });

@@ -1,0 +1,106 @@
+/** The effects of entries on leases and on keys that end by themselves. */
+import { assertNever } from "../../platform/assert.ts";
+import type { Store } from "../store.ts";
+import {
+  type DeleteExpired,
+  type GrantLease,
+  type KeepLeasesAlive,
+  type LeasePage,
+  type LeaseResult,
+  type LeaseState,
+  type LeaseWriteResult,
+  MAX_EXPIRED_KEYS,
+  type RevokeLease,
+} from "./lease_command.ts";
+import type { Leases } from "./leases.ts";
+
+/** The state that lease commands change. */
+export interface LeasedState {
+  readonly leases: Leases;
+  readonly store: Store;
+  /** The store's clock. */
+  readonly logTimeMs: number;
+  /** The revision of the last change. All changes of an entry are made in the next one. */
+  readonly revision: number;
+}
+
+/** Executes a valid command that has a session. */
+export function executeLeaseWrite(command: GrantLease | RevokeLease, state: LeasedState): LeaseWriteResult {
+  const { leases, revision } = state;
+  switch (command.kind) {
+    case "grantLease": {
+      const reason = leases.grant(command, state.logTimeMs);
+      if (reason !== null) return { kind: "leaseFailed", revision, reason };
+      return { kind: "leaseGranted", revision, ttlMs: command.ttlMs };
+    }
+    case "revokeLease": {
+      const { leaseId } = command;
+      if (!leases.has(leaseId)) return { kind: "leaseFailed", revision, reason: "leaseNotFound" };
+      const deleted = endLease(leaseId, state);
+      return { kind: "leaseRevoked", revision: revisionAfter(deleted, state), deleted };
+    }
+    default:
+      return assertNever(command);
+  }
+}
+
+/** Executes a valid command that has no session. */
+export function executeLeaseEntry(command: KeepLeasesAlive | DeleteExpired, state: LeasedState): LeaseResult {
+  switch (command.kind) {
+    case "keepLeasesAlive": {
+      const ttlsMs = command.leaseIds.map((leaseId) => state.leases.keepAlive(leaseId, state.logTimeMs));
+      return { kind: "leasesKeptAlive", ttlsMs };
+    }
+    case "deleteExpired": {
+      const options = { limit: MAX_EXPIRED_KEYS, revision: state.revision + 1 };
+      const deleted = state.store.deleteExpired(command.untilMs, options);
+      return { kind: "expiredDeleted", revision: revisionAfter(deleted, state), deleted };
+    }
+    default:
+      return assertNever(command);
+  }
+}
+
+/**
+ * Ends the leases that are over, in the order of their deadlines, one at least, until they have had `maxEndedKeys` keys.
+ * Returns their number, and the revision afterwards.
+ */
+export function endDueLeases(state: LeasedState): { readonly ended: number; readonly revision: number } {
+  const { leases, store, logTimeMs } = state;
+  let [ended, deleted] = [0, 0];
+  for (let lease = leases.next; lease !== null && lease.deadlineMs <= logTimeMs; lease = leases.next) {
+    if (ended > 0 && deleted + store.leasedKeyCount(lease.leaseId) > leases.limits.maxEndedKeys) break;
+    deleted += endLease(lease.leaseId, state);
+    ended++;
+  }
+  return { ended, revision: revisionAfter(deleted, state) };
+}
+
+/** Returns a lease, or null. O(log n). */
+export function leaseState(leaseId: number, { leases, store }: LeasedState): LeaseState | null {
+  const lease = leases.get(leaseId);
+  return lease === null ? null : { ...lease, keyCount: store.leasedKeyCount(leaseId) };
+}
+
+/** Returns one page of the leases after an id. O(page × log n). */
+export function leasePage(
+  { after, limit }: { readonly after: number; readonly limit: number },
+  state: LeasedState,
+): LeasePage {
+  const page: LeaseState[] = [];
+  for (const lease of state.leases.after(after)) {
+    if (page.length >= limit) return { leases: page, more: true };
+    page.push({ ...lease, keyCount: state.store.leasedKeyCount(lease.leaseId) });
+  }
+  return { leases: page, more: false };
+}
+
+/** Ends a lease and deletes its keys; returns their number. */
+function endLease(leaseId: number, { leases, store, revision }: LeasedState): number {
+  leases.remove(leaseId);
+  return store.deleteLeased(leaseId, revision + 1);
+}
+
+function revisionAfter(deleted: number, { revision }: LeasedState): number {
+  return deleted === 0 ? revision : revision + 1;
+}

@@ -1,0 +1,131 @@
+/**
+ * An index of keys by a number: a tree whose keys are a number of 8 bytes, big-endian, followed by the indexed key. It
+ * has a heap of its own: views do not read it, so its pages are changed in place, and its cells are freed at once.
+ */
+import { assert } from "../../platform/assert.ts";
+import { MAX_KEY_BYTES } from "../command.ts";
+import { successor } from "../keys.ts";
+import { PageTree } from "./page_tree.ts";
+import { type KeyRange, type PageLimits, TreeCursor, TreePages } from "./tree_pages.ts";
+import { Views } from "./views.ts";
+
+/** Reserved memory that an index keeps when it has no keys: a new heap for each key that comes and goes would be slow. */
+const KEPT_BYTES = 4_194_304;
+/** Bytes of the number. */
+const NUMBER_BYTES = 8;
+const NO_KEY = new Uint8Array(0);
+/** An entry is a version without value and numbers. */
+const NO_NUMBERS = {
+  createRevision: 0,
+  modRevision: 0,
+  version: 0,
+  order: 0,
+  previous: 0,
+  leaseId: 0,
+  expiresAtMs: 0,
+};
+
+/** An entry of an index; the caller owns its key. */
+export interface IndexEntry {
+  readonly number: number;
+  readonly key: Uint8Array;
+}
+
+/** A key index. Its memory is reserved with the first key. */
+export class KeyIndex {
+  readonly #limits: PageLimits | undefined;
+  #pages: TreePages | null = null;
+  #tree: PageTree | null = null;
+  /** The key of the tree that is looked for. */
+  readonly #buffer = new Uint8Array(NUMBER_BYTES + MAX_KEY_BYTES);
+
+  /** Makes an index without keys. */
+  constructor(limits?: PageLimits) {
+    this.#limits = limits;
+  }
+
+  /** Number of keys. */
+  get size(): number {
+    return this.#tree?.size ?? 0;
+  }
+
+  /** The parts that {@link checkIndex} checks; null while nothing was added. */
+  get structure(): { readonly pages: TreePages; readonly root: number } | null {
+    const pages = this.#pages;
+    return pages === null || this.#tree === null ? null : { pages, root: this.#tree.root };
+  }
+
+  /** Adds a key that is not under this number. O(log n). */
+  add(number: number, key: Uint8Array): void {
+    const pages = this.#pages ??= new TreePages(this.#limits);
+    const tree = this.#tree ??= new PageTree(pages, new Views(pages));
+    const entry = this.#entry(number, key);
+    assert(tree.find(entry) === 0, "a key is in an index once");
+    tree.insert(pages.records.create(entry, NO_KEY, NO_NUMBERS));
+  }
+
+  /** Removes a key that is under this number. O(log n). */
+  remove(number: number, key: Uint8Array): void {
+    const [pages, tree] = [this.#pages, this.#tree];
+    const address = tree?.find(this.#entry(number, key)) ?? 0;
+    assert(pages !== null && tree !== null && address !== 0, "a key that is removed from an index is in it");
+    tree.remove();
+    pages.records.free(address);
+    if (tree.size === 0 && pages.heap.usage.regionBytes > KEPT_BYTES) this.#pages = this.#tree = null;
+  }
+
+  /** Returns the number of keys under a number. O(log n). */
+  count(number: number): number {
+    const [pages, tree] = [this.#pages, this.#tree];
+    if (pages === null || tree === null) return 0;
+    const from = pages.rank(tree.root, this.#entry(number, NO_KEY));
+    return pages.rank(tree.root, this.#entry(number + 1, NO_KEY)) - from;
+  }
+
+  /** The lowest number; null without keys. O(log n). */
+  get firstNumber(): number | null {
+    const [pages, tree] = [this.#pages, this.#tree];
+    if (pages === null || tree === null || tree.size === 0) return null;
+    return numberOf(pages.records.key(pages.outermost(tree.root, "first")));
+  }
+
+  /** Yields the entries of a number, after a key unless that is null, in order. Nothing may be changed meanwhile. */
+  entriesOf(number: number, after: Uint8Array | null): Iterable<IndexEntry> {
+    const start = this.#entry(number, after ?? NO_KEY).slice();
+    const lower = after === null ? start : successor(start);
+    return this.#entries({ lower, upper: this.#entry(number + 1, NO_KEY).slice() });
+  }
+
+  /** Yields the entries of all numbers up to one, in order. Nothing may be changed meanwhile. */
+  entriesUpTo(number: number): Iterable<IndexEntry> {
+    return this.#entries({ lower: null, upper: this.#entry(number + 1, NO_KEY).slice() });
+  }
+
+  *#entries(range: KeyRange): Iterable<IndexEntry> {
+    const [pages, tree] = [this.#pages, this.#tree];
+    if (pages === null || tree === null) return;
+    const cursor = new TreeCursor(pages, tree.root, { ...range, reverse: false });
+    while (cursor.left > 0) {
+      const entry = pages.records.key(cursor.next());
+      yield { number: numberOf(entry), key: entry.slice(NUMBER_BYTES) };
+    }
+  }
+
+  /** Returns the key of the tree for a number and a key: a view that is valid until the next call. */
+  #entry(number: number, key: Uint8Array): Uint8Array {
+    const buffer = this.#buffer;
+    const [high, low] = [Math.floor(number / 2 ** 32), number >>> 0];
+    for (let position = 0; position < 4; position++) {
+      buffer[position] = high >>> (24 - 8 * position);
+      buffer[position + 4] = low >>> (24 - 8 * position);
+    }
+    buffer.set(key, NUMBER_BYTES);
+    return buffer.subarray(0, NUMBER_BYTES + key.length);
+  }
+}
+
+function numberOf(entry: Uint8Array): number {
+  let number = 0;
+  for (let position = 0; position < NUMBER_BYTES; position++) number = number * 256 + (entry[position] ?? 0);
+  return number;
+}
