@@ -10,7 +10,7 @@
 export * from "./branching_command.ts";
 export * from "./command.ts";
 export { entryBytes } from "./outcomes.ts";
-export { compareKeys } from "./keys.ts";
+export { compareKeys, prefixEnd, successor } from "./keys.ts";
 export {
   BRANCHING_LEVEL,
   EMPTY_CHANGE_LEVEL,

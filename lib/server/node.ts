@@ -141,6 +141,7 @@ export class Node {
       raft,
       driver,
       replica,
+      watches: this.#watches,
       log: start.log,
       snapshots: this.#snapshots,
       exchange: this.#exchange,

@@ -7,6 +7,7 @@ import type { Replica } from "./replica.ts";
 import type { StartingPoint } from "./startup/recovered_state.ts";
 import type { SnapshotExchange } from "./snapshot/exchange.ts";
 import type { Snapshots } from "./snapshot/snapshots.ts";
+import type { WatchFigures, WatchHub } from "./watch/watch_hub.ts";
 import deno from "../../deno.json" with { type: "json" };
 
 /** The version of this program, as deno.json has it. */
@@ -27,6 +28,7 @@ export interface NodeCondition {
   /** Bytes of earlier versions of keys, and the revision from which on they are kept. */
   readonly historyBytes: number;
   readonly compactedRevision: number;
+  readonly watches: WatchFigures;
 }
 
 /** The parts of a node that its description is read from. */
@@ -34,6 +36,7 @@ export interface DescribedNode {
   readonly raft: Raft;
   readonly driver: Driver;
   readonly replica: Replica;
+  readonly watches: WatchHub;
   readonly log: StartingPoint["log"];
   readonly snapshots: Snapshots;
   readonly exchange: SnapshotExchange;
@@ -95,7 +98,7 @@ export class NodeDescription {
 
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
-    const { raft, driver, replica, log } = this.#node;
+    const { raft, driver, replica, watches, log } = this.#node;
     const { historyBytes, compactedRevision } = replica.stateMachine;
     return {
       isDiskFull: driver.isDiskFull,
@@ -105,6 +108,7 @@ export class NodeDescription {
       holdsLease: raft.holdsLease,
       historyBytes,
       compactedRevision,
+      watches: watches.figures,
     };
   }
 }

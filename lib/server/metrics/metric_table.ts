@@ -336,6 +336,24 @@ const STORE: readonly Metric[] = [
     measured: "lib/kv/pages/paged_store.ts",
     read: ({ condition }) => one(condition.compactedRevision),
   }),
+  gauge("kvraft_watches", {
+    unit: "watches",
+    help: "Watches of the node's clients.",
+    measured: "lib/server/watch/watch_hub.ts",
+    read: ({ condition }) => one(condition.watches.watches),
+  }),
+  gauge("kvraft_watches_behind", {
+    unit: "watches",
+    help: "Watches that have events in the history that they were not sent yet.",
+    measured: "lib/server/watch/watch_hub.ts",
+    read: ({ condition }) => one(condition.watches.behind),
+  }),
+  counter("kvraft_watch_events_total", {
+    unit: "events",
+    help: "Events that watches were sent; one event counts for each of them.",
+    measured: "lib/server/watch/watch_hub.ts",
+    read: ({ condition }) => one(condition.watches.sentEvents),
+  }),
   gauge("kvraft_snapshot_index", {
     unit: "log index",
     help: "Index of the newest snapshot; 0 before the first.",

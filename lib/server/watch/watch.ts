@@ -30,6 +30,11 @@ export class Interest {
   get size(): number {
     return this.level.size + this.behind.size;
   }
+
+  /** Bytes of its keys. */
+  get keyBytes(): number {
+    return keyBytesOf(this.keys);
+  }
 }
 
 /**
@@ -61,4 +66,9 @@ export class Watch {
     this.interest = interest;
     this.connection = connection;
   }
+}
+
+/** Returns the bytes of a key or of the bounds of a range. */
+export function keyBytesOf(keys: KeySet): number {
+  return keys.kind === "key" ? keys.key.length : keys.start.length + (keys.end?.length ?? 0);
 }

@@ -34,6 +34,15 @@ export interface WatchHubOptions {
   readonly leaderlessMs: number;
 }
 
+/** Figures about the watches of a node. */
+export interface WatchFigures {
+  readonly watches: number;
+  /** Number of watches that were not sent all events yet. */
+  readonly behind: number;
+  /** Number of events that watches were sent. */
+  readonly sentEvents: number;
+}
+
 /** The end of a watch. */
 interface WatchEnd {
   readonly code: WatchEndCode;
@@ -56,6 +65,7 @@ export class WatchHub {
   readonly #connections = new Set<ConnectionWatches>();
   #size = 0;
   #behind = 0;
+  #keyBytes = 0;
   #sentEvents = 0;
   #leftBytes = LEVEL_TURN_BYTES;
   /** One object for all frames: they are encoded within the call that takes them. */
@@ -89,9 +99,18 @@ export class WatchHub {
     return this.#behind;
   }
 
-  /** Number of events that watches were sent. */
-  get sentEvents(): number {
-    return this.#sentEvents + this.#feed.sentEvents;
+  /** Bytes of the watched keys and bounds of ranges. */
+  get keyBytes(): number {
+    return this.#keyBytes;
+  }
+
+  /** The figures for metrics. */
+  get figures(): WatchFigures {
+    return {
+      watches: this.#size,
+      behind: this.#behind,
+      sentEvents: this.#sentEvents + this.#feed.sentEvents,
+    };
   }
 
   /** Opens the watches of a connection. */
@@ -121,6 +140,7 @@ export class WatchHub {
       "a watch begins in the history",
     );
     const interest = this.#index.share(keys, filter);
+    if (interest.size === 0) this.#keyBytes += interest.keyBytes;
     const watch = new Watch(watchId, interest, connection);
     connection.byId.set(watchId, watch);
     interest.level.add(watch);
@@ -291,7 +311,10 @@ export class WatchHub {
       if (state !== "held") this.#feed.remove(watch);
       this.#caughtUp(connection);
     }
-    if (interest.size === 0) this.#index.remove(interest);
+    if (interest.size === 0) {
+      this.#index.remove(interest);
+      this.#keyBytes -= interest.keyBytes;
+    }
     if (this.#size > 0) return;
     this.#progressTimer?.cancel();
     this.#progressTimer = null;

@@ -6,12 +6,14 @@ import type { Driver } from "../driver.ts";
 import type { Replica } from "../replica.ts";
 import { type ErrorAnswer, futureRevision, noHistory, notApplied, type Reply } from "../reply.ts";
 import type { ConnectionWatches } from "./connection_watches.ts";
+import { keyBytesOf } from "./watch.ts";
 import type { WatchHub } from "./watch_hub.ts";
 
 /** Watches of one connection; one more is refused. */
 export const MAX_WATCHES_PER_CONNECTION = 1_000;
-/** Watches of a node; one more is refused as busy. */
+/** Watches of a node, and bytes of their keys and bounds of ranges; one more is refused as busy. */
 export const MAX_WATCHES = 100_000;
+export const MAX_WATCHED_BYTES = 67_108_864;
 
 /** The requests about watches. */
 export type WatchRequestFrame = RequestFrame<"watch" | "cancelWatch" | "watchProgress">;
@@ -26,8 +28,9 @@ export interface WatchRequestsOptions {
 /** Begins and ends watches for clients. */
 export class WatchRequests {
   readonly #options: WatchRequestsOptions;
-  /** Watches that wait for their read index. */
+  /** Watches that wait for their read index, and bytes of their keys. */
   #starting = 0;
+  #startingBytes = 0;
 
   constructor(options: WatchRequestsOptions) {
     this.#options = options;
@@ -60,13 +63,16 @@ export class WatchRequests {
     const { requestId: watchId } = request;
     const problem = validateWatch(request);
     if (problem !== null) return reply.refuse(notApplied(problem.kind, problem.message));
-    const refusal = this.#admissionRefusal(watchId, connection);
+    const bytes = keyBytesOf(request.keys);
+    const refusal = this.#admissionRefusal(watchId, bytes, connection);
     if (refusal !== null) return reply.refuse(refusal);
     const cancelled: (() => void)[] = [];
     connection.starting.set(watchId, cancelled);
     this.#starting++;
+    this.#startingBytes += bytes;
     this.#whenUpToDate((ready) => {
       this.#starting--;
+      this.#startingBytes -= bytes;
       connection.starting.delete(watchId);
       if (connection.isClosed) return reply.drop();
       this.#start(request, reply, connection, ready);
@@ -123,7 +129,7 @@ export class WatchRequests {
     replica.awaitRead(asked.readId, answer);
   }
 
-  #admissionRefusal(watchId: number, connection: ConnectionWatches): ErrorAnswer | null {
+  #admissionRefusal(watchId: number, bytes: number, connection: ConnectionWatches): ErrorAnswer | null {
     if (connection.byId.has(watchId) || connection.starting.has(watchId)) {
       return notApplied(
         "invalidRequest",
@@ -137,7 +143,10 @@ export class WatchRequests {
           "Cancel one of them, or open another connection.",
       );
     }
-    if (this.#options.hub.size + this.#starting >= MAX_WATCHES) {
+    const { hub } = this.#options;
+    const hasSpace = hub.size + this.#starting < MAX_WATCHES &&
+      hub.keyBytes + this.#startingBytes + bytes <= MAX_WATCHED_BYTES;
+    if (!hasSpace) {
       return notApplied("busy", "Cannot watch: this node has too many watches. Try another node.");
     }
     return null;

@@ -1,6 +1,6 @@
 /** Watches over a connection of their own to one node, frame by frame: the client library would choose the node itself. */
 import { assert } from "@std/assert";
-import type { KeySet } from "../../../lib/kv/mod.ts";
+import { compareKeys, type KeySet } from "../../../lib/kv/mod.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Address, Dialer } from "../../../lib/platform/network.ts";
 import {
@@ -187,6 +187,12 @@ export function prefixKeys(prefix: string): KeySet {
   const last = end.length - 1;
   end[last] = (end[last] ?? 0) + 1;
   return { kind: "range", start, end };
+}
+
+/** Whether a key is one of `keys`. */
+export function isKeyOf(keys: KeySet, key: Uint8Array): boolean {
+  if (keys.kind === "key") return compareKeys(keys.key, key) === 0;
+  return compareKeys(keys.start, key) <= 0 && (keys.end === null || compareKeys(key, keys.end) < 0);
 }
 
 /** All keys. */

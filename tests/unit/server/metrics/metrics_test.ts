@@ -76,6 +76,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
       holdsLease: true,
       historyBytes: 700,
       compactedRevision: 60,
+      watches: { watches: 61, behind: 62, sentEvents: 63 },
     },
     featureLevel: 2,
     metrics,

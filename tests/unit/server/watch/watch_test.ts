@@ -1,6 +1,8 @@
 /** Whole servers: watches on every node, from the present and from the past. */
 import { assert, assertEquals } from "@std/assert";
 import type { ServerFrame } from "../../../../lib/protocol/client_frames.ts";
+import { MAX_WATCHES_PER_CONNECTION } from "../../../../lib/server/watch/watch_requests.ts";
+import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
 import {
   ALL_KEYS,
@@ -96,5 +98,108 @@ Deno.test("Server: watches that cannot begin are refused by name", async () => {
   const next = await cluster.run(connection.start({ keys: key, from: 4 }));
   await cluster.run(connection.progress());
   assertEquals([last.text, next.text], [["3 put k=3"], []]);
+  connection.close();
+});
+
+Deno.test("Server: a cancelled watch gets nothing more, also one that is cancelled before it has begun", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1);
+  const client = await cluster.client(1);
+  await cluster.untilHistory(client);
+  const connection = await connect(cluster, 1);
+  const watch = await cluster.run(connection.start({ keys: ALL_KEYS }));
+  const early = connection.watch({ keys: ALL_KEYS });
+  const cancelled = connection.request({ kind: "cancelWatch", watchId: watch.watchId + 1 });
+  const unknown = connection.request({ kind: "cancelWatch", watchId: 77 });
+  const begun = await cluster.run(early);
+  assert(begun instanceof TestWatch);
+  for (const answer of [cancelled, unknown]) {
+    assertEquals((await cluster.run(answer))?.kind, "watchCancelled");
+  }
+  await cluster.run(client.put("a", "1"));
+  await cluster.run(connection.request({ kind: "cancelWatch", watchId: watch.watchId }));
+  await cluster.run(client.put("a", "2"));
+  await cluster.run(connection.progress());
+  assertEquals([watch.text, begun.text], [["1 put a=1"], []]);
+  connection.close();
+});
+
+Deno.test("Server: a connection has a bounded number of watches, and a closed one has none", async () => {
+  await using cluster = new MemoryCluster();
+  const http = { host: "n1", port: 9101 };
+  await cluster.start(1, { founders: [1], changes: { http } });
+  const client = await cluster.client(1);
+  await cluster.untilHistory(client);
+  const connection = await connect(cluster, 1);
+  const key = (number: number): WatchOptions => ({ keys: { kind: "key", key: bytes(`${number}`) } });
+  const first = await cluster.run(connection.start(key(0)));
+  const more = Array.from(
+    { length: MAX_WATCHES_PER_CONNECTION },
+    (_, number) => connection.watch(key(number)),
+  );
+  const answers = await cluster.run(Promise.all(more));
+  const refused = answers.flatMap((answer) => answer instanceof TestWatch ? [] : [answer?.code]);
+  assertEquals(refused, ["tooManyWatches"]);
+  await cluster.run(connection.request({ kind: "cancelWatch", watchId: first.watchId }));
+  await cluster.run(connection.start(key(0)));
+  const watches = async (): Promise<number> =>
+    sumOf(parseMetrics((await cluster.http.ask("n1:9101", "/metrics")).body), "kvraft_watches");
+  assertEquals(await watches(), MAX_WATCHES_PER_CONNECTION);
+  connection.close();
+  await cluster.until(async () => await watches() === 0);
+});
+
+Deno.test("Server: a client that does not read takes bounded memory, and gets all events once it reads", async () => {
+  await using cluster = new MemoryCluster();
+  const http = { host: "n1", port: 9101 };
+  await cluster.start(1, { founders: [1], changes: { http } });
+  const client = await cluster.client(1);
+  await cluster.untilHistory(client);
+  const connection = await connect(cluster, 1);
+  const socket = cluster.network.connections.at(-1);
+  const watches: TestWatch[] = [];
+  for (let number = 0; number < 5; number++) {
+    watches.push(await cluster.run(connection.start({ keys: ALL_KEYS, previous: true })));
+  }
+  socket?.stall(true);
+  const figure = async (name: string): Promise<number> =>
+    sumOf(parseMetrics((await cluster.http.ask("n1:9101", "/metrics")).body), name);
+  const writes = 100;
+  for (let number = 0; number < writes; number++) {
+    await cluster.run(client.put(`${number % 7}`, new Uint8Array(50_000).fill(number)));
+  }
+  assertEquals(await figure("kvraft_watches_behind"), 5);
+  const waiting = await figure("kvraft_waiting_bytes");
+  assert(waiting > 1_000_000 && waiting < 1_500_000, `${waiting} bytes wait for it`);
+  socket?.stall(false);
+  await cluster.run(connection.progress());
+  for (const { revisions } of watches) {
+    assertEquals(revisions.map(({ revision }) => revision), Array.from({ length: writes }, (_, n) => n + 1));
+  }
+  assertEquals(await figure("kvraft_watches_behind"), 0);
+  connection.close();
+});
+
+Deno.test("Server: a node that is stopped, or without a leader, ends its watches by name", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.untilHistory(client);
+  const watches: TestWatch[] = [];
+  for (const id of [1, 2, 3]) {
+    const connection = await connect(cluster, id);
+    watches.push(await cluster.run(connection.start({ keys: ALL_KEYS })));
+  }
+  await cluster.run(client.put("a", "1"));
+  await cluster.stop(1);
+  await cluster.run(client.put("a", "2"));
+  assertEquals(watches.map(({ ended }) => ended?.code), ["stopping", undefined, undefined]);
+  await cluster.until(() => watches[2]?.revisions.length === 2);
+  await cluster.stop(2);
+  await cluster.until(() => watches[2]?.ended !== null);
+  assertEquals(watches[2]?.ended?.code, "noLeader");
+  assertEquals(watches[2]?.text, ["1 put a=1", "2 put a=2"]);
+  const connection = await connect(cluster, 3);
+  assertEquals((await refusal(cluster, connection, { keys: ALL_KEYS })).code, "noLeader");
   connection.close();
 });

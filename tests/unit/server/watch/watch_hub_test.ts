@@ -1,0 +1,271 @@
+/** WatchHub: what each watch is sent equals the events of the log, in every order of writes, holds and restores. */
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { KeySet } from "../../../../lib/kv/mod.ts";
+import type { ServerFrame } from "../../../../lib/protocol/client_frames.ts";
+import { WATCH_FRAME_BYTES } from "../../../../lib/server/watch/event_encoder.ts";
+import type { Filter } from "../../../../lib/server/watch/watch.ts";
+import { LEVEL_TURN_BYTES, PROGRESS_INTERVAL_MS } from "../../../../lib/server/watch/watch_hub.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
+import { ALL_KEYS, prefixKeys, TestWatch } from "../../../support/frames/watch_client.ts";
+import { ALL, Bench, bytes, key, LEADERLESS_MS, textsOf } from "./watch_bench.ts";
+
+const KEYS = ["a", "a/b", "a/c", "b", "ba", "c"];
+const keySet: fc.Arbitrary<KeySet> = fc.oneof(
+  fc.constantFrom(...KEYS, "n").map(key),
+  fc.constantFrom("a", "a/", "b").map(prefixKeys),
+  fc.constant(ALL_KEYS),
+  fc.constantFrom(["a/b", "ba"] as const, ["a", "a/c"] as const, ["b", "z"] as const)
+    .map(([start, end]) => ({ kind: "range" as const, start: bytes(start), end: bytes(end) })),
+);
+const filter: fc.Arbitrary<Filter> = fc.constantFrom(
+  ALL,
+  { puts: true, deletes: false, previous: false },
+  { puts: false, deletes: true, previous: true },
+  { puts: true, deletes: true, previous: true },
+);
+const value = fc.oneof(
+  { weight: 30, arbitrary: fc.nat(99).map((number) => bytes(`v${number}`)) },
+  { weight: 1, arbitrary: fc.nat(99).map((number) => new Uint8Array(600_000).fill(number)) },
+);
+const changes = fc.array(fc.tuple(fc.constantFrom(...KEYS), fc.option(value)), { minLength: 1, maxLength: 4 })
+  .map((list) => new Map(list));
+const at = fc.nat(2);
+
+type Step = (bench: Bench) => void;
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.tuple(changes, fc.nat(9)).map(([some, chance]): Step => (bench) =>
+      bench.log.write(some, chance === 0)
+    ),
+  },
+  { weight: 6, arbitrary: fc.constant<Step>((bench) => bench.follow()) },
+  { weight: 1, arbitrary: fc.constant<Step>((bench) => bench.restore()) },
+  {
+    weight: 4,
+    arbitrary: fc.tuple(keySet, filter, at, fc.nat(8)).map(([keys, filter, at, back]): Step => (bench) => {
+      const { compactedRevision, revision } = bench.machine;
+      bench.watch(keys, { filter, at, from: Math.max(compactedRevision + 1, revision + 1 - back) });
+    }),
+  },
+  { weight: 2, arbitrary: at.map((at): Step => (bench) => bench.hold(at)) },
+  { weight: 2, arbitrary: at.map((at): Step => (bench) => bench.release(at)) },
+  { weight: 3, arbitrary: fc.constant<Step>((bench) => bench.clock.sleep(0)) },
+  {
+    weight: 1,
+    arbitrary: fc.nat(3).map((back): Step => (bench) => {
+      bench.log.append({ kind: "compact", revision: Math.max(0, bench.log.machine.revision - back) });
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(at, fc.nat()).map(([at, position]): Step => (bench) => {
+      const connection = bench.connection(at);
+      const watch = connection.open[position % Math.max(1, connection.open.length)];
+      if (watch === undefined) return;
+      bench.hub.cancel(connection.watches, watch.watchId);
+      connection.got.delete(watch.watchId);
+    }),
+  },
+);
+
+Deno.test("WatchHub: what random watches are sent equals the log, under compactions, holds and restores", () => {
+  let ended = 0;
+  let fed = 0;
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 20, maxLength: 150 }), (steps) => {
+      const bench = new Bench();
+      for (const step of steps) {
+        step(bench);
+        fed = Math.max(fed, bench.hub.behind);
+      }
+      bench.feed();
+      bench.check();
+      for (const position of bench.connections.keys()) bench.release(position);
+      bench.follow();
+      bench.feed();
+      bench.check();
+      assertEquals(bench.hub.behind, 0, "every watch is level in the end");
+      const all = bench.connections.flatMap(({ got }) => [...got.values()]);
+      ended += all.filter((watch) => watch.ended !== null).length;
+      for (const { watches } of bench.connections) watches.close();
+      assertEquals([bench.hub.size, bench.hub.keyBytes, bench.clock.timerCount], [0, 0, 0]);
+    }),
+    { numRuns: 300 },
+  );
+  assert(ended > 0 && fed > 0, "some watches were ended by compaction, and some fell behind");
+});
+
+Deno.test("WatchHub: an entry that compacts its predecessor's revision takes no event from a watch that is level", () => {
+  const bench = new Bench();
+  const watch = bench.watch(ALL_KEYS);
+  bench.log.write(new Map([["a", bytes("1")]]), false);
+  bench.log.append({ kind: "compact", revision: 1 });
+  bench.follow();
+  assertEquals(textsOf(watch), ["1 put a=1"]);
+});
+
+Deno.test("WatchHub: a revision of many events comes in frames of about a mebibyte, of which all but the last have more", () => {
+  const bench = new Bench();
+  const watch = bench.watch(ALL_KEYS);
+  const before = bench.watch(key("k3"), { at: 1 });
+  bench.log.write(
+    new Map(Array.from({ length: 7 }, (_, n) => [`k${n}`, new Uint8Array(400_000).fill(n)])),
+    false,
+  );
+  bench.follow();
+  bench.feed();
+  const frames = bench.connection(0).messages.filter((message) => message.kind === "watchEvents");
+  assertEquals(frames.map(({ events, more }) => [events.length, more]), [[2, true], [2, true], [2, true], [
+    1,
+    false,
+  ]]);
+  assertEquals([textsOf(watch), textsOf(before)], [bench.expected(watch), bench.expected(before)]);
+});
+
+Deno.test("WatchHub: a watch that is held within a revision continues with its next frame", () => {
+  const bench = new Bench(1);
+  const watch = bench.watch(ALL_KEYS);
+  const connection = bench.connection(0);
+  const large = (n: number): [string, Uint8Array] => [`k${n}`, new Uint8Array(WATCH_FRAME_BYTES).fill(n)];
+  bench.log.write(new Map([large(1), large(2), large(3)]), false);
+  connection.isHeld = true;
+  bench.follow();
+  for (let round = 0; round < 3; round++) {
+    assertEquals(watch.frames, round);
+    const take = TestWatch.prototype.take;
+    // Held again after one frame.
+    watch.take = (frame): void => {
+      take.call(watch, frame);
+      connection.isHeld = true;
+    };
+    bench.release(0);
+    bench.feed();
+  }
+  assertEquals(textsOf(watch), bench.expected(watch));
+});
+
+Deno.test("WatchHub: nothing is queued for a connection that does not read, however many writes it misses", () => {
+  const bench = new Bench(2);
+  for (const at of [0, 1]) for (let n = 0; n < 10; n++) bench.watch(ALL_KEYS, { at });
+  bench.hold(0);
+  for (let n = 0; n < 50; n++) bench.log.write(new Map([["a", new Uint8Array(10_000).fill(n)]]), false);
+  bench.follow();
+  bench.feed();
+  assertEquals([bench.connection(0).messages.length, bench.hub.behind], [0, 10]);
+  assertEquals(bench.connection(1).messages.length, 500);
+  bench.release(0);
+  bench.feed();
+  bench.check();
+  assertEquals(bench.hub.behind, 0);
+});
+
+Deno.test("WatchHub: one turn sends a bounded number of bytes; the other watches get the revision in later turns", async () => {
+  const bench = new Bench(40);
+  for (const at of bench.connections.keys()) bench.watch(key("a"), { at });
+  const size = 1_000_000;
+  bench.log.write(new Map([["a", new Uint8Array(size)]]), false);
+  bench.follow();
+  const served = (): number => bench.connections.filter(({ queuedBytes }) => queuedBytes > 0).length;
+  assertEquals(served(), Math.ceil(LEVEL_TURN_BYTES / size));
+  bench.clock.sleep(0);
+  assert(served() < 40, "nor does a turn of the feed send all");
+  bench.feed();
+  assertEquals([served(), bench.hub.behind], [40, 0]);
+  await settle();
+  bench.check();
+});
+
+Deno.test("WatchHub: watches without events get a notice of progress, those with events do not", () => {
+  const bench = new Bench(2);
+  const idle = bench.watch(key("a"));
+  const busy = bench.watch(key("b"));
+  const held = bench.watch(key("a"), { at: 1 });
+  bench.hold(1);
+  bench.log.write(new Map([["b", bytes("1")]]), false);
+  bench.follow();
+  bench.clock.advance(PROGRESS_INTERVAL_MS);
+  assertEquals([idle.progressed, busy.progressed, held.progressed], [1, 0, 0]);
+  bench.clock.advance(PROGRESS_INTERVAL_MS);
+  assertEquals([idle.progressed, busy.progressed], [1, 1]);
+});
+
+Deno.test("WatchHub: a request for progress is answered once all watches of its connection are level", () => {
+  const bench = new Bench(2);
+  bench.watch(ALL_KEYS);
+  bench.watch(ALL_KEYS, { at: 1 });
+  bench.hold(0);
+  bench.log.write(new Map([["a", bytes("1")]]), false);
+  bench.follow();
+  const answers: string[] = [];
+  for (const at of [0, 1]) {
+    bench.hub.whenLevel(bench.connection(at).watches, {
+      answer: (revision) => void answers.push(`${at}: ${revision}`),
+      drop: () => void answers.push(`${at}: dropped`),
+    });
+  }
+  assertEquals(answers, ["1: 1"]);
+  bench.log.write(new Map([["a", bytes("2")]]), false);
+  bench.follow();
+  bench.release(0);
+  bench.feed();
+  assertEquals(answers, ["1: 1", "0: 2"]);
+});
+
+Deno.test("WatchHub: watches end when no leader is known for a while, not when one is known before", () => {
+  const bench = new Bench(1);
+  const watch = bench.watch(ALL_KEYS);
+  bench.hub.leaderChanged(null);
+  bench.clock.advance(LEADERLESS_MS - 1);
+  bench.hub.leaderChanged(2);
+  bench.clock.advance(LEADERLESS_MS);
+  assertEquals(watch.ended, null);
+  bench.hub.leaderChanged(null);
+  bench.hub.leaderChanged(null);
+  bench.clock.advance(LEADERLESS_MS);
+  assertEquals(codeOf(watch.ended), "noLeader");
+  assertEquals([bench.hub.size, bench.clock.timerCount], [0, 0]);
+});
+
+Deno.test("WatchHub: a node that stops ends its watches, also held ones, by name", () => {
+  const bench = new Bench(2);
+  const watches = [bench.watch(ALL_KEYS), bench.watch(ALL_KEYS, { at: 1 })];
+  bench.hold(1);
+  bench.log.write(new Map([["a", bytes("1")]]), false);
+  bench.follow();
+  bench.hub.stop();
+  assertEquals(watches.map(({ ended }) => codeOf(ended)), ["stopping", "stopping"]);
+  assertEquals([bench.hub.size, bench.clock.timerCount], [0, 0]);
+});
+
+Deno.test("WatchHub: a watch whose missing events are compacted ends with the compacted revision", () => {
+  const bench = new Bench(1);
+  const watch = bench.watch(ALL_KEYS);
+  bench.hold(0);
+  for (const text of ["1", "2", "3"]) bench.log.write(new Map([["a", bytes(text)]]), false);
+  bench.log.append({ kind: "compact", revision: 2 });
+  bench.follow();
+  bench.release(0);
+  bench.feed();
+  assertEquals([codeOf(watch.ended), watch.ended?.compactedRevision, watch.revisions], ["compacted", 2, []]);
+});
+
+Deno.test("WatchHub: a compaction below the next revision of a watch that is behind does not end it", () => {
+  const bench = new Bench(1);
+  const watch = bench.watch(ALL_KEYS);
+  const write = (text: string): void => bench.log.write(new Map([["a", bytes(text)]]), false);
+  for (const text of ["1", "2"]) write(text);
+  bench.follow();
+  bench.hold(0);
+  for (const text of ["3", "4"]) write(text);
+  bench.log.append({ kind: "compact", revision: 2 });
+  bench.follow();
+  bench.release(0);
+  bench.feed();
+  assertEquals([watch.ended, textsOf(watch)], [null, bench.expected(watch)]);
+});
+
+function codeOf(ended: ServerFrame<"watchEnded"> | null): string | null {
+  return ended?.code ?? null;
+}
