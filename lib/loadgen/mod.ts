@@ -29,4 +29,7 @@ export {
   type OperationKind,
   SeenKeys,
 } from "./requests.ts";
+export * from "./watching/watched_workload.ts";
+export type { LeaseClient } from "./watching/leases.ts";
+export type { WatchClient } from "./watching/watchers.ts";
 export * from "./workload.ts";

@@ -1,6 +1,12 @@
 /** One operation: what is asked of a client, and what it answered, in the words of a history. */
 import type { KvClient } from "../client/client.ts";
-import type { CallOptions, TransactionCheck, TransactionMutation } from "../client/types.ts";
+import type {
+  Bytes,
+  CallOptions,
+  PutResult,
+  TransactionCheck,
+  TransactionMutation,
+} from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import type { Check, Entry, Mutation, Operation } from "../lincheck/mod.ts";
 import { assertNever } from "../platform/assert.ts";
@@ -8,10 +14,10 @@ import { performBranches } from "./branches.ts";
 import { bytesOfText, textOfBytes } from "./texts.ts";
 
 /** The part of {@link KvClient} that a workload calls. */
-export type WorkloadClient = Pick<
-  KvClient,
-  "put" | "get" | "delete" | "list" | "compareAndSet" | "transaction"
->;
+export interface WorkloadClient
+  extends Pick<KvClient, "get" | "delete" | "list" | "compareAndSet" | "transaction"> {
+  put(key: Bytes, value: Bytes, options: CallOptions & { readonly leaseId?: number }): Promise<PutResult>;
+}
 
 type Without<O, Names extends string> = O extends Operation ? Omit<O, Names> : never;
 
@@ -28,7 +34,11 @@ export async function perform(
 ): Promise<Ended> {
   switch (request.kind) {
     case "put": {
-      const { revision } = await client.put(bytesOfText(request.key), bytesOfText(request.value), options);
+      const { key, value, leaseId } = request;
+      const { revision } = await client.put(bytesOfText(key), bytesOfText(value), {
+        ...(leaseId === undefined ? {} : { leaseId }),
+        ...options,
+      });
       return { ...request, outcome: { kind: "answered", result: { revision } } };
     }
     case "get": {

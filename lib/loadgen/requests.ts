@@ -100,6 +100,8 @@ export interface RequestOptions {
   /** The client's number: part of every value it writes. */
   readonly client: number;
   readonly seen: SeenKeys;
+  /** Returns the lease that a put attaches, or null. Default: none. */
+  readonly leaseForPut?: (random: Random) => number | null;
 }
 
 /** The requests of one client. */
@@ -125,8 +127,11 @@ export class RequestSource {
     if (isWrite(kind)) this.#writes += 1;
     const key = this.#pick(this.#keys);
     switch (kind) {
-      case "put":
-        return { kind, key, value: this.#value() };
+      case "put": {
+        const { leaseForPut, random } = this.#options;
+        const leaseId = leaseForPut?.(random) ?? null;
+        return { kind, key, value: this.#value(), ...(leaseId === null ? {} : { leaseId }) };
+      }
       case "get":
         return { kind, key, ...this.#past() };
       case "delete":
@@ -236,7 +241,8 @@ export class RequestSource {
   }
 }
 
-function keyName(prefix: string, number: number): string {
+/** Returns the name of a key; names are in the order of their numbers. */
+export function keyName(prefix: string, number: number): string {
   return `${prefix}${String(number).padStart(KEY_DIGITS, "0")}`;
 }
 

@@ -1,7 +1,7 @@
 /** Clients that go on after every error, and the history of their operations and answers. */
 import type { History, Operation } from "../lincheck/mod.ts";
 import { CompactedError, InvalidRequestError, KvraftError, type KvraftErrorCode } from "../client/errors.ts";
-import type { Clock } from "../platform/clock.ts";
+import type { Clock, Random } from "../platform/clock.ts";
 import { pause } from "../platform/promise.ts";
 import { isWrite, type Mix, type RequestOptions, RequestSource, SeenKeys } from "./requests.ts";
 import { perform, type Request, type WorkloadClient } from "./perform.ts";
@@ -27,6 +27,8 @@ export interface WorkloadOptions {
   /** Deadline of each operation. */
   readonly timeoutMs: number;
   readonly clock: Pick<Clock, "now" | "after">;
+  /** Returns the lease that a put attaches, or null. Default: none. */
+  readonly leaseForPut?: (random: Random) => number | null;
   /** Default {@link MAX_OPERATIONS}. */
   readonly maxOperations?: number;
 }
@@ -121,10 +123,11 @@ export class Workload {
   }
 
   #requestOptions(client: number): RequestOptions {
-    const { seed, mix, prefix, keys } = this.#options;
+    const { seed, mix, prefix, keys, leaseForPut } = this.#options;
     // Golden ratio: neighbouring seeds and clients are to have nothing in common.
     const random = seededRandom(seed + Math.imul(client, 0x9e3779b9));
-    return { random, mix, prefix, keys, client, seen: this.#seen };
+    const leases = leaseForPut === undefined ? {} : { leaseForPut };
+    return { random, mix, prefix, keys, client, seen: this.#seen, ...leases };
   }
 
   /** Makes one operation and writes down how it ended; whether it was answered. */

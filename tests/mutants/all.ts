@@ -14,6 +14,7 @@ import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts"
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
+import { WATCH_CHECK_MUTANTS } from "./coordination/watch_checks.ts";
 
 const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 
@@ -36,4 +37,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...TRANSACTION_MUTANTS,
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,
+  ...WATCH_CHECK_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

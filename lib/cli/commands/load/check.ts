@@ -1,6 +1,6 @@
 /**
  * The command `check`: clients work on the cluster under a scratch prefix while nodes may fail. Then it decides whether
- * every answer they received fits a linearizable store.
+ * every answer they received fits a linearizable store and, with `--mix watch`, whether watchers saw every change.
  */
 import {
   checkAnswer,
@@ -12,8 +12,18 @@ import {
   workText,
   writeCheckFiles,
 } from "./check_report.ts";
+import { DEFAULT_WATCHERS, MAX_WATCHERS, startWatched, WATCH_WORD, watchReportOf } from "./check_watches.ts";
 import { connectAll, removeKeys, requireUnused, scratchPrefix } from "./scratch_prefix.ts";
-import { check, CHECK_LIMITS, type Verdict } from "../../../lincheck/mod.ts";
+import {
+  check,
+  CHECK_LIMITS,
+  checkWatches,
+  findingText,
+  type History,
+  type Verdict,
+  violationPage,
+  watchViolationPage,
+} from "../../../lincheck/mod.ts";
 import {
   DEFAULT_MIX,
   figuresOf,
@@ -23,8 +33,10 @@ import {
   OPERATION_KINDS,
   type OperationKind,
   textOfBytes,
+  type WatchedWorkload,
   Workload,
 } from "../../../loadgen/mod.ts";
+import { assertNever } from "../../../platform/assert.ts";
 import type { Timer } from "../../../platform/clock.ts";
 import { integerOption, type OptionSpec, weightsOfText } from "../../arguments.ts";
 import { type Answer, type CommandContext, defineCommand, type Invocation } from "../../command.ts";
@@ -42,6 +54,11 @@ const CHECK_OPTIONS: readonly OptionSpec[] = [
   { name: "clients", placeholder: "<n>", help: "clients, one operation at a time each (8)" },
   { name: "keys", placeholder: "<n>", help: "keys they meet on; fewer means more conflicts (16)" },
   { name: "mix", placeholder: "<kind=n,…>", help: `what they do how often (${mixAsText(DEFAULT_MIX)})` },
+  {
+    name: "watchers",
+    placeholder: "<n>",
+    help: `watchers, with ${WATCH_WORD} in the mix (${DEFAULT_WATCHERS})`,
+  },
   { name: "seed", placeholder: "<n>", help: "decides what each client does (random)" },
   { name: "prefix", placeholder: "<prefix>", help: "of the keys, which must be unused (check/<random>/)" },
   {
@@ -57,6 +74,8 @@ interface CheckPlan {
   readonly clients: number;
   readonly keys: number;
   readonly mix: Mix;
+  /** Number of watchers; 0 unless the mix names them. */
+  readonly watchers: number;
   readonly seed: number;
   readonly prefix: Uint8Array;
   readonly report: string;
@@ -66,12 +85,14 @@ interface CheckPlan {
 
 /** Returns the plan of a run. Throws {@link UsageError}. */
 function checkPlanOf({ options }: Invocation, { environment, timeoutMs }: CommandContext): CheckPlan {
-  const mix = options.get("mix");
+  const words = (options.get("mix") ?? "").split(",");
+  const weights = words.filter((word) => word !== WATCH_WORD && word !== "");
   return {
     durationMs: durationOfText(options.get("duration") ?? "10s", { name: "--duration", minMs: 1 }),
     clients: integerOption(options, "clients", { fallback: 8, max: MAX_CLIENTS }),
     keys: integerOption(options, "keys", { fallback: 16, max: MAX_KEYS }),
-    mix: mix === undefined ? DEFAULT_MIX : mixOf(mix),
+    mix: weights.length === 0 ? DEFAULT_MIX : mixOf(weights.join(",")),
+    watchers: watchersOf(options, words.includes(WATCH_WORD)),
     seed: integerOption(options, "seed", {
       fallback: Math.floor(environment.random() * (MAX_SEED + 1)),
       min: 0,
@@ -81,6 +102,17 @@ function checkPlanOf({ options }: Invocation, { environment, timeoutMs }: Comman
     report: reportOf(options.get("report") ?? DEFAULT_REPORT, environment),
     timeoutMs: timeoutOf(options) ?? timeoutMs ?? DEFAULT_TIMEOUT_MS,
   };
+}
+
+/** Returns the number of watchers. Throws {@link UsageError}. */
+function watchersOf(options: ReadonlyMap<string, string>, isWatched: boolean): number {
+  const watchers = integerOption(options, "watchers", { fallback: DEFAULT_WATCHERS, max: MAX_WATCHERS });
+  if (!isWatched && options.has("watchers")) {
+    throw new UsageError(
+      `--watchers: there are none without ${WATCH_WORD} in --mix. Example: --mix ${WATCH_WORD}`,
+    );
+  }
+  return isWatched ? watchers : 0;
 }
 
 function mixOf(text: string): Mix {
@@ -126,7 +158,8 @@ export const CHECK = defineCommand({
     "Kill nodes, pause them, pull cables meanwhile: failed operations are part of the history, and --timeout-ms",
     "(2000 here) is the deadline of each. Works under --prefix, which no key may have, and removes its keys at the end.",
     "In the mix, transaction has checks and mutations, branches has then and else; a tenth of the gets and lists are as",
-    "of a past revision. Nothing is compacted.",
+    "of a past revision. Nothing is compacted. With watch in the mix (--mix watch, or watch,put=1,…), watchers see all",
+    "changes meanwhile, and some keys are attached to leases; what they see is checked together with the answers.",
     "Ends after --duration, or with Ctrl-C; the verdict comes either way. Exit codes: 0 linearizable; 1 not: the history",
     "and a page that shows where it breaks are written; 3 nothing could be done; 4 undecided, since the search for an",
     "order became too long.",
@@ -137,14 +170,15 @@ export const CHECK = defineCommand({
     const client = await context.client();
     // Keys that are not in the history would look like a bug of the store.
     await requireUnused(client, plan, context);
-    const { workload, end, endedAt } = await work(plan, context);
+    const worked = await work(plan, context);
     context.showProgress("removing the keys …");
     const isCleared = await removeKeys(client, plan.prefix, { context, forMs: CLEARING_TIMEOUT_MS });
+    const { workload, end, endedAt } = worked;
     const { history, startedAt, errors } = workload;
     context.showProgress(`checking ${withThousands(history.length)} operations …`);
     const { clients, keys, seed, prefix } = plan;
     const report: CheckReport = {
-      verdict: verdictOf(workload, plan, context),
+      ...verdictOf(worked, plan, context),
       end,
       ranMs: endedAt - startedAt,
       clients,
@@ -159,25 +193,43 @@ export const CHECK = defineCommand({
   },
 });
 
+/** A run that has come to its end. */
+interface Worked {
+  readonly workload: Workload;
+  /** The same workload with its watchers; null without any. */
+  readonly watched: WatchedWorkload | null;
+  readonly end: CheckEnd;
+  /** When the last operation ended. */
+  readonly endedAt: number;
+}
+
 /** Runs the clients until the time is over, the user ends it, or the history is full. */
-async function work(
-  plan: CheckPlan,
-  context: CommandContext,
-): Promise<{ workload: Workload; end: CheckEnd; endedAt: number }> {
+async function work(plan: CheckPlan, context: CommandContext): Promise<Worked> {
   const { clock } = context.environment;
   await using clients = new AsyncDisposableStack();
   const connected = await connectAll(plan.clients, { context, owner: clients });
-  const workload = Workload.start({
-    ...plan,
-    clients: connected,
-    prefix: textOfBytes(plan.prefix),
-    clock,
-  });
-  const end = await watch(workload, plan, context);
-  return { workload, end, endedAt: clock.now() };
+  const options = { ...plan, clients: connected, prefix: textOfBytes(plan.prefix), clock };
+  const { watchers } = plan;
+  if (watchers === 0) {
+    const workload = Workload.start(options);
+    const end = await follow(workload, plan, context);
+    return { workload, watched: null, end, endedAt: clock.now() };
+  }
+  context.showProgress("starting the watchers …");
+  const watched = await startWatched(options, { watchers, context });
+  const { workload } = watched;
+  try {
+    const end = await follow(workload, plan, context);
+    const endedAt = clock.now();
+    context.showProgress("waiting for the watchers …");
+    return { workload, watched, end, endedAt };
+  } finally {
+    await watched.finish();
+  }
 }
 
-async function watch(workload: Workload, plan: CheckPlan, context: CommandContext): Promise<CheckEnd> {
+/** Follows a workload to its end. */
+async function follow(workload: Workload, plan: CheckPlan, context: CommandContext): Promise<CheckEnd> {
   const { clock } = context.environment;
   const until = workload.startedAt + plan.durationMs;
   let end: CheckEnd | null = null;
@@ -225,9 +277,51 @@ function progressText(workload: Workload, { now, until }: { now: number; until: 
   return parts.join("; ");
 }
 
-function verdictOf(workload: Workload, plan: CheckPlan, { environment }: CommandContext): CheckVerdict {
-  const { history, startedAt } = workload;
-  if (!history.some(({ outcome }) => outcome.kind === "answered")) return { kind: "nothingAnswered" };
+/** Returns the verdict on a run, and what its watchers saw. */
+function verdictOf(
+  { workload, watched }: Worked,
+  plan: CheckPlan,
+  context: CommandContext,
+): Pick<CheckReport, "verdict" | "watching"> {
+  const { history } = workload;
+  if (!history.some(({ outcome }) => outcome.kind === "answered")) {
+    return { verdict: { kind: "nothingAnswered" }, watching: null };
+  }
+  if (watched === null) {
+    return { verdict: historyVerdict(history, { workload, plan, context }), watching: null };
+  }
+  const { run } = watched;
+  const verdict = checkWatches(run);
+  if (verdict.kind === "consistent") {
+    return {
+      verdict: historyVerdict(verdict.history, { workload, plan, context }),
+      watching: watchReportOf(verdict.figures, { watched, watchers: plan.watchers }),
+    };
+  }
+  const { startedAt } = workload;
+  const files = writeCheckFiles({
+    report: plan.report,
+    document: { verdict, run },
+    page: () => watchViolationPage(run, verdict, { startedAt, about: aboutText(workload, plan) }),
+    environment: context.environment,
+  });
+  const explanations = verdict.findings.map((finding) => findingText(finding, { run, startedAt }));
+  return {
+    verdict: { kind: "watchViolation", explanations, total: verdict.total, ...files },
+    watching: null,
+  };
+}
+
+/** Returns whether a history is linearizable; with watchers, it has what they saw. */
+function historyVerdict(
+  history: History,
+  { workload, plan, context: { environment } }: {
+    readonly workload: Workload;
+    readonly plan: CheckPlan;
+    readonly context: CommandContext;
+  },
+): CheckVerdict {
+  const { startedAt } = workload;
   const verdict: Verdict = check(history, { ...CHECK_LIMITS, now: () => environment.clock.now() });
   switch (verdict.kind) {
     case "linearizable":
@@ -235,11 +329,25 @@ function verdictOf(workload: Workload, plan: CheckPlan, { environment }: Command
     case "undecided":
       return { kind: "undecided", reason: verdict.reason, operations: verdict.operations.length };
     case "violation": {
-      const { report } = plan;
-      const about = `kvraft client check: ${withThousands(history.length)} operations, ${workText(plan)}. ` +
-        `The whole history is in ${report}.`;
-      const files = writeCheckFiles(verdict, { history, startedAt, about, report, environment });
+      const files = writeCheckFiles({
+        report: plan.report,
+        document: { verdict, history },
+        page: () => violationPage(history, verdict, { startedAt, about: aboutText(workload, plan) }),
+        environment,
+      });
       return { kind: "violation", explanation: explanationOf(verdict, { history, startedAt }), ...files };
     }
+    default:
+      return assertNever(verdict);
   }
+}
+
+function aboutText({ history }: Workload, plan: CheckPlan): string {
+  const { report, watchers, clients } = plan;
+  return `kvraft client check: ${withThousands(history.length)} operations, ${workText(plan)}. ` +
+    `The whole history is in ${report}.` +
+    // The client after the others writes the keys a last time.
+    (watchers === 0
+      ? ""
+      : ` Clients above ${clients + 1} are watches; the last one stands for the ends of leases.`);
 }

@@ -1,12 +1,6 @@
 /** The result of `check`: as text, as JSON, and for a violation as a history file and a page. */
 import type { KvraftErrorCode } from "../../../client/errors.ts";
-import {
-  type History,
-  type Operation,
-  type Undecided,
-  type Violation,
-  violationPage,
-} from "../../../lincheck/mod.ts";
+import { type History, type Operation, type Undecided, type Violation } from "../../../lincheck/mod.ts";
 import {
   bytesOfText,
   type Count,
@@ -14,6 +8,7 @@ import {
   OPERATION_KINDS,
   type OperationKind,
 } from "../../../loadgen/mod.ts";
+import { watchLines, type WatchReport } from "./check_watches.ts";
 import { assertNever } from "../../../platform/assert.ts";
 import { errorMessage } from "../../../platform/errors.ts";
 import type { Environment } from "../../environment.ts";
@@ -44,6 +39,16 @@ export type CheckVerdict =
     readonly report: CheckFile;
     readonly page: CheckFile;
   }
+  /** Watches contradict each other, or the answers. The report has the run, the page shows what they saw. */
+  | {
+    readonly kind: "watchViolation";
+    /** Sentences for people, at least one. */
+    readonly explanations: readonly string[];
+    /** The number of all contradictions. */
+    readonly total: number;
+    readonly report: CheckFile;
+    readonly page: CheckFile;
+  }
   /** The search for an order reached a limit. */
   | { readonly kind: "undecided"; readonly reason: Undecided["reason"]; readonly operations: number }
   /** No operation was answered, so there is nothing to check. */
@@ -55,6 +60,8 @@ export type CheckEnd = "duration" | "interrupted" | "full";
 /** The result of a run. */
 export interface CheckReport {
   readonly verdict: CheckVerdict;
+  /** The figures of watches that were right; null without watchers too. */
+  readonly watching: WatchReport | null;
   readonly end: CheckEnd;
   readonly ranMs: number;
   readonly clients: number;
@@ -78,9 +85,13 @@ export function checkAnswer(report: CheckReport): Answer {
   });
 }
 
+/** Contradictions of watches that the text has. */
+const MAX_EXPLANATIONS = 5;
+
 const EXIT_CODES: Readonly<Record<CheckVerdict["kind"], ExitCode>> = {
   linearizable: ExitCode.done,
   violation: ExitCode.no,
+  watchViolation: ExitCode.no,
   undecided: ExitCode.unknown,
   nothingAnswered: ExitCode.unavailable,
 };
@@ -91,6 +102,7 @@ function checkText(report: CheckReport): string {
   const perSecond = ranMs === 0 ? 0 : figures.operations / ranMs * 1_000;
   const lines = [
     verdictText(report),
+    ...(report.watching === null ? [] : watchLines(report.watching)),
     "",
     `${withThousands(figures.operations)} operations in ${seconds(ranMs)} (${withThousands(perSecond)}/s), ` +
     `${workText(report)}${END_TEXT[report.end]}`,
@@ -112,9 +124,13 @@ function checkDocument(report: CheckReport): Readonly<Record<string, unknown>> {
   const { operations, answered, notApplied, unknown } = figures;
   return {
     verdict: verdict.kind,
-    ...(verdict.kind === "violation" ? { explanation: verdict.explanation } : {}),
-    report: verdict.kind === "violation" ? pathOf(verdict.report) : null,
-    page: verdict.kind === "violation" ? pathOf(verdict.page) : null,
+    ...("explanation" in verdict ? { explanation: verdict.explanation } : {}),
+    ...("explanations" in verdict
+      ? { explanation: verdict.explanations.join(" "), contradictions: verdict.total }
+      : {}),
+    report: "report" in verdict ? pathOf(verdict.report) : null,
+    page: "page" in verdict ? pathOf(verdict.page) : null,
+    ...(report.watching === null ? {} : { watching: report.watching }),
     end: report.end,
     ranMs: Math.round(ranMs),
     operations,
@@ -157,15 +173,17 @@ function verdictText({ verdict, figures }: CheckReport): string {
       return `LINEARIZABLE: an order of the operations explains every answer.${presumed}`;
     }
     case "violation":
+      return [`NOT LINEARIZABLE: ${verdict.explanation}`, ...fileLines(verdict)].join("\n");
+    case "watchViolation": {
+      const [first, ...others] = verdict.explanations;
+      const more = verdict.total - MAX_EXPLANATIONS;
       return [
-        `NOT LINEARIZABLE: ${verdict.explanation}`,
-        fileText(`The report ${verdict.report.path}`, "has the history", verdict.report),
-        fileText(
-          `The page ${verdict.page.path}`,
-          "shows where it breaks; open it in a browser",
-          verdict.page,
-        ),
+        `WATCHES WRONG: ${first}`,
+        ...others.slice(0, MAX_EXPLANATIONS - 1),
+        ...(more > 0 ? [`There are ${withThousands(more)} more contradictions.`] : []),
+        ...fileLines(verdict),
       ].join("\n");
+    }
     case "undecided":
       return `UNDECIDED: neither an order of ${
         withThousands(verdict.operations)
@@ -177,6 +195,13 @@ function verdictText({ verdict, figures }: CheckReport): string {
     default:
       return assertNever(verdict);
   }
+}
+
+function fileLines({ report, page }: CheckFiles): readonly string[] {
+  return [
+    fileText(`The report ${report.path}`, "has the history", report),
+    fileText(`The page ${page.path}`, "shows where it breaks; open it in a browser", page),
+  ];
 }
 
 function fileText(name: string, says: string, { problem }: CheckFile): string {
@@ -282,15 +307,11 @@ interface CheckFiles {
 
 /** Writes both files. Errors are part of the result. */
 export function writeCheckFiles(
-  verdict: Violation,
-  { history, startedAt, about, report, environment }: {
-    readonly history: History;
-    /** Times on the page count from here. */
-    readonly startedAt: number;
-    /** The origin of the history, for the page. */
-    readonly about: string;
+  { report, document, page, environment }: {
     /** Path of the report; the page is written beside it. */
     readonly report: string;
+    readonly document: unknown;
+    readonly page: () => string;
     readonly environment: Pick<Environment, "writeFile">;
   },
 ): CheckFiles {
@@ -303,8 +324,8 @@ export function writeCheckFiles(
     }
   };
   return {
-    report: write(report, () => `${JSON.stringify({ verdict, history })}\n`),
-    page: write(pagePathOf(report), () => violationPage(history, verdict, { startedAt, about })),
+    report: write(report, () => `${JSON.stringify(document)}\n`),
+    page: write(pagePathOf(report), page),
   };
 }
 

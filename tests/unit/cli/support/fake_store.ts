@@ -29,6 +29,8 @@ import type {
   UnconditionalRequest,
   UnconditionalResult,
 } from "../../../../lib/client/transaction/types.ts";
+import type { WatchBatch, WatchRequest } from "../../../../lib/client/watch/types.ts";
+import { FakeWatch } from "./fake_watch.ts";
 import type { KeyValue, KeyVersion } from "../../../../lib/kv/command.ts";
 import type { Member, MembershipChange, PeerStatus } from "../../../../lib/protocol/messages.ts";
 
@@ -109,6 +111,8 @@ export class FakeStore implements StoreClient {
   readonly transactions: unknown[] = [];
   /** The result of every transaction with branches; null: they are refused. */
   branchingResult: BranchingResult | null = { succeeded: true, results: [], revision: 0 };
+  /** The watches, in the order in which they were requested. */
+  readonly watches: FakeWatch[] = [];
   /** Options of every call, in order. */
   readonly calls: unknown[] = [];
   closed = 0;
@@ -215,6 +219,12 @@ export class FakeStore implements StoreClient {
       else this.#put(mutation.key, mutation.value);
     }
     return { succeeded: true, failedChecks, revision: this.revision };
+  }
+
+  watch(request: WatchRequest): AsyncIterable<WatchBatch> {
+    const watch = new FakeWatch(request);
+    this.watches.push(watch);
+    return watch;
   }
 
   status(): Promise<ClusterStatus> {
