@@ -1,7 +1,16 @@
 /** `kvraft client`: one command, commands from standard input, or the shell. */
 import { type OptionSpec, refuseReplaced } from "./arguments.ts";
 import { describeWaiting } from "./cluster_view.ts";
-import type { Answer, CommandContext, Invocation, StoreClient, View } from "./command.ts";
+import {
+  type Answer,
+  type AnswerPart,
+  type CommandContext,
+  type Invocation,
+  type StoreClient,
+  textOfNote,
+  textOfParts,
+  type View,
+} from "./command.ts";
 import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./options.ts";
 import type { Environment } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
@@ -63,6 +72,11 @@ function answerLost(answer: Answer, { code, reason, cause }: OutputError): Halfw
   });
 }
 
+/** Reads a stream to its end. */
+async function endOf(stream: ReadableStream<Uint8Array>): Promise<void> {
+  await stream.pipeTo(new WritableStream());
+}
+
 class Client {
   readonly #environment: Environment;
   readonly #connect: Connect;
@@ -87,6 +101,7 @@ class Client {
     if (invocation !== null) {
       return await this.#runInvocation(invocation, {
         stdin: () => this.#environment.stdin.stream,
+        endOfInput: () => endOf(this.#environment.stdin.stream),
         isOneOfMany: false,
       });
     }
@@ -162,12 +177,20 @@ class Client {
         "Standard input has the commands, so it cannot be the data. Use --file, or give the command as arguments.",
       );
     };
-    return await this.#runInvocation(invocation, { stdin, isOneOfMany: true });
+    const endOfInput = (): never => {
+      throw new UsageError(
+        `${invocation.command.name} goes on until standard input ends, which has the commands here. ` +
+          "Give the command as arguments.",
+      );
+    };
+    return await this.#runInvocation(invocation, { stdin, endOfInput, isOneOfMany: true });
   }
 
   async #runInvocation(
     invocation: Invocation,
-    { stdin, isOneOfMany }: { readonly isOneOfMany: boolean; stdin(): ReadableStream<Uint8Array> },
+    { stdin, endOfInput, isOneOfMany }: Pick<CommandContext, "stdin" | "endOfInput"> & {
+      readonly isOneOfMany: boolean;
+    },
   ): Promise<ExitCode> {
     const { clock } = this.#environment;
     let connectMs = 0;
@@ -180,7 +203,10 @@ class Client {
       },
       connect: () => this.#open(),
       stdin,
+      endOfInput,
       output: this.#environment.stdout,
+      show: (parts) => this.#showParts(parts),
+      note: (remark) => this.#environment.stderr.write(textOfNote(remark, this.#output)),
       environment: this.#environment,
       showProgress: () => {},
       timeoutMs: this.#timeoutMs,
@@ -217,6 +243,14 @@ class Client {
     try {
       return await invocation.command.run(invocation, {
         ...context,
+        show: (parts) => {
+          showProgress("");
+          return context.show(parts);
+        },
+        note: (remark) => {
+          showProgress("");
+          context.note(remark);
+        },
         showProgress,
         signal: interrupted.signal,
       });
@@ -224,6 +258,11 @@ class Client {
       showProgress("");
       unlisten();
     }
+  }
+
+  async #showParts(parts: readonly AnswerPart[]): Promise<void> {
+    const { stdout } = this.#environment;
+    await stdout.write(textOfParts(parts, this.#output === "json" ? "json" : this.#view(stdout.isTerminal)));
   }
 
   async #show(answer: Answer, { isOneOfMany }: { readonly isOneOfMany: boolean }): Promise<void> {

@@ -5,7 +5,9 @@
 import { type OptionSpec, optionUsage, type ParsedArguments, type Positional } from "./arguments.ts";
 import type { Environment, Output } from "./environment.ts";
 import { ExitCode, UsageError } from "./errors.ts";
-import { dim, duration } from "./text.ts";
+import { jsonText } from "./json.ts";
+import type { OutputFormat } from "./options.ts";
+import { dim, duration, escapeUnprintable } from "./text.ts";
 import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
 
@@ -13,10 +15,10 @@ import type { ClusterClient } from "../client/cluster.ts";
 export interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
-  /** Tab completes it with keys of the store or with ids of the cluster's nodes. */
-  readonly completion?: "key" | "node";
-  /** An option that replaces it. */
-  readonly replacedBy?: string;
+  /** Tab completes it with keys of the store, with ids of the cluster's nodes, or with ids of leases. */
+  readonly completion?: "key" | "node" | "lease";
+  /** Options each of which replaces it. */
+  readonly replacedBy?: readonly string[];
 }
 
 /** Text in a grammar of its own, as it was typed. */
@@ -81,8 +83,17 @@ export interface CommandContext {
   connect(): Promise<StoreClient>;
   /** Standard input. Throws {@link UsageError} where the commands themselves come from it. */
   stdin(): ReadableStream<Uint8Array>;
+  /**
+   * Resolves when standard input has ended; what it holds is dropped. Never in the shell, which reads it itself. Throws
+   * {@link UsageError} where the commands come from it.
+   */
+  endOfInput(): Promise<void>;
   /** Standard output, for a command that writes data while it runs. */
   readonly output: Output;
+  /** Writes parts of the answer to standard output while the command runs. Rejects as `output.write` does. */
+  show(parts: readonly AnswerPart[]): Promise<void>;
+  /** Writes a remark to standard error while the command runs. */
+  note(remark: string): void;
   /** Time, randomness and files. */
   readonly environment: Pick<
     Environment,
@@ -116,6 +127,14 @@ export interface AnswerText {
   readonly output: string | Uint8Array;
   /** For standard error: what is not part of the data; "" for nothing. */
   readonly note: string;
+}
+
+/** A part of an answer that is shown while the command runs. */
+export interface AnswerPart {
+  /** Returns whole lines for people and pipes. */
+  text(view: View): string;
+  /** Returns the document of `--output json`, which is a line of its own. */
+  json(): unknown;
 }
 
 /** The result of a command, which shows itself. */
@@ -165,6 +184,16 @@ export function changeAnswer(
   });
 }
 
+/** Returns the text of parts of an answer, for a recipient or as lines of JSON. */
+export function textOfParts(parts: readonly AnswerPart[], view: View | "json"): string {
+  return parts.map((part) => view === "json" ? `${jsonText(part.json())}\n` : part.text(view)).join("");
+}
+
+/** Returns the line of a remark. */
+export function textOfNote(remark: string, format: OutputFormat): string {
+  return format === "json" ? `${jsonText({ note: remark })}\n` : `-- ${escapeUnprintable(remark)}\n`;
+}
+
 /** Adds, in the shell, the duration of the command: behind a single line, below a longer text. */
 export function withElapsed(text: string, view: View): string {
   if (view.elapsedMs === null) return text;
@@ -175,7 +204,7 @@ export function withElapsed(text: string, view: View): string {
 /** Returns the arguments that a command takes together with `options`. */
 export function wantedArguments(command: Command, options: Iterable<string>): readonly ArgumentSpec[] {
   const given = new Set(options);
-  return command.arguments.filter(({ replacedBy }) => replacedBy === undefined || !given.has(replacedBy));
+  return command.arguments.filter(({ replacedBy = [] }) => !replacedBy.some((option) => given.has(option)));
 }
 
 /** Returns `<key>`, or `[prefix]` for an optional argument. */

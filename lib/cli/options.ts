@@ -72,7 +72,12 @@ export const KEY_BYTES_OPTIONS: readonly OptionSpec[] = [
 export const FILE: OptionSpec = { name: "file", placeholder: "<path>", help: "take the value from a file" };
 
 /** A key, completed by Tab. */
-export const KEY: ArgumentSpec = { name: "key", required: true, completion: "key", replacedBy: "key-base64" };
+export const KEY: ArgumentSpec = {
+  name: "key",
+  required: true,
+  completion: "key",
+  replacedBy: ["key-base64"],
+};
 
 /** Returns the requested output format, or null. Throws {@link UsageError}. */
 export function outputOf(options: ReadonlyMap<string, string>): OutputFormat | null {
@@ -87,20 +92,31 @@ export function timeoutOf(options: ReadonlyMap<string, string>): number | null {
     : integerOfText(text, { name: "--timeout-ms", min: 1, max: MAX_TIMEOUT_MS });
 }
 
-/**
- * Returns the milliseconds of `500ms`, `10s`, `5m`. Throws {@link UsageError} for less than `minMs` or more than an
- * hour.
- */
+/** Returns the milliseconds of `500ms`, `10s`, `5m`, `2h`. Throws {@link UsageError} unless it is within the limits. */
 export function durationOfText(
   text: string,
-  { name, minMs }: { readonly name: string; readonly minMs: number },
+  { name, minMs, maxMs = MAX_DURATION_MS }: {
+    readonly name: string;
+    readonly minMs: number;
+    readonly maxMs?: number;
+  },
 ): number {
-  const [, number = "", unit = ""] = /^([0-9]{1,7})(ms|s|m|h)$/.exec(text) ?? [];
+  const [, number = "", unit = ""] = /^([0-9]{1,13})(ms|s|m|h)$/.exec(text) ?? [];
   const durationMs = Number(number) * (MS_OF_UNIT[unit] ?? NaN);
-  if (durationMs >= minMs && durationMs <= MAX_DURATION_MS) return durationMs;
+  if (durationMs >= minMs && durationMs <= maxMs) return durationMs;
   throw new UsageError(
-    `${name} must be a time from ${minMs}ms to 1h, such as 500ms, 10s or 5m, not "${shortened(text)}".`,
+    `${name} must be a time from ${durationAsTyped(minMs)} to ${
+      durationAsTyped(maxMs)
+    }, such as 1500ms, 10s or 5m, ` +
+      `not "${shortened(text)}".`,
   );
+}
+
+/** Returns `500ms`, `10s`, `5m` or `2h`: a duration in its greatest unit without a fraction. */
+export function durationAsTyped(durationMs: number): string {
+  const units = Object.entries(MS_OF_UNIT).toReversed();
+  const [unit, ms] = units.find(([, ms]) => durationMs > 0 && durationMs % ms === 0) ?? ["ms", 1];
+  return `${durationMs / ms}${unit}`;
 }
 
 /**

@@ -6,7 +6,14 @@
  * running command, or else clears the line; Ctrl-D leaves the shell.
  */
 import { describeWaiting } from "../cluster_view.ts";
-import type { CommandContext, Invocation, StoreClient, View } from "../command.ts";
+import {
+  type CommandContext,
+  type Invocation,
+  type StoreClient,
+  textOfNote,
+  textOfParts,
+  type View,
+} from "../command.ts";
 import { type OutputFormat, outputOf } from "../options.ts";
 import { argumentHint, complete } from "./completion.ts";
 import type { Environment } from "../environment.ts";
@@ -15,7 +22,7 @@ import { failureAsJson, jsonText } from "../json.ts";
 import { LineEditor } from "./line_editor.ts";
 import { parseLine, QUIT } from "../registry.ts";
 import { dim, escapeUnprintable, fit } from "../text.ts";
-import { LOOK_TIMEOUT_MS, withWaitingLine } from "../waiting.ts";
+import { LOOK_TIMEOUT_MS, pause, withWaitingLine } from "../waiting.ts";
 import { AbortError } from "../../client/errors.ts";
 import type { ClusterStatus, ConnectionState } from "../../client/types.ts";
 import { assertNever } from "../../platform/assert.ts";
@@ -28,6 +35,8 @@ const COMPLETION_TIMEOUT_MS = 1_000;
 const MAX_WAITING_LINES = 1_000;
 /** Deadline of the status for the greeting. */
 const GREETING_TIMEOUT_MS = 1_000;
+/** How long a command that runs when the shell is left may take to end, as by releasing a lock. */
+const LEAVING_TIMEOUT_MS = 3_000;
 
 /** Options of a shell. */
 interface ShellOptions {
@@ -97,6 +106,7 @@ class Shell implements Disposable {
   readonly #waiting: TypedLine[] = [];
   readonly #unfollow: () => void;
   #running: AbortController | null = null;
+  #lines: Promise<void> = Promise.resolve();
   #isLeft = false;
 
   constructor(options: ShellOptions) {
@@ -129,6 +139,7 @@ class Shell implements Disposable {
     this.#editor.print(`${greetingFor(status)}\n${help}\n`);
     this.#editor.show();
     await this.#left.promise;
+    await this.#untilIdle();
   }
 
   [Symbol.dispose](): void {
@@ -137,9 +148,17 @@ class Shell implements Disposable {
     this.#editor[Symbol.dispose]();
   }
 
+  /** Waits, not for long, until the command that the leaving of the shell ended has done so. */
+  async #untilIdle(): Promise<void> {
+    const { clock } = this.#options.environment;
+    const idle = new AbortController();
+    void this.#lines.finally(() => idle.abort());
+    await pause(LEAVING_TIMEOUT_MS, { clock, signal: idle.signal });
+  }
+
   #takeLine(typed: TypedLine): void {
     if (this.#running === null) {
-      void this.#runLines(typed);
+      this.#lines = this.#runLines(typed);
     } else if (this.#waiting.length < MAX_WAITING_LINES) {
       this.#waiting.push(typed);
     } else {
@@ -209,7 +228,18 @@ class Shell implements Disposable {
             "command with < file. (-- - is a dash.)",
         );
       },
+      // Ctrl-D ends the command through the signal.
+      endOfInput: () => new Promise(() => {}),
       output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
+      show: (parts) => {
+        showLine("");
+        const text = textOfParts(parts, how.format === "json" ? "json" : this.#view());
+        return Promise.resolve(this.#editor.print(text));
+      },
+      note: (remark) => {
+        showLine("");
+        this.#editor.print(textOfNote(remark, how.format));
+      },
       environment,
       showProgress: showLine,
       timeoutMs,

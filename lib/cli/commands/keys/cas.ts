@@ -11,8 +11,8 @@ export const CAS = defineCommand({
   otherNames: ["setnx", "swap", "compare-and-set", "compare-and-swap"],
   arguments: [
     KEY,
-    { name: "expected", required: true, replacedBy: "absent" },
-    { name: "new", required: true, replacedBy: FILE.name },
+    { name: "expected", required: true, replacedBy: ["absent"] },
+    { name: "new", required: true, replacedBy: [FILE.name] },
   ],
   options: [
     { name: "absent", placeholder: null, help: "expect that the key does not exist" },

@@ -5,7 +5,7 @@ import { callOptions, FILE, KEY, KEY_BYTES_OPTIONS, keyOf, readValue } from "../
 export const PUT = defineCommand({
   name: "put",
   otherNames: ["set", "write", "insert", "update", "store"],
-  arguments: [KEY, { name: "value", required: true, replacedBy: FILE.name }],
+  arguments: [KEY, { name: "value", required: true, replacedBy: [FILE.name] }],
   options: [FILE, ...KEY_BYTES_OPTIONS],
   summary: "set a key",
   details: ["<value> is text, or - for standard input. A value that begins with a dash goes behind --."],
