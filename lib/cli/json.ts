@@ -19,7 +19,11 @@ export function jsonText(document: unknown): string {
 
 /** Returns the document of a key and its value; null for none. */
 export function entryDocument(entry: KeyValue | null): unknown {
-  if (entry === null) return null;
+  return entry === null ? null : entryFields(entry);
+}
+
+/** Returns the fields of the document of a key and its value. */
+export function entryFields(entry: KeyValue): Record<string, unknown> {
   const { createRevision, modRevision, version } = entry;
   return {
     ...bytesField("key", entry.key),

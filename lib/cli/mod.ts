@@ -5,8 +5,6 @@
  * standard input, or `shell/`. `registry.ts` lists the client's commands, one file each below `commands/`; help,
  * completion and parsing are derived from that list. `environment.ts` is the interface to the process.
  *
- * Not implemented: `watch`, `lease` and `lock`, whose names are reserved.
- *
  * @module
  */
 import { errorMessage, shortened } from "../platform/errors.ts";

@@ -11,6 +11,7 @@ import {
 } from "./command.ts";
 import { COMMON_OPTIONS } from "./options.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
+import { WATCH } from "./commands/coordination/watch.ts";
 import { BENCH } from "./commands/load/bench.ts";
 import { CAS } from "./commands/keys/cas.ts";
 import { CHECK } from "./commands/load/check.ts";
@@ -79,6 +80,7 @@ export const COMMANDS: readonly Command[] = [
   TXN,
   HISTORY,
   COMPACT,
+  WATCH,
   STATUS,
   MEMBERS,
   HEALTH,
@@ -209,14 +211,32 @@ export function parseLine(line: string): ParsedLine | null {
   return parseWords(words.slice(0, end), { text, extra: [] });
 }
 
+/**
+ * Returns the command that words name behind options that every command takes; null where that is not known yet. It decides
+ * which options have a value where commands differ in that.
+ */
+function likelyCommand(words: readonly string[], everywhere: readonly OptionSpec[]): Command | null {
+  const typed: string[] = [];
+  for (let next = 0; next < words.length && typed.length < 2; next += 1) {
+    const word = words[next] ?? "";
+    if (word === "--") break;
+    if (!word.startsWith("-")) typed.push(word);
+    const option = everywhere.find(({ name }) => word === `--${name}`);
+    if (option !== undefined && option.placeholder !== null) next += 1;
+  }
+  const found = findCommand(typed);
+  return found?.kind === "command" ? found.command : null;
+}
+
 /** Parses a command's name with arguments and options; its text, if it takes one, is given apart. */
 function parseWords(
   words: readonly string[],
   { text, extra }: { readonly text: CommandText | null; readonly extra: readonly OptionSpec[] },
 ): ParsedLine {
   const everywhere = [...COMMON_OPTIONS, ...extra];
+  const own = likelyCommand(words, everywhere)?.options ?? [];
   const specs = new Map(
-    [...everywhere, ...COMMANDS.flatMap(({ options }) => options)].map((spec) => [spec.name, spec]),
+    [...COMMANDS.flatMap(({ options }) => options), ...everywhere, ...own].map((spec) => [spec.name, spec]),
   );
   const parsed = parseArguments(words, [...specs.values()]);
   const typed = parsed.positionals.map(({ text }) => text);

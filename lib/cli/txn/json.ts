@@ -17,7 +17,7 @@ import type { KeyValue } from "../../kv/command.ts";
 import { assertNever } from "../../platform/assert.ts";
 import { errorMessage, shortened } from "../../platform/errors.ts";
 import { UsageError } from "../errors.ts";
-import { bytesOfField, entryDocument } from "../json.ts";
+import { bytesOfField, entryFields } from "../json.ts";
 import { isPrintable, textOfBytes } from "../text.ts";
 
 /** Levels of transactions within each other, so that hostile input cannot exhaust the stack; a cluster takes fewer. */
@@ -207,8 +207,7 @@ export function likelyCounter(value: Uint8Array): bigint | null {
 /** Returns the document of an entry; of one that may be a counter with its number. */
 function resultEntry(entry: KeyValue): unknown {
   const counter = likelyCounter(entry.value);
-  const document = entryDocument(entry);
-  return counter === null ? document : { ...Object(document), counter: `${counter}` };
+  return { ...entryFields(entry), ...(counter !== null && { counter: `${counter}` }) };
 }
 
 /** Returns the document of the results of a branch. */

@@ -2,7 +2,14 @@
 import type { KeySet } from "../../kv/branching_command.ts";
 import { compareKeys, prefixEnd } from "../../kv/keys.ts";
 import type { ServerFrame } from "../../protocol/client_frames.ts";
-import { checkBoolean, checkChoice, checkObject, checkSignal, toBytes } from "../argument_checks.ts";
+import {
+  checkBoolean,
+  checkChoice,
+  checkFunction,
+  checkObject,
+  checkSignal,
+  toBytes,
+} from "../argument_checks.ts";
 import { InvalidRequestError } from "../errors.ts";
 import { toKey, toRevision } from "../input.ts";
 import type { Keyspace } from "../keyspace.ts";
@@ -18,6 +25,7 @@ export interface WatchPlan {
   readonly previous: boolean;
   readonly resync: boolean;
   readonly progress: boolean;
+  readonly onInterruption: (reason: string) => void;
   readonly signal: AbortSignal | null;
 }
 
@@ -25,7 +33,14 @@ const NO_BYTES = new Uint8Array(0);
 
 /** Returns a watch with checked arguments that own their bytes. Throws KvraftError. */
 export function toWatchPlan(request: WatchRequest, keyspace: Keyspace): WatchPlan {
-  const { only, previous = false, resync = false, progress = false, signal = null } = checkObject(
+  const {
+    only,
+    previous = false,
+    resync = false,
+    progress = false,
+    onInterruption = () => {},
+    signal = null,
+  } = checkObject(
     request,
     "a watch",
   );
@@ -38,6 +53,7 @@ export function toWatchPlan(request: WatchRequest, keyspace: Keyspace): WatchPla
     previous: checkBoolean(previous, "previous"),
     resync: checkBoolean(resync, "resync"),
     progress: checkBoolean(progress, "progress"),
+    onInterruption: checkFunction(onInterruption, "onInterruption"),
     signal: checkSignal(signal),
   };
 }

@@ -53,12 +53,19 @@ export interface WatchOptions {
    */
   readonly resync?: boolean;
   /**
-   * Whether there are batches of kind "progress": the first one once the watch has begun, then about every ten seconds
-   * without an event.
+   * Whether there are batches of kind "progress": one each time the watch has begun at a node, then about every ten
+   * seconds without an event.
    *
    * @default false
    */
   readonly progress?: boolean;
+  /**
+   * Is called with the reason when the watch is lost at its node, and when it cannot begin at another one. It goes on by
+   * itself: this is for logs.
+   *
+   * @default none
+   */
+  readonly onInterruption?: (reason: string) => void;
   /**
    * Ends the watch: the iteration rejects with AbortError.
    *

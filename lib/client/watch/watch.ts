@@ -19,6 +19,7 @@ import {
   attemptTimeoutMs,
   backoffMs,
   decide,
+  describeFailure,
   isTransient,
   pauseAfterMs,
   toError,
@@ -63,7 +64,6 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
   #next: number | null;
   /** Events of the revision {@link #next} of which further ones follow. */
   #parts: WatchEvent[] = [];
-  #hasBegun = false;
   /** Failures since the watch last began at a node. */
   #round = 0;
 
@@ -142,6 +142,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
           const decision = decide(end.failure, "read");
           const isFinal = end.failure.kind === "unreachable" && end.failure.hope === "none";
           if (decision.kind === "giveUp" || isFinal) throw toError(end.failure, ACTION, "not-applied");
+          this.#plan.onInterruption(describeFailure(end.failure));
           avoided = decision.except;
           await pause(pauseAfterMs(end.failure, this.#round++, random), { clock, signal });
           break;
@@ -198,10 +199,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
   #began(revision: number): void {
     this.#round = 0;
     this.#next ??= revision + 1;
-    if (this.#plan.progress && !this.#hasBegun) {
-      this.#queue.push({ kind: "progress", revision: this.#next - 1 });
-    }
-    this.#hasBegun = true;
+    if (this.#plan.progress) this.#queue.push({ kind: "progress", revision: this.#next - 1 });
   }
 
   /** Queues the events of a revision once all of them are there. */

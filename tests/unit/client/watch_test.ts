@@ -1,5 +1,5 @@
 /** Watches: order and completeness over lost nodes, slow readers, compaction, and the ends of a watch. */
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import {
   AbortError,
   ClosedError,
@@ -230,12 +230,17 @@ Deno.test("watch: a node from which nothing comes is left, though the watch is i
   assertEquals(reader.revisions, [1]);
 });
 
-Deno.test("watch: progress is reported, and moves the place from which it goes on", async () => {
+Deno.test("watch: progress and interruptions are reported, and progress moves the place from which it goes on", async () => {
   const cluster = new FakeCluster(2);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
   log.put("other");
-  const reader = new Reader(client, { key: "k", progress: true });
+  const reasons: string[] = [];
+  const reader = new Reader(client, {
+    key: "k",
+    progress: true,
+    onInterruption: (reason) => reasons.push(reason),
+  });
   const silent = new Reader(client, { key: "k" });
   const reading = [reader.readAll(), silent.readAll()];
   await cluster.pass(0);
@@ -247,7 +252,9 @@ Deno.test("watch: progress is reported, and moves the place from which it goes o
   await cluster.pass(1_000);
   assertEquals(log.started.map(({ from }) => from), [null, null, 10, 10]);
   await Promise.all([reader.end(), silent.end(), ...reading]);
-  assertEquals(reader.batches, [{ kind: "progress", revision: 1 }, { kind: "progress", revision: 9 }]);
+  assertEquals(reader.batches, [1, 9, 9].map((revision) => ({ kind: "progress", revision })));
+  assertEquals(reasons.length, 1);
+  assertMatch(reasons[0] ?? "", /^the connection to node 1 was lost: /);
   assertEquals(silent.batches, []);
 });
 

@@ -34,7 +34,7 @@ export const MAX_LIMIT = 10_000;
 /** Narrowest column for values in a table. */
 export const MIN_VALUE_COLUMNS = 16;
 /** Widest column for keys in a table. */
-const MAX_KEY_COLUMNS = 40;
+export const MAX_KEY_COLUMNS = 40;
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "limit", placeholder: "<n>", help: "keys of a page (100)" },

@@ -18,17 +18,26 @@ export interface Ended {
 /** Names a cluster. */
 export const CLUSTER = ["--cluster", "127.0.0.1:7001,127.0.0.1:7002"];
 
+/** A client command that runs. */
+export interface Running {
+  readonly environment: FakeEnvironment;
+  readonly ended: Promise<Ended>;
+}
+
 /** Runs a client command on a store. */
-export async function run(
+export async function run(args: readonly string[], options: Run = {}): Promise<Ended> {
+  return await start(args, options).ended;
+}
+
+/** Starts a client command on a store. */
+export function start(
   args: readonly string[],
   { store = new FakeStore(), ...options }: Run = {},
-): Promise<Ended> {
+): Running {
   const environment = new FakeEnvironment(options);
-  const code = await clientCommand([...CLUSTER, ...args], {
-    environment,
-    connect: () => Promise.resolve(store),
-  });
-  return { code, out: environment.stdout.text, err: environment.stderr.text };
+  const code = clientCommand([...CLUSTER, ...args], { environment, connect: () => Promise.resolve(store) });
+  const { stdout, stderr } = environment;
+  return { environment, ended: code.then((code) => ({ code, out: stdout.text, err: stderr.text })) };
 }
 
 /** A store with `greeting` = hello, and a key and value that are not text. */
