@@ -126,6 +126,11 @@ export class Overlay {
     return typeof version === "number" ? this.#pages.records.valueLength(version) : version.value.length;
   }
 
+  /** Returns the lease to which the key of a version is attached, or 0. */
+  leaseIdOf(version: Version): number {
+    return typeof version === "number" ? this.#pages.records.leaseId(version) : version.leaseId ?? 0;
+  }
+
   /** Returns to which lease the key of a version is attached, and when it expires. */
   attachmentOf(version: Version): Attachment {
     if (typeof version === "number") return this.#pages.attachment(version);

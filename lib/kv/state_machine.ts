@@ -29,6 +29,7 @@ import {
   NewerFeatureLevelError,
 } from "./feature_level.ts";
 import {
+  checkLeasedKeys,
   endDueLeases,
   executeLeaseEntry,
   executeLeaseWrite,
@@ -39,6 +40,7 @@ import {
 import type {
   GrantLease,
   LeaseKeysPage,
+  LeaseKeysQuery,
   LeasePage,
   LeaseState,
   RevokeLease,
@@ -50,7 +52,7 @@ import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
 import { StateRestorer, type StateView, viewOf } from "./state_records.ts";
-import { type KeysQuery, type Past, Store } from "./store.ts";
+import { type Past, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
 export interface StateMachineOptions {
@@ -239,7 +241,7 @@ export class StateMachine {
 
   /** The lowest time of the wall clock at which a key expires; null without one. O(log n). */
   get nextExpiresAtMs(): number | null {
-    return this.#store.nextExpiresAtMs;
+    return this.#store.leased.nextExpiresAtMs;
   }
 
   /**
@@ -283,8 +285,8 @@ export class StateMachine {
   }
 
   /** Returns one page of the keys that are attached to a lease, in order. O(log n + page). */
-  leaseKeys(leaseId: number, query: KeysQuery): LeaseKeysPage {
-    return this.#store.leasedKeys(leaseId, query);
+  leaseKeys(leaseId: number, query: LeaseKeysQuery): LeaseKeysPage {
+    return this.#store.leased.page(leaseId, query);
   }
 
   /** Returns one page of the leases by id, after an id (0: from the first). O(page × log n). */
@@ -338,6 +340,7 @@ export class StateMachine {
 
   /** Throws InvariantError unless the store's whole structure is sound; returns its size. O(keys). */
   checkStructure(): StructureFigures {
+    checkLeasedKeys(this.#leased);
     return this.#store.check();
   }
 
@@ -461,9 +464,9 @@ export class StateMachine {
   }
 
   #executeTransaction(transaction: Transaction): TransactionResult {
-    const failure = transaction.checks.length === 0 ? null : this.#checksFailed(transaction);
-    if (failure !== null) return failure;
-    const attachFailure = this.#store.attachFailure(transaction.mutations, this.#leases);
+    const failure = transaction.checks.length === 0 ? null : this.#store.failedChecks(transaction);
+    if (failure !== null) return { kind: "checksFailed", revision: this.#revision, ...failure };
+    const attachFailure = this.#store.leased.attachFailure(transaction.mutations, this.#leases);
     if (attachFailure !== null) {
       const { reason, position } = attachFailure;
       return { kind: "transactionFailed", revision: this.#revision, reason, position: [position] };
@@ -474,18 +477,6 @@ export class StateMachine {
     if (!isEmpty) this.#revision = revision;
     if (this.#featureLevel < HISTORY_LEVEL) this.#store.dropHistory();
     return { kind: "applied", revision: this.#revision, outcomes };
-  }
-
-  /** Evaluates the checks; returns the result if one does not hold, else null. */
-  #checksFailed({ checks, returnCurrent }: Transaction): TransactionResult | null {
-    const failed = checks.flatMap((check, position) => this.#store.holds(check) ? [] : [{ check, position }]);
-    const [first] = failed;
-    if (first !== undefined) {
-      const current = returnCurrent === true ? this.#store.get(first.check.key) : "omitted";
-      const failedChecks = failed.map(({ position }) => position);
-      return { kind: "checksFailed", revision: this.#revision, failedChecks, current };
-    }
-    return null;
   }
 }
 

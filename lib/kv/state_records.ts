@@ -176,7 +176,7 @@ export class StateRestorer {
     const [, appliedIndex, revision] = this.#header;
     const store = new Store(this.#keys.finish());
     for (const { leaseId } of this.#leases.after(0)) {
-      const isWithin = store.leasedKeyCount(leaseId) <= this.#leases.limits.maxLeaseKeys;
+      const isWithin = store.leased.count(leaseId) <= this.#leases.limits.maxLeaseKeys;
       expectLoaded(isWithin, "no lease has more keys than are allowed");
     }
     this.#sessions.restore(this.#sessionRecords);

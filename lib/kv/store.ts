@@ -22,10 +22,10 @@ import {
   MAX_LIST_ENTRIES,
   type Mutation,
   type MutationOutcome,
+  type Transaction,
   writtenValue,
 } from "./command.ts";
-import { AttachedKeys, type AttachFailure } from "./leases/attached_keys.ts";
-import type { LeaseKeysPage } from "./leases/lease_command.ts";
+import { LeasedKeys } from "./leases/leased_keys.ts";
 import type { Leases } from "./leases/leases.ts";
 import type { Version } from "./overlay.ts";
 import { pastRevisionsOf, rangesOf } from "./validate_branches.ts";
@@ -33,7 +33,6 @@ import { type PlanFailure, planTransaction, type TransactionPlan } from "./trans
 import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
 import { checkStore, type StructureFigures } from "./pages/check_store.ts";
 import { EventReader } from "./pages/event_reader.ts";
-import type { IndexEntry } from "./pages/key_index.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { assert, assertNever } from "../platform/assert.ts";
@@ -50,15 +49,10 @@ export interface Past<T> {
   readonly looked: number;
 }
 
-/** A page of keys. */
-export interface KeysQuery {
-  /** Continue after this key, or null. */
-  readonly after: Uint8Array | null;
-  readonly limit: number;
-}
-
 /** The ordered map from keys to values. */
 export class Store {
+  /** The keys that end by themselves. */
+  readonly leased: LeasedKeys;
   readonly #pages: PagedStore;
   /** Copies small values that are returned: a later write may reuse their cells before they are sent. */
   readonly #copies = new SlabCopier();
@@ -68,6 +62,7 @@ export class Store {
   /** Makes a store of these pages, which nothing else changes from then on; without keys, by default. */
   constructor(pages = new PagedStore()) {
     this.#pages = pages;
+    this.leased = new LeasedKeys(pages);
     this.events = new EventReader(pages);
   }
 
@@ -123,6 +118,17 @@ export class Store {
       default:
         return assertNever(check);
     }
+  }
+
+  /** Returns the positions of the checks that do not hold now, and the key of the first if asked for; null if all hold. */
+  failedChecks(
+    { checks, returnCurrent }: Pick<Transaction, "checks" | "returnCurrent">,
+  ): { readonly failedChecks: readonly number[]; readonly current: KeyValue | null | "omitted" } | null {
+    const failed = checks.flatMap((check, position) => this.holds(check) ? [] : [{ check, position }]);
+    const [first] = failed;
+    if (first === undefined) return null;
+    const current = returnCurrent === true ? this.get(first.check.key) : "omitted";
+    return { failedChecks: failed.map(({ position }) => position), current };
   }
 
   /** Applies a mutation as of `revision`. A large value is kept, not copied. O(log n). */
@@ -185,80 +191,12 @@ export class Store {
 
   /** Plans a transaction whose changes would be made in `revision`. */
   plan(branches: Branches, revision: number, leases: Leases): TransactionPlan | PlanFailure {
-    const attachedKeys = this.#attachedKeys(leases);
+    const attachedKeys = this.leased.attachedKeys(leases);
     return planTransaction(
       branches,
       { pages: this.#pages, entries: this.#ownedEntries, attachedKeys },
       revision,
     );
-  }
-
-  /** Returns the first mutation whose key cannot be attached to its lease, and why; null if all can be applied. */
-  attachFailure(
-    mutations: readonly Mutation[],
-    leases: Leases,
-  ): { readonly position: number; readonly reason: AttachFailure } | null {
-    if (!mutations.some(({ kind }) => kind === "expiringPut")) return null;
-    const attachedKeys = this.#attachedKeys(leases);
-    for (const [position, mutation] of mutations.entries()) {
-      const address = this.#pages.get(mutation.key);
-      const from = address === 0 ? 0 : this.#pages.records.leaseId(address);
-      const to = mutation.kind === "expiringPut" ? mutation.leaseId ?? 0 : 0;
-      const reason = attachedKeys.move(from, to);
-      if (reason !== null) return { position, reason };
-    }
-    return null;
-  }
-
-  #attachedKeys(leases: Leases): AttachedKeys {
-    return new AttachedKeys(leases, (leaseId) => this.#pages.indexes.leased.count(leaseId));
-  }
-
-  /** Returns the number of keys that are attached to a lease. O(log n). */
-  leasedKeyCount(leaseId: number): number {
-    return this.#pages.indexes.leased.count(leaseId);
-  }
-
-  /** Returns one page of the keys that are attached to a lease, after a key unless that is null. O(log n + page). */
-  leasedKeys(leaseId: number, { after, limit }: KeysQuery): LeaseKeysPage {
-    const keys: Uint8Array[] = [];
-    let pageBytes = 0;
-    for (const { key } of this.#pages.indexes.leased.entriesOf(leaseId, after)) {
-      if (keys.length >= limit || pageBytes >= LIST_PAGE_BYTES) return { keys, more: true };
-      keys.push(key);
-      pageBytes += key.length;
-    }
-    return { keys, more: false };
-  }
-
-  /** Deletes all keys that are attached to a lease, as of `revision`; returns their number. */
-  deleteLeased(leaseId: number, revision: number): number {
-    return this.#deleteIndexed([...this.#pages.indexes.leased.entriesOf(leaseId, null)], revision);
-  }
-
-  /** The time of the wall clock at which the next key expires; null without one. */
-  get nextExpiresAtMs(): number | null {
-    return this.#pages.indexes.expiring.firstNumber;
-  }
-
-  /** Deletes the keys that expire up to a time, those with the lowest time first, at most `limit`; returns their number. */
-  deleteExpired(
-    untilMs: number,
-    { limit, revision }: { readonly limit: number; readonly revision: number },
-  ): number {
-    const entries: IndexEntry[] = [];
-    for (const entry of this.#pages.indexes.expiring.entriesUpTo(untilMs)) {
-      if (entries.length >= limit) break;
-      entries.push(entry);
-    }
-    return this.#deleteIndexed(entries, revision);
-  }
-
-  #deleteIndexed(entries: readonly IndexEntry[], revision: number): number {
-    for (const { key } of entries) {
-      assert(this.#pages.delete(key, revision), "an index has the keys that are present");
-    }
-    return entries.length;
   }
 
   /** Frees memory of superseded versions; see {@link PagedStore.tidy}. */

@@ -197,7 +197,7 @@ class Planner {
     const previous = returnPrevious ? this.#returned(found) : [];
     if (previous === "resultTooLarge") return previous;
     for (const version of found) {
-      this.#store.attachedKeys.move(this.#overlay.attachmentOf(version).leaseId ?? 0, 0);
+      this.#store.attachedKeys.move(this.#overlay.leaseIdOf(version), 0);
       this.#overlay.delete(this.#overlay.keyOf(version));
     }
     return { kind: "delete", deleted: found.length, previous };

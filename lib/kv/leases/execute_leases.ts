@@ -1,5 +1,5 @@
 /** The effects of entries on leases and on keys that end by themselves. */
-import { assertNever } from "../../platform/assert.ts";
+import { assert, assertNever } from "../../platform/assert.ts";
 import type { Store } from "../store.ts";
 import {
   type DeleteExpired,
@@ -53,7 +53,7 @@ export function executeLeaseEntry(command: KeepLeasesAlive | DeleteExpired, stat
     }
     case "deleteExpired": {
       const options = { limit: MAX_EXPIRED_KEYS, revision: state.revision + 1 };
-      const deleted = state.store.deleteExpired(command.untilMs, options);
+      const deleted = state.store.leased.deleteExpired(command.untilMs, options);
       return { kind: "expiredDeleted", revision: revisionAfter(deleted, state), deleted };
     }
     default:
@@ -69,7 +69,7 @@ export function endDueLeases(state: LeasedState): { readonly ended: number; read
   const { leases, store, logTimeMs } = state;
   let [ended, deleted] = [0, 0];
   for (let lease = leases.next; lease !== null && lease.deadlineMs <= logTimeMs; lease = leases.next) {
-    if (ended > 0 && deleted + store.leasedKeyCount(lease.leaseId) > leases.limits.maxEndedKeys) break;
+    if (ended > 0 && deleted + store.leased.count(lease.leaseId) > leases.limits.maxEndedKeys) break;
     deleted += endLease(lease.leaseId, state);
     ended++;
   }
@@ -79,7 +79,7 @@ export function endDueLeases(state: LeasedState): { readonly ended: number; read
 /** Returns a lease, or null. O(log n). */
 export function leaseState(leaseId: number, { leases, store }: LeasedState): LeaseState | null {
   const lease = leases.get(leaseId);
-  return lease === null ? null : { ...lease, keyCount: store.leasedKeyCount(leaseId) };
+  return lease === null ? null : { ...lease, keyCount: store.leased.count(leaseId) };
 }
 
 /** Returns one page of the leases after an id. O(page × log n). */
@@ -90,15 +90,22 @@ export function leasePage(
   const page: LeaseState[] = [];
   for (const lease of state.leases.after(after)) {
     if (page.length >= limit) return { leases: page, more: true };
-    page.push({ ...lease, keyCount: state.store.leasedKeyCount(lease.leaseId) });
+    page.push({ ...lease, keyCount: state.store.leased.count(lease.leaseId) });
   }
   return { leases: page, more: false };
+}
+
+/** Throws InvariantError unless every key that is attached to a lease is attached to one that exists. O(leases × log n). */
+export function checkLeasedKeys({ leases, store }: LeasedState): void {
+  let keys = 0;
+  for (const { leaseId } of leases.after(0)) keys += store.leased.count(leaseId);
+  assert(keys === store.leased.total, "a key is attached to a lease that exists");
 }
 
 /** Ends a lease and deletes its keys; returns their number. */
 function endLease(leaseId: number, { leases, store, revision }: LeasedState): number {
   leases.remove(leaseId);
-  return store.deleteLeased(leaseId, revision + 1);
+  return store.leased.deleteLeased(leaseId, revision + 1);
 }
 
 function revisionAfter(deleted: number, { revision }: LeasedState): number {

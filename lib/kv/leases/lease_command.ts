@@ -109,6 +109,13 @@ export interface LeasePage {
   readonly more: boolean;
 }
 
+/** The part of the keys of a lease that is read. */
+export interface LeaseKeysQuery {
+  /** Continue after this key, or null. */
+  readonly after: Uint8Array | null;
+  readonly limit: number;
+}
+
 /** One page of the keys of a lease. */
 export interface LeaseKeysPage {
   /** In order; the caller owns them. */

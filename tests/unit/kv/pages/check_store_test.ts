@@ -17,6 +17,7 @@ function sample(): PagedStore {
     store.put(bytesOf(`key ${number}`), bytesOf("again"), ++revision);
     store.delete(bytesOf(`key ${number + 20}`), ++revision);
   }
+  store.put(bytesOf("leased"), bytesOf("1"), ++revision, { leaseId: 7, expiresAtMs: 9 });
   store.view();
   store.put(bytesOf("key 1"), bytesOf("later"), ++revision);
   checkStore(store);
@@ -119,6 +120,24 @@ const DAMAGES: Readonly<
       store.retained.viewRecords.retireVersion(store.get(bytesOf("key 5")));
     },
     says: /version \d+ is in one place/,
+  },
+  "a key that is missing in the index of leases": {
+    damage(store): void {
+      store.indexes.leased.remove(7, bytesOf("leased"));
+    },
+    says: /the index of leases has every attached key: 7, key 6c6561736564/,
+  },
+  "a key in the index of expiries that does not expire": {
+    damage(store): void {
+      store.indexes.expiring.add(8, bytesOf("key 5"));
+    },
+    says: /the index of expiries has the attached keys only: 8, key 6b65792035/,
+  },
+  "an entry of an index that nothing leads to": {
+    damage(store): void {
+      store.indexes.leased.structure?.pages.leaves.create(1);
+    },
+    says: /cells of \d+ bytes can be reached, \d+ are in use/,
   },
 };
 

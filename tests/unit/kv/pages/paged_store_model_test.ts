@@ -1,8 +1,14 @@
 /** The paged store against a plain list of events, with views held and released at random, and checked at each step. */
 import fc from "fast-check";
 import { assertEquals } from "@std/assert";
+import { attachmentOf } from "../../../../lib/kv/command.ts";
 import { checkStore } from "../../../../lib/kv/pages/check_store.ts";
-import { emptyParts, PagedStore, type StoreView } from "../../../../lib/kv/pages/paged_store.ts";
+import {
+  type Attached,
+  emptyParts,
+  PagedStore,
+  type StoreView,
+} from "../../../../lib/kv/pages/paged_store.ts";
 import type { PageLimits } from "../../../../lib/kv/pages/tree_pages.ts";
 import { assertShows, bytesOf, eventsOf, reloaded, SMALL_PAGES, StoreModel } from "./store_model.ts";
 
@@ -11,7 +17,11 @@ type Action =
   | {
     readonly kind: "change";
     readonly keys: readonly string[];
-    readonly changes: readonly { readonly key: number; readonly value: string | null }[];
+    readonly changes: readonly {
+      readonly key: number;
+      readonly value: string | null;
+      readonly attached: Attached;
+    }[];
   }
   | { readonly kind: "compact"; readonly share: number }
   | { readonly kind: "view" | "reload" }
@@ -41,6 +51,10 @@ const anyAction: fc.Arbitrary<Action> = fc.oneof(
         fc.record({
           key: fc.nat(5),
           value: fc.oneof({ weight: 2, arbitrary: anyValue }, { weight: 1, arbitrary: fc.constant(null) }),
+          attached: fc.record({
+            leaseId: fc.constantFrom(0, 0, 1, 2, 2 ** 53 - 1),
+            expiresAtMs: fc.constantFrom(0, 0, 0, 7, 2 ** 40),
+          }),
         }),
         { minLength: 1, maxLength: 8 },
       ),
@@ -76,8 +90,8 @@ class Pair {
       case "change": {
         const revision = this.model.revision + 1;
         this.store.tidy();
-        for (const { key, value } of action.changes) {
-          this.#change(action.keys[key % action.keys.length] ?? "", value, revision);
+        for (const { key, ...change } of action.changes) {
+          this.#change(action.keys[key % action.keys.length] ?? "", change, revision);
         }
         break;
       }
@@ -113,12 +127,16 @@ class Pair {
     }
   }
 
-  #change(key: string, value: string | null, revision: number): void {
+  #change(
+    key: string,
+    { value, attached }: { readonly value: string | null; readonly attached: Attached },
+    revision: number,
+  ): void {
     if (value === null) {
       assertEquals(this.store.delete(bytesOf(key), revision), this.model.delete(key, revision));
     } else {
-      this.store.put(bytesOf(key), bytesOf(value), revision);
-      this.model.put(key, value, revision);
+      this.store.put(bytesOf(key), bytesOf(value), revision, attached);
+      this.model.put(key, value, revision, attachmentOf(attached.leaseId, attached.expiresAtMs));
     }
   }
 }

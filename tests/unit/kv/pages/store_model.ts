@@ -1,8 +1,8 @@
 /** A store as a list of events: what {@link PagedStore} must show, computed from the beginning each time. */
 import { assert, assertEquals } from "@std/assert";
-import type { KeyValue } from "../../../../lib/kv/command.ts";
+import type { Attachment, KeyValue } from "../../../../lib/kv/command.ts";
 import { StoreLoader } from "../../../../lib/kv/pages/store_loader.ts";
-import type { PagedStore } from "../../../../lib/kv/pages/paged_store.ts";
+import type { Attached, PagedStore } from "../../../../lib/kv/pages/paged_store.ts";
 import type { StoreReader, VersionCursor } from "../../../../lib/kv/pages/store_reader.ts";
 import type { PageLimits } from "../../../../lib/kv/pages/tree_pages.ts";
 
@@ -10,7 +10,7 @@ import type { PageLimits } from "../../../../lib/kv/pages/tree_pages.ts";
 export const SMALL_PAGES: PageLimits = { leafEntries: 4, innerChildren: 4 };
 
 /** A put (with a value) or a delete (null). */
-export interface ModelEvent {
+export interface ModelEvent extends Attachment {
   readonly key: string;
   readonly value: string | null;
   readonly createRevision: number;
@@ -40,7 +40,7 @@ export class StoreModel {
     this.compactedRevision = from.compactedRevision ?? 0;
   }
 
-  put(key: string, value: string, revision: number): void {
+  put(key: string, value: string, revision: number, attachment: Attachment = {}): void {
     const before = this.at(revision).get(key);
     this.revision = revision;
     this.events.push({
@@ -49,6 +49,7 @@ export class StoreModel {
       createRevision: before?.createRevision ?? revision,
       modRevision: revision,
       version: (before?.version ?? 0) + 1,
+      ...attachment,
     });
   }
 
@@ -146,11 +147,13 @@ export function reloaded(reader: StoreReader, limits: PageLimits): PagedStore {
   const loader = new StoreLoader({ revision, compactedRevision, limits });
   const numbers = (
     address: number,
-  ): { modRevision: number; order: number; createRevision: number; version: number } => ({
+  ): { modRevision: number; order: number; createRevision: number; version: number } & Attached => ({
     createRevision: records.createRevision(address),
     modRevision: records.modRevision(address),
     version: records.version(address),
     order: reader.order(address),
+    leaseId: records.leaseId(address),
+    expiresAtMs: records.expiresAtMs(address),
   });
   const cursor = reader.scan({ lower: null, upper: null, reverse: false });
   for (let address = cursor.next(); address !== 0; address = cursor.next()) {

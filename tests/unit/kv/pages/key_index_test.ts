@@ -1,0 +1,67 @@
+/** KeyIndex: it behaves as a sorted list of numbers and keys. */
+import fc from "fast-check";
+import { assertEquals } from "@std/assert";
+import { checkIndex } from "../../../../lib/kv/pages/check_index.ts";
+import { type IndexEntry, KeyIndex } from "../../../../lib/kv/pages/key_index.ts";
+import { bytesOf, SMALL_PAGES, textOf } from "./store_model.ts";
+
+/** Numbers whose bytes have carries and zeros in all positions. */
+const NUMBERS = [1, 255, 256, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 1, 2 ** 53 - 2, 2 ** 53 - 1];
+
+const anyKey = fc.oneof(
+  fc.constantFrom("a", "a\0", "a\0\0", "ab", "\u00ff", "\u00ff\u00ff"),
+  fc.nat(40).map((number) => `key ${number}`),
+  fc.nat(3).map((number) => `${"q".repeat(4_090)}${number}`),
+);
+
+const anyEntry = fc.record({ number: fc.constantFrom(...NUMBERS), key: anyKey });
+type Entry = { readonly number: number; readonly key: string };
+
+function shown(entries: Iterable<IndexEntry>): Entry[] {
+  return [...entries].map(({ number, key }) => ({ number, key: textOf(key) }));
+}
+
+Deno.test("KeyIndex: after any changes its entries, counts and ranges are those of a sorted list", () => {
+  fc.assert(
+    fc.property(fc.array(anyEntry, { minLength: 1, maxLength: 100, size: "max" }), (steps) => {
+      const index = new KeyIndex(SMALL_PAGES);
+      let model: Entry[] = [];
+      for (const { number, key } of steps) {
+        // A key that is there is removed, any other added.
+        const others = model.filter((entry) => entry.number !== number || entry.key !== key);
+        if (others.length < model.length) {
+          index.remove(number, bytesOf(key));
+          model = others;
+        } else {
+          index.add(number, bytesOf(key));
+          model = [...model, { number, key }].sort((a, b) => a.number - b.number || (a.key < b.key ? -1 : 1));
+        }
+      }
+      const all = model.toSorted((a, b) => a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
+      checkIndex(index, "the index", all.map(({ number, key }) => ({ number, key: bytesOf(key) })));
+      assertEquals(index.size, model.length);
+      assertEquals(index.firstNumber, model[0]?.number ?? null);
+      for (const number of NUMBERS) {
+        const its = model.filter((entry) => entry.number === number);
+        assertEquals(index.count(number), its.length);
+        assertEquals(shown(index.entriesOf(number, null)), its);
+        assertEquals(shown(index.entriesOf(number, bytesOf("a\0"))), its.filter(({ key }) => key > "a\0"));
+        assertEquals(shown(index.entriesUpTo(number)), model.filter((entry) => entry.number <= number));
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+Deno.test("KeyIndex: thousands of keys that come and go leave an index without keys and little memory", () => {
+  const index = new KeyIndex();
+  for (let round = 0; round < 3; round++) {
+    for (let number = 1; number <= 5_000; number++) index.add(number % 70 + 1, bytesOf(`key ${number}`));
+    assertEquals(index.count(3), 72);
+    for (let number = 1; number <= 5_000; number++) index.remove(number % 70 + 1, bytesOf(`key ${number}`));
+  }
+  assertEquals([index.size, index.firstNumber, index.count(3)], [0, null, 0]);
+  checkIndex(index, "the index", []);
+  const { liveBytes = 0 } = index.structure?.pages.heap.usage ?? {};
+  assertEquals(liveBytes <= 4_096, true, "one page is left at most");
+});
