@@ -3,7 +3,7 @@
  * of a seed changes with the generator.
  */
 import { SERVER_LIMITS } from "../../lib/server/config/server_limits.ts";
-import type { Plan } from "./plan.ts";
+import { NO_COORDINATION, type Plan } from "./plan.ts";
 
 /** One such run. */
 export interface FailedOnce {
@@ -22,6 +22,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
       nodes: 3,
       spares: 0,
       clients: 3,
+      coordination: NO_COORDINATION,
       callsPerClient: 4,
       keys: 3,
       maxValueBytes: 16,
@@ -96,6 +97,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
       nodes: 3,
       spares: 0,
       clients: 5,
+      coordination: NO_COORDINATION,
       callsPerClient: 2,
       keys: 3,
       maxValueBytes: 20000,
@@ -163,6 +165,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
       nodes: 3,
       spares: 0,
       clients: 5,
+      coordination: NO_COORDINATION,
       callsPerClient: 4,
       keys: 8,
       maxValueBytes: 20000,
@@ -214,6 +217,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
       nodes: 2,
       spares: 0,
       clients: 2,
+      coordination: NO_COORDINATION,
       callsPerClient: 1,
       keys: 3,
       maxValueBytes: 16,
@@ -272,6 +276,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
       nodes: 3,
       spares: 0,
       clients: 3,
+      coordination: NO_COORDINATION,
       callsPerClient: 4,
       keys: 8,
       maxValueBytes: 20000,
@@ -331,6 +336,7 @@ export const FAILED_ONCE: readonly FailedOnce[] = [
       nodes: 4,
       spares: 1,
       clients: 1,
+      coordination: NO_COORDINATION,
       callsPerClient: 1,
       keys: 1,
       maxValueBytes: 2000,

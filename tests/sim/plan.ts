@@ -172,6 +172,17 @@ export interface Breakage {
   readonly atMs: number;
 }
 
+/** The clients of a run besides those that read and write. */
+export interface Coordination {
+  /** Watchers that choose their nodes. */
+  readonly watchers: number;
+  /** Watchers through the client library. */
+  readonly libraryWatchers: number;
+}
+
+/** A run with readers and writers alone. */
+export const NO_COORDINATION: Coordination = { watchers: 0, libraryWatchers: 0 };
+
 /** All decisions of a seed that are drawn before the run. */
 export interface Plan {
   readonly seed: number;
@@ -180,6 +191,7 @@ export interface Plan {
   /** Spare machines for new nodes. */
   readonly spares: number;
   readonly clients: number;
+  readonly coordination: Coordination;
   /** Calls that a client has in flight at a time. */
   readonly callsPerClient: number;
   readonly keys: number;
@@ -234,6 +246,7 @@ export function planOf(seed: number): Plan {
     nodes,
     spares: random.pick([1, 2, 4]),
     clients,
+    coordination: drawCoordination(seed),
     callsPerClient,
     keys: random.pick([1, 3, 8, 20]),
     maxValueBytes,
@@ -257,6 +270,12 @@ export function planOf(seed: number): Plan {
     readMode: random.pick(["read-index", "read-index", "lease"]),
   };
   return plan.readMode === "lease" ? withTrustedClocks(plan) : plan;
+}
+
+/** Draws the clients that coordinate, from numbers of their own: the rest of a seed's plan is the same without them. */
+function drawCoordination(seed: number): Coordination {
+  const random = new SeededRandom(seed * 2_246_822_519 + 1);
+  return { watchers: random.pick([0, 0, 1, 3]), libraryWatchers: random.pick([0, 0, 1, 2]) };
 }
 
 /** A lease is safe as long as clocks differ in speed by no more than a tenth, and none jumps ahead. */

@@ -19,6 +19,8 @@ const RECOVERY_MS = 15_000;
 const LAST_CALL_MS = 30_000;
 /** Time limit for removed nodes to learn of their removal: they wait between two calls. */
 const EXPULSION_MS = 30_000;
+/** Time limit for watchers to be sent the newest revision, with that of connections to nodes that do not answer. */
+const LEVEL_MS = 60_000;
 /** Most configurations that the linearizability checker may remember: few histories need as many. */
 const MAX_CONFIGURATIONS = 200_000;
 
@@ -78,6 +80,9 @@ async function live(simulation: Simulation): Promise<EndOfFault> {
   }
   for (const client of simulation.clients) {
     scheduler.after(simulation.random.next() * 500, null, () => client.start());
+  }
+  for (const watcher of simulation.watchers) {
+    scheduler.after(simulation.random.next() * 500, null, () => watcher.start());
   }
   const lasting = new Map<Fault, EndOfFault>();
   const begin = (fault: Fault): void => {
@@ -145,7 +150,19 @@ async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<vo
       }).join("; ")
     }`);
   }
+  await levelWatchers(simulation);
   await expel(simulation);
+}
+
+/** Checks that every watcher is sent everything up to the newest revision, and ends them. */
+async function levelWatchers(simulation: Simulation): Promise<void> {
+  const { scheduler, watchers, violations } = simulation;
+  const isOver = (): boolean => violations.length > 0 || watchers.every(({ isLevel }) => isLevel);
+  if (!await scheduler.run(scheduler.nowMs + LEVEL_MS, isOver)) {
+    const behind = watchers.flatMap(({ isLevel, name }) => isLevel ? [] : [name]);
+    simulation.violated(`${behind.join(", ")} are not sent the newest revision`);
+  }
+  for (const watcher of watchers) watcher.stop();
 }
 
 /**

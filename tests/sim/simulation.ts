@@ -19,6 +19,8 @@ import { Scheduler } from "./environment/scheduler.ts";
 import type { DriveFault } from "./environment/sim_disk.ts";
 import { SimClock } from "./environment/sim_clock.ts";
 import { Fabric, SimNetwork } from "./environment/sim_network.ts";
+import { LibraryWatcher } from "./library_watcher.ts";
+import { SimWatcher } from "./watcher.ts";
 import { SimClient } from "./workload.ts";
 
 const PORT = 7_000;
@@ -41,6 +43,7 @@ export class Simulation {
   /** By id, from 1: the founding nodes, then those that operators started. */
   readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
+  readonly watchers: readonly (SimWatcher | LibraryWatcher)[];
   readonly invariants: Invariants;
   /** Violations; the first one counts. */
   readonly violations: string[] = [];
@@ -84,6 +87,11 @@ export class Simulation {
       this.violated(`${scheduler.current?.name ?? "the simulation"} threw: ${stackOf(error)}`);
     this.#machines = ids.map((id) => this.#machine(id));
     this.clients = Array.from({ length: plan.clients }, (_, position) => this.#client(position + 1));
+    const { watchers, libraryWatchers } = plan.coordination;
+    this.watchers = Array.from(
+      { length: watchers + libraryWatchers },
+      (_, position) => this.#watcher(position + 1, position < watchers ? SimWatcher : LibraryWatcher),
+    );
   }
 
   /** Returns all machines. */
@@ -266,6 +274,28 @@ export class Simulation {
       plan,
       random: this.#fork(),
       coverage,
+      isOver: () => this.isOver,
+      violated: (message) => this.violated(message),
+      trace: (line) => this.trace(line),
+    });
+  }
+
+  #watcher(
+    number: number,
+    Watcher: typeof SimWatcher | typeof LibraryWatcher,
+  ): SimWatcher | LibraryWatcher {
+    const { plan, coverage, invariants } = this;
+    const name = `w${number}`;
+    const { process, platform } = this.clientProcess(name, clientHostOf(plan.clients + number));
+    return new Watcher({
+      name,
+      process,
+      platform,
+      cluster: () => this.isOver ? this.following : this.cluster,
+      plan,
+      random: this.#fork(),
+      coverage,
+      truth: invariants.watchTruth,
       isOver: () => this.isOver,
       violated: (message) => this.violated(message),
       trace: (line) => this.trace(line),

@@ -138,7 +138,8 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     return nothing;
   },
   clientReset: ({ simulation: { fabric, plan }, target }) => {
-    for (let client = 1; client <= plan.clients; client++) fabric.reset(clientHostOf(client), hostOf(target));
+    const clients = plan.clients + plan.coordination.watchers + plan.coordination.libraryWatchers;
+    for (let client = 1; client <= clients; client++) fabric.reset(clientHostOf(client), hostOf(target));
     return nothing;
   },
   slowDisk: ({ machine: { drive }, fault }) => {

@@ -7,6 +7,8 @@ import {
   type Command,
   type CommandResult,
   EMPTY_CHANGE_LEVEL,
+  FIRST_FEATURE_LEVEL,
+  HISTORY_LEVEL,
   MAX_SESSION_WINDOW,
   type StateMachine,
   type Transaction,
@@ -18,6 +20,7 @@ import { encodeResult } from "../../../lib/protocol/command.ts";
 import type { Coverage } from "../coverage.ts";
 import { hashBytes, hashNumbers } from "../../support/hashes.ts";
 import { AppliedHistory } from "./applied_history.ts";
+import type { WatchTruth } from "./checked_watch.ts";
 import { branchesOf, branchesResultOf } from "./history_forms.ts";
 import { PastStates } from "./past_states.ts";
 import type { Replay } from "./replay.ts";
@@ -36,20 +39,28 @@ export interface AppliedOptions {
 }
 
 /** Watches all state machines. */
-export class Applied {
+export class Applied implements WatchTruth {
   readonly #options: AppliedOptions;
   /** Hashes of the results, by index. */
   readonly #results: number[] = [];
   readonly history = new AppliedHistory();
   readonly #applications = new Map<string, number>();
-  readonly #pastStates = new PastStates();
+  readonly states = new PastStates();
   /** Reads are possible as of this revision and later ones; a transaction does not change it. */
   #compactedRevision = 0;
-  /** Whether a transaction that changes nothing makes no revision. */
-  #isEmptyWithoutRevision = false;
+  #featureLevel = FIRST_FEATURE_LEVEL;
 
   constructor(options: AppliedOptions) {
     this.#options = options;
+  }
+
+  /** Reads are possible as of this revision and later ones, on a node that has applied every entry. */
+  get compactedRevision(): number {
+    return this.#compactedRevision;
+  }
+
+  get hasHistory(): boolean {
+    return this.#featureLevel >= HISTORY_LEVEL;
   }
 
   /** Called when a state was read from a snapshot. */
@@ -87,7 +98,7 @@ export class Applied {
     this.#results.push(hash);
     this.#options.replay.apply(index, what?.command);
     this.#compactedRevision = compactedRevision;
-    this.#isEmptyWithoutRevision = machine.featureLevel >= EMPTY_CHANGE_LEVEL;
+    this.#featureLevel = machine.featureLevel;
     if (what !== null) this.#noteApplication(index, what.command, what.result);
     if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
     this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
@@ -105,7 +116,7 @@ export class Applied {
   #checkHistory(machine: StateMachine): void {
     using view = machine.viewKeys();
     if (view.compactedRevision < view.revision) this.#options.coverage.count("pastReads");
-    const difference = this.#pastStates.difference(view);
+    const difference = this.states.difference(view);
     this.#options.check(
       difference === null,
       `the history after entry ${machine.appliedIndex} is wrong: ${difference}`,
@@ -146,13 +157,15 @@ export class Applied {
     if (key !== null) this.#applications.set(key, result.revision);
     const { lastRevision } = this.history;
     const changes = this.#changesOf(command, result);
-    if (changes.length === 0 && (result.revision === lastRevision || this.#isEmptyWithoutRevision)) {
+    if (
+      changes.length === 0 && (result.revision === lastRevision || this.#featureLevel >= EMPTY_CHANGE_LEVEL)
+    ) {
       check(result.revision === lastRevision, `revision ${result.revision} was made by no change`);
       return;
     }
     check(result.revision === lastRevision + 1, `revision ${result.revision} follows ${lastRevision}`);
     this.history.add({ index, revision: result.revision, command, changes });
-    this.#pastStates.note(
+    this.states.note(
       result.revision,
       changes.map(({ key, state }) => ({
         key: bytesOfText(key),

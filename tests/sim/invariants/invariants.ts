@@ -6,6 +6,7 @@ import { RaftInvariants, type RaftInvariantsOptions } from "../../support/raft/i
 import type { Coverage } from "../coverage.ts";
 import { Applied } from "./applied.ts";
 import type { AppliedHistory } from "./applied_history.ts";
+import type { WatchTruth } from "./checked_watch.ts";
 import type { Observer } from "./probes.ts";
 import type { Replay } from "./replay.ts";
 
@@ -28,6 +29,11 @@ export class Invariants extends RaftInvariants implements Observer {
   /** The applied transactions and the states that they made. */
   get history(): AppliedHistory {
     return this.#applied.history;
+  }
+
+  /** The events that watches must be sent. */
+  get watchTruth(): WatchTruth {
+    return this.#applied;
   }
 
   override recovered(id: number, recovered: RecoveredLog): void {

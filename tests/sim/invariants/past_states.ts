@@ -2,6 +2,7 @@
  * A check of reads at past revisions: what each revision changed, noted from the applied transactions, against the
  * history of every node.
  */
+import { assert } from "@std/assert";
 import { equals } from "@std/bytes";
 import type { KeyValue } from "../../../lib/kv/mod.ts";
 import { compareKeys, keyText } from "../../../lib/kv/keys.ts";
@@ -12,11 +13,13 @@ import { SeededRandom } from "../../support/seeded_random.ts";
 const REVISIONS_PER_CHECK = 2;
 
 /** A version that a put or delete wrote. */
-interface Version {
+export interface Version {
   readonly key: Uint8Array;
   readonly revision: number;
   /** Null for a deletion. */
   readonly entry: KeyValue | null;
+  /** The entry before it; null for an absent key. */
+  readonly previous: KeyValue | null;
 }
 
 /** A change of one key. */
@@ -30,6 +33,8 @@ export interface KeyChange {
 export class PastStates {
   /** All versions, in the order of writing. */
   readonly #versions: Version[] = [];
+  /** The same by revision, from 1. */
+  readonly #versionsAt: (readonly Version[])[] = [];
   /** The versions of each key, by the key's text. */
   readonly #versionsOf = new Map<string, Version[]>();
   /** The keys that ever existed, in byte order. */
@@ -37,8 +42,26 @@ export class PastStates {
   /** Chooses what a check reads; the same in every run of a seed. */
   readonly #random = new SeededRandom(1);
 
-  /** Notes what a revision changed, in order; revisions ascend. A deletion of an absent key is no change. */
+  /** The newest revision. */
+  get lastRevision(): number {
+    return this.#versionsAt.length;
+  }
+
+  /** Returns what a revision wrote, in order; nothing for one of the future. */
+  versionsAt(revision: number): readonly Version[] {
+    return this.#versionsAt[revision - 1] ?? [];
+  }
+
+  /** Returns all keys as of a revision, in byte order. */
+  entriesAt(revision: number): readonly KeyValue[] {
+    return this.#keys.flatMap((key) => this.#entryAt(key, revision) ?? []);
+  }
+
+  /** Notes what a revision changed, in order; revisions ascend by one. A deletion of an absent key is no change. */
   note(revision: number, changes: readonly KeyChange[]): void {
+    assert(revision === this.lastRevision + 1, "no revision is left out");
+    const versions: Version[] = [];
+    this.#versionsAt.push(versions);
     for (const { key, value } of changes) {
       const before = this.#entryAt(key, revision);
       if (value === null && before === null) continue;
@@ -49,7 +72,9 @@ export class PastStates {
         modRevision: revision,
         version: (before?.version ?? 0) + 1,
       };
-      this.#append({ key, revision, entry });
+      const version = { key, revision, entry, previous: before };
+      versions.push(version);
+      this.#append(version);
     }
   }
 
@@ -98,7 +123,7 @@ export class PastStates {
   }
 
   #differenceOfScans(view: StoreView, revision: number): string | null {
-    const present = this.#keys.flatMap((key) => this.#entryAt(key, revision) ?? []);
+    const present = this.entriesAt(revision);
     const bound = (): Uint8Array | null => this.#keys[this.#random.below(this.#keys.length + 1)] ?? null;
     const scans = [
       { lower: null, upper: null, reverse: false },
@@ -144,7 +169,8 @@ export class PastStates {
   }
 }
 
-function isSame(a: KeyValue | null, b: KeyValue | null): boolean {
+/** Returns whether two entries are the same in all fields. */
+export function isSame(a: KeyValue | null, b: KeyValue | null): boolean {
   if (a === null || b === null) return a === b;
   return equals(a.key, b.key) && equals(a.value, b.value) && a.createRevision === b.createRevision &&
     a.modRevision === b.modRevision && a.version === b.version;
@@ -154,7 +180,8 @@ function differenceText(actual: KeyValue | null, expected: KeyValue | null): str
   return `${entryText(actual)} in place of ${entryText(expected)}`;
 }
 
-function entryText(entry: KeyValue | null): string {
+/** Returns an entry as messages show it. */
+export function entryText(entry: KeyValue | null): string {
   if (entry === null) return "no key";
   const { key, value, createRevision, modRevision, version } = entry;
   return `${keyText(key)} = ${

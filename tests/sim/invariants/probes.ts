@@ -11,6 +11,9 @@ import {
 import { type Command, type CommandResult, StateMachine } from "../../../lib/kv/mod.ts";
 import type { NodeId } from "../../../lib/raft/mod.ts";
 import { Node } from "../../../lib/server/node.ts";
+import { ConnectionWatches } from "../../../lib/server/watch/connection_watches.ts";
+import { HistoryFeed } from "../../../lib/server/watch/history_feed.ts";
+import { WatchHub } from "../../../lib/server/watch/watch_hub.ts";
 import { InFlightWrites } from "../../../lib/server/writes.ts";
 import { SnapshotExchange } from "../../../lib/server/snapshot/exchange.ts";
 import { type CoreObserver, observeCore } from "../../support/raft/core_probes.ts";
@@ -38,6 +41,7 @@ export function observe(observer: Observer): () => void {
     wrapNode(observer),
     wrapInFlightWrites(observer),
     wrapExchange(observer),
+    wrapWatches(observer),
   ];
   return () => undo.forEach((one) => one());
 }
@@ -106,6 +110,29 @@ function wrapInFlightWrites(observer: Observer): () => void {
     return joined;
   };
   return () => void (InFlightWrites.prototype.join = join);
+}
+
+function wrapWatches(observer: Observer): () => void {
+  const { restored } = WatchHub.prototype;
+  const { add } = HistoryFeed.prototype;
+  const { resume } = ConnectionWatches.prototype;
+  WatchHub.prototype.restored = function (machine): void {
+    if (this.size > 0) observer.noticed("watchesRestored");
+    restored.call(this, machine);
+  };
+  HistoryFeed.prototype.add = function (watch): void {
+    observer.noticed("watchesSetBack");
+    add.call(this, watch);
+  };
+  ConnectionWatches.prototype.resume = function (): void {
+    if (this.held.size > 0) observer.noticed("watchesHeld");
+    resume.call(this);
+  };
+  return () => {
+    Object.assign(WatchHub.prototype, { restored });
+    Object.assign(HistoryFeed.prototype, { add });
+    Object.assign(ConnectionWatches.prototype, { resume });
+  };
 }
 
 /** Snapshots between nodes. */
