@@ -1,5 +1,5 @@
 /** Mutants of the client: dialling, deadlines, and the state of nodes. */
-import { CLI, CLIENT } from "./checks.ts";
+import { CLI, CLIENT, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 export const CLIENT_MUTANTS: readonly Mutant[] = [
@@ -97,6 +97,15 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       failure: "messages read Cannot this, Cannot that, Cannot something else",
       from: "reasonOf(message.slice(end + SEPARATOR.length))",
       to: "message",
+    },
+  ]),
+  ...inFile("lib/client/watch/connection_watches.ts", [CLIENT, SIM], [
+    {
+      id: "M870",
+      title: "a node that refuses to say how far its watches are counts as one that serves them",
+      failure: "a watch stays at a node that gets no new entries, and shows nothing more",
+      from: 'if (end.kind === "refused") this.lose(end.error.message);\n      else if',
+      to: "if",
     },
   ]),
   ...inFile("lib/cli/commands/cluster/members.ts", [CLI], [

@@ -3,7 +3,8 @@
  *
  * A node that is frozen or cut off ends nothing, and an idle watch expects nothing. So while there are watches, a
  * connection from which nothing comes is asked for a sign of life; without one its watches are lost, and continue at
- * another node.
+ * another node. A node whose messages do not reach the leader gives such a sign, and gets no new entries: it refuses to
+ * say up to which revision the watches were served, and that ends them too.
  */
 import { assertNever } from "../../platform/assert.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
@@ -160,7 +161,8 @@ export class ConnectionWatches {
     const limits = { now: this.#clock.now(), timeoutMs: SIGN_TIMEOUT_MS, signal: null };
     this.#connection.send({ kind: "watchProgress" }, limits, (end) => {
       const { framesReceived } = this.#connection;
-      if (end.kind === "silent" && framesReceived === framesBefore) {
+      if (end.kind === "refused") this.lose(end.error.message);
+      else if (end.kind === "silent" && framesReceived === framesBefore) {
         this.lose(`nothing came from it for ${QUIET_LIMIT_MS + SIGN_TIMEOUT_MS} ms`);
       } else this.#superviseFrom(framesReceived);
     });
