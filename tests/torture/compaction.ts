@@ -39,7 +39,7 @@ export async function killInCompactions({ kills, seed, tell }: CompactionOptions
 async function runRound({ kills, seed, tell }: CompactionOptions): Promise<void> {
   const random = new SeededRandom(seed);
   await using cluster = await TestCluster.start({ flags: FLAGS });
-  await using workload = await CheckedWorkload.start(cluster, seed);
+  await using workload = await CheckedWorkload.start(cluster, { seed });
   await workload.progress(PROGRESS_WRITES, cluster.logs);
   for (let kill = 0; kill < kills; kill++) {
     const node = random.pick(cluster.ids);

@@ -12,6 +12,7 @@
 // deno-lint-ignore-file no-console -- this is a command
 import { join } from "@std/path";
 import { parseArgs } from "node:util";
+import type { WatchFigures } from "../../lib/lincheck/mod.ts";
 import { CHECKOUT } from "../support/checkout.ts";
 import type { Fault } from "./nemesis.ts";
 import { killInCompactions } from "./compaction.ts";
@@ -101,10 +102,11 @@ function secondsSince(begin: number): string {
   return ((performance.now() - begin) / 1_000).toFixed(1);
 }
 
-function trialText({ figures, acknowledged, struck }: TrialReport): string {
+function trialText({ figures, watching, acknowledged, struck }: TrialReport): string {
   const { operations, unknown, notApplied, longestWithoutWriteMs } = figures;
   const quiet = ((longestWithoutWriteMs ?? 0) / 1_000).toFixed(1);
   return `linearizable: ${operations} operations (${notApplied} failed, ${unknown} of unknown outcome), ` +
+    `${watchText([watching])}, ` +
     `${acknowledged} numbered writes acknowledged and found, ${faultCount([...struck.values()])} faults, ` +
     `longest time without a write ${quiet} s`;
 }
@@ -121,8 +123,19 @@ function summaryText(reports: readonly TrialReport[], startedAt: number): string
     `${sum(({ figures }) => figures.operations)} operations (${
       sum(({ figures }) => figures.unknown)
     } of unknown ` +
-    `outcome), ${sum(({ acknowledged }) => acknowledged)} numbered writes acknowledged and found, ` +
+    `outcome), ${watchText(reports.map(({ watching }) => watching))}, ${
+      sum(({ acknowledged }) => acknowledged)
+    } numbered writes acknowledged and found, ` +
     `${faultCount([...struck.values()])} faults (${faults})`;
+}
+
+/** Returns `120 watches right: 48123 events, 3 resets`. */
+function watchText(figures: readonly WatchFigures[]): string {
+  const sum = (of: (figures: WatchFigures) => number): number =>
+    figures.reduce((total, each) => total + of(each), 0);
+  return `${sum(({ watches }) => watches)} watches right: ${sum(({ events }) => events)} events, ${
+    sum(({ resets }) => resets)
+  } resets, ${sum(({ leaseEnds }) => leaseEnds)} ends of leases`;
 }
 
 function faultCount(counts: readonly number[]): number {
@@ -134,6 +147,6 @@ function keepEvidence(error: unknown, seed: number): void {
   const folder = join(CHECKOUT, "data", "torture", `seed-${seed}`);
   Deno.mkdirSync(folder, { recursive: true });
   Deno.writeTextFileSync(join(folder, "nodes.log"), error.logs);
-  Deno.writeTextFileSync(join(folder, "history.json"), JSON.stringify(error.history));
+  Deno.writeTextFileSync(join(folder, "history.json"), JSON.stringify(error.run));
   console.log(`what the nodes logged and what the clients saw is in ${folder}`);
 }

@@ -6,16 +6,16 @@ import { runTrial } from "./trial.ts";
 const TRIAL_MS = 24_000;
 const SEED = 1;
 
-Deno.test("torture: a cluster under random faults stays linearizable, loses no write, and ends with equal replicas", async () => {
+Deno.test("torture: a cluster under random faults stays linearizable, shows every change to watchers, loses no write, and ends with equal replicas", async () => {
   const lines: string[] = [];
   try {
-    const { figures, acknowledged, struck } = await runTrial({
+    const { figures, watching, acknowledged, struck } = await runTrial({
       nodes: 3,
       seed: SEED,
       goesOn: ({ elapsedMs, hasStruckAll }) => elapsedMs < TRIAL_MS && !hasStruckAll,
       tell: (line) => lines.push(line),
     });
-    assert(struck.size > 0 && figures.answered > 0 && acknowledged > 0);
+    assert(struck.size > 0 && figures.answered > 0 && acknowledged > 0 && watching.events > 0);
     assertEquals(figures.operations, figures.answered + figures.notApplied + figures.unknown);
   } catch (error) {
     console.log(lines.join("\n"));

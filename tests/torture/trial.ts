@@ -1,8 +1,10 @@
 /**
- * One trial: a new cluster of real processes with clients and a nemesis. At the end it checks that the history is
- * linearizable, that every acknowledged write is in the store, once and in order, and that all replicas are equal.
+ * One trial: a new cluster of real processes with clients, watchers and a nemesis. At the end it checks that the history
+ * is linearizable, that watchers saw every change, that every acknowledged write is in the store, once and in order, and
+ * that all replicas are equal.
  */
-import type { History } from "../../lib/lincheck/mod.ts";
+import type { WatchedRun, WatchFigures } from "../../lib/lincheck/mod.ts";
+import { assert } from "@std/assert";
 import { CompactedError, type KvClient } from "../../lib/mod.ts";
 import type { ReadMode } from "../../lib/server/config/config.ts";
 import type { Figures } from "../../lib/loadgen/mod.ts";
@@ -30,6 +32,7 @@ const HISTORY_FLAGS: readonly (readonly string[])[] = [
 ];
 /** Answered writes that show progress of the healed cluster. */
 const PROGRESS_WRITES = 50;
+const WATCHERS = 8;
 /** Longest pause between two actions of the nemesis. */
 const MAX_LINGER_MS = 1_500;
 
@@ -47,6 +50,7 @@ export interface TrialOptions {
 /** The result of a trial. */
 export interface TrialReport {
   readonly figures: Figures;
+  readonly watching: WatchFigures;
   /** Numbered writes that were acknowledged and found. */
   readonly acknowledged: number;
   readonly struck: ReadonlyMap<Fault, number>;
@@ -57,12 +61,12 @@ export class TrialError extends Error {
   override readonly name = "TrialError";
   /** Output of every process. */
   readonly logs: string;
-  readonly history: History;
+  readonly run: WatchedRun;
 
-  constructor(cause: unknown, { logs, history }: { readonly logs: string; readonly history: History }) {
+  constructor(cause: unknown, { logs, run }: { readonly logs: string; readonly run: WatchedRun }) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.logs = logs;
-    this.history = history;
+    this.run = run;
   }
 }
 
@@ -89,13 +93,13 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
   });
   await using client = await cluster.connect();
   await using writers = Writers.start(client);
-  await using workload = await CheckedWorkload.start(cluster, seed);
+  await using workload = await CheckedWorkload.start(cluster, { seed, watchers: WATCHERS });
   try {
     const random = new SeededRandom(seed);
     const nemesis = new Nemesis({ cluster, random, disk: mounted.disk, tell });
     return await torment(options, { cluster, workload, writers, nemesis, random });
   } catch (cause) {
-    throw new TrialError(cause, { logs: cluster.logs(), history: workload.history });
+    throw new TrialError(cause, { logs: cluster.logs(), run: workload.run });
   }
 }
 
@@ -127,10 +131,12 @@ async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<Tria
   await workload.progress(PROGRESS_WRITES, cluster.logs);
   await using reader = await cluster.connect();
   const figures = await workload.stopAndCheck(reader);
+  const { watching } = workload;
+  assert(watching !== null, "a trial has watchers");
   await writers.stopAndVerify();
   tell(`the history begins at revision ${await compactedRevisionOf(reader)}`);
   await cluster.waitForEqualStates();
-  return { figures, acknowledged: writers.acknowledged, struck: nemesis.struck };
+  return { figures, watching, acknowledged: writers.acknowledged, struck: nemesis.struck };
 }
 
 async function compactedRevisionOf(client: KvClient): Promise<number> {

@@ -55,18 +55,20 @@ export const WATCH_CHECK_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/lincheck/watches/authors.ts", [WATCHES], [
     {
-      id: "M845",
-      title: "a write that was certainly not applied may be the author of an event",
-      failure: "a refused write that took effect nevertheless is not found",
-      from: 'made.kind === "nothing") return false;',
-      to: 'made.kind === "certain") return false;',
-    },
-    {
       id: "M846",
       title: "a write of unknown outcome may make several revisions",
       failure: "a retry that is applied a second time is not found",
       from: "if (earlier !== undefined) {",
       to: "if (earlier === revision) {",
+    },
+  ]),
+  ...inFile("lib/lincheck/watches/effects.ts", [WATCHES], [
+    {
+      id: "M845",
+      title: "a write that was certainly not applied may be the author of an event",
+      failure: "a refused write that took effect nevertheless is not found",
+      from: 'case "notApplied":\n      return { kind: "nothing" };',
+      to: 'case "notApplied":\n      return { kind: "possible", revision: null };',
     },
   ]),
   ...inFile("lib/lincheck/watches/timeline.ts", [WATCHES], [

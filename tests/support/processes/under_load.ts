@@ -11,6 +11,8 @@ const SEED = 1;
 export interface SceneOptions extends ClusterOptions {
   /** Whether additional clients run, whose history must be linearizable. Default false. */
   readonly checked?: boolean;
+  /** Watchers of the additional clients' keys, which must see every change. Default 0. */
+  readonly watchers?: number;
 }
 
 /** The cluster and its progress, for a test to disturb. */
@@ -26,13 +28,13 @@ export interface Scene {
  * the addresses of the initial nodes.
  */
 export async function underLoad(
-  { checked = false, ...options }: SceneOptions,
+  { checked = false, watchers = 0, ...options }: SceneOptions,
   disturb: (scene: Scene) => Promise<void>,
 ): Promise<void> {
   await using cluster = await TestCluster.start(options);
   await using client = await cluster.connect();
   await using workload = Workload.start(client);
-  await using clients = checked ? await CheckedWorkload.start(cluster, SEED) : null;
+  await using clients = checked ? await CheckedWorkload.start(cluster, { seed: SEED, watchers }) : null;
   const progress = async (): Promise<void> => {
     await workload.progress(PROGRESS_WRITES, cluster.logs);
     await clients?.progress(PROGRESS_WRITES, cluster.logs);

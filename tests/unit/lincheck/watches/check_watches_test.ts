@@ -6,6 +6,7 @@ import {
   type WatchedEntry,
   type WatchedRun,
   type WatchNotice,
+  type WatchRecord,
   watchViolationPage,
 } from "../../../../lib/lincheck/mod.ts";
 import { answered, entry, NOT_APPLIED, put, remove, transaction, UNKNOWN } from "../support.ts";
@@ -269,6 +270,16 @@ Deno.test("checkWatches: version and createRevision follow from the changes befo
     remove([3, 0, 3], "a", UNKNOWN),
   ];
   assertRefused(run(deletes, [watch(twice)]), "numbers", "it did not exist since revision 2");
+});
+
+Deno.test("checkWatches: nothing can have changed between revisions that two watches cover, one after the other", () => {
+  const history = [put([1, 0, 2], "a=1", 1), put([1, 3, 5], "a=2", 4)];
+  const later = (version: number): WatchRecord =>
+    watch([batch(4, 6, putEvent("a=2", 4, { createRevision: 1, version }))], { from: 3 });
+  assertAccepted(run(history, [watch([ONE, progress(2, 3)]), later(2)]));
+  assertRefused(run(history, [watch([ONE, progress(2, 3)]), later(3)]), "numbers", "it has version 3");
+  // Another write may have come in between.
+  assertAccepted(run(history, [watch([ONE]), later(2)]));
 });
 
 Deno.test("checkWatches: what a reset skips need not be shown, and what it shows has to fit the changes", () => {
