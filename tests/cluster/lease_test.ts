@@ -47,7 +47,7 @@ Deno.test("lease: a leader that was suspended under its lease and replaced serve
 });
 
 Deno.test("lease: reads stay linearizable while leaders are suspended, killed and replaced by transfer", async () => {
-  await underLoad({ flags: LEASE, checked: true }, async ({ cluster, progress }) => {
+  await underLoad({ flags: LEASE, checked: true, watchers: 6 }, async ({ cluster, progress }) => {
     for (let round = 0; round < 2; round++) {
       const frozen = await cluster.waitForLeader();
       cluster.pause(frozen);

@@ -19,7 +19,7 @@ const ELECTION_TIMEOUT_MS = 1_000;
 const DELAY_MS = 300;
 
 Deno.test("membership: a cluster grows from one node to five and shrinks to three under load", async (t) => {
-  await underLoad({ nodes: 1, checked: true }, async ({ cluster, progress }) => {
+  await underLoad({ nodes: 1, checked: true, watchers: 6 }, async ({ cluster, progress }) => {
     await step(t, "one becomes three", async () => {
       await addNode(cluster);
       await addNode(cluster);
@@ -49,7 +49,7 @@ Deno.test("membership: a cluster grows from one node to five and shrinks to thre
 });
 
 Deno.test("membership: a cluster moves to three new machines under load, and its clients follow", async (t) => {
-  await underLoad({ checked: true }, async ({ cluster, progress }) => {
+  await underLoad({ checked: true, watchers: 6 }, async ({ cluster, progress }) => {
     await step(t, "a running follower is replaced, logs its removal and exits", async () => {
       const leader = await cluster.waitForLeader();
       const old = cluster.ids.find((id) => id <= 3 && id !== leader);
