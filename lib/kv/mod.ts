@@ -24,7 +24,7 @@ export {
 } from "./feature_level.ts";
 export * from "./leases/lease_command.ts";
 export { LEASE_LIMITS, type LeaseLimits } from "./leases/leases.ts";
-export { validateLeaseId } from "./leases/validate_leases.ts";
+export { validateLeaseCommand, validateLeaseId } from "./leases/validate_leases.ts";
 export type { AnswerRecord, HeaderRecord, KeyRecord, SessionRecord, StateRecord } from "./record.ts";
 export type { TransactionResult, WriteResult } from "./record.ts";
 export type { StructureFigures } from "./pages/check_store.ts";

@@ -20,6 +20,7 @@
  * How to add a field: at the end of its frame only, as `trailing(field, whenMissing)`, since older nodes do not send it.
  * How to add a code or a role: in the list of messages.ts; the compiler names the places that decide by it.
  */
+import { MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
 import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { SlabCopier } from "../platform/slab.ts";
 import { DecodeError } from "./errors.ts";
@@ -131,6 +132,14 @@ const STATUS: Field<NodeStatus> = record("status", {
   disk: trailing(oneOf<DiskState>({ ok: true, nearlyFull: true, full: true }), "ok"),
 });
 
+/** A lease with the time that it has left. */
+const LEASE = {
+  leaseId: integer(1),
+  ttlMs: integer(1),
+  remainingMs: integer(),
+  keyCount: integer(),
+};
+
 /** Declares a request: its number, the kind of message that answers it when it was done, and its fields. */
 function request<N extends number, A extends ServerMessage["kind"], F extends Fields>(
   number: N,
@@ -220,6 +229,21 @@ const REQUESTS = {
   cancelWatch: request(54, "watchCancelled", { watchId: integer(1) }),
   /** Asks for an answer once all watches of this connection were sent everything up to its revision. */
   watchProgress: request(55, "watchProgressResult", {}),
+  /** Reads one lease; `keys`: with one page of its keys, those after `after`. */
+  lease: request(56, "leaseResult", {
+    leaseId: integer(),
+    keys: boolean(),
+    after: nullable(bytes()),
+    consistency: CONSISTENCY_NUMBER,
+  }),
+  /** Reads one page of the leases by id, those after the id `after`. */
+  listLeases: request(57, "leasesResult", {
+    after: integer(),
+    limit: integer(),
+    consistency: CONSISTENCY_NUMBER,
+  }),
+  /** Keeps leases alive: each has its whole time to live again. A node makes one write of all requests of a turn. */
+  keepAlive: request(58, "keepAliveResult", { leaseIds: list(integer(), MAX_KEEP_ALIVES) }),
 };
 
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
@@ -341,6 +365,20 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
     compactedRevision: omittable(integer(), undefined),
   }),
   watchProgressResult: frame(92, { requestId: integer(1), revision: integer() }),
+  /** `keys`: those that the request asked for; `more`: whether the lease has further ones. */
+  leaseResult: frame(89, {
+    requestId: integer(1),
+    lease: nullable(record("lease", { ...LEASE, keys: list(bytes()), more: boolean() })),
+    revision: integer(),
+  }),
+  leasesResult: frame(90, {
+    requestId: integer(1),
+    leases: list(record("lease", LEASE)),
+    more: boolean(),
+    revision: integer(),
+  }),
+  /** The time to live of each lease, in the order of the request; 0 for one that does not exist. */
+  keepAliveResult: frame(91, { requestId: integer(1), ttlsMs: list(integer(), MAX_KEEP_ALIVES) }),
 });
 
 /** Any request of a client. */

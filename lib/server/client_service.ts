@@ -2,19 +2,22 @@
 import { assertNever } from "../platform/assert.ts";
 import {
   type CommandProblem,
+  LEASE_LEVEL,
   type ListPage,
   type StateMachine,
   validateHistoryQuery,
   validateKey,
+  validateLeaseCommand,
   validateListQuery,
 } from "../kv/mod.ts";
-import type { ClientRequest, ServerMessage } from "../protocol/client_frames.ts";
+import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/client_frames.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,
   futureRevision,
   noHistory,
+  noLeases,
   notApplied,
   Reply,
   type ReplyOptions,
@@ -34,6 +37,8 @@ import {
   type ReadSize,
   requestBytes,
 } from "./read_scheduler.ts";
+import { KeepAlives } from "./leases/keep_alives.ts";
+import { answerLeaseRead, validateLeaseRead } from "./leases/lease_reads.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { ConnectionWatches } from "./watch/connection_watches.ts";
 import type { WatchRequests } from "./watch/watch_requests.ts";
@@ -54,6 +59,8 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly clock: Clock;
   readonly yieldToEventLoop: YieldToEventLoop;
   readonly status: () => NodeStatus;
+  /** Returns the log's time as this node estimates it. */
+  readonly logTimeMs: () => number;
 }
 
 /** Serves the clients of one node. */
@@ -65,6 +72,7 @@ export class ClientService {
   /** Bytes of the reads that wait for the core, see {@link requestBytes}. */
   #askedBytes = 0;
   readonly #hashes: StateHashes;
+  readonly #keepAlives: KeepAlives;
 
   constructor(options: ClientServiceOptions) {
     this.#options = options;
@@ -75,6 +83,7 @@ export class ClientService {
       refused: ({ reply }) => reply.refuse(stopping()),
       dropped: ({ reply }) => reply.drop(),
     });
+    this.#keepAlives = new KeepAlives(options);
     this.#hashes = new StateHashes({ view: () => replica.stateMachine.snapshot(), yieldToEventLoop });
   }
 
@@ -107,6 +116,11 @@ export class ClientService {
         return this.#read({ request, reply }, client, validateListQuery(request.query));
       case "keyHistory":
         return this.#read({ request, reply }, client, validateHistoryQuery(request.query));
+      case "lease":
+      case "listLeases":
+        return this.#read({ request, reply }, client, validateLeaseRead(request));
+      case "keepAlive":
+        return this.#keepAlive(request, reply);
       case "watch":
       case "cancelWatch":
       case "watchProgress":
@@ -147,6 +161,15 @@ export class ClientService {
       : stopping();
   }
 
+  #keepAlive({ requestId, leaseIds }: RequestFrame<"keepAlive">, reply: Reply): void {
+    const problem = validateLeaseCommand({ kind: "keepLeasesAlive", leaseIds });
+    if (problem !== null) return reply.refuse(notApplied(problem.kind, problem.message));
+    this.#keepAlives.request(leaseIds, (answer) => {
+      if (answer.kind === "error") return reply.refuse(answer);
+      reply.send({ kind: "keepAliveResult", requestId, ttlsMs: answer.ttlsMs });
+    });
+  }
+
   /** Replies to a read once this node's state may answer it and its turn has come. */
   #read(read: Read, client: ClientWork, problem: CommandProblem | null): void {
     const { request, reply } = read;
@@ -185,7 +208,7 @@ export class ClientService {
   #answerFromState({ request, reply }: Read): ReadSize {
     const { requestId } = request;
     const { stateMachine } = this.#options.replica;
-    const refusal = pastRefusal(request, stateMachine);
+    const refusal = stateRefusal(request, stateMachine);
     if (refusal !== null) {
       reply.refuse(refusal);
       return NOTHING_READ;
@@ -220,6 +243,13 @@ export class ClientService {
         const bytes = page.versions.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
         return { entries: page.versions.length, bytes, looked };
       }
+      case "lease":
+      case "listLeases": {
+        const logTimeMs = this.#options.logTimeMs();
+        const { answer, size } = answerLeaseRead(request, { stateMachine, logTimeMs });
+        reply.send(answer);
+        return size;
+      }
       default:
         return assertNever(request);
     }
@@ -237,6 +267,8 @@ function pastRevision(request: ReadRequest): number | null {
   switch (request.kind) {
     case "get":
     case "list":
+    case "lease":
+    case "listLeases":
       return null;
     case "getAt":
     case "listAt":
@@ -248,9 +280,12 @@ function pastRevision(request: ReadRequest): number | null {
   }
 }
 
-/** Returns why the state cannot answer a read of the past, or null. */
-function pastRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAnswer | null {
+/** Returns why the state cannot answer a read of the past or of leases, or null. */
+function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAnswer | null {
   if (request.kind === "get" || request.kind === "list") return null;
+  if (request.kind === "lease" || request.kind === "listLeases") {
+    return stateMachine.featureLevel < LEASE_LEVEL ? noLeases() : null;
+  }
   const { revision: present, compactedRevision } = stateMachine;
   const revision = pastRevision(request) ?? present;
   const readability = stateMachine.readability(revision);

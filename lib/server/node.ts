@@ -62,6 +62,8 @@ export interface NodeOptions {
   readonly limits: ServerLimits;
   readonly start: StartingPoint;
   readonly clock: Clock;
+  /** Returns milliseconds since 1970, by which keys with a time expire. */
+  readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
   /** Counts events; null counts none. */
@@ -167,11 +169,11 @@ export class Node {
       members: () => membersOf(raft.committedConfiguration),
       hasDiskSpace: () => this.#description.disk === "ok",
     });
+    const { limits: { historyBytes } } = options;
+    this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica, historyBytes });
     this.#writes = this.#makeWrites();
     this.membership = this.#makeMembership();
     this.clients = this.#makeClients(yieldToEventLoop);
-    const { limits: { historyBytes } } = options;
-    this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica, historyBytes });
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === this.#options.id ? term : null);
       this.#watches.leaderChanged(leader);
@@ -394,6 +396,7 @@ export class Node {
       maxValueBytes,
       quota,
       clock,
+      countTime: () => this.#leaderWork.logClock.countNow(),
       metrics,
     });
   }
@@ -410,6 +413,7 @@ export class Node {
       watches: new WatchRequests({ hub: this.#watches, ...parts }),
       yieldToEventLoop,
       status: () => this.status(),
+      logTimeMs: () => this.#leaderWork.logClock.nowMs,
     });
   }
 

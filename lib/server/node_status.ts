@@ -29,6 +29,9 @@ export interface NodeCondition {
   readonly historyBytes: number;
   readonly compactedRevision: number;
   readonly watches: WatchFigures;
+  /** Number of leases, and of those that ended in time since the start of this node. */
+  readonly leases: number;
+  readonly endedLeases: number;
 }
 
 /** The parts of a node that its description is read from. */
@@ -99,7 +102,7 @@ export class NodeDescription {
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
     const { raft, driver, replica, watches, log } = this.#node;
-    const { historyBytes, compactedRevision } = replica.stateMachine;
+    const { historyBytes, compactedRevision, leaseCount } = replica.stateMachine;
     return {
       isDiskFull: driver.isDiskFull,
       isDiskNearlyFull: log.isNearlyFull,
@@ -109,6 +112,8 @@ export class NodeDescription {
       historyBytes,
       compactedRevision,
       watches: watches.figures,
+      leases: leaseCount,
+      endedLeases: replica.endedLeases,
     };
   }
 }

@@ -2,8 +2,8 @@
  * Answers reads in turns of the event loop, so that a client that reads much delays no other.
  *
  * A turn has a budget of READ_TURN_BYTES. The reads beyond it wait, those of each connection in their order, until a timer
- * fires, before which everything that arrived is handled. Waiting gets are answered before pages (of listings and
- * histories), the connections take turns, and at least one page is answered a turn, so a get waits for one page at most.
+ * fires, before which everything that arrived is handled. Waiting gets are answered before pages (of listings,
+ * histories and leases), the connections take turns, and at least one page is answered a turn, so a get waits for one page at most.
  *
  * Reads also wait while the client does not receive answers (`isHeld`), before anything is built for them. A read that is
  * answered later than it was confirmed is still linearizable: the state only advances.
@@ -22,7 +22,9 @@ const ENTRY_BYTES = 512;
 const VERSION_BYTES = 64;
 
 /** The request of a read: of one key, or of a page. */
-export type ReadRequest = RequestFrame<"get" | "getAt" | "list" | "listAt" | "keyHistory">;
+export type ReadRequest = RequestFrame<
+  "get" | "getAt" | "list" | "listAt" | "keyHistory" | "lease" | "listLeases"
+>;
 
 /** A read with its reply. */
 export interface Read {
@@ -234,6 +236,10 @@ export function requestBytes({ request }: Read): number {
       return READ_BYTES + request.key.length;
     case "keyHistory":
       return READ_BYTES + request.query.key.length;
+    case "lease":
+      return READ_BYTES + (request.after?.length ?? 0);
+    case "listLeases":
+      return READ_BYTES;
     case "list":
     case "listAt": {
       const { prefix, start, end, after } = request.query;

@@ -62,6 +62,7 @@ export class Replica {
   #appliedTerm: number;
   #configuration: Configuration;
   #countIndex: number;
+  #endedLeases = 0;
   readonly #writes = new Map<number, WaitingWrite>();
   /** Reads that wait for their read index, by its id, which reads of one batch share. */
   readonly #unconfirmed = new Map<number, ((ready: boolean) => void)[]>();
@@ -103,6 +104,11 @@ export class Replica {
   /** Index of the last applied count of time; of the last installed snapshot if there was none since. */
   get countIndex(): number {
     return this.#countIndex;
+  }
+
+  /** Number of leases that ended in time, not by a revoke, in the entries that this node has applied. */
+  get endedLeases(): number {
+    return this.#endedLeases;
   }
 
   /** Number of waiting writes. */
@@ -205,8 +211,12 @@ export class Replica {
         return null;
       case "command": {
         const command = known ?? decodeOrNull(entry.data);
-        if (command?.kind === "expireSessions") this.#countIndex = entry.index;
-        return this.stateMachine.apply(entry.index, command);
+        const result = this.stateMachine.apply(entry.index, command);
+        if (result.kind === "sessionsExpired") {
+          this.#countIndex = entry.index;
+          this.#endedLeases += result.endedLeases;
+        }
+        return result;
       }
     }
   }

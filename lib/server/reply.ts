@@ -39,6 +39,14 @@ export function noHistory(): ErrorAnswer {
   );
 }
 
+/** Returns the refusal of a request about leases, or of a key that is to end by itself, while older nodes know of none. */
+export function noLeases(): ErrorAnswer {
+  return notApplied(
+    "invalidRequest",
+    "Cannot use leases or expiring keys: every node of the cluster must run kvraft 0.2 or later.",
+  );
+}
+
 /** Returns the refusal of a revision that no write has made yet. */
 export function futureRevision(revision: number, present: number): ErrorAnswer {
   return notApplied(

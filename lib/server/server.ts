@@ -33,6 +33,8 @@ export interface ServerPlatform {
   readonly disk: Disk;
   readonly network: Network;
   readonly clock: Clock;
+  /** Returns milliseconds since 1970. Keys with `expiresAtMs` are deleted by it; nothing else depends on it. */
+  readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
   /** Default {@link SERVER_LIMITS}. */

@@ -111,7 +111,7 @@ export interface QuotaOptions {
  * The leader checks before it proposes, and the log knows nothing of it: applying an entry must not depend on a node's
  * configuration. Writes that are admitted together may exceed the quota by their own size; it bounds memory, with a
  * margin above it. Deletes are always admitted, and so are retries of applied writes: they add nothing, and must get
- * their answer.
+ * their answer. Leases have a bound of their own and count for no quota; a nearly full disk takes no more of them.
  */
 export class Quota {
   readonly #options: QuotaOptions;
@@ -122,22 +122,19 @@ export class Quota {
 
   /** Returns why a command is refused, or null. Cheap while the state is far below the quota. */
   problemOf(command: Command): ErrorAnswer | null {
-    if (command.kind !== "transaction" && command.kind !== "branchingTransaction") return null;
-    const excess = this.#excessOf(command);
+    const isTransaction = command.kind === "transaction" || command.kind === "branchingTransaction";
+    if (!isTransaction && command.kind !== "grantLease") return null;
+    const excess = isTransaction ? this.#excessOf(command) : this.#diskProblem();
     const { session } = command;
     const isDone = excess !== null && session !== null && this.#options.stateMachine().isAnswered(session);
     return isDone ? null : excess;
   }
 
   #excessOf(transaction: Transaction | BranchingTransaction): ErrorAnswer | null {
-    const { quotaBytes, stateMachine, isDiskNearlyFull } = this.#options;
+    const { quotaBytes, stateMachine } = this.#options;
     const state = stateMachine();
-    if (isDiskNearlyFull() && growthOf(transaction, state) > 0) {
-      return notApplied(
-        "storageFull",
-        "Cannot write: the disk of the leader is nearly full. Free disk space or delete keys; writes are then accepted again.",
-      );
-    }
+    const diskProblem = this.#diskProblem();
+    if (diskProblem !== null && growthOf(transaction, state) > 0) return diskProblem;
     // A bound that ignores replaced values is cheaper, and enough while the state is far below the quota.
     if (quotaBytes === null || state.stateBytes + sizeOf(transaction) <= quotaBytes) return null;
     const growth = growthOf(transaction, state);
@@ -146,6 +143,14 @@ export class Quota {
       "storageFull",
       `Cannot write: the store holds ${state.stateBytes} bytes of keys and values, and its quota is ${quotaBytes} ` +
         "(--quota-bytes). Delete keys; writes are then accepted again.",
+    );
+  }
+
+  /** Returns the refusal of a write that adds data, if the disk is nearly full. */
+  #diskProblem(): ErrorAnswer | null {
+    return !this.#options.isDiskNearlyFull() ? null : notApplied(
+      "storageFull",
+      "Cannot write: the disk of the leader is nearly full. Free disk space or delete keys; writes are then accepted again.",
     );
   }
 }

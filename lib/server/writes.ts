@@ -7,23 +7,30 @@
  * where entries take longer than clients wait, copies would come faster than they are committed.
  */
 import {
-  BRANCHING_LEVEL,
   type Command,
-  HISTORY_LEVEL,
+  FEATURE_LEVEL,
+  isOfLevel,
   MAX_COMMAND_BYTES,
   type SessionStamp,
   validateCommand,
 } from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
-import { type ErrorAnswer, futureRevision, noHistory, notApplied, type WriteAnswer } from "./reply.ts";
+import {
+  type ErrorAnswer,
+  futureRevision,
+  noHistory,
+  noLeases,
+  notApplied,
+  type WriteAnswer,
+} from "./reply.ts";
 import { type Quota, RangeAdmission, WriteAdmission } from "./write_admission.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { Replica, WaitingWrite } from "./replica.ts";
-import { assert } from "../platform/assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 
 /** The parts of a node that a write passes. */
 export interface WritesOptions {
@@ -33,6 +40,8 @@ export interface WritesOptions {
   readonly maxValueBytes: number;
   readonly quota: Quota;
   readonly clock: Clock;
+  /** Counts the log's time up to now; false if this leader cannot, see {@link LogClock.countNow}. */
+  readonly countTime: () => boolean;
   /** Counts what is proposed; null counts nothing. */
   readonly metrics?: Metrics | null;
 }
@@ -113,6 +122,10 @@ export class Writes {
       if (metrics !== null) metrics.proposals.storageFull += 1;
       return this.#refuse(excess, stamp, answer);
     }
+    const startsLease = command.kind === "grantLease" || command.kind === "keepLeasesAlive";
+    if (startsLease && !this.#options.countTime()) {
+      return this.#refuse(driver.isLeader ? cannotCount() : notLeader(), stamp, answer);
+    }
     const rangeKeys = command.kind === "branchingTransaction" ? replica.stateMachine.rangeKeys(command) : 0;
     if (!this.#ranges.tryEnter(rangeKeys)) {
       if (metrics !== null) metrics.proposals.busy += 1;
@@ -132,11 +145,7 @@ export class Writes {
     this.#ranges.leave(rangeKeys);
     switch (proposed.reason) {
       case "notLeader":
-        return this.#refuse(
-          notApplied("notLeader", "Cannot write: this node does not lead. Ask the leader."),
-          stamp,
-          answer,
-        );
+        return this.#refuse(notLeader(), stamp, answer);
       case "busy":
         return this.#refuse(busy(), stamp, answer);
       case "transferring":
@@ -161,18 +170,14 @@ export class Writes {
    * not applied all earlier entries leaves the decision to the state machine.
    */
   #stateRefusal(command: Command): ErrorAnswer | null {
-    if (command.kind !== "compact" && command.kind !== "branchingTransaction") return null;
     const { driver, replica } = this.#options;
-    if (driver.ask((raft) => raft.term) !== replica.applied.term) return null;
     const { featureLevel, revision } = replica.stateMachine;
-    if (command.kind === "compact") {
-      if (featureLevel < HISTORY_LEVEL) return noHistory();
-      return command.revision > revision ? futureRevision(command.revision, revision) : null;
-    }
-    return featureLevel >= BRANCHING_LEVEL ? null : notApplied(
-      "invalidRequest",
-      "Cannot apply a transaction with branches: every node must run kvraft 0.2 or later.",
-    );
+    if (featureLevel >= FEATURE_LEVEL && command.kind !== "compact") return null;
+    if (driver.ask((raft) => raft.term) !== replica.applied.term) return null;
+    if (!isOfLevel(command, featureLevel)) return levelRefusal(command);
+    return command.kind === "compact" && command.revision > revision
+      ? futureRevision(command.revision, revision)
+      : null;
   }
 
   /** Makes a retry wait for its first attempt; returns false when none is in progress here. */
@@ -197,7 +202,43 @@ export class Writes {
 }
 
 function stampOf(command: Command): SessionStamp | null {
-  return command.kind === "transaction" || command.kind === "branchingTransaction" ? command.session : null;
+  switch (command.kind) {
+    case "transaction":
+    case "branchingTransaction":
+    case "grantLease":
+    case "revokeLease":
+      return command.session;
+    case "registerSession":
+    case "expireSessions":
+    case "raiseFeatureLevel":
+    case "compact":
+    case "keepLeasesAlive":
+    case "deleteExpired":
+      return null;
+    default:
+      return assertNever(command);
+  }
+}
+
+/** Returns the refusal of a command that does not exist at the present feature level. */
+function levelRefusal(command: Command): ErrorAnswer {
+  if (command.kind === "compact") return noHistory();
+  if (command.kind !== "branchingTransaction") return noLeases();
+  return notApplied(
+    "invalidRequest",
+    "Cannot apply a transaction with branches: every node must run kvraft 0.2 or later.",
+  );
+}
+
+function notLeader(): ErrorAnswer {
+  return notApplied("notLeader", "Cannot write: this node does not lead. Ask the leader.");
+}
+
+function cannotCount(): ErrorAnswer {
+  return notApplied(
+    "noLeader",
+    "Cannot start the time of a lease: this leader was just elected, or takes no writes now. Try again.",
+  );
 }
 
 function tooLong(bytes: number): ErrorAnswer {

@@ -111,6 +111,7 @@ class Arena {
       disk: new MemoryDisk(),
       network,
       clock,
+      wallClock: () => clock.now(),
       random: () => random.next(),
       logger,
     });

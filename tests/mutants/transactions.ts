@@ -162,8 +162,8 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       id: "M666",
       title: "a leader proposes transactions with branches at any feature level",
       failure: "a client learns only that its command is invalid, and the log has an entry that does nothing",
-      from: "return featureLevel >= BRANCHING_LEVEL ? null : notApplied(",
-      to: "return featureLevel >= 0 || BRANCHING_LEVEL > 9 ? null : notApplied(",
+      from: "if (!isOfLevel(command, featureLevel)) return",
+      to: "if (!isOfLevel(command, featureLevel) && featureLevel > 9) return",
     },
   ]),
 ];

@@ -1,8 +1,12 @@
-/** The work that a leader does by itself: it counts the log's time, and bounds the history. Every node has it, and acts while it leads. */
+/**
+ * The work that a leader does by itself: it counts the log's time, bounds the history and deletes expired keys. Every node
+ * has it, and acts while it leads.
+ */
 import type { Clock } from "../../platform/clock.ts";
 import type { Raft } from "../../raft/mod.ts";
 import type { Driver } from "../driver.ts";
 import type { Replica } from "../replica.ts";
+import { ExpiredKeys } from "./expired_keys.ts";
 import { HistoryBound } from "./history_bound.ts";
 import { leaderProposals } from "./leader_proposals.ts";
 import { LogClock } from "./log_clock.ts";
@@ -13,6 +17,8 @@ export interface LeaderWorkOptions {
   readonly driver: Driver;
   readonly replica: Replica;
   readonly clock: Clock;
+  /** Returns milliseconds since 1970. */
+  readonly wallClock: () => number;
   /** Bytes that the history may take. */
   readonly historyBytes: number;
   /** Seconds for which earlier versions are kept; null for no bound of time. */
@@ -23,38 +29,35 @@ export interface LeaderWorkOptions {
 export class LeaderWork {
   readonly logClock: LogClock;
   readonly #historyBound: HistoryBound;
+  readonly #expiredKeys: ExpiredKeys;
 
-  constructor(
-    { raft, driver, replica, clock, historyBytes: bytes, historySeconds: seconds }: LeaderWorkOptions,
-  ) {
-    const proposals = leaderProposals({ raft, driver, replica });
-    this.logClock = new LogClock({
-      clock,
-      applied: () => {
-        const { logTimeMs, sessionCount } = replica.stateMachine;
-        return { logTimeMs, sessionCount, leaseCount: 0, nextLeaseDeadlineMs: null };
-      },
-      countIndex: () => replica.countIndex,
-      ...proposals,
-    });
+  constructor(options: LeaderWorkOptions) {
+    const { replica, clock, wallClock, historyBytes: bytes, historySeconds: seconds } = options;
+    const proposals = leaderProposals(options);
+    const countIndex = (): number => replica.countIndex;
+    this.logClock = new LogClock({ clock, applied: () => replica.stateMachine, countIndex, ...proposals });
     this.#historyBound = new HistoryBound({ clock, replica, bytes, seconds, ...proposals });
+    this.#expiredKeys = new ExpiredKeys({ clock, wallClock, replica, ...proposals });
   }
 
   /** Begins. */
   start(): void {
     this.logClock.start();
     this.#historyBound.start();
+    this.#expiredKeys.start();
   }
 
   /** Ends. */
   stop(): void {
     this.logClock.stop();
     this.#historyBound.stop();
+    this.#expiredKeys.stop();
   }
 
   /** Notes that entries or a snapshot were applied. O(1) unless an entry is to be proposed. */
   noteApplied(): void {
     this.logClock.noteApplied();
     this.#historyBound.noteApplied();
+    this.#expiredKeys.noteApplied();
   }
 }

@@ -324,6 +324,25 @@ const STORE: readonly Metric[] = [
     measured: "lib/kv/state_machine.ts",
     read: ({ status }) => one(status.revision),
   }),
+  gauge("kvraft_leases", {
+    unit: "leases",
+    help: "Leases that exist.",
+    measured: "lib/kv/leases/leases.ts",
+    read: ({ condition }) => one(condition.leases),
+  }),
+  counter("kvraft_leases_ended_total", {
+    unit: "leases",
+    help:
+      "Leases that ended because their time was over, in the entries that the node has applied since its start.",
+    measured: "lib/server/replica.ts",
+    read: ({ condition }) => one(condition.endedLeases),
+  }),
+  counter("kvraft_lease_keep_alives_total", {
+    unit: "leases",
+    help: "Leases that the node has kept alive for its clients, each time.",
+    measured: "lib/server/leases/keep_alives.ts",
+    read: ({ metrics }) => one(metrics.keepAlives),
+  }),
   gauge("kvraft_history_bytes", {
     unit: "bytes",
     help: "Bytes of earlier versions of keys; --history-bytes bounds them.",

@@ -71,6 +71,8 @@ export class Metrics {
   readonly transfers: Record<TransferResult, number> = { begun: 0, failed: 0 };
   /** Size of the snapshot that was taken last. */
   snapshotBytes = 0;
+  /** Leases that were kept alive for clients of this node, each time. */
+  keepAlives = 0;
   /** Changes of leader that this node has seen. */
   leaderChanges = 0;
   readonly #clock: Clock;

@@ -31,6 +31,7 @@ export function denoPlatform(
     disk: new DenoDisk(),
     network,
     clock,
+    wallClock: Date.now,
     random: Math.random,
     logger,
     freeDescriptors,

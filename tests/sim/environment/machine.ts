@@ -161,6 +161,7 @@ export class Machine {
       disk: new SimDisk(this.drive, process),
       network: new SimNetwork(fabric, process),
       clock,
+      wallClock: (): number => clock.now(),
       random: (): number => random.next(),
       logger: this.#logger(process),
       limits,

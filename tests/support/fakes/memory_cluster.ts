@@ -17,6 +17,8 @@ const STEP_MS = 10;
 const ELECTION_TIMEOUT_MS = 200;
 /** Time limit of a wait. */
 const PATIENCE_MS = 120_000;
+/** The wall clock of all nodes when the test's clock is 0. */
+export const START_OF_2026_MS = 1_767_225_600_000;
 
 /** Facts about the process, as servers in memory report them. */
 const NO_RESOURCES: Resources = {
@@ -99,6 +101,7 @@ export class MemoryCluster implements AsyncDisposable {
       disk: this.disk(id),
       network,
       clock,
+      wallClock: () => START_OF_2026_MS + clock.now(),
       random: () => this.#random.next(),
       logger,
       limits: this.#limits,

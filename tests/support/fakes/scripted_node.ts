@@ -193,6 +193,12 @@ export class FakeNode {
         const page = { versions: [], more: false, compactedRevision: 0, revision: 1 };
         return { kind: "keyHistoryResult", requestId, page };
       }
+      case "lease":
+        return { kind: "leaseResult", requestId, lease: null, revision: 1 };
+      case "listLeases":
+        return { kind: "leasesResult", requestId, leases: [], more: false, revision: 1 };
+      case "keepAlive":
+        return { kind: "keepAliveResult", requestId, ttlsMs: request.leaseIds.map(() => 10_000) };
       case "watch":
         return { kind: "watchStarted", requestId, revision: 1 };
       case "cancelWatch":

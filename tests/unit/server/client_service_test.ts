@@ -95,6 +95,7 @@ class Bench {
       maxValueBytes: 100,
       quota,
       clock,
+      countTime: () => true,
     });
     const membership = membershipOf({ raft, driver, clock, logger });
     this.service = new ClientService({
@@ -110,6 +111,7 @@ class Bench {
       status: () => {
         throw new Error("no test asks for the status");
       },
+      logTimeMs: () => 0,
       metrics: null,
     });
     this.client = this.#connect(store, replica);

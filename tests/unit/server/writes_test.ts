@@ -1,7 +1,7 @@
 /** Writes: a write that is sent again while it is in progress stays one entry of the log, and every request is answered. */
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
-import { MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
+import { type Command, MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
@@ -29,6 +29,8 @@ class Bench {
   readonly replica = new Replica(new StateMachine(), START.snapshot);
   readonly driver: Driver;
   readonly writes: Writes;
+  /** Whether the leader can count the log's time. */
+  countsTime = true;
   readonly clock = new ManualClock();
   readonly forwarding = new Forwarding({ clock: this.clock, firstId: 1, timeoutMs: 50, send: () => true });
 
@@ -55,7 +57,15 @@ class Bench {
       stateMachine: () => replica.stateMachine,
       isDiskNearlyFull: () => false,
     });
-    this.writes = new Writes({ driver, replica, forwarding, maxValueBytes: 100, quota, clock: this.clock });
+    this.writes = new Writes({
+      driver,
+      replica,
+      forwarding,
+      maxValueBytes: 100,
+      quota,
+      clock: this.clock,
+      countTime: () => this.countsTime,
+    });
   }
 
   #events(): DriverEvents {
@@ -98,6 +108,13 @@ class Bench {
       await this.log.endSync();
       this.clock.sleep(0);
     }
+  }
+
+  /** Raises the feature level to 2. */
+  async raiseFeatureLevel(): Promise<void> {
+    this.driver.ask((raft) => raft.propose(encodeCommand({ kind: "raiseFeatureLevel", level: 2 })));
+    this.writes.submit(put(null), () => {});
+    await this.drain();
   }
 
   /** Adds the answer to a write to `answers`, under a name. */
@@ -145,6 +162,78 @@ Deno.test("Writes: a leader refuses a transaction with branches until the cluste
     "put: applied",
     "executed",
   ]);
+});
+
+Deno.test("Writes: a leader refuses leases and expiring puts until the cluster has feature level 2", async () => {
+  const bench = await Bench.leading();
+  const key = new TextEncoder().encode("k");
+  const commands: readonly Command[] = [
+    { kind: "grantLease", session: stampOf(1), leaseId: 7, ttlMs: 5_000 },
+    { kind: "keepLeasesAlive", leaseIds: [7] },
+    {
+      kind: "transaction",
+      session: stampOf(2),
+      checks: [],
+      mutations: [{ kind: "expiringPut", key, value: key, leaseId: 7, expiresAtMs: null }],
+    },
+    { kind: "revokeLease", session: stampOf(3), leaseId: 7 },
+  ];
+  const writeAll = (): void => {
+    for (const command of commands) {
+      bench.writes.submit(
+        encodeCommand(command),
+        (answer) =>
+          void bench.answers.push(answer.kind === "error" ? answer.code : decodeResult(answer.result).kind),
+      );
+    }
+  };
+  writeAll();
+  assertEquals(bench.answers.splice(0), commands.map(() => "invalidRequest"));
+  assertEquals(bench.commands, 0);
+  await bench.raiseFeatureLevel();
+  writeAll();
+  await bench.drain();
+  assertEquals(bench.answers, ["leaseGranted", "leasesKeptAlive", "applied", "leaseRevoked"]);
+  await bench.driver.stop();
+});
+
+Deno.test("Writes: a leader that cannot count the log's time starts no lease's time, and makes other writes", async () => {
+  const bench = await Bench.leading();
+  await bench.raiseFeatureLevel();
+  bench.countsTime = false;
+  const grant = encodeCommand({ kind: "grantLease", session: stampOf(1), leaseId: 7, ttlMs: 5_000 });
+  const keepAlive = encodeCommand({ kind: "keepLeasesAlive", leaseIds: [7] });
+  const codes: unknown[] = [];
+  for (const command of [grant, keepAlive]) {
+    bench.writes.submit(
+      command,
+      (answer) => codes.push(answer.kind === "error" && [answer.code, answer.outcome]),
+    );
+  }
+  assertEquals(codes, [["noLeader", "not-applied"], ["noLeader", "not-applied"]]);
+  bench.writes.submit(
+    encodeCommand({ kind: "revokeLease", session: stampOf(2), leaseId: 7 }),
+    bench.answerTo("revoke"),
+  );
+  bench.writes.submit(put(3), bench.answerTo("put"));
+  await bench.drain();
+  assertEquals(bench.answers, ["revoke: leaseFailed", "put: applied"]);
+  await bench.driver.stop();
+});
+
+Deno.test("Writes: a grant sent again while it is in progress is one entry, also at a busy leader", async () => {
+  const bench = await Bench.leading();
+  await bench.raiseFeatureLevel();
+  const before = bench.commands;
+  const grant = encodeCommand({ kind: "grantLease", session: stampOf(1), leaseId: 7, ttlMs: 5_000 });
+  bench.writes.submit(grant, bench.answerTo("first"));
+  bench.writes.submitHere(grant, bench.answerTo("again"));
+  for (let number = 1; number < 8_192; number++) bench.writes.submit(put(null), () => {});
+  bench.writes.submit(grant, bench.answerTo("while busy"));
+  await bench.drain();
+  assertEquals(bench.answers, ["first: leaseGranted", "again: leaseGranted", "while busy: leaseGranted"]);
+  assertEquals(bench.commands - before, 8_192);
+  await bench.driver.stop();
 });
 
 Deno.test("Writes: the bound on a command counts all its bytes, also fields that this version does not know", async () => {

@@ -66,6 +66,7 @@ class Bench {
       heartbeatMs: HEARTBEAT_MS,
       limits: SERVER_LIMITS,
       clock: this.clock,
+      wallClock: () => this.clock.now(),
       random: () => 0.5,
       logger: new RecordingLogger(),
       metrics: null,

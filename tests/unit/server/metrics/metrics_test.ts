@@ -1,6 +1,7 @@
 /** The table of metrics: its text is what Prometheus reads, and what docs/metrics.md says. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
+import type { NodeCondition } from "../../../../lib/server/node_status.ts";
 import { DoublingHistogram, Metrics } from "../../../../lib/server/metrics/metrics.ts";
 import type { MetricSources } from "../../../../lib/server/metrics/metric.ts";
 import { METRICS } from "../../../../lib/server/metrics/metric_table.ts";
@@ -21,6 +22,19 @@ const CONNECTIONS = {
   refused: 2,
   waitingBytes: 70_000,
   overloaded: 3,
+};
+
+const CONDITION: NodeCondition = {
+  isDiskFull: false,
+  isDiskNearlyFull: true,
+  logBytes: 4_096,
+  waitingWrites: 3,
+  holdsLease: true,
+  historyBytes: 700,
+  compactedRevision: 60,
+  watches: { watches: 61, behind: 62, sentEvents: 63 },
+  leases: 12,
+  endedLeases: 5,
 };
 
 function sourcesWith(metrics: Metrics): MetricSources {
@@ -68,16 +82,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
       ],
       disk: "ok",
     },
-    condition: {
-      isDiskFull: false,
-      isDiskNearlyFull: true,
-      logBytes: 4_096,
-      waitingWrites: 3,
-      holdsLease: true,
-      historyBytes: 700,
-      compactedRevision: 60,
-      watches: { watches: 61, behind: 62, sentEvents: 63 },
-    },
+    condition: CONDITION,
     featureLevel: 2,
     metrics,
     connections: CONNECTIONS,
