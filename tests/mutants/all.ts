@@ -15,6 +15,7 @@ import { STORAGE_MUTANTS } from "./storage.ts";
 import { TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 import { WATCH_CHECK_MUTANTS } from "./coordination/watch_checks.ts";
+import { WATCH_MUTANTS } from "./coordination/watches.ts";
 
 const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 
@@ -38,4 +39,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,
   ...WATCH_CHECK_MUTANTS,
+  ...WATCH_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

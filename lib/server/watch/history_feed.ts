@@ -105,9 +105,10 @@ export class HistoryFeed {
     while (event !== 0 && this.#leftBytes > 0 && this.#fed.size > 0) {
       const revision = reader.revision(event);
       event = this.#events.read(reader, cursor, event);
-      this.#leftBytes -= this.#events.count * EVENT_COST_BYTES;
       this.#position = revision;
       if (this.#sendRevision(revision)) this.#position = revision + 1;
+      // Afterwards, so that each turn sends something, however many events a revision has.
+      this.#leftBytes -= this.#events.count * EVENT_COST_BYTES;
     }
     this.#events.clear();
     this.#options.encoder.clear();

@@ -33,6 +33,7 @@ import { readsSpread } from "./reads_spread.ts";
 import { readsUnderLease } from "./reads_under_lease.ts";
 import { startUp } from "./start_up.ts";
 import { tenMillionKeys } from "./store/ten_million_keys.ts";
+import { watchers } from "./watch/watchers.ts";
 
 const SITUATIONS: readonly Situation[] = [
   leaderKilled,
@@ -50,6 +51,7 @@ const SITUATIONS: readonly Situation[] = [
   readsUnderLease,
   startUp,
   manyConnections,
+  watchers,
   growth,
   httpCost,
 ];

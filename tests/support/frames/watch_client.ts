@@ -42,12 +42,24 @@ export class TestWatch {
   progressed = 0;
   /** How the node has ended it; null while it has not. */
   ended: ServerFrame<"watchEnded"> | null = null;
+  readonly #ending = Promise.withResolvers<ServerFrame<"watchEnded">>();
   #part: WatchEvent[] = [];
 
   /** Made by {@link WatchClient.watch}. */
   constructor(watchId: number, started: number) {
     this.watchId = watchId;
     this.started = started;
+  }
+
+  /** Resolves when the node has ended it. */
+  get whenEnded(): Promise<ServerFrame<"watchEnded">> {
+    return this.#ending.promise;
+  }
+
+  /** Takes its end. */
+  end(end: ServerFrame<"watchEnded">): void {
+    this.ended = end;
+    this.#ending.resolve(end);
   }
 
   /** Takes a frame with events. */
@@ -164,8 +176,7 @@ export class WatchClient {
       case "watchEvents":
         return this.#of(message.watchId).take(message);
       case "watchEnded":
-        this.#of(message.watchId).ended = message;
-        return;
+        return this.#of(message.watchId).end(message);
       case "watchProgressed":
         for (const watchId of message.watchIds) this.#of(watchId).progressed = message.revision;
         return;

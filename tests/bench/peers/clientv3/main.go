@@ -37,7 +37,9 @@ type assignment struct {
 	Connections int      `json:"connections"`
 	Prefix      string   `json:"prefix"`
 	LoadsKeys   bool     `json:"loadsKeys"`
-	Load        struct {
+	// Instead of the load: watchers of one key (watch.go).
+	Watch *watchers `json:"watch"`
+	Load  struct {
 		Clients    int                `json:"clients"`
 		InFlight   int                `json:"inFlight"`
 		Mix        map[string]float64 `json:"mix"`
@@ -112,6 +114,13 @@ func run() error {
 	var work assignment
 	if err := json.Unmarshal([]byte(os.Args[1]), &work); err != nil {
 		return err
+	}
+	if work.Watch != nil {
+		answer, err := watch(*work.Watch)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(answer)
 	}
 	clients := make([]*clientv3.Client, work.Connections)
 	for position := range clients {

@@ -119,7 +119,7 @@ class Connection {
       );
       this.#of(message.watchId).take(message);
     }
-    if (message.kind === "watchEnded") this.#of(message.watchId).ended = message;
+    if (message.kind === "watchEnded") this.#of(message.watchId).end(message);
     if (message.kind === "watchProgressed") {
       for (const watchId of message.watchIds) this.#of(watchId).progressed = message.revision;
     }

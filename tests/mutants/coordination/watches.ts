@@ -1,0 +1,198 @@
+/** Mutants of watches: gaps, repeated events, wrong filters, and memory without bound. */
+import { tests } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+/** The hub against a log, its index, and watches of whole servers. */
+const WATCH = tests("watch", "tests/unit/server/watch");
+
+export const WATCH_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/server/watch/watch_hub.ts", [WATCH], [
+    {
+      id: "M770",
+      title: "events are queued for a connection that does not read",
+      failure: "a client that does not read takes memory without bound",
+      from: "if (this.#leftBytes <= 0 || connection.isHeld()) {",
+      to: "if (this.#leftBytes <= 0) {",
+    },
+    {
+      id: "M771",
+      title: "a watch that falls behind continues after the revision that it was not sent",
+      failure: "a slow reader misses an event without notice",
+      from: "watch.nextRevision = revision;\n    watch.sentEvents = 0;",
+      to: "watch.nextRevision = revision + 1;\n    watch.sentEvents = 0;",
+    },
+    {
+      id: "M772",
+      title: "after a snapshot the watches continue with the present revision",
+      failure: "a follower that was fed by a snapshot leaves out what the snapshot has",
+      from: 'if (watch.state === "level") this.#setBack(watch, next);',
+      to: "",
+    },
+    {
+      id: "M773",
+      title: "a watch from a past revision begins with the present one",
+      failure: "a client that continues a watch misses what happened meanwhile",
+      from: "if (from <= this.#revision) this.#setBack(watch, from);",
+      to: "",
+    },
+    {
+      id: "M774",
+      title: "one turn sends all watches everything at once",
+      failure: "a large value that many watches get exhausts the node's memory",
+      from: "this.#leftBytes -= cost;",
+      to: "",
+    },
+    {
+      id: "M775",
+      title: "progress is reported for watches that are behind",
+      failure: "a client continues after events that it was never sent",
+      from: 'if (watch.state === "level" && !watch.hadEvent)',
+      to: "if (!watch.hadEvent)",
+    },
+    {
+      id: "M776",
+      title: "a request for progress is answered while watches are behind",
+      failure: "a client takes the events up to a revision for complete when they are not",
+      from: "if (behind > 0) return;",
+      to: "",
+    },
+    {
+      id: "M777",
+      title: "the watches of a node without a leader do not end",
+      failure: "a client behind a partition waits for events that never come",
+      from: "this.#leaderlessTimer ??= this.#clock.after(",
+      to: "void (",
+    },
+  ]),
+  ...inFile("lib/server/watch/history_feed.ts", [WATCH], [
+    {
+      id: "M778",
+      title: "a pass through the history takes in watches that lack revisions before it",
+      failure: "they miss these revisions without notice",
+      from: "this.#fed.size > 0 && watch.nextRevision >= this.#position",
+      to: "this.#fed.size > 0",
+    },
+    {
+      id: "M779",
+      title: "a watch of a pass is sent revisions that it was sent before",
+      failure: "events are repeated",
+      from: 'if (watch.state !== "fed" || watch.nextRevision > revision) continue;',
+      to: 'if (watch.state !== "fed") continue;',
+    },
+    {
+      id: "M780",
+      title: "a watch whose missing events are compacted is fed from where the history begins",
+      failure: "it misses events without notice",
+      from: "this.#options.compacted(watch);",
+      to: "this.#fed.add(watch);\n      break;",
+    },
+    {
+      id: "M781",
+      title: "every watch of a pass ends when the history is compacted",
+      failure: "watches end although no event is missing",
+      from: "if (Math.max(watch.nextRevision, this.#position) >= revision) continue;",
+      to: "",
+    },
+    {
+      id: "M782",
+      title: "a watch that is held within a revision begins it again",
+      failure: "events of a large revision are repeated",
+      from: "watch.nextRevision = revision;\n    while",
+      to: "watch.nextRevision = revision;\n    watch.sentEvents = 0;\n    while",
+    },
+  ]),
+  ...inFile("lib/server/watch/event_encoder.ts", [WATCH], [
+    {
+      id: "M783",
+      title: "the encoding of an event is used for the next one as well",
+      failure: "watches get the event of another revision",
+      from: "this.#first !== first || this.#hasPrevious",
+      to: "this.#hasPrevious",
+    },
+    {
+      id: "M784",
+      title: "watches without previous values share the encoding of those with them",
+      failure: "a client gets previous values that it did not ask for, or none although it did",
+      from: " || this.#hasPrevious !== previous",
+      to: "",
+    },
+    {
+      id: "M785",
+      title: "all events of a revision are in one frame",
+      failure: "a frame exceeds its limit, and the connection is closed again and again",
+      from: "if (bytes > WATCH_FRAME_BYTES && position > start) return position;",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/watch/interest_index.ts", [WATCH], [
+    {
+      id: "M786",
+      title: "keys with the same hash are taken for the same",
+      failure: "a watch gets the events of another key",
+      from: "if (bytes.length === length && beginsWith(key, bytes)) found.push(interest);",
+      to: "if (bytes.length === length) found.push(interest);",
+    },
+    {
+      id: "M787",
+      title: "watches with other filters share an interest",
+      failure: "a watch of deletes gets puts",
+      from: "isSameFilter(one.filter, filter) && ",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/watch/range_index.ts", [WATCH], [
+    {
+      id: "M788",
+      title: "the search of ranges compares a key with the end of the middle one alone",
+      failure: "a watch of a long range misses events",
+      from: "return greatest;\n  }",
+      to: "return this.#sorted[middle]?.end ?? null;\n  }",
+    },
+    {
+      id: "M789",
+      title: "removed ranges are found until the next merge",
+      failure: "the work of a put grows with watches that ended",
+      from: " && !this.#removed.has(entry.value)",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/replica.ts", [WATCH], [
+    {
+      id: "M790",
+      title: "watches are sent only the last revision of a batch of entries",
+      failure: "events are lost when several entries are applied at once",
+      from: "if (this.#stateMachine.revision !== revision) {",
+      to: "if (this.#stateMachine.revision !== revision && entry === entries.at(-1)) {",
+    },
+  ]),
+  ...inFile("lib/server/watch/watch_requests.ts", [WATCH], [
+    {
+      id: "M791",
+      title: "a connection may have any number of watches",
+      failure: "one client takes the watches of all",
+      from: "if (connection.size >= MAX_WATCHES_PER_CONNECTION) {",
+      to: "if (connection.size > MAX_WATCHES) {",
+    },
+    {
+      id: "M792",
+      title: "a watch that was cancelled before it began goes on",
+      failure: "a client gets events after it was answered that there are none",
+      from: "this.#options.hub.cancel(connection, watchId);\n      for",
+      to: "for",
+    },
+    {
+      id: "M793",
+      title: "a watch from a compacted revision begins where the history does",
+      failure: "a client that continues a watch misses events without notice",
+      from: "if (from > compactedRevision) return null;",
+      to: "if (from > 0) return null;",
+    },
+    {
+      id: "M794",
+      title: "a watch begins before the node has caught up",
+      failure: "a lagging follower reports as new what was written before the watch began",
+      from: "this.#whenUpToDate((ready) => {\n      this.#starting--;",
+      to: "((run: (ready: boolean) => void) => run(true))((ready) => {\n      this.#starting--;",
+    },
+  ]),
+];
