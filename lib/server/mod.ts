@@ -8,8 +8,8 @@
  * `node_status.ts` describes the node.
  *
  * `config/` has the options of a server, `startup/` finds or makes its identity and recovers its state, `membership/`
- * changes the configuration, `snapshot/` takes, sends, receives and serves snapshots, `metrics/` shows the node over
- * HTTP, and `tools/` works on the data of stopped servers.
+ * changes the configuration, `snapshot/` takes, sends, receives and serves snapshots, `watch/` feeds watches,
+ * `metrics/` shows the node over HTTP, and `tools/` works on the data of stopped servers.
  *
  * @module
  */

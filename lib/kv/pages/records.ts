@@ -243,6 +243,16 @@ export class Records {
     return this.#heap.bytesOf(address).subarray(start, start + this.keyLength(address));
   }
 
+  /** The bytes in which the key is, from {@link keyStart} on: to read a key without an object for it. */
+  keyBuffer(address: number): Uint8Array {
+    return this.#heap.bytesOf(address);
+  }
+
+  /** Position of the key in {@link keyBuffer}. */
+  keyStart(address: number): number {
+    return this.#keyBase(address);
+  }
+
   /** The key followed by the value, unless the value is large: a view of the heap. */
   keyAndValue(address: number): Uint8Array {
     const start = this.#keyBase(address);

@@ -100,11 +100,10 @@ export class HistoryFeed {
     const machine = this.#options.stateMachine();
     if (this.#position <= machine.compactedRevision) this.#skipTo(machine.compactedRevision + 1);
     const { events: reader } = machine;
-    const cursor = reader.from(this.#position);
-    let event = cursor.next();
-    while (event !== 0 && this.#leftBytes > 0 && this.#fed.size > 0) {
-      const revision = reader.revision(event);
-      event = this.#events.read(reader, cursor, event);
+    let number = reader.seek(this.#position);
+    while (number < reader.end && this.#leftBytes > 0 && this.#fed.size > 0) {
+      const revision = reader.revision(reader.at(number));
+      number = this.#events.read(reader, number);
       this.#position = revision;
       if (this.#sendRevision(revision)) this.#position = revision + 1;
       // Afterwards, so that each turn sends something, however many events a revision has.
@@ -112,7 +111,7 @@ export class HistoryFeed {
     }
     this.#events.clear();
     this.#options.encoder.clear();
-    if (event !== 0 || this.#leftBytes <= 0) return;
+    if (number < reader.end || this.#leftBytes <= 0) return;
     this.#position = machine.revision + 1;
     for (const watch of this.#fed) {
       this.#fed.delete(watch);

@@ -17,6 +17,13 @@ const HASH_FACTOR = 16777619;
 /** Interests by the hash of their key, their prefix, or the start of their range. */
 type Table = Map<number, Interest[]>;
 
+/** A key within other bytes, of which no view is made. */
+export interface KeyPlace {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly length: number;
+}
+
 /** The interests of a node. */
 export class InterestIndex {
   readonly #keys: Table = new Map();
@@ -56,21 +63,23 @@ export class InterestIndex {
     if (form.kind === "range") this.#ranges.remove(interest);
   }
 
-  /** Adds the interests that contain `key` to `found`. */
-  find(key: Uint8Array, found: Interest[]): void {
+  /** Adds the interests that contain a key to `found`. */
+  find(key: KeyPlace, found: Interest[]): void {
+    const { bytes, start, length: end } = key;
     const lengths = this.#prefixLengths;
     let next = 0;
+    let nextLength = lengths[0] ?? Infinity;
     let hash = HASH_START;
-    for (let length = 0; length < key.length; length++) {
-      if (lengths[next] === length) {
+    for (let length = 0; length < end; length++) {
+      if (nextLength === length) {
         addMatching(this.#prefixes.get(hash), key, length, found);
-        next++;
+        nextLength = lengths[++next] ?? Infinity;
       }
-      hash = Math.imul(hash ^ (key[length] ?? 0), HASH_FACTOR);
+      hash = Math.imul(hash ^ (bytes[start + length] ?? 0), HASH_FACTOR);
     }
-    if (lengths[next] === key.length) addMatching(this.#prefixes.get(hash), key, key.length, found);
-    addMatching(this.#keys.get(hash), key, key.length, found);
-    if (this.#ranges.size > 0) this.#ranges.find(key, found);
+    if (nextLength === end) addMatching(this.#prefixes.get(hash), key, end, found);
+    addMatching(this.#keys.get(hash), key, end, found);
+    if (this.#ranges.size > 0) this.#ranges.find(bytes.subarray(start, start + end), found);
   }
 
   /** Returns the interest in keys of this form with this filter, or null. */
@@ -124,7 +133,7 @@ function owned(keys: KeySet): KeySet {
 /** Adds those of `interests` whose key or prefix are the first `length` bytes of `key`: others may have the same hash. */
 function addMatching(
   interests: readonly Interest[] | undefined,
-  key: Uint8Array,
+  key: KeyPlace,
   length: number,
   found: Interest[],
 ): void {
@@ -135,9 +144,9 @@ function addMatching(
   }
 }
 
-function beginsWith(key: Uint8Array, bytes: Uint8Array): boolean {
+function beginsWith(key: KeyPlace, bytes: Uint8Array): boolean {
   for (let position = 0; position < bytes.length; position++) {
-    if (key[position] !== bytes[position]) return false;
+    if (key.bytes[key.start + position] !== bytes[position]) return false;
   }
   return true;
 }

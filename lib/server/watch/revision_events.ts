@@ -17,29 +17,36 @@ export class RevisionEvents {
     this.#index = index;
   }
 
-  /** Reads the revision that begins with the event `first`; returns the first event of the next one, or 0. */
-  read(reader: EventReader, cursor: { next(): number }, first: number): number {
+  /** Reads the revision that begins with the event of the number `first`; returns the number after its last event. */
+  read(reader: EventReader, first: number): number {
     this.clear();
-    const revision = reader.revision(first);
-    let event = first;
-    do {
-      this.#match(reader, event);
-      this.count++;
-      event = cursor.next();
-    } while (event !== 0 && reader.revision(event) === revision);
-    return event;
+    const revision = reader.revision(reader.at(first));
+    let number = first;
+    do this.#match(reader, reader.at(number++)); while (
+      number < reader.end && reader.revision(reader.at(number)) === revision
+    );
+    this.count = number - first;
+    return number;
   }
 
   /** Forgets the revision. */
   clear(): void {
+    this.count = 0;
+    if (this.interests.length === 0) return;
     for (const interest of this.interests) interest.matched.length = 0;
     this.interests.length = 0;
-    this.count = 0;
   }
 
   #match(reader: EventReader, event: number): void {
+    const { records } = reader;
+    const key = {
+      bytes: records.keyBuffer(event),
+      start: records.keyStart(event),
+      length: records.keyLength(event),
+    };
+    this.#index.find(key, this.#found);
+    if (this.#found.length === 0) return;
     const isPut = reader.isPut(event);
-    this.#index.find(reader.key(event), this.#found);
     for (const interest of this.#found) {
       const { matched, filter } = interest;
       if (!(isPut ? filter.puts : filter.deletes)) continue;

@@ -55,8 +55,9 @@ export class WatchHub {
   readonly #clock: Clock;
   readonly #leaderlessMs: number;
   #machine: StateMachine;
-  /** The last revision that watches were sent. */
+  /** The last revision that watches were sent, and the number of the next event. */
   #revision: number;
+  #nextEvent: number;
   readonly #index = new InterestIndex();
   readonly #encoder = new EventEncoder();
   readonly #events = new RevisionEvents(this.#index);
@@ -78,6 +79,7 @@ export class WatchHub {
     this.#leaderlessMs = leaderlessMs;
     this.#machine = stateMachine;
     this.#revision = stateMachine.revision;
+    this.#nextEvent = stateMachine.events.end;
     this.#feed = new HistoryFeed({
       clock,
       index: this.#index,
@@ -159,10 +161,12 @@ export class WatchHub {
   /** Sends the events of the last applied entry, which has advanced the revision, to the watches that are level. */
   revisionApplied(): void {
     const { revision, events } = this.#machine;
+    const first = this.#nextEvent;
     this.#revision = revision;
+    this.#nextEvent = events.end;
     if (this.#size === this.#behind) return;
-    const cursor = events.from(revision);
-    this.#events.read(events, cursor, cursor.next());
+    this.#events.read(events, first);
+    if (this.#events.interests.length === 0) return;
     for (const interest of this.#events.interests) if (interest.level.size > 0) this.#deliver(interest);
     this.#events.clear();
     this.#encoder.clear();
@@ -173,6 +177,7 @@ export class WatchHub {
     const next = this.#revision + 1;
     this.#machine = stateMachine;
     this.#revision = stateMachine.revision;
+    this.#nextEvent = stateMachine.events.end;
     for (const { byId } of this.#connections) {
       for (const watch of byId.values()) if (watch.state === "level") this.#setBack(watch, next);
     }

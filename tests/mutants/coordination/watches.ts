@@ -5,6 +5,9 @@ import { inFile, type Mutant } from "../mutant.ts";
 /** The hub against a log, its index, and watches of whole servers. */
 const WATCH = tests("watch", "tests/unit/server/watch");
 
+/** The replica, whose observer the hub is. */
+const REPLICA = tests("replica", "tests/unit/server/replica_test.ts");
+
 export const WATCH_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/watch/watch_hub.ts", [WATCH], [
     {
@@ -26,7 +29,7 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       title: "after a snapshot the watches continue with the present revision",
       failure: "a follower that was fed by a snapshot leaves out what the snapshot has",
       from: 'if (watch.state === "level") this.#setBack(watch, next);',
-      to: "",
+      to: 'if (watch.state === "level" && next < 0) this.#setBack(watch, next);',
     },
     {
       id: "M773",
@@ -156,7 +159,7 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/server/replica.ts", [WATCH], [
+  ...inFile("lib/server/replica.ts", [REPLICA], [
     {
       id: "M790",
       title: "watches are sent only the last revision of a batch of entries",

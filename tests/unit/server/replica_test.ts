@@ -90,6 +90,24 @@ Deno.test("Replica: an entry that is no command is refused and does not stop the
   assertEquals(replica.stateMachine.revision, 1);
 });
 
+Deno.test("Replica: its observer is called after each entry that advances the revision, before the next is applied", () => {
+  const seen: number[] = [];
+  const observer = {
+    revisionApplied: (): void => void seen.push(replica.stateMachine.revision),
+    restored: (): void => {},
+  };
+  const replica: Replica = new Replica(new StateMachine(), NOTHING_YET, { observer });
+  const level: Entry = {
+    index: 1,
+    term: 1,
+    kind: "command",
+    data: encodeCommand({ kind: "raiseFeatureLevel", level: 2 }),
+  };
+  replica.apply([level, put(2, 1), put(3, 1), { index: 4, term: 1, kind: "noop", data: new Uint8Array() }]);
+  replica.apply([put(5, 1)]);
+  assertEquals(seen, [1, 2, 3]);
+});
+
 Deno.test("Replica: a read waits until its index is applied", () => {
   const { replica } = newReplica();
   const seen: string[] = [];

@@ -18,7 +18,6 @@ type watchers struct {
 	Puts        int      `json:"puts"`
 	ValueBytes  int      `json:"valueBytes"`
 	RestMs      float64  `json:"restMs"`
-	PauseMs     float64  `json:"pauseMs"`
 }
 
 const watchedKey = "watched/key"
@@ -81,7 +80,6 @@ func watch(work watchers) (map[string]any, error) {
 		// With a single watcher the first event is the last one, too.
 		spread = append(spread, float64(lastAt.Load()-firstAt.Load())/1e6)
 		last = append(last, float64(lastAt.Load()-startedAt)/1e6)
-		time.Sleep(time.Duration(work.PauseMs * float64(time.Millisecond)))
 	}
 	return map[string]any{"spreadMs": spread, "lastMs": last}, nil
 }

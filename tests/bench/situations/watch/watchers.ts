@@ -15,7 +15,6 @@ const PUTS = 200;
 const VALUE_BYTES = 256;
 /** Between "ready" and the first put: until then the CPU times before are read. */
 const REST_MS = 1_500;
-const PAUSE_MS = 20;
 /** Watchers of keys that are not put, on each node. */
 const OTHER_WATCHERS = 10_000;
 const OTHER_CONNECTIONS = 10;
@@ -81,7 +80,6 @@ async function onePut(lab: Lab, { command, addresses, cpuMs }: Watched): Promise
     puts,
     valueBytes: VALUE_BYTES,
     restMs: REST_MS,
-    pauseMs: PAUSE_MS,
   });
   await using process = await lab.own(Process.start(program, args, { cwd: CHECKOUT, name: "watchers" }));
   await process.waitForOutput(/ready/, { deadlineMs: 60_000 });
@@ -134,7 +132,7 @@ async function putCost(lab: Lab, nodes: Nodes): Promise<number> {
   const startedAt = performance.now();
   const { throughput } = await lab.load(nodes, { seconds: lab.seconds(LOAD_SECONDS), inFlight: 4 });
   const seconds = (performance.now() - startedAt) / 1_000;
-  // The load takes about as long as it was told; what it does before and after it is the same with and without watchers.
+  // The time before and after the load is included, with and without watchers alike.
   return (cpuMs() - before) * 1_000 / (throughput * seconds);
 }
 
@@ -146,7 +144,6 @@ async function watchOthers(lab: Lab, address: string): Promise<Process> {
     puts: 0,
     valueBytes: 0,
     restMs: 0,
-    pauseMs: 0,
   });
   const process = await lab.own(Process.start(program, args, { cwd: CHECKOUT, name: "other watchers" }));
   await process.waitForOutput(/ready/, { deadlineMs: 60_000 });

@@ -6,6 +6,7 @@
  * every watcher was sent the event; then it prints how long that took, as JSON. Otherwise each watcher has a key of its own,
  * and it prints "ready" and waits until it is ended.
  */
+// deno-lint-ignore-file no-console -- this is a command
 import { KvClient } from "../../../../lib/mod.ts";
 import { pause } from "../../../../lib/platform/promise.ts";
 import { SystemClock } from "../../../../lib/platform/system.ts";
@@ -14,16 +15,15 @@ import { encodeHello } from "../../../../lib/protocol/hello.ts";
 import { MessagePackWriter } from "../../../../lib/protocol/msgpack_writer.ts";
 import { TurnSocket } from "../../peers/turn_socket.ts";
 
-/** What the process does. */
+/** The task of the process. */
 export interface WatchersAssignment {
   readonly addresses: readonly string[];
   readonly connections: number;
   readonly watchers: number;
   readonly puts: number;
   readonly valueBytes: number;
-  /** Time between "ready" and the first put, and between puts. */
+  /** Time between "ready" and the first put. */
   readonly restMs: number;
-  readonly pauseMs: number;
 }
 
 /** For each put, milliseconds from the first to the last watcher, and from the put to the last watcher. */
@@ -121,7 +121,7 @@ async function open(
 }
 
 async function run(assignment: WatchersAssignment): Promise<WatchersAnswer> {
-  const { addresses, connections, watchers, puts, valueBytes, restMs, pauseMs } = assignment;
+  const { addresses, connections, watchers, puts, valueBytes, restMs } = assignment;
   const { watchStarted, watchEvents } = SERVER_MESSAGES.numbers;
   const frames = new Frames();
   await Promise.all(Array.from({ length: connections }, (_, position) => open(assignment, position, frames)));
@@ -143,7 +143,6 @@ async function run(assignment: WatchersAssignment): Promise<WatchersAnswer> {
     const endedAt = performance.now();
     spreadMs.push(endedAt - frames.firstAt(watchEvents));
     lastMs.push(endedAt - startedAt);
-    await rest(pauseMs);
   }
   return { spreadMs, lastMs };
 }

@@ -191,6 +191,46 @@ Deno.test("WatchHub: watches without events get a notice of progress, those with
   assertEquals([idle.progressed, busy.progressed], [1, 1]);
 });
 
+Deno.test("WatchHub: no progress is reported for a watch that is not fed yet", () => {
+  const bench = new Bench(1);
+  bench.log.write(new Map([["a", bytes("1")]]), false);
+  bench.follow();
+  const level = bench.watch(key("b"));
+  const behind = bench.watch(key("a"), { from: 1 });
+  // Each timer fires once, in the order in which they were set: that of progress notices first.
+  bench.clock.sleep(PROGRESS_INTERVAL_MS);
+  assertEquals([level.progressed, behind.progressed, textsOf(behind)], [1, 0, ["1 put a=1"]]);
+});
+
+Deno.test("WatchHub: a watch that lacks revisions before a pass in progress gets them, and those of the pass once", () => {
+  const bench = new Bench(3);
+  const large = (n: number): ReadonlyMap<string, Uint8Array> =>
+    new Map([["a", new Uint8Array(1_000_000).fill(n)]]);
+  for (let n = 0; n < 12; n++) bench.log.write(large(n), false);
+  bench.follow();
+  const first = bench.watch(key("a"), { from: 1 });
+  bench.clock.sleep(0);
+  assert(first.frames > 2 && first.frames < 10, "the pass is in progress");
+  const before = bench.watch(key("a"), { from: 2, at: 1 });
+  const within = bench.watch(key("a"), { from: 11, at: 2 });
+  bench.feed();
+  for (const watch of [first, before, within]) assertEquals(textsOf(watch), bench.expected(watch));
+});
+
+Deno.test("WatchHub: a compaction during a pass ends the watches whose next revision it drops, and no others", () => {
+  const bench = new Bench(2);
+  for (let n = 0; n < 12; n++) bench.log.write(new Map([["a", new Uint8Array(1_000_000).fill(n)]]), false);
+  bench.follow();
+  const early = bench.watch(key("a"), { from: 1 });
+  const late = bench.watch(key("a"), { from: 10, at: 1 });
+  bench.clock.sleep(0);
+  bench.log.append({ kind: "compact", revision: 9 });
+  bench.follow();
+  bench.feed();
+  assertEquals([codeOf(early.ended), late.ended], ["compacted", null]);
+  assertEquals(textsOf(late), bench.expected(late));
+});
+
 Deno.test("WatchHub: a request for progress is answered once all watches of its connection are level", () => {
   const bench = new Bench(2);
   bench.watch(ALL_KEYS);
