@@ -238,6 +238,19 @@ Deno.test("Server: leases that do not exist, and requests that break a rule, are
   assertEquals((await leases.at(1, (client) => client.revoke(7))).kind, "leaseRevoked");
   assertEquals(await result((client) => client.put("key", 7)), "leaseNotFound");
   assertEquals(await result((client) => client.revoke(7)), "leaseNotFound");
+  // The lease ends in the same turn, before the put.
+  await leases.at(2, (client) => client.grant(7, 5_000));
+  const results = await leases.at(2, (client) => Promise.all([client.revoke(7), client.put("key", 7)]));
+  assertEquals(results.map(({ kind }) => kind), ["leaseRevoked", "transactionFailed"]);
+  // Two leases for one key.
+  const key = new TextEncoder().encode("key");
+  const mutations = [1, 2].map((leaseId) => (
+    { kind: "expiringPut", key, value: key, leaseId, expiresAtMs: null } as const
+  ));
+  assertEquals(
+    await failed((client) => client.write({ kind: "transaction", session: null, checks: [], mutations })),
+    "invalidRequest",
+  );
   for (const ttlMs of [0, 999, MAX_LEASE_TTL_MS + 1]) {
     assertEquals(await failed((client) => client.grant(9, ttlMs)), "invalidRequest");
   }
