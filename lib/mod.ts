@@ -18,12 +18,15 @@
 export { KvClient } from "./client/client.ts";
 export type { ClusterClient } from "./client/cluster.ts";
 export type { KeyspaceClient } from "./client/keyspace_client.ts";
+export type { LeaseClient } from "./client/leases/lease_client.ts";
+export type * from "./client/leases/types.ts";
+export type * from "./client/locks/types.ts";
 export { counterBytes, counterValue } from "./client/transaction/counter.ts";
 export * from "./client/errors.ts";
 export type * from "./client/transaction/types.ts";
 export type * from "./client/types.ts";
 export type * from "./client/watch/types.ts";
-export type { KeyValue, KeyVersion } from "./kv/command.ts";
+export type { Attachment, KeyValue, KeyVersion } from "./kv/command.ts";
 export type {
   DiskState,
   Member,

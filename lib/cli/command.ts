@@ -276,6 +276,17 @@ function countOf(count: number): string {
 }
 
 /** The public methods of {@link KvClient}, which tests implement without a cluster. */
-export interface StoreClient extends Omit<KvClient, "cluster" | "prefix" | typeof Symbol.asyncDispose> {
+export interface StoreClient extends
+  Omit<
+    KvClient,
+    | "cluster"
+    | "prefix"
+    | "lease"
+    | "leases"
+    | "lock"
+    | "elect"
+    | "observe"
+    | typeof Symbol.asyncDispose
+  > {
   readonly cluster: Omit<ClusterClient, never>;
 }

@@ -5,6 +5,9 @@ import { ClientCore } from "./core.ts";
 import { compact } from "./history.ts";
 import { Keyspace } from "./keyspace.ts";
 import { KeyspaceClient } from "./keyspace_client.ts";
+import { HeldLease } from "./leases/held_lease.ts";
+import { type LeaseClient, leasesOn } from "./leases/lease_client.ts";
+import type { Lease, LeaseRequest } from "./leases/types.ts";
 import type { CallOptions, CompactResult, ConnectionState, ConnectOptions } from "./types.ts";
 
 /** Calls the private constructor of {@link KvClient}, for this library's own modules. */
@@ -39,6 +42,8 @@ export let clientOn: (core: ClientCore) => KvClient;
 export class KvClient extends KeyspaceClient implements AsyncDisposable {
   /** Status, members, snapshots and leadership of the cluster. */
   readonly cluster: ClusterClient;
+  /** The calls on leases by their ids; {@link lease} grants one and keeps it alive. */
+  readonly leases: LeaseClient;
   readonly #core: ClientCore;
 
   static {
@@ -49,6 +54,7 @@ export class KvClient extends KeyspaceClient implements AsyncDisposable {
     super(core, Keyspace.ALL);
     this.#core = core;
     this.cluster = clusterOn(core);
+    this.leases = leasesOn(core);
   }
 
   /**
@@ -70,6 +76,29 @@ export class KvClient extends KeyspaceClient implements AsyncDisposable {
    */
   static async connect(options: ConnectOptions): Promise<KvClient> {
     return clientOn(await ClientCore.connect(options));
+  }
+
+  /**
+   * Grants a lease and keeps it alive until it is revoked or disposed of, or the client is closed. All leases of a client
+   * are kept alive together, each after a third of its time to live.
+   *
+   * @throws {LeaseExistsError} when there is a lease of the chosen id
+   * @throws {TooManyLeasesError} when the store has 250,000 leases
+   * @throws {KvraftError} one of its classes; a lease that may have been granted ends after its time to live
+   *
+   * @example A service that is listed as long as it runs
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function serve(client: KvClient, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+   *   await using lease = await client.lease({ ttlMs: 10_000 });
+   *   await client.put("services/web-1", "10.0.0.1:80", { leaseId: lease.leaseId });
+   *   await run(lease.lost);
+   * }
+   * ```
+   */
+  lease(request: LeaseRequest & CallOptions): Promise<Lease> {
+    return HeldLease.grant(this.#core, request);
   }
 
   /**

@@ -1,6 +1,7 @@
 /** The parts that all calls of one client share: connections, runner, session, defaults. */
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Dialer } from "../platform/network.ts";
+import { pause } from "../platform/promise.ts";
 import { SystemClock, systemDialer } from "../platform/system.ts";
 import { CallContext } from "./call_context.ts";
 import { checkObject, checkSignal } from "./argument_checks.ts";
@@ -9,8 +10,9 @@ import type { RequestKind } from "../protocol/client_frames.ts";
 import type { RequestOf } from "./connection.ts";
 import { HEAD_START_MS } from "./dials.ts";
 import { toAddresses, toTimeoutMs, type WriteRequest } from "./input.ts";
+import { LeaseKeeper } from "./leases/keeper.ts";
 import { ConnectionPool } from "./pool.ts";
-import { type CallKind, pauseAfterMs, type Unreachable } from "./retry.ts";
+import { backoffMs, type CallKind, isTransient, pauseAfterMs, type Unreachable } from "./retry.ts";
 import type { CallOptions, ConnectOptions } from "./types.ts";
 import { SessionWriter, type WriteResult } from "./writer.ts";
 
@@ -45,6 +47,8 @@ export class ClientCore {
   readonly timeoutMs: number;
   /** The watches that have not ended. */
   readonly watches = new Set<object>();
+  /** The leases that are kept alive. */
+  readonly leaseKeeper = new LeaseKeeper(this);
   readonly #writer: SessionWriter;
 
   private constructor(
@@ -109,6 +113,18 @@ export class ClientCore {
     },
   ): Promise<Answered<K>> {
     return this.runner.ask({ kind, action, request, context });
+  }
+
+  /** Repeats a call until it succeeds, or fails for a reason that does not pass; `signal` ends the call, and so the loop. */
+  async repeat<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    for (let round = 0;; round++) {
+      try {
+        return await call();
+      } catch (error) {
+        if (signal.aborted || !isTransient(error)) throw error;
+        await pause(backoffMs(round, this.random), { clock: this.clock, signal });
+      }
+    }
   }
 
   /** Returns the limits of a call that begins now. */

@@ -13,6 +13,7 @@ import {
   type Transaction,
   writtenValue,
 } from "../kv/command.ts";
+import type { GrantLease, RevokeLease } from "../kv/leases/lease_command.ts";
 import {
   type CommandProblem,
   validateCommand,
@@ -62,14 +63,24 @@ const NO_BYTES = new Uint8Array(0);
 const NO_CHECKS: readonly Check[] = [];
 const CONSISTENCIES: readonly Consistency[] = ["linearizable", "stale"];
 
-/** A transaction that has no stamp yet. */
-export type UnstampedTransaction = Omit<Transaction, "session"> | Omit<BranchingTransaction, "session">;
+/** A write that has no stamp yet. */
+export type UnstampedWrite =
+  | Omit<Transaction, "session">
+  | Omit<BranchingTransaction, "session">
+  | Omit<GrantLease, "session">
+  | Omit<RevokeLease, "session">;
 
 /** A transaction in the short form, as a call of this client makes it. */
 export type ShortRequest = Omit<TransactionRequest, "then" | "else"> & Pick<Transaction, "returnCurrent">;
 
-/** A transaction as a call of this client makes it. */
-export type WriteRequest = ShortRequest | { readonly branches: Branches; readonly mutations?: never };
+/** A write as a call of this client makes it. */
+export type WriteRequest =
+  | ShortRequest
+  | { readonly branches: Branches; readonly mutations?: never; readonly lease?: never }
+  | {
+    readonly lease: Extract<UnstampedWrite, { readonly kind: "grantLease" | "revokeLease" }>;
+    readonly mutations?: never;
+  };
 
 /** Returns the bytes of a key to be read. Throws {@link KvraftError} for an invalid key. */
 export function toKey(key: Bytes): Uint8Array {
@@ -79,13 +90,15 @@ export function toKey(key: Bytes): Uint8Array {
 }
 
 /**
- * Returns a transaction for the store. Its bytes may be the caller's, so it is encoded before the caller continues.
+ * Returns a write for the store. Its bytes may be the caller's, so it is encoded before the caller continues.
  *
  * Values are checked against the largest limit of the protocol only. The leader enforces a lower one: otherwise a single
  * node with another setting, or a malicious one, could make this client refuse every value.
  */
-export function toTransaction(request: WriteRequest): UnstampedTransaction {
-  if (request.mutations === undefined) return toBranchingTransaction(request.branches);
+export function toWrite(request: WriteRequest): UnstampedWrite {
+  if (request.mutations === undefined) {
+    return request.lease ?? toBranchingTransaction(request.branches);
+  }
   const checks = request.checks === undefined
     ? NO_CHECKS
     : checkList(request.checks, "the checks of a transaction").map(toCheck);
@@ -97,7 +110,7 @@ export function toTransaction(request: WriteRequest): UnstampedTransaction {
     : { kind: "transaction", checks, mutations, returnCurrent: true };
 }
 
-function toBranchingTransaction(branches: Branches): UnstampedTransaction {
+function toBranchingTransaction(branches: Branches): UnstampedWrite {
   const transaction = { kind: "branchingTransaction", session: null, ...branches } as const;
   throwProblem(validateCommand(transaction, { maxValueBytes: MAX_VALUE_BYTES }));
   return transaction;
@@ -109,10 +122,11 @@ export function isExpected(expect: Bytes | null, entry: KeyValue | null): boolea
   return areEqual(toView(expect, "expected value"), entry.value);
 }
 
-/** Returns the bytes of keys and values in a transaction. */
-export function bytesOf(transaction: UnstampedTransaction): number {
-  if (transaction.kind === "branchingTransaction") return sizeOfBranches(transaction).bytes;
-  const { checks, mutations } = transaction;
+/** Returns the bytes of keys and values in a write. */
+export function bytesOf(write: UnstampedWrite): number {
+  if (write.kind === "branchingTransaction") return sizeOfBranches(write).bytes;
+  if (write.kind !== "transaction") return 0;
+  const { checks, mutations } = write;
   let bytes = 0;
   for (const check of checks) bytes += check.key.length + (check.kind === "value" ? check.value.length : 0);
   for (const mutation of mutations) {
@@ -248,8 +262,18 @@ function toCheck(check: TransactionCheck): Check {
 function toMutation(mutation: TransactionMutation): Mutation {
   const key = toView(checkObject(mutation, "a mutation").key, "key");
   switch (mutation.kind) {
-    case "put":
-      return { kind: "put", key, value: toView(mutation.value, "value") };
+    case "put": {
+      const { leaseId, expiresAtMs } = mutation;
+      const value = toView(mutation.value, "value");
+      if (leaseId === undefined && expiresAtMs === undefined) return { kind: "put", key, value };
+      return {
+        kind: "expiringPut",
+        key,
+        value,
+        leaseId: leaseId === undefined ? null : checkNumber(leaseId, "the lease of a put"),
+        expiresAtMs: expiresAtMs === undefined ? null : checkNumber(expiresAtMs, "the expiry of a put"),
+      };
+    }
     case "delete":
       return { kind: "delete", key };
     default:

@@ -1,9 +1,15 @@
 /** The calls on the keys of a store, or on those below a prefix: {@link KeyspaceClient}. */
 import type { KeyValue } from "../kv/command.ts";
 import type { ClientCore } from "./core.ts";
+import { LeaseNotFoundError, TooManyLeaseKeysError } from "./errors.ts";
 import { readHistory, readPage } from "./history.ts";
 import { encodeCursor, type ShortRequest, toConsistency, toKey, toListRequest, toRevision } from "./input.ts";
 import { Keyspace } from "./keyspace.ts";
+import { elect } from "./locks/election.ts";
+import { takeLock } from "./locks/lock.ts";
+import { observeLeader } from "./locks/observer.ts";
+import type { Leadership, Lock, LockOptions, ObserveOptions } from "./locks/types.ts";
+import { FAILURES } from "./transaction/branching.ts";
 import { compareAndSet } from "./transaction/compare_and_set.ts";
 import { executeTransaction } from "./transaction/execute.ts";
 import type {
@@ -19,10 +25,12 @@ import type {
   CompareAndSetRequest,
   CompareAndSetResult,
   DeleteResult,
+  Expiry,
   HistoryOptions,
   HistoryResult,
   ListOptions,
   ListResult,
+  PutOptions,
   PutResult,
   ReadOptions,
   TransactionRequest,
@@ -51,8 +59,11 @@ export class KeyspaceClient {
   }
 
   /**
-   * Sets a key, whether it exists or not.
+   * Sets a key, whether it exists or not. With a `leaseId` the key is deleted when that lease ends, with `expiresAtMs` at that
+   * time; a put without them makes a key that lives until it is deleted.
    *
+   * @throws {LeaseNotFoundError} when there is no such lease
+   * @throws {TooManyLeaseKeysError} when the lease has 10,000 keys
    * @throws {KvraftError} one of its classes; `outcome` says whether the write may have been applied
    *
    * @example
@@ -65,9 +76,9 @@ export class KeyspaceClient {
    * }
    * ```
    */
-  put(key: Bytes, value: Bytes, options: CallOptions = {}): Promise<PutResult> {
-    const request: ShortRequest = { mutations: [{ kind: "put", key: this.#keyspace.toStore(key), value }] };
-    return this.#core.write(request, { action: "put a key", options }, putResult);
+  put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResult> {
+    const mutation = { kind: "put", key: this.#keyspace.toStore(key), value, ...expiryOf(options) } as const;
+    return this.#core.write({ mutations: [mutation] }, { action: "put a key", options }, putResult);
   }
 
   /**
@@ -301,6 +312,81 @@ export class KeyspaceClient {
   }
 
   /**
+   * Takes the lock of a name, and keeps it until it is released or disposed of. Waits for it as long as that takes: in the order
+   * in which contenders came, through the loss of nodes and of the leader. If the cluster cannot be reached for longer than
+   * `ttlMs` meanwhile, this contender has lost its place, and joins again at the end. A lock is not reentrant: a second call
+   * of this client waits for the first lock.
+   *
+   * The lock ends when its holder does not reach the cluster for `ttlMs`. A holder that is suspended for longer learns of it
+   * only afterwards, so what it changes must be fenced: by `check` in transactions of this store, elsewhere by `fencingToken`.
+   *
+   * @throws {AbortError} when `signal` ends the wait; the place in the queue is given up
+   * @throws {TooManyWatchesError} when the client has 1,000 watches; a contender that waits has one
+   * @throws {KvraftError} one of its classes, for a reason that does not pass
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function nightly(client: KvClient, report: (signal: AbortSignal) => Promise<string>): Promise<boolean> {
+   *   await using lock = await client.lock("nightly", { ttlMs: 10_000 });
+   *   const result = await report(lock.lost);
+   *   const { succeeded } = await client.transaction({
+   *     checks: [lock.check],
+   *     then: [{ kind: "put", key: "report", value: result }],
+   *   });
+   *   return succeeded; // false: the lock was lost meanwhile, and nothing was written
+   * }
+   * ```
+   */
+  lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    return takeLock(this.#core, this.#keyspace, name, options);
+  }
+
+  /**
+   * Joins the election of a name, and resolves once elected: candidates lead in the order in which they came, each until it
+   * resigns, or does not reach the cluster for `ttlMs`. `value` is what {@link observe} delivers of this leader. An election
+   * is a lock with a value, so the rest is as described at {@link lock}.
+   *
+   * @throws {AbortError} when `signal` ends the wait; the candidate has left the election
+   * @throws {KvraftError} one of its classes, for a reason that does not pass
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function lead(client: KvClient, address: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+   *   await using leadership = await client.elect("scheduler", address);
+   *   await work(leadership.lost);
+   * }
+   * ```
+   */
+  elect(name: string, value: Bytes, options: LockOptions = {}): Promise<Leadership> {
+    return elect(this.#core, this.#keyspace, { name, value, options });
+  }
+
+  /**
+   * Returns the leader of an election, null while there is none, and each change of it: another leader, or another value that it
+   * proclaims. The leader's entry has its value, and its `createRevision` is its fencing token.
+   *
+   * @throws {KvraftError} the iteration: AbortError, ClosedError, or one that names a node's refusal
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function follow(client: KvClient): Promise<void> {
+   *   for await (const leader of client.observe("scheduler")) {
+   *     console.log(leader === null ? "no leader" : new TextDecoder().decode(leader.value));
+   *   }
+   * }
+   * ```
+   */
+  observe(name: string, options: ObserveOptions = {}): AsyncIterable<KeyValue | null> {
+    return observeLeader(this.#core, this.#keyspace, { name, options });
+  }
+
+  /**
    * Returns a client of the keys with a prefix, over the same connections. Its calls take and return keys without the prefix,
    * in transactions, watches and locks too. It needs no close.
    *
@@ -321,7 +407,28 @@ export class KeyspaceClient {
   }
 }
 
-function putResult({ kind, revision }: WriteResult): PutResult {
-  if (kind !== "applied") throw wrongAnswer("put a key");
-  return { revision };
+const NO_EXPIRY: Expiry = {};
+
+/** Returns what ends a key by itself, from the options of its put. Most puts have none: nothing is made for them. */
+function expiryOf(options: PutOptions): Expiry {
+  const { leaseId, expiresAtMs } = options ?? NO_EXPIRY;
+  if (leaseId === undefined && expiresAtMs === undefined) return NO_EXPIRY;
+  return {
+    ...(leaseId === undefined ? {} : { leaseId }),
+    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+  };
+}
+
+function putResult(result: WriteResult): PutResult {
+  const action = "put a key";
+  if (result.kind === "applied") return { revision: result.revision };
+  if (result.kind !== "transactionFailed") throw wrongAnswer(action);
+  switch (result.reason) {
+    case "leaseNotFound":
+      throw new LeaseNotFoundError(`Cannot ${action}: ${FAILURES.leaseNotFound} Nothing was changed.`);
+    case "tooManyLeaseKeys":
+      throw new TooManyLeaseKeysError(`Cannot ${action}: ${FAILURES.tooManyLeaseKeys} Nothing was changed.`);
+    default:
+      throw wrongAnswer(action);
+  }
 }

@@ -125,9 +125,29 @@ export type TransactionCheck =
   | { readonly key: Bytes; readonly exists: boolean }
   | { readonly key: Bytes; readonly value: Bytes };
 
+/** The events that end a key by themselves. A put without them makes a key that lives until it is deleted. */
+export interface Expiry {
+  /**
+   * The lease with which the key is deleted.
+   *
+   * @default none
+   */
+  readonly leaseId?: number;
+  /**
+   * The time of the wall clock at which the key is deleted, in milliseconds since 1970. The leader's clock decides, to within
+   * about a second.
+   *
+   * @default never
+   */
+  readonly expiresAtMs?: number;
+}
+
+/** Options of {@link KvClient.put}. */
+export interface PutOptions extends CallOptions, Expiry {}
+
 /** A change in a transaction. */
 export type TransactionMutation =
-  | { readonly kind: "put"; readonly key: Bytes; readonly value: Bytes }
+  | ({ readonly kind: "put"; readonly key: Bytes; readonly value: Bytes } & Expiry)
   | { readonly kind: "delete"; readonly key: Bytes };
 
 /** Checks and mutations, applied completely or not at all. */

@@ -13,14 +13,31 @@ import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command.
 import type { CallContext } from "./call_context.ts";
 import type { Answered, CallNotes, CallRunner } from "./calls.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
-import { bytesOf, toTransaction, type UnstampedTransaction, type WriteRequest } from "./input.ts";
+import { bytesOf, toWrite, type UnstampedWrite, type WriteRequest } from "./input.ts";
 import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
 
-/** The result of a write in the store: of the short form "applied" or "checksFailed", of the other one the others. */
+/**
+ * The result of a write in the store: of the short form of a transaction "applied" or "checksFailed", of the full one
+ * "executed", of both "transactionFailed", and of a command on a lease the others.
+ */
 export type WriteResult = Extract<
   CommandResult,
-  { readonly kind: "applied" | "checksFailed" | "executed" | "transactionFailed" }
+  {
+    readonly kind:
+      | "applied"
+      | "checksFailed"
+      | "executed"
+      | "transactionFailed"
+      | "leaseGranted"
+      | "leaseRevoked"
+      | "leaseFailed";
+  }
 >;
+
+/** Returns an id that no other client chooses at the same time: 1 to 2^53 - 1. */
+export function randomId(random: Random): number {
+  return 1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1));
+}
 
 /** One write. */
 export interface Write {
@@ -70,7 +87,7 @@ export class ClientSession {
 
   /** `openedAt`: the newest log index that a node is known to have applied. */
   constructor(openedAt: number, random: Random) {
-    this.#sessionId = 1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1));
+    this.#sessionId = randomId(random);
     this.#openedAt = openedAt;
   }
 
@@ -124,10 +141,10 @@ export class SessionWriter {
   write<T>({ action, request, context }: Write, read: (result: WriteResult) => T): Promise<T> {
     const notes = { action, context };
     try {
-      const transaction = toTransaction(request);
-      const write = this.#tryEnter(transaction);
+      const unstamped = toWrite(request);
+      const write = this.#tryEnter(unstamped);
       if (write === null) {
-        return this.#enter(own(transaction), notes).then((entered) => this.#finish(entered, notes, read));
+        return this.#enter(own(unstamped), notes).then((entered) => this.#finish(entered, notes, read));
       }
       return this.#finish(write, notes, read);
     } catch (error) {
@@ -153,7 +170,7 @@ export class SessionWriter {
     for (let round = 0;; round++) {
       if (round > 0) await notes.context.pause(backoffMs(round, this.#random));
       await this.#replace(write.session, notes);
-      const same = transactionIn(write.command);
+      const same = writeIn(write.command);
       write = this.#tryEnter(same) ?? await this.#enter(same, notes);
       const result = readAnswer(await this.#send(write, notes), notes.action);
       if (result !== "sessionExpired") return read(result);
@@ -161,16 +178,16 @@ export class SessionWriter {
   }
 
   /** Admits a write at once, and copies the caller's bytes into its command. Null: it must wait. */
-  #tryEnter(transaction: UnstampedTransaction): EnteredWrite | null {
-    const bytes = bytesOf(transaction);
+  #tryEnter(write: UnstampedWrite): EnteredWrite | null {
+    const bytes = bytesOf(write);
     const stamped = this.#runner.tryEnter({ bytes, take: this.#stamp });
-    return stamped === null ? null : encodeWrite(transaction, bytes, stamped);
+    return stamped === null ? null : encodeWrite(write, bytes, stamped);
   }
 
   /** Waits until a write is admitted that owns its bytes. */
-  async #enter(transaction: UnstampedTransaction, notes: CallNotes): Promise<EnteredWrite> {
-    const bytes = bytesOf(transaction);
-    return encodeWrite(transaction, bytes, await this.#runner.enter({ bytes, take: this.#stamp }, notes));
+  async #enter(write: UnstampedWrite, notes: CallNotes): Promise<EnteredWrite> {
+    const bytes = bytesOf(write);
+    return encodeWrite(write, bytes, await this.#runner.enter({ bytes, take: this.#stamp }, notes));
   }
 
   /** Runs the write until it is answered, and finishes it. */
@@ -202,34 +219,31 @@ export class SessionWriter {
   }
 }
 
-function encodeWrite(
-  transaction: UnstampedTransaction,
-  bytes: number,
-  { session, stamp }: Stamped,
-): EnteredWrite {
-  return { bytes, session, stamp, command: encodeTransaction(transaction, stamp) };
+function encodeWrite(write: UnstampedWrite, bytes: number, { session, stamp }: Stamped): EnteredWrite {
+  return { bytes, session, stamp, command: encodeUnstamped(write, stamp) };
 }
 
-function encodeTransaction(transaction: UnstampedTransaction, session: SessionStamp | null): Uint8Array {
-  if (transaction.kind === "branchingTransaction") return encodeCommand({ ...transaction, session });
-  const { checks, mutations, returnCurrent } = transaction;
+function encodeUnstamped(write: UnstampedWrite, session: SessionStamp | null): Uint8Array {
+  if (write.kind !== "transaction") return encodeCommand({ ...write, session });
+  const { checks, mutations, returnCurrent } = write;
   const command = { kind: "transaction", session, checks, mutations } as const;
   return encodeCommand(returnCurrent === undefined ? command : { ...command, returnCurrent });
 }
 
-/** Returns a copy of a transaction that owns its bytes. */
-function own(transaction: UnstampedTransaction): UnstampedTransaction {
-  return transactionIn(encodeTransaction(transaction, null));
+/** Returns a copy of a write that owns its bytes. */
+function own(write: UnstampedWrite): UnstampedWrite {
+  return writeIn(encodeUnstamped(write, null));
 }
 
-/** Returns the transaction in a command; its keys and values are views of `command`. */
-function transactionIn(command: Uint8Array): UnstampedTransaction {
-  const transaction = decodeCommand(command);
+/** Returns the write in a command; its keys and values are views of `command`. */
+function writeIn(command: Uint8Array): UnstampedWrite {
+  const write = decodeCommand(command);
   assert(
-    transaction.kind === "transaction" || transaction.kind === "branchingTransaction",
-    "a write is a transaction",
+    write.kind === "transaction" || write.kind === "branchingTransaction" || write.kind === "grantLease" ||
+      write.kind === "revokeLease",
+    "a write has a session",
   );
-  return transaction;
+  return write;
 }
 
 /** Returns the result of a write; "sessionExpired" when it was certainly not applied. */
@@ -243,6 +257,9 @@ function readAnswer(
     case "checksFailed":
     case "executed":
     case "transactionFailed":
+    case "leaseGranted":
+    case "leaseRevoked":
+    case "leaseFailed":
       return result;
     case "refused":
       break;
@@ -250,9 +267,6 @@ function readAnswer(
     case "sessionsExpired":
     case "featureLevelRaised":
     case "compacted":
-    case "leaseGranted":
-    case "leaseRevoked":
-    case "leaseFailed":
     case "leasesKeptAlive":
     case "expiredDeleted":
       throw notToAWrite(action);

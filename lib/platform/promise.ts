@@ -40,3 +40,20 @@ export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal)
     signal.removeEventListener("abort", onAbort);
   }
 }
+
+/**
+ * Returns a signal that is aborted as soon as one of `signals` is, with its reason. Its owner calls `release`, after which
+ * nothing listens to them. (`AbortSignal.any` keeps listeners of signals that live longer.)
+ */
+export function linkedSignal(
+  signals: readonly AbortSignal[],
+): { readonly signal: AbortSignal; readonly release: () => void } {
+  const controller = new AbortController();
+  const releases = signals.map((signal) => {
+    const onAbort = (): void => controller.abort(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort);
+    return (): void => signal.removeEventListener("abort", onAbort);
+  });
+  return { signal: controller.signal, release: () => releases.forEach((release) => release()) };
+}

@@ -51,7 +51,7 @@ const COMPARISONS: Readonly<Record<ComparisonSign, Comparison>> = {
   "<": "less",
   ">": "greater",
 };
-const NUMBER_TARGETS = ["version", "createRevision", "modRevision"] as const;
+const NUMBER_TARGETS = ["version", "createRevision", "modRevision", "leaseId"] as const;
 const TARGETS = ["value", ...NUMBER_TARGETS, "exists"] as const;
 /** Levels that are converted, so that a cycle in the arguments ends; the store takes fewer. */
 const MAX_LEVELS = 16;
@@ -100,7 +100,7 @@ function toCondition(check: TransactionCondition, keyspace: Keyspace): Condition
   if (kind !== undefined) {
     const { [kind]: compared = NaN } = numbers;
     const number = checkInteger(compared, { what: `the ${kind} of a check`, min: 0 });
-    return { kind, keys, comparison: sign, number };
+    return { kind: kind === "leaseId" ? "lease" : kind, keys, comparison: sign, number };
   }
   if (value !== undefined) return { kind: "value", keys, comparison: sign, value: toView(value, "value") };
   if (comparison !== undefined) {
@@ -124,8 +124,8 @@ function toOperation(operation: TransactionOperation, keyspace: Keyspace, level:
         key: toView(keyspace.toStore(operation.key), "key"),
         value,
         returnPrevious: asksPrevious(operation),
-        leaseId: null,
-        expiresAtMs: null,
+        leaseId: keptOrNumber(operation.leaseId, "the lease of a put"),
+        expiresAtMs: keptOrNumber(operation.expiresAtMs, "the expiry of a put"),
       };
     }
     case "delete":
@@ -157,6 +157,11 @@ function toOperation(operation: TransactionOperation, keyspace: Keyspace, level:
     default:
       throw unknownKind(operation, "an operation");
   }
+}
+
+function keptOrNumber(given: number | "keep" | undefined, what: string): number | "keep" | null {
+  if (given === undefined || given === "keep") return given ?? null;
+  return checkInteger(given, { what, min: 1 });
 }
 
 function asksPrevious({ returnPrevious = false }: { readonly returnPrevious?: boolean }): boolean {
@@ -203,19 +208,30 @@ export function toBranchingResult(
     }
     case "transactionFailed": {
       const { reason, revision } = answer;
-      const position = placeOf(branches, answer.position);
-      const message = `Cannot apply a transaction: ${position}: ${FAILURES[reason]} Nothing was changed.`;
-      throw new TransactionFailedError(message, { reason, position, revision });
+      throw failedAt(placeOf(branches, answer.position), { reason, revision });
     }
     case "applied":
     case "checksFailed":
+    case "leaseGranted":
+    case "leaseRevoked":
+    case "leaseFailed":
       return null;
     default:
       return assertNever(answer);
   }
 }
 
-const FAILURES: Readonly<Record<TransactionFailureReason, string>> = {
+/** Returns the error of a transaction that failed at a position. */
+export function failedAt(
+  position: string,
+  { reason, revision }: Pick<TransactionFailedError, "reason" | "revision">,
+): TransactionFailedError {
+  const message = `Cannot apply a transaction: ${position}: ${FAILURES[reason]} Nothing was changed.`;
+  return new TransactionFailedError(message, { reason, position, revision });
+}
+
+/** The reasons of failures, as the ends of messages. */
+export const FAILURES: Readonly<Record<TransactionFailureReason, string>> = {
   tooManyKeys:
     `ranges of this transaction have more than ${MAX_TRANSACTION_KEYS} keys, or too much to compare or to go back over. Make them smaller.`,
   resultTooLarge:

@@ -5,7 +5,7 @@ import { InvalidRequestError } from "../errors.ts";
 import type { Keyspace } from "../keyspace.ts";
 import type { CallOptions, TransactionRequest, TransactionResult } from "../types.ts";
 import { wrongAnswer } from "../writer.ts";
-import { toBranches, toBranchingResult } from "./branching.ts";
+import { failedAt, toBranches, toBranchingResult } from "./branching.ts";
 import type { BranchingRequest, BranchingResult } from "./types.ts";
 
 const ACTION = "apply a transaction";
@@ -46,6 +46,10 @@ function executeShort(
   return core.write(short, { action: ACTION, options }, (result) => {
     const { revision } = result;
     if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
+    if (result.kind === "transactionFailed") {
+      const { reason, position } = result;
+      throw failedAt(`mutations[${position.join(".")}]`, { reason, revision });
+    }
     if (result.kind !== "checksFailed") throw wrongAnswer(ACTION);
     return { succeeded: false, failedChecks: result.failedChecks, revision };
   });

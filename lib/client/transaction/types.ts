@@ -33,6 +33,8 @@ export type ConditionTarget =
   | { readonly createRevision: number; readonly comparison?: ComparisonSign }
   /** The revision of the write that last changed the key; 0 for an absent key. */
   | { readonly modRevision: number; readonly comparison?: ComparisonSign }
+  /** The lease of the key; 0 for a key without one, and for an absent key. */
+  | { readonly leaseId: number; readonly comparison?: ComparisonSign }
   /** Whether the key exists; for a prefix or a range, whether there is a key in it. */
   | { readonly exists: boolean };
 
@@ -56,6 +58,19 @@ export interface PutOperation {
    * @default false
    */
   readonly keepValue?: boolean;
+  /**
+   * The lease with which the key is deleted; "keep" for the one that it has, if any.
+   *
+   * @default none
+   */
+  readonly leaseId?: number | "keep";
+  /**
+   * The time of the wall clock at which the key is deleted, in milliseconds since 1970; "keep" for the one that it has, if
+   * any.
+   *
+   * @default never
+   */
+  readonly expiresAtMs?: number | "keep";
   /**
    * Whether the result has the entry that was there before.
    *

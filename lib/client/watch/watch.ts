@@ -17,10 +17,8 @@ import type { Keyspace } from "../keyspace.ts";
 import {
   type AttemptFailure,
   attemptTimeoutMs,
-  backoffMs,
   decide,
   describeFailure,
-  isTransient,
   pauseAfterMs,
   toError,
 } from "../retry.ts";
@@ -249,22 +247,15 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
         { compactedRevision },
       );
     }
-    const { clock, random } = this.#core;
     const { signal } = this.#stop;
-    for (let round = 0; !signal.aborted; round++) {
-      try {
-        const { revision, entries } = await readKeys(this.#core, this.#plan.keys, signal);
-        if (this.#next !== null && revision < this.#next - 1) {
-          throw new InternalError(`Cannot ${ACTION}: a node has an older state than those before it.`);
-        }
-        this.#queue.push({ kind: "reset", revision, entries: this.#keyspace.listToCaller(entries) });
-        this.#next = revision + 1;
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!isTransient(error)) throw error;
-        await pause(backoffMs(round, random), { clock, signal });
-      }
+    const { revision, entries } = await this.#core.repeat(
+      () => readKeys(this.#core, this.#plan.keys, signal),
+      signal,
+    );
+    if (this.#next !== null && revision < this.#next - 1) {
+      throw new InternalError(`Cannot ${ACTION}: a node has an older state than those before it.`);
     }
+    this.#queue.push({ kind: "reset", revision, entries: this.#keyspace.listToCaller(entries) });
+    this.#next = revision + 1;
   }
 }

@@ -60,6 +60,11 @@ export class FakeNode {
   refusal: Refusal | null = null;
   /** Its reaction to a request. */
   answer: (request: ClientRequest) => Reply = (request) => this.#obey(request);
+  /**
+   * Its reaction before that of {@link answer}, or null for none. `send` sends messages over the connection of the request;
+   * it is the same function for all requests of a connection.
+   */
+  serve: (request: ClientRequest, send: (message: ServerMessage) => void) => Reply | null = () => null;
 
   /** Made by {@link FakeCluster}. */
   constructor(cluster: FakeCluster, id: number) {
@@ -106,7 +111,8 @@ export class FakeNode {
         return void await channel.finish("refused", 1_000);
       }
       this.#welcome(channel);
-      await channel.readFrames((payload) => this.#receive(channel, payload));
+      const send = (message: ServerMessage): void => void channel.send(encodeServerMessage, message);
+      await channel.readFrames((payload) => this.#receive(channel, payload, send));
     } finally {
       channel.close("done");
       this.#channels.delete(channel);
@@ -160,10 +166,10 @@ export class FakeNode {
     });
   }
 
-  #receive(channel: FrameChannel, payload: Uint8Array): void {
+  #receive(channel: FrameChannel, payload: Uint8Array, send: (message: ServerMessage) => void): void {
     const request = decodeClientRequest(payload);
     this.requests.push(request);
-    const reply = this.isHung ? "silence" : this.answer(request);
+    const reply = this.isHung ? "silence" : this.serve(request, send) ?? this.answer(request);
     if (reply === "silence") return;
     if (reply === "disconnect") channel.close("disconnected by the test");
     else channel.send(encodeServerMessage, reply);

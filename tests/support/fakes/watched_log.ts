@@ -24,9 +24,8 @@ export class WatchedLog {
   constructor(cluster: FakeCluster) {
     this.#cluster = cluster;
     for (const node of cluster.nodes) {
-      const obey = node.answer;
       this.#watches.set(node, new Map());
-      node.answer = (request) => this.#answer(node, request) ?? obey(request);
+      node.serve = (request) => this.#answer(node, request);
     }
   }
 

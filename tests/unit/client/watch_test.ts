@@ -270,9 +270,9 @@ Deno.test("watch: compaction ends it by name, or is bridged by the state of then
     "Cannot watch keys from revision 2: the history is compacted up to revision 3.",
   );
   assertEquals(error.compactedRevision, 3);
-  const watched = cluster.node(1).answer;
-  cluster.node(1).answer = (request) => {
-    if (request.kind !== "list" && request.kind !== "listAt") return watched(request);
+  const watched = cluster.node(1).serve;
+  cluster.node(1).serve = (request, send) => {
+    if (request.kind !== "list" && request.kind !== "listAt") return watched(request, send);
     const { requestId } = request;
     const isFirst = request.kind === "list";
     const page = {

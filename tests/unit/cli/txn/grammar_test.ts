@@ -115,6 +115,7 @@ function printCondition(check: TransactionCondition, write: Write): string[] {
   if ("value" in check) return ["value", ...keys, sign, ...operand(check.value, write)];
   if ("version" in check) return ["version", ...keys, sign, `${check.version}`];
   if ("createRevision" in check) return ["create-revision", ...keys, sign, `${check.createRevision}`];
+  if ("leaseId" in check) return ["lease", ...keys, sign, `${check.leaseId}`];
   return ["mod-revision", ...keys, sign, `${check.modRevision}`];
 }
 
