@@ -126,4 +126,124 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "exitCode: term < 0 ? ExitCode.unavailable",
     },
   ]),
+  ...inFile("lib/client/watch/watch.ts", [CLIENT], [
+    {
+      id: "M810",
+      title: "a revision that was queued before is queued again",
+      failure: "a program sees a change twice after its watch has gone to another node",
+      from: "if (this.#next !== null && revision < this.#next) return; // queued before",
+      to: "",
+    },
+    {
+      id: "M811",
+      title: "the parts of a revision are kept over the loss of their node",
+      failure: "a program sees the first events of a revision twice",
+      from: "this.#parts = [];\n    return new Promise",
+      to: "return new Promise",
+    },
+    {
+      id: "M812",
+      title: "progress does not move the place from which a watch goes on",
+      failure: "an idle watch finds its history compacted as soon as it loses its node",
+      from: "this.#next = revision + 1;\n    if (this.#plan.progress)",
+      to: "if (this.#plan.progress)",
+    },
+  ]),
+  ...inFile("lib/client/watch/batch_queue.ts", [CLIENT], [
+    {
+      id: "M813",
+      title: "the batches that wait for a slow program have no bound",
+      failure: "a program that reads slowly takes memory without bound",
+      from: "return this.#waiting.length >= MAX_WAITING_BATCHES || this.#bytes >= MAX_WAITING_BATCH_BYTES;",
+      to: "return false;",
+    },
+  ]),
+  ...inFile("lib/client/watch/connection_watches.ts", [CLIENT], [
+    {
+      id: "M814",
+      title: "a watch that the program ends is not cancelled at its node",
+      failure: "the node sends events that nothing reads until the connection ends",
+      from: "if (!this.#receivers.delete(watchId)) return;\n    this.#sendCancel(watchId);",
+      to: "if (!this.#receivers.delete(watchId)) return;",
+    },
+    {
+      id: "M815",
+      title: "a watch that begins after it was cancelled is left open",
+      failure: "the node serves a watch that the client does not know",
+      from: "return this.#sendCancel(watchId);",
+      to: "return;",
+    },
+  ]),
+  ...inFile("lib/client/leases/keeper.ts", [CLIENT], [
+    {
+      id: "M816",
+      title: "a lease counts from the answer to its keep-alive",
+      failure: "a holder believes in its lock after another one has it",
+      from: "lease.confirmedAt = sentAt;",
+      to: "lease.confirmedAt = this.#core.clock.now();",
+    },
+    {
+      id: "M817",
+      title: "leases that are asked for are asked for again only with all others",
+      failure: "the request for a lease of a minute holds up one of a second, which is lost",
+      from: "if (!lease.isAsked) next",
+      to: "next",
+    },
+  ]),
+  ...inFile("lib/client/leases/held_lease.ts", [CLIENT], [
+    {
+      id: "M818",
+      title: "a lease that was lost during a suspension is found lost only once timers run",
+      failure: "a program that resumes still sees its lock as held",
+      from: "this.#core.leaseKeeper.check(this.#kept);",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/client/locks/queue.ts", [CLIENT], [
+    {
+      id: "M819",
+      title: "contenders are ordered by their keys",
+      failure: "a contender with a lesser lease id takes the lock of its holder",
+      from: "own.toSorted(byCreation)",
+      to: "own",
+    },
+    {
+      id: "M820",
+      title: "the watch of the contender before begins a revision late",
+      failure: "a contender waits forever for one that has left",
+      from: "revision + 1, signal",
+      to: "revision + 2, signal",
+    },
+    {
+      id: "M821",
+      title: "every contender waits for the holder",
+      failure: "each release wakes all contenders",
+      from: "const before = entries[position - 1];",
+      to: "const before = position === 0 ? undefined : entries[0];",
+    },
+    {
+      id: "M822",
+      title: "keys of other locks below the name count as contenders",
+      failure: "a lock is never had while another one with a longer name is held",
+      from: "return name.startsWith(this.#prefix) && ID_PATTERN.test(name.slice(this.#prefix.length));",
+      to: "return name.startsWith(this.#prefix);",
+    },
+    {
+      id: "M823",
+      title: "a contender that gives up leaves its key",
+      failure: "those behind it wait until its lease ends",
+      from:
+        "const isLost = lease.lost.aborted && !signal?.aborted;\n        await lease[Symbol.asyncDispose]();",
+      to: "const isLost = lease.lost.aborted && !signal?.aborted;",
+    },
+  ]),
+  ...inFile("lib/client/keyspace.ts", [CLIENT], [
+    {
+      id: "M824",
+      title: "a range without an end goes beyond the prefix",
+      failure: "a delete below a prefix removes keys of others",
+      from: "return last === null ? given : { ...given, end: last };",
+      to: "return given;",
+    },
+  ]),
 ];
