@@ -1,6 +1,7 @@
 /** The calls on the keys of a store, or on those below a prefix: {@link KeyspaceClient}. */
 import type { KeyValue } from "../kv/command.ts";
-import type { ClientCore } from "./core.ts";
+import { assert } from "../platform/assert.ts";
+import { ClientCore } from "./core.ts";
 import { LeaseNotFoundError, TooManyLeaseKeysError } from "./errors.ts";
 import { readHistory, readPage } from "./history.ts";
 import { encodeCursor, type ShortRequest, toConsistency, toKey, toListRequest, toRevision } from "./input.ts";
@@ -49,11 +50,12 @@ export class KeyspaceClient {
   readonly #keyspace: Keyspace;
 
   /**
-   * Made by this library only.
+   * Made by this library only, of a ClientCore and a Keyspace: types that the public interface does not have.
    *
    * @ignore
    */
-  protected constructor(core: ClientCore, keyspace: Keyspace) {
+  protected constructor(core: object, keyspace: object) {
+    assert(core instanceof ClientCore && keyspace instanceof Keyspace, "this library alone makes clients");
     this.#core = core;
     this.#keyspace = keyspace;
   }

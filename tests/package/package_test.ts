@@ -26,12 +26,13 @@ async function tryProgram([command, ...args]: readonly [string, ...string[]], cw
     compared: [true, false, "2"],
     keys: ["package/a", "package/b"],
     hasMore: [true, false],
+    fenced: [true, false, false],
     error: "invalidRequest",
   });
   await cluster.kill(leader);
   const { code, stdout, stderr } = await tried.end({ explain: cluster.logs });
   assertEquals([code, stderr], [0, ""], tried.printed);
-  assertEquals(JSON.parse(stdout.split("\n")[1] ?? ""), { isCounted: true, members: 3 });
+  assertEquals(JSON.parse(stdout.split("\n")[1] ?? ""), { isCounted: true, isWatched: true, members: 3 });
 }
 
 Deno.test("package: the packed library works in Node, across the loss of a leader", async () => {

@@ -1,7 +1,7 @@
 /**
- * What a program outside of this repository does with the client library, in Node, Bun and Deno: it writes, reads, lists
- * and compares, then counts up until another node leads. Prints one line of JSON before the leader is killed and one at
- * the end. Its arguments are the addresses of the nodes.
+ * What a program outside of this repository does with the client library, in Node, Bun and Deno: it writes, reads, lists,
+ * compares and locks, then counts up until another node leads, and watches the count meanwhile. Prints one line of JSON
+ * before the leader is killed and one at the end. Its arguments are the addresses of the nodes.
  */
 // deno-lint-ignore-file no-console -- a program prints what it found
 import process from "node:process";
@@ -10,12 +10,50 @@ import { KvClient, KvraftError } from "@kvraft/kvraft";
 const textOf = (bytes) => new TextDecoder().decode(bytes);
 
 const client = await KvClient.connect({ cluster: process.argv.slice(2), timeoutMs: 30_000 });
+
+/** Waits until every node is known to have leases and a history. */
+const untilReady = async () => {
+  for (;;) {
+    try {
+      return await client.history("package");
+    } catch (error) {
+      if (error.code !== "invalidRequest") throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+};
+
+/** Writes with the check of a lock, twice: while it is held, and once it is released. */
+const writeFenced = async () => {
+  const lock = await client.lock("package/lock", { ttlMs: 10_000 });
+  const then = [{ kind: "put", key: "package/fenced", value: `${lock.fencingToken}` }];
+  const held = await client.transaction({ checks: [lock.check], then });
+  await lock.release();
+  const released = await client.transaction({ checks: [lock.check], then });
+  return [held.succeeded, released.succeeded, lock.lost.aborted];
+};
+
+/** Watches the count until it is "end"; resolves to all its values. `onBegun` is called once the watch has begun. */
+const watchCount = async (onBegun) => {
+  const values = [];
+  for await (const batch of client.watch({ key: "package/count", progress: true })) {
+    if (batch.kind === "progress") onBegun();
+    else for (const { entry } of batch.events) values.push(textOf(entry.value));
+    if (values.at(-1) === "end") break;
+  }
+  return values;
+};
+
+await untilReady();
 await client.put("package/a", "1");
 const created = await client.compareAndSet("package/b", { expect: null, value: "2" });
 const refused = await client.compareAndSet("package/b", { expect: null, value: "3" });
 const first = await client.list({ prefix: "package/", limit: 1 });
 const second = await client.list({ prefix: "package/", limit: 1, cursor: first.cursor });
 const error = await client.put("", "a value without a key").catch((error) => error);
+const fenced = await writeFenced();
+let watched;
+await new Promise((resolve) => watched = watchCount(resolve));
 const { leader } = await client.cluster.status();
 console.log(JSON.stringify({
   leader,
@@ -24,6 +62,7 @@ console.log(JSON.stringify({
   compared: [created.succeeded, refused.succeeded, textOf(refused.current?.value)],
   keys: [...first.entries, ...second.entries].map(({ key }) => textOf(key)),
   hasMore: [first.cursor !== null, second.cursor !== null],
+  fenced,
   error: error instanceof KvraftError ? error.code : String(error),
 }));
 
@@ -34,5 +73,9 @@ for (let now = leader; now === null || now === leader; now = (await client.clust
 }
 const members = await client.cluster.members();
 const isCounted = textOf((await client.get("package/count"))?.value) === String(count);
-console.log(JSON.stringify({ isCounted, members: members.length }));
+await client.put("package/count", "end");
+const values = await watched;
+const isWatched = values.length === count + 1 &&
+  values.every((value, at) => at === count || value === String(at + 1));
+console.log(JSON.stringify({ isCounted, isWatched, members: members.length }));
 await client.close();

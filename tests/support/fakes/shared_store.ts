@@ -85,8 +85,8 @@ export class SharedStore {
   #readEvents(): void {
     const { events, revision } = this.machine;
     if (revision === this.#readRevision) return;
-    const cursor = events.from(this.#readRevision + 1);
-    for (let at = cursor.next(); at !== 0; at = cursor.next()) {
+    for (let number = events.seek(this.#readRevision + 1); number < events.end; number++) {
+      const at = events.at(number);
       const event: Event = events.isPut(at)
         ? { kind: "put", entry: events.entry(at) }
         : { kind: "delete", key: events.key(at).slice() };

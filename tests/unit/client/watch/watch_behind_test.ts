@@ -1,8 +1,8 @@
 /** KvClient.watch at nodes that answer, and get no new entries. */
 import { assert, assertEquals } from "@std/assert";
-import { QUIET_LIMIT_MS } from "../../../lib/client/watch/connection_watches.ts";
-import { FakeCluster } from "../../support/fakes/scripted_node.ts";
-import { WatchedLog } from "../../support/fakes/watched_log.ts";
+import { QUIET_LIMIT_MS } from "../../../../lib/client/watch/connection_watches.ts";
+import { FakeCluster } from "../../../support/fakes/scripted_node.ts";
+import { WatchedLog } from "../../../support/fakes/watched_log.ts";
 
 Deno.test("watch: a node that no leader confirms to be up to date is left, though it sends progress", async () => {
   const cluster = new FakeCluster(3);

@@ -10,12 +10,12 @@ import {
   TooManyWatchesError,
   type WatchBatch,
   type WatchRequest,
-} from "../../../lib/mod.ts";
-import { QUIET_LIMIT_MS, SIGN_TIMEOUT_MS } from "../../../lib/client/watch/connection_watches.ts";
-import { MAX_WAITING_BATCHES } from "../../../lib/client/watch/batch_queue.ts";
-import { MAX_WATCHES } from "../../../lib/client/watch/watch.ts";
-import { entry, FakeCluster, type Reply, sent } from "../../support/fakes/scripted_node.ts";
-import { WatchedLog } from "../../support/fakes/watched_log.ts";
+} from "../../../../lib/mod.ts";
+import { QUIET_LIMIT_MS, SIGN_TIMEOUT_MS } from "../../../../lib/client/watch/connection_watches.ts";
+import { MAX_WAITING_BATCHES } from "../../../../lib/client/watch/batch_queue.ts";
+import { MAX_WATCHES } from "../../../../lib/client/watch/watch.ts";
+import { entry, FakeCluster, type Reply, sent } from "../../../support/fakes/scripted_node.ts";
+import { WatchedLog } from "../../../support/fakes/watched_log.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
