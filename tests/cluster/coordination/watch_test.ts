@@ -3,12 +3,12 @@
  * every acknowledged write, and all watches see the same.
  */
 import { assert, assertEquals } from "@std/assert";
-import type { KvClient } from "../../lib/mod.ts";
-import { eventually } from "../support/eventually.ts";
-import { ALL_KEYS } from "../support/frames/watch_client.ts";
-import { TestCluster } from "../support/processes/cluster.ts";
-import { ResumingWatch } from "../support/processes/resuming_watch.ts";
-import { step } from "../support/step.ts";
+import type { KvClient } from "../../../lib/mod.ts";
+import { eventually } from "../../support/eventually.ts";
+import { ALL_KEYS } from "../../support/frames/watch_client.ts";
+import { TestCluster } from "../../support/processes/cluster.ts";
+import { ResumingWatch } from "../../support/processes/resuming_watch.ts";
+import { step } from "../../support/step.ts";
 
 const KEYS = 10;
 

@@ -1,10 +1,10 @@
 /** Locks, elections and watches between programs, which are suspended and killed, over nodes that are. */
 import { assert, assertEquals } from "@std/assert";
-import { InvalidRequestError, type KvClient } from "../../lib/mod.ts";
-import { eventually } from "../support/eventually.ts";
-import { TestCluster } from "../support/processes/cluster.ts";
-import { denoCommand, Process } from "../support/processes/process.ts";
-import { step } from "../support/step.ts";
+import { InvalidRequestError, type KvClient } from "../../../lib/mod.ts";
+import { eventually } from "../../support/eventually.ts";
+import { TestCluster } from "../../support/processes/cluster.ts";
+import { denoCommand, Process } from "../../support/processes/process.ts";
+import { step } from "../../support/step.ts";
 
 const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes);
 

@@ -1,8 +1,8 @@
 /** Real processes with leases: nodes are killed, suspended and restarted while a holder keeps its lease, or has ended. */
 import { assert, assertEquals } from "@std/assert";
-import { eventually } from "../support/eventually.ts";
-import { TestCluster } from "../support/processes/cluster.ts";
-import { atAnyNode, connectTo, LeaseHolder } from "../support/processes/lease_holder.ts";
+import { eventually } from "../../support/eventually.ts";
+import { TestCluster } from "../../support/processes/cluster.ts";
+import { atAnyNode, connectTo, LeaseHolder } from "../../support/processes/lease_holder.ts";
 
 /** How far what is left of a lease may be from what is expected: a second, and the time that a loaded machine takes. */
 const TOLERANCE_MS = 4_000;
