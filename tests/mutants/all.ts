@@ -14,6 +14,7 @@ import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts"
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
+import { LEASE_TIME_MUTANTS } from "./coordination/lease_time.ts";
 import { WATCH_CHECK_MUTANTS } from "./coordination/watch_checks.ts";
 import { WATCH_MUTANTS } from "./coordination/watches.ts";
 
@@ -38,6 +39,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...TRANSACTION_MUTANTS,
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,
+  ...LEASE_TIME_MUTANTS,
   ...WATCH_CHECK_MUTANTS,
   ...WATCH_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -22,6 +22,7 @@ import { hourOfLoad } from "./store/hour_of_load.ts";
 import { idle } from "./idle.ts";
 import { Lab, type Situation } from "./lab.ts";
 import { leaderKilled } from "./leader_killed.ts";
+import { leases } from "./leases.ts";
 import { manyConnections } from "./many_connections.ts";
 import { manyKeys } from "./store/many_keys.ts";
 import { memory } from "./store/memory.ts";
@@ -51,6 +52,7 @@ const SITUATIONS: readonly Situation[] = [
   readsUnderLease,
   startUp,
   manyConnections,
+  leases,
   watchers,
   growth,
   httpCost,

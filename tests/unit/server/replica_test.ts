@@ -155,6 +155,23 @@ Deno.test("Replica: a snapshot that replaces the state answers the reads that it
   assertEquals([reads.slice(2), answers.slice(1)], [["8: true"], ["applied"]]);
 });
 
+Deno.test("Replica: the index of the last count changes with every count, and with a snapshot", () => {
+  const { replica } = newReplica();
+  const count = (index: number): Entry => (
+    { index, term: 1, kind: "command", data: encodeCommand({ kind: "expireSessions", elapsedMs: 0 }) }
+  );
+  const indexes = [replica.countIndex];
+  replica.apply([count(1)]);
+  indexes.push(replica.countIndex);
+  replica.apply([put(2, 1), count(3), put(4, 1)]);
+  indexes.push(replica.countIndex);
+  const snapshot = new Replica(new StateMachine(), NOTHING_YET);
+  for (let index = 1; index <= 6; index++) snapshot.apply([put(index, 1)]);
+  replica.restore(snapshot.stateMachine, { ...NOTHING_YET, index: 6, term: 1 });
+  indexes.push(replica.countIndex);
+  assertEquals(indexes, [0, 1, 3, 6]);
+});
+
 Deno.test("Replica: close ends every waiting write and read", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(1, { term: 1, command: command(1, 1), answer });

@@ -135,6 +135,20 @@ Deno.test("Quota: a nearly full disk accepts writes that do not grow the store, 
   );
 });
 
+Deno.test("Quota: a nearly full disk accepts no more leases, and lets those that exist end", () => {
+  const { ask } = bench({ quotaBytes: null, isDiskNearlyFull: true });
+  const lease = { session: null, leaseId: 7 } as const;
+  assertEquals(
+    [
+      ask({ kind: "grantLease", ...lease, ttlMs: 5_000 }),
+      ask({ kind: "keepLeasesAlive", leaseIds: [7] }),
+      ask({ kind: "revokeLease", ...lease }),
+    ],
+    [FULL, "admitted", "admitted"],
+  );
+  assertEquals(bench({ quotaBytes: 1 }).ask({ kind: "grantLease", ...lease, ttlMs: 5_000 }), "admitted");
+});
+
 Deno.test("Quota: a retry of an applied write is admitted, so that it gets its answer", () => {
   for (const full of [{ quotaBytes: 1 }, { quotaBytes: null, isDiskNearlyFull: true }]) {
     const { ask } = bench(full);
