@@ -1,62 +1,84 @@
 /**
- * A leader election between processes, by hand. The leader of the group is named in one key, which it writes again every
- * second. A candidate that sees the key unchanged for five seconds takes it over with compare-and-set, so two candidates
- * cannot both succeed. Start it twice with different names, then end the one that leads.
+ * A leader among processes of your own: the first candidate leads until it ends or loses touch with the cluster, then the
+ * next one. Start it several times with different names, then end the one that leads (Ctrl-C: it resigns) or kill it.
  *
  *     deno run --allow-net examples/leader_election.ts alice
  *
- * A process that is paused for more than five seconds believes for a moment that it still leads. What it does then must
- * be refused elsewhere: the key's modRevision grows with every takeover and serves as a fencing token.
+ * A leader that is suspended for longer than the time to live believes for a moment that it still leads. Its writes to the
+ * store have `leadership.check`, so they are refused then; other systems that it commands must be given `fencingToken`, and
+ * refuse one that is less than the greatest they have seen.
  */
 // deno-lint-ignore-file no-console -- a program prints what it does
-import { type KeyValue, KvClient, KvraftError } from "@kvraft/kvraft";
+import { KvClient, KvraftError, type Leadership } from "@kvraft/kvraft";
 
-const KEY = "example/leader";
-const RENEW_MS = 1_000;
-const LEASE_MS = 5_000;
+const NAME = "example/leader";
+const LOG_KEY = "example/leader-log";
+const ROUND_MS = 100;
+const TTL_MS = 5_000;
 
 const [name = "alice", ...addresses] = Deno.args;
 const cluster = addresses.length > 0 ? addresses : ["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"];
+const ending = new AbortController();
+Deno.addSignalListener("SIGINT", () => ending.abort());
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** Writes the key if it is as `seen`; returns whether this process leads then. */
-async function claim(client: KvClient, seen: KeyValue | null): Promise<boolean> {
-  const check = seen === null ? { key: KEY, exists: false } : { key: KEY, modRevision: seen.modRevision };
-  const { succeeded } = await client.transaction({
-    checks: [check],
-    mutations: [{ kind: "put", key: KEY, value: name }],
-    timeoutMs: RENEW_MS,
+/** Waits for the next round of work, or for `stop`. */
+function nextRound(stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ROUND_MS);
+    stop.addEventListener("abort", end);
   });
-  return succeeded;
 }
 
-/** Waits until nothing has written the key for the time of a lease; returns the key then. */
-async function untilExpired(client: KvClient): Promise<KeyValue | null> {
-  let seen = await client.get(KEY);
-  for (let unchangedMs = 0; seen !== null && unchangedMs < LEASE_MS; unchangedMs += RENEW_MS) {
-    await pause(RENEW_MS);
-    const now = await client.get(KEY);
-    if (now?.modRevision !== seen.modRevision) unchangedMs = 0;
-    seen = now;
+/** Does a leader's work, round by round, until it is to end or leads no more. */
+async function lead(client: KvClient, leadership: Leadership): Promise<void> {
+  const stop = AbortSignal.any([leadership.lost, ending.signal]);
+  while (!stop.aborted) {
+    const { succeeded } = await client.transaction({
+      checks: [leadership.check],
+      then: [{
+        kind: "put",
+        key: LOG_KEY,
+        value: JSON.stringify({ by: name, token: leadership.fencingToken }),
+      }],
+    });
+    if (!succeeded) break;
+    await nextRound(stop);
   }
-  return seen;
 }
 
-await using client = await KvClient.connect({ cluster });
-for (;;) {
-  try {
-    console.log(`${name} waits for the leader's lease to expire`);
-    if (!await claim(client, await untilExpired(client))) continue;
-    console.log(`${name} leads`);
-    for (;;) {
-      await pause(RENEW_MS);
-      const current = await client.get(KEY, { timeoutMs: RENEW_MS });
-      if (new TextDecoder().decode(current?.value) !== name || !await claim(client, current)) break;
+/** Prints each leader, as any process can follow them. */
+async function follow(client: KvClient): Promise<void> {
+  for await (const leader of client.observe(NAME, { signal: ending.signal })) {
+    const seen = leader === null ? "no leader" : `the leader ${new TextDecoder().decode(leader.value)}`;
+    console.log(`${name} sees ${seen}`);
+  }
+}
+
+async function stand(client: KvClient): Promise<void> {
+  while (!ending.signal.aborted) {
+    try {
+      console.log(`${name} waits for its election`);
+      await using leadership = await client.elect(NAME, name, { ttlMs: TTL_MS, signal: ending.signal });
+      console.log(`${name} leads with token ${leadership.fencingToken}`);
+      await lead(client, leadership);
+    } catch (error) {
+      if (ending.signal.aborted) break;
+      if (!(error instanceof KvraftError)) throw error;
+      console.log(`${name} starts over: ${error.message}`);
+      continue;
     }
-  } catch (error) {
-    if (!(error instanceof KvraftError)) throw error;
-    console.log(`${name} lost touch with the cluster: ${error.message}`);
+    console.log(`${name} leads no more`);
   }
-  console.log(`${name} leads no more`);
 }
+
+await using client = await KvClient.connect({ cluster, timeoutMs: 10_000 });
+const following = follow(client).catch((error) => {
+  if (!ending.signal.aborted) throw error;
+});
+await stand(client);
+await following;

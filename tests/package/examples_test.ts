@@ -1,18 +1,11 @@
-/** The programs in examples/ against real nodes. */
+/** The programs in examples/ against real nodes. tests/cluster/coordination/recipes_test.ts has those of docs/recipes.md. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { CHECKOUT } from "../support/checkout.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
-import { Process } from "../support/processes/process.ts";
+import { startExample } from "../support/processes/example.ts";
+import type { Process } from "../support/processes/process.ts";
 import { installPackage, program, skip } from "./install.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 import { step } from "../support/step.ts";
-
-/** Starts an example in Deno, as described in its first lines, with a cluster's addresses. */
-function startExample(cluster: TestCluster, file: string, args: readonly string[] = []): Process {
-  const addresses = cluster.ids.map((id) => cluster.address(id));
-  const run = ["run", "--quiet", "--allow-net", `examples/${file}`, ...args, ...addresses];
-  return Process.start(Deno.execPath(), run, { cwd: CHECKOUT, name: file });
-}
 
 async function outputOf(example: Process): Promise<string> {
   await using _ = example;
@@ -21,7 +14,7 @@ async function outputOf(example: Process): Promise<string> {
   return stdout;
 }
 
-Deno.test("examples: every program does what examples/README.md says", async (t) => {
+Deno.test("examples: programs do what examples/README.md says", async (t) => {
   await using cluster = await TestCluster.start();
   await cluster.waitForLeader();
   await step(t, "the configuration has the changes of all writers", async () => {
@@ -41,15 +34,6 @@ Deno.test("examples: every program does what examples/README.md says", async (t)
   await step(t, "no piece is sold twice, and the counter of sales is exact", async () => {
     const sold = await outputOf(startExample(cluster, "stock.ts"));
     assertEquals(sold, "7 of 10 buyers got a piece; the counter is 7, 7 are recorded.\n");
-  });
-  await step(t, "a candidate leads once the leader has been killed, and not before", async () => {
-    await using alice = startExample(cluster, "leader_election.ts", ["alice"]);
-    await alice.waitForOutput(/alice leads\n/);
-    await using bob = startExample(cluster, "leader_election.ts", ["bob"]);
-    await bob.waitForOutput(/bob waits/);
-    await alice.kill();
-    await bob.waitForOutput(/bob leads\n/);
-    assertEquals(alice.printed.includes("no more"), false);
   });
   await step(t, "the Node client writes and reads", async () => {
     await using folder = await TemporaryFolder.make();
