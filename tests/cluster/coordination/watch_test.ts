@@ -7,6 +7,7 @@ import type { KvClient } from "../../../lib/mod.ts";
 import { eventually } from "../../support/eventually.ts";
 import { ALL_KEYS } from "../../support/frames/watch_client.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
+import { addNode, removeNode } from "../../support/processes/members.ts";
 import { ResumingWatch } from "../../support/processes/resuming_watch.ts";
 import { step } from "../../support/step.ts";
 
@@ -147,6 +148,44 @@ Deno.test("watch: no event is lost or repeated on any node when leaders are kill
     assertEquals(watches.flatMap(({ compacted }) => compacted), []);
     const previous = second.seen.flatMap(({ events }) => events.map((event) => event.previous));
     assert(previous.every((entry) => entry !== undefined), "each event has what was there before");
+  });
+});
+
+Deno.test("watch: no event is lost or repeated while nodes are restarted, added and removed", async (t) => {
+  await using cluster = await TestCluster.start();
+  await using client = await cluster.connect();
+  await cluster.waitForLeader();
+  const from = await untilHistory(client) + 1;
+  const addresses = cluster.ids.map((id) => cluster.address(id));
+  await using moving = new ResumingWatch({ keys: ALL_KEYS, addresses, from });
+  await using later = new ResumingWatch({ keys: ALL_KEYS, addresses: addresses.toReversed(), from });
+  const writer = new Writer(client);
+  await using _stopped = writer;
+
+  await step(t, "each node is stopped and started again", async () => {
+    for (const id of cluster.ids) {
+      await cluster.waitForLeader();
+      await writer.progress(20, cluster.logs);
+      await cluster.stop(id);
+      await cluster.startNode(id);
+    }
+  });
+
+  const added = await addNode(cluster);
+  await using learning = new ResumingWatch({ keys: ALL_KEYS, addresses: [cluster.address(added)], from });
+
+  await step(t, "the leader is removed", async () => {
+    await writer.progress(20, cluster.logs);
+    await removeNode(cluster, await cluster.waitForLeader());
+    await writer.progress(20, cluster.logs);
+  });
+
+  await step(t, "each watch has seen every revision once, with what was acknowledged", async () => {
+    await writer[Symbol.asyncDispose]();
+    const watches = cluster.ids.includes(added) ? [moving, later, learning] : [moving, later];
+    const last = await untilLevel(client, watches, cluster.logs);
+    for (const watch of watches) assertComplete(watch, from, last, writer.acknowledged);
+    assert([...moving.ends, ...later.ends].includes("stopping"), "a node that stops ends its watches");
   });
 });
 

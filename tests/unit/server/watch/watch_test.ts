@@ -2,6 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { ServerFrame } from "../../../../lib/protocol/client_frames.ts";
 import { MAX_WATCHES_PER_CONNECTION } from "../../../../lib/server/watch/watch_requests.ts";
+import { RawConnection } from "../../../support/fakes/accepting_node.ts";
+import { FRAME_KIND } from "../../../support/frames/kinds.ts";
 import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
 import {
@@ -99,6 +101,45 @@ Deno.test("Server: watches that cannot begin are refused by name", async () => {
   await cluster.run(connection.progress());
   assertEquals([last.text, next.text], [["3 put k=3"], []]);
   connection.close();
+});
+
+Deno.test("Server: at feature level 1 a watch is refused by name", async () => {
+  await using cluster = new MemoryCluster();
+  // Without the third member, no leader knows that all members know a higher level.
+  for (const id of [1, 2]) await cluster.start(id, { founders: [1, 2, 3] });
+  const client = await cluster.client(1, 2);
+  await cluster.run(client.put("k", "1"));
+  const connection = await connect(cluster, 1);
+  const { code, message } = await refusal(cluster, connection, { keys: ALL_KEYS });
+  assertEquals([code, message.includes("every node of the cluster must run kvraft 0.2")], [
+    "invalidRequest",
+    true,
+  ]);
+  connection.close();
+});
+
+Deno.test("Server: a second watch under the id of a running one is refused, and the first goes on", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1);
+  const client = await cluster.client(1);
+  await cluster.untilHistory(client);
+  const caller = await RawConnection.connect(cluster.network, 1);
+  await caller.send([0, "kvraft", 1, 1, 2, null, null, null, null]);
+  const request = [FRAME_KIND.watch, 7, [1, bytes("k")], null, true, true, false];
+  await caller.send(request);
+  await caller.send(request);
+  const kinds = (): unknown[] => caller.received.map((frame) => Array.isArray(frame) ? frame[0] : null);
+  await cluster.until(() => kinds().includes(FRAME_KIND.watchStarted));
+  await cluster.run(client.put("k", "1"));
+  await cluster.until(() => kinds().includes(FRAME_KIND.watchEvents));
+  const error = caller.received.find((frame) => Array.isArray(frame) && frame[0] === FRAME_KIND.error);
+  assert(Array.isArray(error));
+  assertEquals(error.slice(1, 4), [
+    7,
+    "invalidRequest",
+    "Cannot watch: this connection has a watch of the id 7 already.",
+  ]);
+  caller.close();
 });
 
 Deno.test("Server: a cancelled watch gets nothing more, also one that is cancelled before it has begun", async () => {
