@@ -84,6 +84,10 @@ export const MAX_REQUESTS_A_TURN = 2_048;
 export const REQUESTS_A_GO = 64;
 /** Bytes queued for one client at which reading from it pauses until fewer are. */
 export const CLIENT_QUEUE_PAUSE_BYTES = 1024 * 1024;
+/**
+ * Bytes of the events in one frame of a watch, if there are several: further events of the revision are in another frame.
+ */
+export const WATCH_FRAME_BYTES = 1024 * 1024;
 /** Bytes queued for one client at which its reads are answered `busy` in place of data. */
 export const CLIENT_QUEUE_BUSY_BYTES = 32 * 1024 * 1024;
 /** Bytes queued for one client at which its connection is closed. */
@@ -194,6 +198,7 @@ const LARGEST: Readonly<Record<string, number>> = {
   "a result": MAX_RESULT_BYTES,
   "a page of a listing": LIST_PAGE_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES +
     MAX_LIST_ENTRIES * KEY_VALUE_ENVELOPE_BYTES,
+  "events of a watch": WATCH_FRAME_BYTES + 2 * (MAX_KEY_BYTES + MAX_VALUE_BYTES + KEY_VALUE_ENVELOPE_BYTES),
   "a piece of a snapshot": Math.max(MAX_SNAPSHOT_CHUNK_DATA_BYTES, MAX_SNAPSHOT_PART_BYTES),
 };
 for (const [what, bytes] of Object.entries(LARGEST)) {

@@ -1,12 +1,11 @@
 /** Encodes the events of one revision for the frames of watches, once for the watches that get the same events. */
 import { assert } from "../../platform/assert.ts";
 import type { EventReader } from "../../kv/mod.ts";
+import { WATCH_FRAME_BYTES } from "../../protocol/limits.ts";
 import { MessagePackWriter } from "../../protocol/msgpack_writer.ts";
 import { WATCH_EVENT, type WatchEvent } from "../../protocol/watch_event.ts";
 import type { Filter } from "./watch.ts";
 
-/** Bytes of events after which a frame ends, unless they are all of the revision: it has one event at least. */
-export const WATCH_FRAME_BYTES = 1_048_576;
 /** Bytes of an event besides keys and values, at most: numbers and heads, twice. */
 const EVENT_ENVELOPE_BYTES = 128;
 /** Size from which on the buffer is freed after a revision. */

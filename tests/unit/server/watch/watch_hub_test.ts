@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { KeySet } from "../../../../lib/kv/mod.ts";
 import type { ServerFrame } from "../../../../lib/protocol/client_frames.ts";
-import { WATCH_FRAME_BYTES } from "../../../../lib/server/watch/event_encoder.ts";
+import { WATCH_FRAME_BYTES } from "../../../../lib/protocol/limits.ts";
 import type { Filter } from "../../../../lib/server/watch/watch.ts";
 import { LEVEL_TURN_BYTES, PROGRESS_INTERVAL_MS } from "../../../../lib/server/watch/watch_hub.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
