@@ -10,6 +10,7 @@ import type { OutputFormat } from "./options.ts";
 import { dim, duration, escapeUnprintable } from "./text.ts";
 import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
+import type { LeaseClient } from "../client/leases/lease_client.ts";
 
 /** A positional argument of a command. */
 export interface ArgumentSpec {
@@ -276,17 +277,8 @@ function countOf(count: number): string {
 }
 
 /** The public methods of {@link KvClient}, which tests implement without a cluster. */
-export interface StoreClient extends
-  Omit<
-    KvClient,
-    | "cluster"
-    | "prefix"
-    | "lease"
-    | "leases"
-    | "lock"
-    | "elect"
-    | "observe"
-    | typeof Symbol.asyncDispose
-  > {
+export interface StoreClient
+  extends Omit<KvClient, "cluster" | "lease" | "leases" | "prefix" | typeof Symbol.asyncDispose> {
+  readonly leases: Omit<LeaseClient, never>;
   readonly cluster: Omit<ClusterClient, never>;
 }

@@ -1,10 +1,11 @@
 /**
  * JSON on one line: answers and errors for scripts, and the key-value pairs of `export` and `import`, which are
- * `{"key":"a","value":"1"}`, with `keyBase64` or `valueBase64` for bytes that are not UTF-8.
+ * `{"key":"a","value":"1"}`, with `keyBase64` or `valueBase64` for bytes that are not UTF-8, and with `leaseId` and
+ * `expiresAtMs` for a key that has them.
  */
 import type { Failure } from "./errors.ts";
 import { escapeJson, textOfBytes } from "./text.ts";
-import type { KeyValue } from "../kv/command.ts";
+import type { Attachment, KeyValue } from "../kv/command.ts";
 import { errorMessage } from "../platform/errors.ts";
 
 /** Returns the document of an error. */
@@ -31,6 +32,17 @@ export function entryFields(entry: KeyValue): Record<string, unknown> {
     createRevision,
     modRevision,
     version,
+    ...lifetimeFields(entry),
+  };
+}
+
+/** Returns the lease and the expiry time of an entry or a version, where it has them. */
+export function lifetimeFields(
+  { leaseId, expiresAtMs }: Attachment,
+): Record<string, number> {
+  return {
+    ...(leaseId !== undefined && { leaseId }),
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
   };
 }
 
@@ -40,11 +52,8 @@ export function bytesField(name: string, bytes: Uint8Array): Record<string, stri
   return text === null ? { [`${name}Base64`]: bytes.toBase64() } : { [name]: text };
 }
 
-/** A key and its value. */
-export interface Pair {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
+/** A key and its value, with its lease and expiry time if it has them. */
+export type Pair = Pick<KeyValue, "key" | "value"> & Attachment;
 
 /** The contents of a line: a pair, nothing (a blank line), or an error with its reason. */
 export type ReadLine =
@@ -53,7 +62,7 @@ export type ReadLine =
   | { readonly kind: "bad"; readonly reason: string };
 
 /** Fields of a line: those of a pair, and those that `list` adds, which are ignored. */
-const PAIR_FIELDS = ["key", "keyBase64", "value", "valueBase64"];
+const PAIR_FIELDS = ["key", "keyBase64", "value", "valueBase64", "leaseId", "expiresAtMs"];
 const LISTED_FIELDS = ["createRevision", "modRevision", "version"];
 
 /** The limits of every cluster (MAX_KEY_BYTES and MAX_VALUE_BYTES of lib/kv). */
@@ -63,8 +72,13 @@ const MAX_VALUE_BYTES = 1_048_576;
 const utf8 = new TextEncoder();
 
 /** Returns the line of a pair, with its newline and with escapes for what is not printable. */
-export function lineOfPair({ key, value }: Pair): string {
-  const text = JSON.stringify({ ...bytesField("key", key), ...bytesField("value", value) });
+export function lineOfPair(pair: Pair): string {
+  const { key, value } = pair;
+  const text = JSON.stringify({
+    ...bytesField("key", key),
+    ...bytesField("value", value),
+    ...lifetimeFields(pair),
+  });
   return `${escapeJson(text)}\n`;
 }
 
@@ -97,7 +111,16 @@ export function readPair(line: Uint8Array): ReadLine {
   if (value.length > MAX_VALUE_BYTES) {
     return bad(`its value has ${value.length} bytes; at most ${MAX_VALUE_BYTES} are allowed`);
   }
-  return { kind: "pair", pair: { key, value } };
+  const lifetime: { leaseId?: number; expiresAtMs?: number } = {};
+  for (const name of ["leaseId", "expiresAtMs"] as const) {
+    const number = fields.get(name);
+    if (number === undefined) continue;
+    if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 1) {
+      return bad(`its ${name} is no integer from 1 up`);
+    }
+    lifetime[name] = number;
+  }
+  return { kind: "pair", pair: { key, value, ...lifetime } };
 }
 
 function bad(reason: string): ReadLine {

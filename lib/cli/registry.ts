@@ -11,6 +11,9 @@ import {
 } from "./command.ts";
 import { COMMON_OPTIONS } from "./options.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
+import { ELECT } from "./commands/coordination/elect.ts";
+import { LEASE_COMMANDS } from "./commands/coordination/lease.ts";
+import { LOCK } from "./commands/coordination/lock.ts";
 import { WATCH } from "./commands/coordination/watch.ts";
 import { BENCH } from "./commands/load/bench.ts";
 import { CAS } from "./commands/keys/cas.ts";
@@ -81,6 +84,9 @@ export const COMMANDS: readonly Command[] = [
   HISTORY,
   COMPACT,
   WATCH,
+  ...LEASE_COMMANDS,
+  LOCK,
+  ELECT,
   STATUS,
   MEMBERS,
   HEALTH,

@@ -12,6 +12,7 @@
  * terminal, or marks that hide or reverse text. Everything that writes to a terminal passes its text through
  * {@link terminalText}. Only the bytes of `get --raw` do not.
  */
+import type { Attachment } from "../kv/command.ts";
 
 /**
  * Controls, formats (among them the marks that reverse text), characters that take no space, line separators, private
@@ -263,6 +264,24 @@ export function duration(ms: number): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }
+
+/** Returns `lease 42, expires 2026-11-30T09:00:00.000Z`, of the two what there is; "" for a key that stays. */
+export function lifetimeText(
+  { leaseId, expiresAtMs }: Attachment,
+): string {
+  return [
+    ...(leaseId === undefined ? [] : [`lease ${leaseId}`]),
+    ...(expiresAtMs === undefined ? [] : [`expires ${timeText(expiresAtMs)}`]),
+  ].join(", ");
+}
+
+/** Returns a time of the clock, in milliseconds since 1970, as ISO 8601; one beyond that as its number. */
+export function timeText(timeMs: number): string {
+  return timeMs > MAX_DATE_MS ? `${timeMs}` : new Date(timeMs).toISOString();
+}
+
+/** The last time that a date can have. */
+const MAX_DATE_MS = 8_640_000_000_000_000;
 
 /** Returns the rate per second of `count` in `elapsedMs`; `count` if that is 0. */
 export function perSecond(count: number, elapsedMs: number): number {

@@ -38,7 +38,7 @@ async function typing(
   });
   await step(t, "hints at the arguments while a command is typed", async () => {
     await terminal.type("put ");
-    await terminal.waitFor(/> put <key> <value> \[--file <path>\]$/);
+    await terminal.waitFor(/> put <key> <value> \[--file <path>\] \[--lease <lease>\] \[--ttl <time>\]$/);
     await terminal.type("greeting ");
     await terminal.waitFor(/> put greeting <value>$/);
   });

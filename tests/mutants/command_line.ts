@@ -140,4 +140,88 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: "view.isTerminal || view.columns > 0",
     },
   ]),
+  ...inFile("lib/cli/registry.ts", [CLI], [
+    {
+      id: "M860",
+      title: "an option has a value if it has one in some command",
+      failure: "`watch --prefix app/` watches nothing: the key is taken as the prefix",
+      from: "likelyCommand(words, everywhere)?.options ?? []",
+      to: "likelyCommand([], everywhere)?.options ?? []",
+    },
+  ]),
+  ...inFile("lib/cli/commands/coordination/hold.ts", [CLI], [
+    {
+      id: "M861",
+      title: "a lost lock is reported as released",
+      failure: "a script goes on as if it had held the lock to the end",
+      from: "if (lost.aborted) throw lossOf(",
+      to: "if (lost.aborted && user.aborted) throw lossOf(",
+    },
+    {
+      id: "M862",
+      title: "a lock is kept when its answer cannot be written",
+      failure: "`lock … | head -0` keeps the lock until its lease ends",
+      from: "if (!lost.aborted) await held.end();",
+      to: "if (!lost.aborted && user.aborted) await held.end();",
+    },
+    {
+      id: "M863",
+      title: "--wait sets no limit",
+      failure: "a job that gives up after a minute waits for the lock for hours",
+      from: "clock.after(waitMs, () => limit.abort(",
+      to: "clock.after(waitMs, () => void (",
+    },
+  ]),
+  ...inFile("lib/cli/commands/coordination/lease.ts", [CLI], [
+    {
+      id: "M864",
+      title: "keep-alives stop being sent after one that failed",
+      failure: "a lease ends though its cluster was away for a second only",
+      from: "pauseMs = RETRY_MS;",
+      to: "pauseMs = RETRY_MS * 1_000;",
+    },
+  ]),
+  ...inFile("lib/cli/commands/coordination/watch.ts", [CLI], [
+    {
+      id: "M865",
+      title: "every attempt to begin a watch again is reported",
+      failure: "standard error fills with lines while a cluster is away",
+      from: "if (this.#isInterrupted) return;",
+      to: "if (this.#isInterrupted && this.#events < 0) return;",
+    },
+    {
+      id: "M866",
+      title: "changes of one revision are not marked as such",
+      failure: "a reader of the JSON acts on half of a transaction",
+      from: "hasMore: position < events.length - 1",
+      to: "hasMore: position < 0",
+    },
+  ]),
+  ...inFile("lib/cli/shell/shell.ts", [CLI], [
+    {
+      id: "M867",
+      title: "the shell is left at once while a command runs",
+      failure: "a lock that Ctrl-D was to release is held until its lease ends",
+      from: "await this.#untilIdle();",
+      to: "void this.#untilIdle();",
+    },
+  ]),
+  ...inFile("lib/cli/commands/keys/import.ts", [CLI], [
+    {
+      id: "M868",
+      title: "keys of leases are imported as keys that stay",
+      failure: "a service that stopped before the export is listed for good",
+      from: "if (leaseId === undefined || this.#dropsLeases) return false;",
+      to: "if (leaseId === undefined || this.leftOut === 0) return false;",
+    },
+  ]),
+  ...inFile("lib/cli/options.ts", [CLI], [
+    {
+      id: "M869",
+      title: "a time may be below its least value",
+      failure: "a lock waits for 0 ms, and a lease of 1 ms is asked for",
+      from: "durationMs >= minMs &&",
+      to: "durationMs >= 0 &&",
+    },
+  ]),
 ];

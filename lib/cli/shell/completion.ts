@@ -18,6 +18,8 @@ interface CompletionSources {
   keys(prefix: Uint8Array): Promise<readonly Uint8Array[]>;
   /** Returns the ids of the nodes. */
   nodes(): Promise<readonly number[]>;
+  /** Returns the ids of leases. */
+  leases(): Promise<readonly number[]>;
 }
 
 /** Returns the completions of the end of `line`. */
@@ -47,6 +49,7 @@ export async function complete(line: string, sources: CompletionSources): Promis
   if (command.name === "help") return offer(helpTopics(rest));
   const argument = wantedArguments(command, options)[given];
   if (argument?.completion === "node") return offer(await nodeWords(typed, sources));
+  if (argument?.completion === "lease") return offer((await sources.leases()).map(String));
   return offer(argument?.completion === "key" ? await keyWords({ current, typed, sources }) : []);
 }
 
@@ -98,8 +101,9 @@ interface Place {
   readonly sources: CompletionSources;
 }
 
-/** Returns the values of an option: its choices, or keys. */
+/** Returns the values of an option: its choices, keys, or leases. */
 async function valuesOf(spec: OptionSpec, place: Place): Promise<readonly string[]> {
+  if (spec.placeholder === "<lease>") return (await place.sources.leases()).map(String);
   return spec.placeholder === "<key>" ? await keyWords(place) : choicesOf(spec);
 }
 

@@ -29,6 +29,8 @@ import { assertNever } from "../../platform/assert.ts";
 
 /** Keys that Tab reads. */
 const COMPLETED_KEYS = 100;
+/** Leases that Tab reads. */
+const COMPLETED_LEASES = 100;
 /** Deadline of the requests of Tab. */
 const COMPLETION_TIMEOUT_MS = 1_000;
 /** Lines that wait while one runs, mostly pasted ones; further lines are refused. */
@@ -119,7 +121,11 @@ class Shell implements Disposable {
       columns: () => environment.columns(),
       hint: argumentHint,
       complete: (line) =>
-        complete(line, { keys: (prefix) => this.#keysWith(prefix), nodes: () => this.#nodeIds() }),
+        complete(line, {
+          keys: (prefix) => this.#keysWith(prefix),
+          nodes: () => this.#nodeIds(),
+          leases: () => this.#leaseIds(),
+        }),
       onLine: (line, problem) => this.#takeLine({ line, problem }),
       onInterrupt: (line) => this.#interrupt(line),
       onEnd: () => {
@@ -303,6 +309,14 @@ class Shell implements Disposable {
   async #nodeIds(): Promise<readonly number[]> {
     const { nodes } = await this.#options.client.cluster.status({ timeoutMs: COMPLETION_TIMEOUT_MS });
     return nodes.flatMap(({ id }) => id === null ? [] : [id]).sort((one, other) => one - other);
+  }
+
+  async #leaseIds(): Promise<readonly number[]> {
+    const { leases } = await this.#options.client.leases.list({
+      limit: COMPLETED_LEASES,
+      timeoutMs: COMPLETION_TIMEOUT_MS,
+    });
+    return leases.map(({ leaseId }) => leaseId);
   }
 
   #view(): View {

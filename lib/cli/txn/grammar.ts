@@ -3,12 +3,14 @@
  *
  *     transaction = [ "if" condition { "and" condition } "then" ] operations [ "else" operations ]
  *     operations  = [ operation ] { ( ";" | newline ) [ operation ] }
- *     condition   = "value" keys sign VALUE | ( "version" | "create-revision" | "mod-revision" ) keys sign NUMBER
+ *     condition   = "value" keys sign VALUE
+ *                 | ( "version" | "create-revision" | "mod-revision" | "lease" ) keys sign NUMBER
  *                 | ( "exists" | "absent" ) keys
- *     operation   = "put" KEY VALUE [ "--previous" ] | "touch" KEY [ "--previous" ]
+ *     operation   = "put" KEY VALUE lifetime [ "--previous" ] | "touch" KEY lifetime [ "--previous" ]
  *                 | "delete" keys [ "--previous" ]
  *                 | "get" keys [ "--limit" NUMBER ] [ "--reverse" ] [ "--revision" NUMBER ]
  *                 | ( "sum" | "min" | "max" ) KEY NUMBER
+ *     lifetime    = [ "--lease" ( NUMBER | "keep" ) ] [ "--expires-at" ( TIME | "keep" ) ]
  *     keys        = KEY [ "--prefix" | "--end" KEY | "--from-key" ]
  *     sign        = "=" | "!=" | "<" | ">"
  *
@@ -22,6 +24,7 @@ import {
   type ComparisonSign,
   type CounterOperation,
   type KeySelection,
+  type PutOperation,
   type TransactionCondition,
   type TransactionOperation,
 } from "../../client/transaction/types.ts";
@@ -29,6 +32,7 @@ import { shortened } from "../../platform/errors.ts";
 import { nearest } from "../../server/config/nearest.ts";
 import type { CommandText } from "../command.ts";
 import { UsageError } from "../errors.ts";
+import { timeOfText } from "../lease_options.ts";
 import { bytesOfWord } from "../text.ts";
 import { placeIn, type Token, tokenizeStatements } from "../tokenize.ts";
 
@@ -43,14 +47,20 @@ interface Word {
 const KEY = "<key>";
 const VALUE = "<value>";
 const NUMBER = "<number>";
+const TIME = "<time>";
+const KEEP = "keep";
 const SEPARATOR = ";";
 
 const NUMBER_TARGETS = {
   version: "version",
   "create-revision": "createRevision",
   "mod-revision": "modRevision",
+  lease: "leaseId",
 } as const;
 const COUNTER_KINDS: readonly CounterOperation["kind"][] = ["sum", "min", "max"];
+
+/** The options of a put. */
+type PutModifiers = Pick<PutOperation, "leaseId" | "expiresAtMs" | "returnPrevious">;
 
 /** Functions that read the rest of an option, by its name. */
 type Options = Readonly<Record<string, () => unknown>>;
@@ -63,7 +73,7 @@ export function parseTransaction(source: CommandText): Required<Branches> {
 }
 
 /**
- * Returns the words, and the placeholders `<key>`, `<value>` and `<number>`, that can follow an unfinished transaction;
+ * Returns the words, and the placeholders `<key>`, `<value>`, `<number>` and `<time>`, that can follow an unfinished transaction;
  * none where it is wrong already.
  */
 export function expectedAfter(source: CommandText): readonly string[] {
@@ -159,6 +169,8 @@ class Parser {
           return { ...keys, createRevision: number, comparison };
         case "modRevision":
           return { ...keys, modRevision: number, comparison };
+        case "leaseId":
+          return { ...keys, leaseId: number, comparison };
       }
     }
     if (this.#take("exists")) return { ...this.#keys(), exists: true };
@@ -187,10 +199,10 @@ class Parser {
   #operation(): TransactionOperation | null {
     if (this.#take("put")) {
       const put = { kind: "put", key: this.#operand(KEY), value: this.#operand(VALUE) } as const;
-      return { ...put, ...this.#previous() };
+      return { ...put, ...this.#putOptions() };
     }
     if (this.#take("touch")) {
-      return { kind: "put", key: this.#operand(KEY), keepValue: true, ...this.#previous() };
+      return { kind: "put", key: this.#operand(KEY), keepValue: true, ...this.#putOptions() };
     }
     if (this.#take("delete")) {
       let previous: { readonly returnPrevious?: true } = {};
@@ -210,8 +222,29 @@ class Parser {
     return kind === undefined ? null : { kind, key: this.#operand(KEY), operand: this.#counterOperand(kind) };
   }
 
-  #previous(): { readonly returnPrevious?: true } {
-    return this.#take("--previous") ? { returnPrevious: true } : {};
+  #putOptions(): PutModifiers {
+    const options: { -readonly [Name in keyof PutModifiers]: PutModifiers[Name] } = {};
+    this.#options([
+      { "--lease": () => options.leaseId = this.#orKeep(() => this.#integer({ min: 1 })) },
+      { "--expires-at": () => options.expiresAtMs = this.#orKeep(() => this.#time()) },
+      { "--previous": () => options.returnPrevious = true },
+    ]);
+    return options;
+  }
+
+  /** Takes `keep`, or else reads the operand. */
+  #orKeep(read: () => number): number | typeof KEEP {
+    if (this.#value?.word === KEEP) {
+      this.#advance();
+      return KEEP;
+    }
+    if (this.#value === null && this.#take(KEEP)) return KEEP;
+    return read();
+  }
+
+  #time(): number {
+    const { word, place } = this.#operandWord(TIME);
+    return timeOfText(word, `Cannot read the transaction: the time at ${place}`);
   }
 
   /** Reads a key with the options that make a prefix or a range of it, and further options by name. */
@@ -286,7 +319,7 @@ class Parser {
       return inOption;
     }
     const isLiteral = this.#take("--");
-    this.#expected = [what];
+    this.#expected = this.#expected.includes(KEEP) ? [KEEP, what] : [what];
     const current = this.#words[this.#next];
     const isMarked = current?.isSeparator === true || current?.word.startsWith("--") === true;
     if (current === undefined || (isMarked && !isLiteral)) throw this.#unexpected();

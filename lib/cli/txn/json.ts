@@ -10,6 +10,7 @@ import {
   type ConditionTarget,
   type KeySelection,
   type OperationResult,
+  type PutOperation,
   type TransactionCondition,
   type TransactionOperation,
 } from "../../client/transaction/types.ts";
@@ -70,6 +71,12 @@ class Fields {
     const value = this.#take(name);
     if (typeof value === "number" && Number.isSafeInteger(value)) return value;
     throw wrong(this.#at(name), "it is no integer");
+  }
+
+  integerOrKeep(name: string): number | "keep" {
+    const value = this.#take(name);
+    if (value === "keep" || (typeof value === "number" && Number.isSafeInteger(value))) return value;
+    throw wrong(this.#at(name), `it is neither an integer nor "keep"`);
   }
 
   operand(name: string): bigint | number {
@@ -143,7 +150,8 @@ function targetOf(fields: Fields): ConditionTarget {
   if (fields.has("version")) return { version: fields.integer("version"), comparison };
   if (fields.has("createRevision")) return { createRevision: fields.integer("createRevision"), comparison };
   if (fields.has("modRevision")) return { modRevision: fields.integer("modRevision"), comparison };
-  throw wrong(fields.path, "it has none of value, version, createRevision, modRevision and exists");
+  if (fields.has("leaseId")) return { leaseId: fields.integer("leaseId"), comparison };
+  throw wrong(fields.path, "it has none of value, version, createRevision, modRevision, leaseId and exists");
 }
 
 function operationOf(fields: Fields, level: number): TransactionOperation {
@@ -158,7 +166,7 @@ function operationOfKind(fields: Fields, level: number): TransactionOperation {
     case "put": {
       const keepValue = fields.has("keepValue") && fields.boolean("keepValue");
       const written = keepValue ? { keepValue } : { value: fields.bytes("value") };
-      return { kind, key: fields.bytes("key"), ...written, ...previousOf(fields) };
+      return { kind, key: fields.bytes("key"), ...written, ...lifetimeOf(fields), ...previousOf(fields) };
     }
     case "delete":
       return { kind, ...keysOf(fields), ...previousOf(fields) };
@@ -179,6 +187,13 @@ function operationOfKind(fields: Fields, level: number): TransactionOperation {
     default:
       return assertNever(kind);
   }
+}
+
+function lifetimeOf(fields: Fields): Pick<PutOperation, "leaseId" | "expiresAtMs"> {
+  return {
+    ...(fields.has("leaseId") && { leaseId: fields.integerOrKeep("leaseId") }),
+    ...(fields.has("expiresAtMs") && { expiresAtMs: fields.integerOrKeep("expiresAtMs") }),
+  };
 }
 
 function previousOf(fields: Fields): { readonly returnPrevious?: boolean } {

@@ -180,14 +180,17 @@ Deno.test("client: wrong usage ends with 2 before anything is sent, and says wha
     [["frobnicate"], 'There is no command "frobnicate". help lists the commands.'],
     [
       ["put", "k"],
-      "put needs <value>. Usage: put <key> <value> [--file <path>]. Example: put greeting hello",
+      "put needs <value>. Usage: put <key> <value> [--file <path>] [--lease <lease>] [--ttl <time>]. Example: put greeting hello",
     ],
     [
       ["get", "a", "b"],
       "get takes 1 argument, not 2. Usage: get <key> [--raw] [--revision <n>] [--consistency linearizable|stale] " +
       "[--stale]. Text with spaces goes in quotes.",
     ],
-    [["put", "k", "v", "--limit", "1"], "put has no option --limit; list and history have. See help put."],
+    [
+      ["put", "k", "v", "--limit", "1"],
+      "put has no option --limit; list, history and lease list have. See help put.",
+    ],
     [["list", "--limt", "1"], "There is no option --limt. Did you mean --limit?"],
     [
       ["list", "--limit"],

@@ -36,7 +36,7 @@ Deno.test("commandUsage: required and optional arguments, then the options", () 
     commandUsage,
   );
   assertEquals(usages, [
-    "put <key> <value> [--file <path>]",
+    "put <key> <value> [--file <path>] [--lease <lease>] [--ttl <time>]",
     "cas <key> <expected> <new> [--absent] [--file <path>]",
     "transfer-leader [n]",
   ]);
@@ -46,8 +46,8 @@ Deno.test("argumentHint: it shows the arguments that are still missing", () => {
   const table: readonly (readonly [string, string])[] = [
     ["", ""],
     ["pu", ""],
-    ["put", " <key> <value> [--file <path>]"],
-    ["put ", "<key> <value> [--file <path>]"],
+    ["put", " <key> <value> [--file <path>] [--lease <lease>] [--ttl <time>]"],
+    ["put ", "<key> <value> [--file <path>] [--lease <lease>] [--ttl <time>]"],
     ["put k", " <value>"],
     ["put 'a b' ", "<value>"],
     ["put 'a b", " <value>"],
@@ -70,6 +70,12 @@ Deno.test("argumentHint: it shows the arguments that are still missing", () => {
     ["watch ", "<key> [--prefix] [--from <revision>] [--only puts|deletes] [--previous] [--resync]"],
     ["watch --prefix ", "<key>"],
     ["watch --start a ", ""],
+    ["lease", " grant|revoke|keep-alive|ttl|list"],
+    ["lease grant ", "<ttl> [--id <lease>]"],
+    ["lease ttl ", "<lease> [--keys] [--consistency linearizable|stale] [--stale]"],
+    ["lock ", "<name> [--ttl <time>] [--wait <time>]"],
+    ["elect ", "<name> <value> [--ttl <time>] [--wait <time>] [--observe]"],
+    ["elect --observe ", "<name>"],
     ["help ", "[command] [word]"],
     ["txn", " if|put|touch|delete|get|sum|min|max"],
     ["txn --output json put ", "<key>"],
@@ -103,7 +109,7 @@ Deno.test("parseCommand: a command of two words is found by both, and help by as
 
 Deno.test("complete: Tab offers the commands of the history, their keys and options, and no revisions", async () => {
   const keys = (): Promise<Uint8Array[]> => Promise.resolve([new TextEncoder().encode("user:1")]);
-  const sources = { keys, nodes: () => Promise.resolve([]) };
+  const sources = { keys, nodes: () => Promise.resolve([]), leases: () => Promise.resolve([]) };
   const table: readonly (readonly [string, readonly string[]])[] = [
     ["hist", ["history "]],
     ["history u", ["user:1 "]],
@@ -122,8 +128,38 @@ async function offered(line: string): Promise<readonly string[]> {
   const keys = ["user:1", "user:2", "two words", "käse", '"q"'].map((key) => new TextEncoder().encode(key));
   const source = (prefix: Uint8Array): Promise<Uint8Array[]> =>
     Promise.resolve(keys.filter((key) => prefix.every((byte, position) => key[position] === byte)));
-  return (await complete(line, { keys: source, nodes: () => Promise.resolve([1, 2, 3]) })).words;
+  return (await complete(line, {
+    keys: source,
+    nodes: () => Promise.resolve([1, 2, 3]),
+    leases: () => Promise.resolve([47, 4_711]),
+  })).words;
 }
+
+Deno.test("complete: Tab offers the commands of coordination, ids of leases, and no other words in their place", async () => {
+  const table: readonly (readonly [string, readonly string[]])[] = [
+    ["wa", ["watch "]],
+    ["watch u", ["user:1", "user:2"]],
+    ["watch user:1 --only ", ["puts", "deletes"]],
+    ["watch --start u", ["user:1", "user:2"]],
+    ["watch --prefix us", ["user:1", "user:2"]],
+    ["l", ["list", "lease", "lock"]],
+    ["lease ", ["grant", "revoke", "keep-alive", "ttl", "list"]],
+    ["lease k", ["keep-alive "]],
+    ["lease grant ", []],
+    ["lease revoke ", ["47", "4711"]],
+    ["lease ttl 471", ["4711 "]],
+    ["lease ttl 47 --k", ["--keys "]],
+    ["put k v --lease ", ["47", "4711"]],
+    ["put k v --ttl ", []],
+    ["lock ", []],
+    ["elect name --ob", ["--observe "]],
+    ["help lease t", ["ttl "]],
+    ["txn put user:1 v --l", ["--lease "]],
+    ["txn put user:1 v --lease ", ["keep "]],
+    ["txn if l", ["lease "]],
+  ];
+  for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
+});
 
 Deno.test("complete: in the text of txn Tab offers its words where they can be, and keys", async () => {
   const table: readonly (readonly [string, readonly string[]])[] = [

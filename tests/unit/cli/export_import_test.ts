@@ -147,13 +147,13 @@ Deno.test("lineOfPair: a line is printable, and readPair returns the same pair",
     fc.uint8Array({ minLength: 1, maxLength: 20 }),
     fc.string({ minLength: 1, unit: "binary" }).map((text) => new TextEncoder().encode(text)),
   );
-  fc.assert(fc.property(bytes, bytes, (key, value) => {
-    const line = lineOfPair({ key, value });
+  const number = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+  const lifetimes = fc.record({ leaseId: number, expiresAtMs: number }, { requiredKeys: [] });
+  fc.assert(fc.property(bytes, bytes, lifetimes, (key, value, lifetime) => {
+    const pair = { key, value, ...lifetime };
+    const line = lineOfPair(pair);
     assert(line.endsWith("\n") && isPrintable(line.slice(0, -1)), line);
-    assertEquals(readPair(new TextEncoder().encode(line.slice(0, -1))), {
-      kind: "pair",
-      pair: { key, value },
-    });
+    assertEquals(readPair(new TextEncoder().encode(line.slice(0, -1))), { kind: "pair", pair });
   }));
 });
 
@@ -171,8 +171,27 @@ Deno.test("import: it accepts every form of line, and answers with the last revi
   assertEquals(contents(store), [["YQ==", "Mg=="], ["Yg==", ""], ["/w==", "gA=="]]);
   assertEquals(
     (await run(["import", "--output", "json"], store, { input: [] }))[1],
-    '{"keys":0,"bytes":0}\n',
+    '{"keys":0,"bytes":0,"leftOut":0}\n',
   );
+});
+
+Deno.test("export and import: expiry is kept; keys of leases are left out, or become keys that stay", async () => {
+  const store = new FakeStore();
+  await store.put("a", "1", { expiresAtMs: 9_000 });
+  await store.put("b", "2", { leaseId: 47 });
+  const [, out] = await run(["export"], store);
+  assertEquals(out, '{"key":"a","value":"1","expiresAtMs":9000}\n{"key":"b","value":"2","leaseId":47}\n');
+  const copy = new FakeStore();
+  assertEquals(await run(["import"], copy, { input: [out] }), [
+    0,
+    "ok  revision 1, 1 key, 2 B, in 0.0 ms (1/s); 1 key of leases left out\n",
+    "",
+  ]);
+  assertEquals([...copy.entries.values()].map(({ expiresAtMs }) => expiresAtMs), [9_000]);
+  await run(["import", "--drop-leases"], copy, { input: [out] });
+  assertEquals([...copy.entries.values()].map(({ leaseId }) => leaseId), [undefined, undefined]);
+  const wrong = '{"key":"a","value":"1","leaseId":"47"}\n';
+  assertEquals((await run(["import"], copy, { input: [wrong] }))[0], 2);
 });
 
 Deno.test("import: a bad line is reported and ends with 2; no later line is written", async () => {

@@ -260,3 +260,72 @@ Deno.test("shell: Ctrl-C ends the wait for a new member, and the answer says tha
   assertEquals(session.environment.clock.timerCount, 0);
   await session.leave();
 });
+
+Deno.test("shell: Ctrl-C ends a watch and not the shell, and input meanwhile is shown with the next prompt", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("watch app/ --prefix\r");
+  const [watch] = session.store.watches;
+  assert(watch !== undefined, session.screen);
+  watch.give({ kind: "progress", revision: 6 });
+  await session.shows("watching the keys that begin with app/ from revision 7 on; Ctrl-C ends it");
+  const mark = session.screen.length;
+  await session.type("get hal");
+  const entry = { key: new TextEncoder().encode("app/a"), value: new Uint8Array([0x1b]) };
+  const numbers = { createRevision: 7, modRevision: 7, version: 1 };
+  watch.give({ kind: "events", revision: 7, events: [{ kind: "put", entry: { ...entry, ...numbers } }] });
+  watch.request.onInterruption?.("the connection to node 1 was lost.");
+  await session.shows("7  put     app/a  \\x1b\n");
+  assert(session.since(mark).includes("-- the watch was interrupted: the connection to node 1 was lost\n"));
+  await session.type(CTRL_C);
+  await session.shows("-- 1 change up to revision 7; to go on: watch app/ --prefix --from 8\n");
+  await session.shows("n2 (leader)> get hal");
+  assert(watch.isEnded);
+  await session.type(CTRL_U);
+  await session.leave();
+});
+
+Deno.test("shell: with --output json a watch is lines of JSON", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("watch k --output json --only deletes\r");
+  const [watch] = session.store.watches;
+  const key = new TextEncoder().encode("k");
+  watch?.give({ kind: "events", revision: 7, events: [{ kind: "delete", key, modRevision: 7 }] });
+  await session.shows('{"kind":"delete","revision":7,"key":"k"}\n');
+  await session.type(CTRL_C);
+  await session.shows('{"events":1,"revision":7}\n');
+  await session.leave();
+});
+
+Deno.test("shell: a lock that is held when Ctrl-D leaves the shell is released first", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("lock nightly\r");
+  await session.shows("waiting for the lock nightly …; Ctrl-C gives up");
+  const [contender] = session.store.contenders;
+  contender?.grant();
+  await session.shows("ok  locked, fencing token 21, key nightly/00000000001267\n");
+  const released = Promise.withResolvers<void>();
+  if (contender !== undefined) contender.onRelease = () => released.promise;
+  let isLeft = false;
+  const left = session.ended.then(() => isLeft = true);
+  await session.type(CTRL_D);
+  assertEquals(isLeft, false);
+  released.resolve();
+  await within("the shell ends", left);
+  assertEquals(contender?.releases, 1);
+  assert(session.screen.includes("the lock nightly: released (interrupted)\n"), session.screen);
+  assertEquals(session.environment.clock.timerCount, 0);
+});
+
+Deno.test("shell: Ctrl-C gives a lock up that another client holds", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("lock nightly\r");
+  await session.shows("waiting for the lock nightly");
+  await session.type(CTRL_C);
+  await session.shows("the lock nightly: not locked (interrupted)\n");
+  await session.shows("n2 (leader)> ");
+  await session.leave();
+});

@@ -140,14 +140,14 @@ class Follower {
   interrupted(reason: string): void {
     if (this.#isInterrupted) return;
     this.#isInterrupted = true;
-    const after = this.#revision === null ? "" : ` after revision ${this.#revision}`;
-    this.#context.note(`the watch was interrupted${after}: ${reason.replace(/\.$/, "")}`);
+    this.#context.note(`the watch was interrupted: ${reason.replace(/\.$/, "")}`);
   }
 
   async take(batch: WatchBatch): Promise<void> {
-    if (this.#isInterrupted) {
+    // Events may have waited here since before the interruption; progress comes when the watch has begun again.
+    if (this.#isInterrupted && batch.kind !== "events") {
       this.#isInterrupted = false;
-      this.#context.note("the watch goes on");
+      this.#context.note(`the watch goes on after revision ${batch.revision}`);
     }
     const isFirst = this.#revision === null;
     this.#revision = batch.revision;

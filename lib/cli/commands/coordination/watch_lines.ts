@@ -3,7 +3,7 @@ import type { WatchEvent } from "../../../client/watch/types.ts";
 import type { KeyValue } from "../../../kv/command.ts";
 import type { AnswerPart, View } from "../../command.ts";
 import { bytesField, entryDocument, entryFields } from "../../json.ts";
-import { columnsOf, countOf, dim, escapeBytes, fit } from "../../text.ts";
+import { columnsOf, countOf, dim, escapeBytes, fit, lifetimeText } from "../../text.ts";
 import { MAX_KEY_COLUMNS, MIN_VALUE_COLUMNS, valueCell } from "../keys/list.ts";
 
 /** Columns of the kind of a change. */
@@ -78,12 +78,14 @@ function changeLine(change: Change, view: View): string {
 function terminalLine({ revision, kind, key, entry, previous }: Change, view: View): string {
   const name = fit(escapeBytes(key), MAX_KEY_COLUMNS);
   const head = `${revision}  ${kind.padEnd(KIND_COLUMNS)}  `;
+  const lifetime = entry === null ? "" : lifetimeText(entry);
   const values = [entry, previous].filter((one) => one !== null);
-  const free = view.columns - head.length - columnsOf(name) - 2 * values.length;
+  const extraColumns = lifetime === "" ? 0 : lifetime.length + 2;
+  const free = view.columns - head.length - columnsOf(name) - extraColumns - 2 * values.length;
   const columns = Math.max(MIN_VALUE_COLUMNS, Math.floor(free / Math.max(1, values.length)));
   const now = entry === null ? "" : `  ${valueCell(entry.value, columns)}`;
   const before = previous === null
     ? ""
     : `  ${dim(`(was ${valueCell(previous.value, Math.max(MIN_VALUE_COLUMNS, columns - 6))})`, view)}`;
-  return `${dim(head, view)}${name}${now}${before}\n`;
+  return `${dim(head, view)}${name}${now}${before}${lifetime === "" ? "" : `  ${dim(lifetime, view)}`}\n`;
 }

@@ -54,7 +54,8 @@ export const EXPORT = defineCommand({
   summary: "write the keys that begin with prefix, and their values, as lines of JSON",
   details: [
     "Reads page by page: writes that are made meanwhile may be in it or not, and a note says so. For one moment of the",
-    "whole store use snapshot save. Bytes that are no UTF-8 become keyBase64, valueBase64.",
+    "whole store use snapshot save. Bytes that are no UTF-8 become keyBase64, valueBase64. A key of a lease has leaseId,",
+    "one that expires has expiresAtMs.",
   ],
   example: ["export user:", `{"key":"user:1","value":"ada"}`],
   async run(invocation, context): Promise<Answer> {

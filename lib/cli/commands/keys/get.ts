@@ -11,7 +11,7 @@ import {
 import { KEY, KEY_BYTES_OPTIONS, keyOf, READ_OPTIONS, readOptions } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 import { entryDocument } from "../../json.ts";
-import { dim, duration, escapeBytes, isPrintable, textOfBytes, valueHead } from "../../text.ts";
+import { dim, duration, escapeBytes, isPrintable, lifetimeText, textOfBytes, valueHead } from "../../text.ts";
 
 const utf8 = new TextEncoder();
 
@@ -58,10 +58,16 @@ interface GetView {
   readonly view: View;
 }
 
-/** The value, and in a line below it its revision, its version and the time. */
-function shellText({ value, modRevision, version }: KeyValue, { isRaw, view }: GetView): string {
+/** The value, and in a line below it its revision, its version, its lease and expiry, and the time. */
+function shellText(entry: KeyValue, { isRaw, view }: GetView): string {
+  const { value, modRevision, version } = entry;
   const shown = isRaw ? textOfBytes(value) ?? escapeBytes(value) : valueHead(value);
-  const meta = `revision ${modRevision}, version ${version}, ${duration(view.elapsedMs ?? 0)}`;
+  const lifetime = lifetimeText(entry);
+  const meta = [
+    `revision ${modRevision}, version ${version}`,
+    ...(lifetime === "" ? [] : [lifetime]),
+    duration(view.elapsedMs ?? 0),
+  ].join(", ");
   return `${shown}\n${dim(meta, view)}\n`;
 }
 

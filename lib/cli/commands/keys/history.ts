@@ -20,9 +20,9 @@ import {
   keyOf,
 } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
-import { bytesField } from "../../json.ts";
-import { columnsOf, countOf, dim, duration, escapeBytes, table } from "../../text.ts";
-import { MAX_LIMIT, MIN_VALUE_COLUMNS, nextPageLine, valueCell } from "./list.ts";
+import { bytesField, lifetimeFields } from "../../json.ts";
+import { countOf, dim, duration, escapeBytes } from "../../text.ts";
+import { lifetimeColumns, MAX_LIMIT, nextPageLine, valueTable } from "./list.ts";
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "limit", placeholder: "<n>", help: "versions of a page (100)" },
@@ -110,26 +110,16 @@ function versionLine({ modRevision, version, value }: KeyVersion): string {
 }
 
 function versionTable(versions: readonly KeyVersion[], view: View): string {
-  const numbers = versions.map(({ modRevision, version, value }) => [
-    String(modRevision),
-    value === null ? "" : String(version),
-  ]);
-  const header = ["revision", "version"];
-  const widths = [header, ...numbers].map((cells) => cells.map(columnsOf));
-  const otherColumns = 4 + Math.max(...widths.map(([revision = 0]) => revision)) +
-    Math.max(...widths.map(([, version = 0]) => version));
-  const valueColumns = Math.max(MIN_VALUE_COLUMNS, view.columns - otherColumns);
-  const rows = versions.map(({ value }, position) => [
-    ...(numbers[position] ?? []),
-    value === null ? "(deleted)" : valueCell(value, valueColumns),
-  ]);
-  const [first = "", ...lines] = table([[...header, "value"], ...rows]);
-  return [dim(first, view), ...lines].map((line) => `${line}\n`).join("");
+  const revisions = ["revision", ...versions.map(({ modRevision }) => String(modRevision))];
+  const numbers = ["version", ...versions.map(({ version, value }) => value === null ? "" : String(version))];
+  const values = versions.map(({ value }) => value);
+  return valueTable([revisions, numbers, ...lifetimeColumns(versions)], { values, view });
 }
 
 /** Returns the document of a version: of a put with its value, of a deletion with `deleted`. */
-function versionDocument({ createRevision, modRevision, version, value }: KeyVersion): unknown {
+function versionDocument(one: KeyVersion): unknown {
+  const { createRevision, modRevision, version, value } = one;
   return value === null
     ? { modRevision, deleted: true }
-    : { ...bytesField("value", value), createRevision, modRevision, version };
+    : { ...bytesField("value", value), createRevision, modRevision, version, ...lifetimeFields(one) };
 }

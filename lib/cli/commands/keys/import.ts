@@ -1,6 +1,7 @@
 /** The command `import`: puts the keys and values of standard input, which are lines of JSON. */
 import { progressText, RATE, rateOf } from "./export.ts";
 import type { CallOptions } from "../../../client/types.ts";
+import type { OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   changeAnswer,
@@ -22,17 +23,25 @@ const MAX_BYTES = 8_388_608;
 /** Interval between progress lines. */
 const PROGRESS_INTERVAL_MS = 200;
 
+const DROP_LEASES: OptionSpec = {
+  name: "drop-leases",
+  placeholder: null,
+  help: "put keys of leases, too, as keys that stay",
+};
+
 export const IMPORT = defineCommand({
   name: "import",
   otherNames: ["load"],
   isLong: true,
-  options: [RATE],
+  options: [RATE, DROP_LEASES],
   summary: "put the keys and values of standard input, lines of JSON as export gives them",
   details: [
     "Not from within the shell: kvraft client --cluster <nodes> import < lines.json",
     `A line is {"key":"…","value":"…"}, or keyBase64, valueBase64. Lines are written in their order where they name the`,
     "same key. The first bad line ends it, named by its number: exit code 2, what was before it is written, nothing of",
     "what is behind it. To go on from line 7: tail -n +7 lines.json | kvraft client … import; lines may come twice.",
+    "A line with a leaseId is left out, and counted: its key is to end with a client that keeps the lease alive, and nothing",
+    "would remove it here. A key with expiresAtMs keeps that.",
   ],
   example: ["import", "ok  revision 12431, 12 431 keys, 3.4 MB, in 2.3 s (5 405/s)"],
   async run(invocation, context): Promise<Answer> {
@@ -41,7 +50,10 @@ export const IMPORT = defineCommand({
     const stdin = context.stdin();
     context.showProgress("reading lines of JSON from standard input …");
     const client = await context.client();
-    const puts = new Puts(client, callOptions(invocation, { ...context, signal: null }));
+    const puts = new Puts(client, {
+      options: callOptions(invocation, { ...context, signal: null }),
+      dropsLeases: invocation.options.has(DROP_LEASES.name),
+    });
     // Ctrl-C ends the reading at once; puts in flight are completed.
     const source = signal === null ? stdin : stdin.pipeThrough(new TransformStream(), { signal });
     await putLines(readLines(source), { puts, pace, context });
@@ -49,12 +61,15 @@ export const IMPORT = defineCommand({
   },
 });
 
-function importAnswer({ keys, bytes, lastRevision }: Puts, elapsedMs: number): Answer {
+function importAnswer({ keys, bytes, leftOut, lastRevision }: Puts, elapsedMs: number): Answer {
   const revision = lastRevision === null ? "" : `revision ${lastRevision}, `;
   const rate = withThousands(perSecond(keys, elapsedMs));
+  const left = leftOut === 0 ? "" : `; ${countOf(leftOut, "key")} of leases left out`;
   return changeAnswer({
-    line: `ok  ${revision}${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)} (${rate}/s)`,
-    document: { keys, bytes },
+    line: `ok  ${revision}${countOf(keys, "key")}, ${sizeText(bytes)}, in ${
+      duration(elapsedMs)
+    } (${rate}/s)${left}`,
+    document: { keys, bytes, leftOut },
   });
 }
 
@@ -74,7 +89,7 @@ async function putLines(
         ? readPair(line.bytes)
         : { kind: "bad", reason: "it is too long" };
       if (read.kind === "bad") throw await badLine(number, { reason: read.reason, puts });
-      if (read.kind === "blank") continue;
+      if (read.kind === "blank" || puts.leavesOut(read.pair)) continue;
       await pace.reach(begun, signal);
       if (!await puts.begin(read.pair, number) || signal?.aborted === true) break;
       begun += 1;
@@ -134,20 +149,34 @@ class Puts {
   /** Keys that were acknowledged, and the bytes of them and their values. */
   keys = 0;
   bytes = 0;
+  /** Keys of leases that were left out. */
+  leftOut = 0;
   /** The greatest revision of these puts; null before the first one. */
   lastRevision: number | null = null;
   /** Number of the last line whose put was sent. */
   begunLine = 0;
   readonly #client: StoreClient;
   readonly #options: CallOptions;
+  readonly #dropsLeases: boolean;
   readonly #keysUnderWay = new Set<string>();
   #bytesUnderWay = 0;
   #failure: { readonly line: number; readonly failure: Failure; readonly cause: unknown } | null = null;
   #oneLess = Promise.withResolvers<void>();
 
-  constructor(client: StoreClient, options: CallOptions) {
+  constructor(
+    client: StoreClient,
+    { options, dropsLeases }: { readonly options: CallOptions; readonly dropsLeases: boolean },
+  ) {
     this.#client = client;
     this.#options = options;
+    this.#dropsLeases = dropsLeases;
+  }
+
+  /** Returns whether a key is left out, and counts it then. */
+  leavesOut({ leaseId }: Pair): boolean {
+    if (leaseId === undefined || this.#dropsLeases) return false;
+    this.leftOut += 1;
+    return true;
   }
 
   /** Sends the put of `line` as soon as the limits allow it; false after a failure. */
@@ -192,9 +221,10 @@ class Puts {
   }
 
   /** Never rejects. */
-  async #put({ key, value }: Pair, line: number): Promise<void> {
+  async #put({ key, value, expiresAtMs }: Pair, line: number): Promise<void> {
+    const expiry = expiresAtMs === undefined ? {} : { expiresAtMs };
     try {
-      const { revision } = await this.#client.put(key, value, this.#options);
+      const { revision } = await this.#client.put(key, value, { ...this.#options, ...expiry });
       this.lastRevision = Math.max(this.lastRevision ?? 0, revision);
       this.keys += 1;
       this.bytes += key.length + value.length;

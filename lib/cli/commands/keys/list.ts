@@ -1,7 +1,7 @@
 /** The command `list`: keys in byte order, page by page. */
 import { concat } from "@std/bytes";
 import type { ListOptions, ListResult } from "../../../client/types.ts";
-import type { KeyValue } from "../../../kv/command.ts";
+import type { Attachment, KeyValue } from "../../../kv/command.ts";
 import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
@@ -27,6 +27,7 @@ import {
   shellWord,
   table,
   textOfBytes,
+  timeText,
 } from "../../text.ts";
 
 /** The limit of a node (MAX_LIST_ENTRIES of lib/kv). */
@@ -94,17 +95,33 @@ function listLine({ key, value }: KeyValue): string {
 
 function listTable(entries: readonly KeyValue[], view: View): string {
   if (entries.length === 0) return "";
-  const keys = entries.map(({ key }) => fit(escapeBytes(key), MAX_KEY_COLUMNS));
-  const revisions = entries.map(({ modRevision }) => String(modRevision));
-  const otherColumns = Math.max(...keys.map(columnsOf)) + 4 +
-    Math.max("revision".length, ...revisions.map(columnsOf));
-  const valueColumns = Math.max(MIN_VALUE_COLUMNS, view.columns - otherColumns);
-  const rows = entries.map(({ value }, position) => [
-    keys[position] ?? "",
-    revisions[position] ?? "",
-    valueCell(value, valueColumns),
-  ]);
-  const [header = "", ...lines] = table([["key", "revision", "value"], ...rows]);
+  const keys = ["key", ...entries.map(({ key }) => fit(escapeBytes(key), MAX_KEY_COLUMNS))];
+  const revisions = ["revision", ...entries.map(({ modRevision }) => String(modRevision))];
+  const values = entries.map(({ value }) => value);
+  return valueTable([keys, revisions, ...lifetimeColumns(entries)], { values, view });
+}
+
+/** Returns the columns of leases and of expiry times, each with its header, if an entry or version has one. */
+export function lifetimeColumns(
+  rows: readonly Attachment[],
+): readonly (readonly string[])[] {
+  const leases = rows.map(({ leaseId }) => leaseId === undefined ? "" : `${leaseId}`);
+  const times = rows.map(({ expiresAtMs }) => expiresAtMs === undefined ? "" : timeText(expiresAtMs));
+  return [["lease", ...leases], ["expires", ...times]].filter(([, ...cells]) =>
+    cells.some((cell) => cell !== "")
+  );
+}
+
+/** Returns a table of columns, each with its header, and behind them the values in what is left of the terminal. */
+export function valueTable(
+  columns: readonly (readonly string[])[],
+  { values, view }: { readonly values: readonly (Uint8Array | null)[]; readonly view: View },
+): string {
+  const taken = columns.reduce((sum, cells) => sum + 2 + Math.max(...cells.map(columnsOf)), 0);
+  const valueColumns = Math.max(MIN_VALUE_COLUMNS, view.columns - taken);
+  const last = values.map((value) => value === null ? "(deleted)" : valueCell(value, valueColumns));
+  const rows = ["value", ...last].map((cell, row) => [...columns.map((cells) => cells[row] ?? ""), cell]);
+  const [header = "", ...lines] = table(rows);
   return [dim(header, view), ...lines].map((line) => `${line}\n`).join("");
 }
 

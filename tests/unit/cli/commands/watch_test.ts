@@ -130,16 +130,17 @@ Deno.test("watch: an interruption is reported once, with the revision after whic
   const { watch, environment, ended } = await watching(["k"]);
   watch.give({ kind: "progress", revision: 4 });
   await settle();
+  watch.give({ kind: "events", revision: 5, events: [{ kind: "put", entry: entry("k", "v", 5) }] });
   for (const node of [1, 2, 3]) watch.request.onInterruption?.(`the connection to node ${node} was lost.`);
-  watch.give({ kind: "progress", revision: 4 });
+  watch.give({ kind: "progress", revision: 5 });
   await settle();
   environment.signal();
   const { code, out, err } = await ended;
-  assertEquals([code, out], [0, ""]);
+  assertEquals([code, out], [0, "5\tput\tk\tv\n"]);
   assertEquals(err.split("\n"), [
-    "-- the watch was interrupted after revision 4: the connection to node 1 was lost",
-    "-- the watch goes on",
-    "-- 0 changes up to revision 4; to go on: watch k --from 5",
+    "-- the watch was interrupted: the connection to node 1 was lost",
+    "-- the watch goes on after revision 5",
+    "-- 1 change up to revision 5; to go on: watch k --from 6",
     "",
   ]);
 });

@@ -10,6 +10,8 @@ import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 export interface FakeEnvironmentOptions {
   /** Chunks of standard input; a terminal when null. Default: no bytes. */
   readonly input?: readonly (string | Uint8Array)[] | null;
+  /** Standard input in place of `input`, for input that does not end yet. */
+  readonly stdin?: ReadableStream<Uint8Array>;
   readonly terminal?: boolean;
   readonly color?: boolean;
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
@@ -92,7 +94,10 @@ export class FakeEnvironment implements Environment {
   constructor(options: FakeEnvironmentOptions = {}) {
     const { input = [], terminal = false, color = false } = options;
     this.#options = options;
-    this.stdin = { isTerminal: input === null, stream: ReadableStream.from(chunksOf(input, options)) };
+    this.stdin = {
+      isTerminal: input === null,
+      stream: options.stdin ?? ReadableStream.from(chunksOf(input, options)),
+    };
     this.stdout = new FakeOutput(terminal);
     this.stdout.isFull = options.isOutputFull ?? false;
     this.stderr = new FakeDiagnostics(terminal);

@@ -12,6 +12,7 @@ import type {
   HistoryResult,
   ListOptions,
   ListResult,
+  PutOptions,
   PutResult,
   ReadOptions,
   SnapshotDownload,
@@ -30,8 +31,10 @@ import type {
   UnconditionalResult,
 } from "../../../../lib/client/transaction/types.ts";
 import type { WatchBatch, WatchRequest } from "../../../../lib/client/watch/types.ts";
+import type { Leadership, Lock, LockOptions } from "../../../../lib/client/locks/types.ts";
+import { FakeContender, FakeLeases } from "./fake_leases.ts";
 import { FakeWatch } from "./fake_watch.ts";
-import type { KeyValue, KeyVersion } from "../../../../lib/kv/command.ts";
+import type { Attachment, KeyValue, KeyVersion } from "../../../../lib/kv/command.ts";
 import type { Member, MembershipChange, PeerStatus } from "../../../../lib/protocol/messages.ts";
 
 /** A node that is well, as `status` shows it. */
@@ -111,6 +114,11 @@ export class FakeStore implements StoreClient {
   readonly transactions: unknown[] = [];
   /** The result of every transaction with branches; null: they are refused. */
   branchingResult: BranchingResult | null = { succeeded: true, results: [], revision: 0 };
+  readonly leases = new FakeLeases((name, options) => this.#call(name, options));
+  /** Locks and leaderships that were requested, in order. */
+  readonly contenders: FakeContender[] = [];
+  /** Leaders that observers see. */
+  leaders: AsyncIterable<KeyValue | null> = ReadableStream.from([]);
   /** The watches, in the order in which they were requested. */
   readonly watches: FakeWatch[] = [];
   /** Options of every call, in order. */
@@ -128,9 +136,14 @@ export class FakeStore implements StoreClient {
     for (const listener of this.#listeners) listener(state);
   }
 
-  async put(key: Bytes, value: Bytes, options: { readonly signal?: AbortSignal } = {}): Promise<PutResult> {
+  async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResult> {
+    const { leaseId, expiresAtMs } = options;
     await this.#call("put", options);
-    this.#set(key, value);
+    const lifetime = {
+      ...(leaseId !== undefined && { leaseId }),
+      ...(expiresAtMs !== undefined && { expiresAtMs }),
+    };
+    this.#set(key, value, lifetime);
     return { revision: this.revision };
   }
 
@@ -227,6 +240,19 @@ export class FakeStore implements StoreClient {
     return watch;
   }
 
+  lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    return this.#contend({ name, options });
+  }
+
+  elect(name: string, value: Bytes, options: LockOptions = {}): Promise<Leadership> {
+    return this.#contend({ name, options, value });
+  }
+
+  observe(name: string): AsyncIterable<KeyValue | null> {
+    this.calls.push({ name: "observe", election: name });
+    return this.leaders;
+  }
+
   status(): Promise<ClusterStatus> {
     return Promise.resolve(this.clusterStatus);
   }
@@ -287,6 +313,12 @@ export class FakeStore implements StoreClient {
     await this.before(options);
   }
 
+  #contend(request: FakeContender["request"]): Promise<FakeContender> {
+    const contender = new FakeContender(request);
+    this.contenders.push(contender);
+    return contender.holds;
+  }
+
   #holds(check: TransactionCheck): boolean {
     const entry = this.entries.get(id(check.key));
     if ("exists" in check) return (entry !== undefined) === check.exists;
@@ -317,12 +349,12 @@ export class FakeStore implements StoreClient {
     return deleted;
   }
 
-  #set(key: Bytes, value: Bytes): KeyValue {
+  #set(key: Bytes, value: Bytes, lifetime: Attachment = {}): KeyValue {
     this.revision += 1;
-    return this.#put(key, value);
+    return this.#put(key, value, lifetime);
   }
 
-  #put(key: Bytes, value: Bytes): KeyValue {
+  #put(key: Bytes, value: Bytes, lifetime: Attachment = {}): KeyValue {
     const old = this.entries.get(id(key));
     const entry = {
       key: bytes(key),
@@ -330,6 +362,7 @@ export class FakeStore implements StoreClient {
       createRevision: old?.createRevision ?? this.revision,
       modRevision: this.revision,
       version: (old?.version ?? 0) + 1,
+      ...lifetime,
     };
     this.entries.set(id(key), entry);
     const { key: _, ...version } = entry;

@@ -191,7 +191,7 @@ Deno.test("txn: wrong usage ends with 2 and does not ask the cluster", async () 
     [["txn", "--file", "f", "get a"], /txn takes <transaction> or --file\. Give one of them\./],
     [
       ["txn", "put", "a", "1", "--output", "json"],
-      /at word 4 is "--output", where --previous or ; is expected/,
+      /at word 4 is "--output", where --lease, --expires-at, --previous or ; is expected/,
     ],
     [["txn", "put a"], /it ends where <value> is expected/],
     [["txn", "put a 'b"], /The quote ' at column 7 is not closed/],

@@ -55,22 +55,27 @@ const CONDITION: fc.Arbitrary<TransactionCondition> = fc.tuple(
     fc.record({ version: NUMBER, comparison: SIGN }),
     fc.record({ createRevision: NUMBER, comparison: SIGN }),
     fc.record({ modRevision: NUMBER, comparison: SIGN }),
+    fc.record({ leaseId: NUMBER, comparison: SIGN }),
     fc.record({ exists: fc.boolean() }),
   ),
 ).map(([keys, target]) => ({ ...keys, ...target }));
 
 const PREVIOUS = fc.constantFrom({}, { returnPrevious: true } as const);
+const POSITIVE = fc.oneof(fc.constant("keep" as const), fc.integer({ min: 1, max: 1_000_000 }));
+const LIFETIME = fc.record({ leaseId: POSITIVE, expiresAtMs: POSITIVE }, { requiredKeys: [] });
 const OPERATION: fc.Arbitrary<TransactionOperation> = fc.oneof(
-  fc.tuple(BYTES, BYTES, PREVIOUS).map(([key, value, previous]) => ({
+  fc.tuple(BYTES, BYTES, LIFETIME, PREVIOUS).map(([key, value, lifetime, previous]) => ({
     kind: "put" as const,
     key,
     value,
+    ...lifetime,
     ...previous,
   })),
-  fc.tuple(BYTES, PREVIOUS).map(([key, previous]) => ({
+  fc.tuple(BYTES, LIFETIME, PREVIOUS).map(([key, lifetime, previous]) => ({
     kind: "put" as const,
     key,
     keepValue: true,
+    ...lifetime,
     ...previous,
   })),
   fc.tuple(KEYS, PREVIOUS).map(([keys, previous]) => ({ kind: "delete" as const, ...keys, ...previous })),
@@ -122,10 +127,15 @@ function printCondition(check: TransactionCondition, write: Write): string[] {
 function printOperation(operation: TransactionOperation, write: Write): string[] {
   switch (operation.kind) {
     case "put": {
-      const previous = operation.returnPrevious === true ? ["--previous"] : [];
+      const { leaseId, expiresAtMs } = operation;
+      const options = [
+        ...(expiresAtMs === undefined ? [] : ["--expires-at", `${expiresAtMs}`]),
+        ...(operation.returnPrevious === true ? ["--previous"] : []),
+        ...(leaseId === undefined ? [] : [`--lease=${leaseId}`]),
+      ];
       const key = operand(operation.key, write);
-      if (operation.value === undefined) return ["touch", ...key, ...previous];
-      return ["put", ...key, ...operand(operation.value, write), ...previous];
+      if (operation.value === undefined) return ["touch", ...key, ...options];
+      return ["put", ...key, ...operand(operation.value, write), ...options];
     }
     case "delete":
       return [
@@ -262,7 +272,7 @@ Deno.test("parseTransaction: a message names the word, its place and what is exp
     ],
     ["put a", "it ends where <value> is expected."],
     ["put a ; put b c", 'at column 7 is ";", where <value> is expected.'],
-    ["put a 1 put b 2", 'at column 9 is "put", where --previous or ; is expected.'],
+    ["put a 1 put b 2", 'at column 9 is "put", where --lease, --expires-at, --previous or ; is expected.'],
     ["put a 1\n\nget", "it ends where <key> is expected."],
     [
       "put a 1\n  gte b",
@@ -313,7 +323,7 @@ Deno.test("parseTransaction: a message names the word, its place and what is exp
   );
   assertEquals(
     message,
-    'Cannot read the transaction: at word 4 is "get", where --previous or ; is expected. See help txn.',
+    'Cannot read the transaction: at word 4 is "get", where --lease, --expires-at, --previous or ; is expected. See help txn.',
   );
 });
 
