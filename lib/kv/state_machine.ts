@@ -234,9 +234,9 @@ export class StateMachine {
     return this.#leases.size;
   }
 
-  /** The log time at which the next lease ends; null without one. O(1), amortized over keep-alives O(log n). */
+  /** A log time before which no lease ends, mostly that at which the next one does; null without leases. */
   get nextLeaseDeadlineMs(): number | null {
-    return this.#leases.next?.deadlineMs ?? null;
+    return this.#leases.nextDeadlineMs;
   }
 
   /** The lowest time of the wall clock at which a key expires; null without one. O(log n). */

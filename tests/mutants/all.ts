@@ -12,7 +12,7 @@ import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
 import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
-import { TRANSACTION_MUTANTS } from "./transactions.ts";
+import { EXPIRY_MUTANTS, TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 import { LEASE_TIME_MUTANTS } from "./coordination/lease_time.ts";
 import { WATCH_CHECK_MUTANTS } from "./coordination/watch_checks.ts";
@@ -37,6 +37,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...COMMAND_LINE_MUTANTS,
   ...OVERLOAD_MUTANTS,
   ...TRANSACTION_MUTANTS,
+  ...EXPIRY_MUTANTS,
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,
   ...LEASE_TIME_MUTANTS,

@@ -1,4 +1,4 @@
-/** Mutants of transactions with branches. */
+/** Mutants of transactions with branches, and of leases. */
 import { tests } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
@@ -6,6 +6,10 @@ const BRANCHES = tests("branches", "tests/unit/kv/branching_test.ts");
 const WRITES = tests("writes", "tests/unit/server/replica_test.ts", "tests/unit/server/writes_test.ts");
 const NESTING = tests("nesting", "tests/unit/protocol/codec_test.ts", "--filter=decodeCommand");
 const RESULTS = tests("results", "tests/unit/protocol/result_values_test.ts");
+const LEASES = tests("leases", "tests/unit/kv/leases");
+const STORE = tests("store", "tests/unit/kv/pages/paged_store_test.ts", "--filter=memory is released");
+const SNAPSHOTS = tests("snapshots", "tests/unit/server/snapshot/state_codec_test.ts");
+const STAMPS = tests("stamps", "tests/unit/protocol/codec_test.ts", "--filter=peekSessionStamp");
 
 /** The mutants. */
 export const TRANSACTION_MUTANTS: readonly Mutant[] = [
@@ -164,6 +168,196 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       failure: "a client learns only that its command is invalid, and the log has an entry that does nothing",
       from: "if (!isOfLevel(command, featureLevel)) return",
       to: "if (!isOfLevel(command, featureLevel) && featureLevel > 9) return",
+    },
+  ]),
+];
+
+/** Mutants of leases and of keys that expire. */
+export const EXPIRY_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/kv/leases/execute_leases.ts", [LEASES], [
+    {
+      id: "M701",
+      title: "leases that end in one entry have their keys deleted in a revision each",
+      failure: "a watcher sees half of an entry, and an entry takes several revisions",
+      from: "endLease(leaseId, keys, state);\n    ended++;",
+      to: "endLease(leaseId, keys, { ...state, revision: state.revision + ended });\n    ended++;",
+    },
+    {
+      id: "M702",
+      title: "leases above the number of keys that one entry deletes end without their keys",
+      failure: "keys of holders that are gone stay for ever",
+      from: ">= leases.limits.maxEndedKeys) break;",
+      to: ">= leases.limits.maxEndedKeys) {\n      leases.remove(leaseId);\n      continue;\n    }",
+    },
+  ]),
+  ...inFile("lib/kv/leases/leased_keys.ts", [LEASES], [
+    {
+      id: "M703",
+      title: "the end of a lease leaves a key",
+      failure: "a lock stays taken after its holder is gone",
+      from: "return this.#pages.indexes.leased.keysOf(leaseId).keys;",
+      to: "return this.#pages.indexes.leased.keysOf(leaseId).keys.slice(1);",
+    },
+    {
+      id: "M704",
+      title: "one entry deletes any number of expired keys",
+      failure: "a million keys of one expiry time stop all nodes for seconds",
+      from: "entriesUpTo(untilMs, limit);",
+      to: "entriesUpTo(untilMs, limit * 9);",
+    },
+  ]),
+  ...inFile("lib/kv/leases/leases.ts", [LEASES], [
+    {
+      id: "M700",
+      title: "a lease ends a millisecond before its deadline",
+      failure: "a lock is given to another client while its holder may still use it",
+      from: "heap.firstDeadlineMs <= nowMs",
+      to: "heap.firstDeadlineMs - 1 <= nowMs",
+    },
+    {
+      id: "M705",
+      title: "a keep-alive lengthens a lease by its time to live",
+      failure: "a lease that is kept alive often ends long after its holder is gone",
+      from: "this.#table.setDeadline(leaseId, nowMs + ttlMs);",
+      to: "this.#table.setDeadline(leaseId, (this.#table.deadlineMs(leaseId) ?? nowMs) + ttlMs);",
+    },
+    {
+      id: "M706",
+      title: "a lease that has ended can be kept alive",
+      failure: "a client is told that it holds a lock that another one holds",
+      from: "this.#table.remove(leaseId);",
+      to: "this.#table.setDeadline(leaseId, Infinity);",
+    },
+  ]),
+  ...inFile("lib/kv/leases/deadline_heap.ts", [LEASES], [
+    {
+      id: "M707",
+      title: "of leases with one deadline those granted first come first in the heap",
+      failure: "a restored node ends leases in another order, and the replicas differ",
+      from: "(deadlineMs === other && leaseId < (this.#ids[position] ?? 0))",
+      to: "(deadlineMs === other && leaseId < 0 * (this.#ids[position] ?? 0))",
+    },
+  ]),
+  ...inFile("lib/kv/leases/lease_table.ts", [LEASES], [
+    {
+      id: "M708",
+      title: "a snapshot that is being written shows later keep-alives",
+      failure: "nodes write different snapshots of one index",
+      from: "if (chunk.generation === this.#generation) return chunk;",
+      to: "if (chunk.generation <= this.#generation) return chunk;",
+    },
+  ]),
+  ...inFile("lib/kv/leases/attached_keys.ts", [LEASES], [
+    {
+      id: "M709",
+      title: "a key that is put again counts once more for its lease",
+      failure: "a lease with its full number of keys refuses new values of them",
+      from: "if (from === to) return null;",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/kv/pages/paged_store.ts", [LEASES], [
+    {
+      id: "M710",
+      title: "a key that moves to another lease stays with the first one too",
+      failure: "the end of the first lease deletes a key that another holder has",
+      from: "if (leaseBefore !== 0) this.#leased.remove(leaseBefore, key);",
+      to: "",
+    },
+    {
+      id: "M711",
+      title: "a plain put leaves its key in the index of leases",
+      failure: "the end of a lease deletes a key that is not attached to it",
+      from: "if (attached !== NOT_ATTACHED || records.isAttached(before)) this.#reattach",
+      to: "if (attached !== NOT_ATTACHED) this.#reattach",
+    },
+    {
+      id: "M712",
+      title: "a plain put keeps the lease of its key",
+      failure: "a key that was put to stay is deleted with the lease that it had before",
+      from: "numbers.leaseId = leaseId;",
+      to: "numbers.leaseId = leaseId === 0 ? records.leaseId(before) : leaseId;",
+    },
+    {
+      id: "M713",
+      title: "a deleted key stays in the indexes",
+      failure: "the end of a lease deletes a key that was created again",
+      from: "if (records.isAttached(before)) this.#reattach(key, before, NOT_ATTACHED);",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/kv/pages/store_loader.ts", [LEASES], [
+    {
+      id: "M714",
+      title: "a restored store has no key under its lease",
+      failure: "after a restart the end of a lease leaves its keys",
+      from: "if (leaseId !== 0) this.#parts.leased.add(leaseId, key);",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/kv/pages/records.ts", [STORE], [
+    {
+      id: "M715",
+      title: "a version that is moved to another cell loses its lease",
+      failure: "a node forgets to which lease a key is attached, and the others do not",
+      from: "leaseId: this.leaseId(address),",
+      to: "leaseId: 0,",
+    },
+  ]),
+  ...inFile("lib/kv/state_records.ts", [LEASES], [
+    {
+      id: "M716",
+      title: "a restored lease has its whole time to live again",
+      failure: "replicas end a lease at different entries, and restarts lengthen it",
+      from: "this.#leases.add({ leaseId, ttlMs, deadlineMs });",
+      to:
+        "this.#leases.add({ leaseId, ttlMs, deadlineMs: Math.max(deadlineMs, (this.#header?.[3] ?? 0) + ttlMs) });",
+    },
+    {
+      id: "M717",
+      title: "a snapshot has no expiry of keys without a lease",
+      failure: "keys that expire stay after a restart",
+      from: "if (leaseId + expiresAtMs === 0) yield order",
+      to: "if (leaseId === 0) yield order",
+    },
+  ]),
+  ...inFile("lib/kv/transaction_plan.ts", [LEASES], [
+    {
+      id: "M718",
+      title: "sum detaches its key from the lease",
+      failure: "a counter stays after its holder is gone",
+      from: "const attachment = before === null ? {} : this.#overlay.attachmentOf(before);",
+      to: "const attachment = {};",
+    },
+  ]),
+  ...inFile("lib/kv/feature_level.ts", [LEASES], [
+    {
+      id: "M719",
+      title: "leases exist at feature level 1",
+      failure: "a node of version 0.1.0 refuses the entry that the others apply: the replicas differ",
+      from: 'case "deleteExpired":\n      return featureLevel >= LEASE_LEVEL;',
+      to: 'case "deleteExpired":\n      return featureLevel >= 0 * LEASE_LEVEL;',
+    },
+  ]),
+  ...inFile("lib/server/snapshot/state_reader.ts", [SNAPSHOTS], [
+    {
+      id: "M720",
+      title: "a snapshot may have leases that no log can have granted",
+      failure: "a lease of a hostile backup never ends",
+      from: 'upTo(input, "deadlineMs", this.#logTimeMs + ttlMs, ttlMs)',
+      to: 'upTo(input, "deadlineMs", Number.MAX_SAFE_INTEGER, ttlMs)',
+    },
+  ]),
+  ...inFile("lib/protocol/command.ts", [STAMPS], [
+    {
+      id: "M721",
+      title: "grants and revocations are forwarded as if they had no session",
+      failure:
+        "a revocation that a leader change interrupts is reported as unknown, though a retry would tell",
+      from:
+        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease];",
+      to:
+        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease].slice(0, 2);",
     },
   ]),
 ];

@@ -36,8 +36,9 @@ export function executeLeaseWrite(command: GrantLease | RevokeLease, state: Leas
     case "revokeLease": {
       const { leaseId } = command;
       if (!leases.has(leaseId)) return { kind: "leaseFailed", revision, reason: "leaseNotFound" };
-      const deleted = endLease(leaseId, state);
-      return { kind: "leaseRevoked", revision: revisionAfter(deleted, state), deleted };
+      const keys = state.store.leased.all(leaseId);
+      endLease(leaseId, keys, state);
+      return { kind: "leaseRevoked", revision: revisionAfter(keys.length, state), deleted: keys.length };
     }
     default:
       return assertNever(command);
@@ -62,16 +63,19 @@ export function executeLeaseEntry(command: KeepLeasesAlive | DeleteExpired, stat
 }
 
 /**
- * Ends the leases that are over, in the order of their deadlines, one at least, until they have had `maxEndedKeys` keys.
- * Returns their number, and the revision afterwards.
+ * Ends the leases that are over, in the order of their deadlines: the first one, and more until `maxEndedKeys`, of which a
+ * lease counts as its keys and one more, so that leases without keys have a bound too. Returns their number, and the
+ * revision afterwards.
  */
 export function endDueLeases(state: LeasedState): { readonly ended: number; readonly revision: number } {
   const { leases, store, logTimeMs } = state;
   let [ended, deleted] = [0, 0];
-  for (let lease = leases.next; lease !== null && lease.deadlineMs <= logTimeMs; lease = leases.next) {
-    if (ended > 0 && deleted + store.leased.count(lease.leaseId) > leases.limits.maxEndedKeys) break;
-    deleted += endLease(lease.leaseId, state);
+  for (let leaseId = leases.nextDue(logTimeMs); leaseId !== null; leaseId = leases.nextDue(logTimeMs)) {
+    const keys = store.leased.all(leaseId);
+    if (ended > 0 && ended + deleted + keys.length >= leases.limits.maxEndedKeys) break;
+    endLease(leaseId, keys, state);
     ended++;
+    deleted += keys.length;
   }
   return { ended, revision: revisionAfter(deleted, state) };
 }
@@ -102,10 +106,14 @@ export function checkLeasedKeys({ leases, store }: LeasedState): void {
   assert(keys === store.leased.total, "a key is attached to a lease that exists");
 }
 
-/** Ends a lease and deletes its keys; returns their number. */
-function endLease(leaseId: number, { leases, store, revision }: LeasedState): number {
+/** Ends a lease, and deletes its keys. */
+function endLease(
+  leaseId: number,
+  keys: readonly Uint8Array[],
+  { leases, store, revision }: LeasedState,
+): void {
   leases.remove(leaseId);
-  return store.leased.deleteLeased(leaseId, revision + 1);
+  store.leased.delete(keys, revision + 1);
 }
 
 function revisionAfter(deleted: number, { revision }: LeasedState): number {

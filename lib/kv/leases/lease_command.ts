@@ -17,10 +17,10 @@ export const MAX_LEASES = 250_000;
 /** Keys that are attached to one lease. A transaction that attaches one more fails. */
 export const MAX_LEASE_KEYS = 10_000;
 /**
- * Keys that one entry deletes because leases are over. It ends at least one lease; the others wait for the next such
- * entry.
+ * Leases and their keys, together, that one entry ends because their time is over: about 10 ms of work. It ends at least
+ * one lease; the others wait for the next such entry.
  */
-export const MAX_ENDED_KEYS = 10_000;
+export const MAX_ENDED_KEYS = 2_000;
 /** Leases that one entry keeps alive. */
 export const MAX_KEEP_ALIVES = 10_000;
 /** Keys that one entry deletes because their time of the wall clock has passed. */

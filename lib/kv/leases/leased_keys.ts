@@ -1,7 +1,6 @@
 /** The keys of a store that end by themselves: with a lease, or at a time of the wall clock. */
 import { assert } from "../../platform/assert.ts";
 import { LIST_PAGE_BYTES, type Mutation } from "../command.ts";
-import type { IndexEntry } from "../pages/key_index.ts";
 import type { PagedStore } from "../pages/paged_store.ts";
 import { AttachedKeys, type AttachFailure } from "./attached_keys.ts";
 import type { LeaseKeysPage, LeaseKeysQuery } from "./lease_command.ts";
@@ -50,19 +49,19 @@ export class LeasedKeys {
 
   /** Returns one page of the keys that are attached to a lease, after a key unless that is null. O(log n + page). */
   page(leaseId: number, { after, limit }: LeaseKeysQuery): LeaseKeysPage {
-    const keys: Uint8Array[] = [];
-    let pageBytes = 0;
-    for (const { key } of this.#pages.indexes.leased.entriesOf(leaseId, after)) {
-      if (keys.length >= limit || pageBytes >= LIST_PAGE_BYTES) return { keys, more: true };
-      keys.push(key);
-      pageBytes += key.length;
-    }
-    return { keys, more: false };
+    return this.#pages.indexes.leased.keysOf(leaseId, { after, limit, maxBytes: LIST_PAGE_BYTES });
   }
 
-  /** Deletes all keys that are attached to a lease, as of `revision`; returns their number. */
-  deleteLeased(leaseId: number, revision: number): number {
-    return this.#deleteIndexed([...this.#pages.indexes.leased.entriesOf(leaseId, null)], revision);
+  /** Returns all keys that are attached to a lease, in order; the caller owns them. O(log n + keys). */
+  all(leaseId: number): readonly Uint8Array[] {
+    return this.#pages.indexes.leased.keysOf(leaseId).keys;
+  }
+
+  /** Deletes keys that are present, as of `revision`. O(keys × log n). */
+  delete(keys: readonly Uint8Array[], revision: number): void {
+    for (const key of keys) {
+      assert(this.#pages.delete(key, revision), "a key of an index is present");
+    }
   }
 
   /** The time of the wall clock at which the next key expires; null without one. */
@@ -75,18 +74,8 @@ export class LeasedKeys {
     untilMs: number,
     { limit, revision }: { readonly limit: number; readonly revision: number },
   ): number {
-    const entries: IndexEntry[] = [];
-    for (const entry of this.#pages.indexes.expiring.entriesUpTo(untilMs)) {
-      if (entries.length >= limit) break;
-      entries.push(entry);
-    }
-    return this.#deleteIndexed(entries, revision);
-  }
-
-  #deleteIndexed(entries: readonly IndexEntry[], revision: number): number {
-    for (const { key } of entries) {
-      assert(this.#pages.delete(key, revision), "an index has the keys that are present");
-    }
+    const entries = this.#pages.indexes.expiring.entriesUpTo(untilMs, limit);
+    this.delete(entries.map(({ key }) => key), revision);
     return entries.length;
   }
 }

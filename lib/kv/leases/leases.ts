@@ -11,7 +11,7 @@ export interface LeaseLimits {
   readonly maxLeases: number;
   /** Keys of one lease. */
   readonly maxLeaseKeys: number;
-  /** Keys that one entry deletes because leases are over. */
+  /** Leases and their keys, together, that one entry ends because their time is over. */
   readonly maxEndedKeys: number;
 }
 
@@ -24,6 +24,9 @@ export const LEASE_LIMITS: LeaseLimits = {
 
 /** Entries of the heap that belong to no lease any more, at least, for which it is rebuilt. */
 const MIN_STALE_ENTRIES = 64;
+
+/** Entries of the heap that one look for the earliest deadline corrects at most: about a millisecond of work. */
+const MAX_CORRECTED = 4_096;
 
 /**
  * The leases.
@@ -84,18 +87,30 @@ export class Leases {
     if (this.#deadlines.size > 2 * this.size + MIN_STALE_ENTRIES) this.#rebuildHeap();
   }
 
-  /** The lease that ends next: that with the earliest deadline, of several that with the lowest id; null without one. */
-  get next(): LeaseTimes | null {
+  /** Returns the lease that is over the longest, of several that with the lowest id; null if none is over. */
+  nextDue(nowMs: number): number | null {
     const heap = this.#deadlines;
-    while (heap.size > 0) {
-      const { firstId: leaseId, firstDeadlineMs } = heap;
-      const deadlineMs = this.#table.deadlineMs(leaseId);
-      if (deadlineMs === firstDeadlineMs) return this.get(leaseId);
-      heap.pop();
-      if (deadlineMs !== null) heap.push(deadlineMs, leaseId);
-    }
-    assert(this.size === 0, "every lease has an entry in the heap of deadlines");
+    while (heap.size > 0 && heap.firstDeadlineMs <= nowMs) if (this.#isFirstExact()) return heap.firstId;
+    assert(heap.size > 0 || this.size === 0, "every lease has an entry in the heap of deadlines");
     return null;
+  }
+
+  /** A time before which no lease ends, mostly the earliest deadline; null without leases. O(log n), amortized. */
+  get nextDeadlineMs(): number | null {
+    const heap = this.#deadlines;
+    for (let looked = 0; heap.size > 0 && looked < MAX_CORRECTED; looked++) if (this.#isFirstExact()) break;
+    return heap.size === 0 ? null : heap.firstDeadlineMs;
+  }
+
+  /** Whether the first entry of the heap has its lease's deadline; if not, the entry is corrected or removed. */
+  #isFirstExact(): boolean {
+    const heap = this.#deadlines;
+    const { firstId: leaseId, firstDeadlineMs } = heap;
+    const deadlineMs = this.#table.deadlineMs(leaseId);
+    if (deadlineMs === firstDeadlineMs) return true;
+    heap.pop();
+    if (deadlineMs !== null) heap.push(deadlineMs, leaseId);
+    return false;
   }
 
   /** Yields the leases after an id, in order. None may be changed meanwhile. */

@@ -14,7 +14,7 @@ export function checkIndex(index: KeyIndex, name: string, expected: readonly Ind
   // Sorting keeps the order of equal elements.
   const sorted = expected.toSorted((a, b) => a.number - b.number);
   let position = 0;
-  for (const { number, key } of index.entriesUpTo(Number.MAX_SAFE_INTEGER)) {
+  for (const { number, key } of index.entriesUpTo(Number.MAX_SAFE_INTEGER, Infinity)) {
     const next = sorted[position++];
     const isSame = next !== undefined && next.number === number && compareKeys(next.key, key) === 0;
     expectInvariant(isSame, `${name} has the attached keys only: ${number}, key ${shown(key)}`);

@@ -6,7 +6,7 @@ import { assert } from "../../platform/assert.ts";
 import { MAX_KEY_BYTES } from "../command.ts";
 import { successor } from "../keys.ts";
 import { PageTree } from "./page_tree.ts";
-import { type KeyRange, type PageLimits, TreeCursor, TreePages } from "./tree_pages.ts";
+import { type PageLimits, TreeCursor, TreePages } from "./tree_pages.ts";
 import { Views } from "./views.ts";
 
 /** Reserved memory that an index keeps when it has no keys: a new heap for each key that comes and goes would be slow. */
@@ -89,26 +89,55 @@ export class KeyIndex {
     return numberOf(pages.records.key(pages.outermost(tree.root, "first")));
   }
 
-  /** Yields the entries of a number, after a key unless that is null, in order. Nothing may be changed meanwhile. */
-  entriesOf(number: number, after: Uint8Array | null): Iterable<IndexEntry> {
-    const start = this.#entry(number, after ?? NO_KEY).slice();
-    const lower = after === null ? start : successor(start);
-    return this.#entries({ lower, upper: this.#entry(number + 1, NO_KEY).slice() });
-  }
-
-  /** Yields the entries of all numbers up to one, in order. Nothing may be changed meanwhile. */
-  entriesUpTo(number: number): Iterable<IndexEntry> {
-    return this.#entries({ lower: null, upper: this.#entry(number + 1, NO_KEY).slice() });
-  }
-
-  *#entries(range: KeyRange): Iterable<IndexEntry> {
-    const [pages, tree] = [this.#pages, this.#tree];
-    if (pages === null || tree === null) return;
-    const cursor = new TreeCursor(pages, tree.root, { ...range, reverse: false });
-    while (cursor.left > 0) {
-      const entry = pages.records.key(cursor.next());
-      yield { number: numberOf(entry), key: entry.slice(NUMBER_BYTES) };
+  /**
+   * Returns the keys of a number, after a key unless that is null, in order, until they are `limit` or have `maxBytes`;
+   * and whether there are more. The caller owns them. O(log n + keys).
+   */
+  keysOf(
+    number: number,
+    { after = null, limit = Infinity, maxBytes = Infinity }: {
+      readonly after?: Uint8Array | null;
+      readonly limit?: number;
+      readonly maxBytes?: number;
+    } = {},
+  ): { readonly keys: Uint8Array[]; readonly more: boolean } {
+    const start = this.#entry(number, after ?? NO_KEY);
+    const cursor = this.#cursor(after === null ? start : successor(start));
+    const keys: Uint8Array[] = [];
+    let bytes = 0;
+    while (cursor !== null && cursor.left > 0) {
+      const entry = this.#keyAt(cursor.next());
+      if (numberOf(entry) !== number) break;
+      if (keys.length >= limit || bytes >= maxBytes) return { keys, more: true };
+      keys.push(entry.slice(NUMBER_BYTES));
+      bytes += entry.length - NUMBER_BYTES;
     }
+    return { keys, more: false };
+  }
+
+  /** Returns up to `limit` entries of all numbers up to one, in order. O(log n + entries). */
+  entriesUpTo(number: number, limit: number): IndexEntry[] {
+    const cursor = this.#cursor(null);
+    const entries: IndexEntry[] = [];
+    while (cursor !== null && cursor.left > 0 && entries.length < limit) {
+      const entry = this.#keyAt(cursor.next());
+      const its = numberOf(entry);
+      if (its > number) break;
+      entries.push({ number: its, key: entry.slice(NUMBER_BYTES) });
+    }
+    return entries;
+  }
+
+  #cursor(lower: Uint8Array | null): TreeCursor | null {
+    const [pages, tree] = [this.#pages, this.#tree];
+    if (pages === null || tree === null) return null;
+    return new TreeCursor(pages, tree.root, { lower, upper: null, reverse: false });
+  }
+
+  /** Returns the number and key at an address, as a view. */
+  #keyAt(address: number): Uint8Array {
+    assert(this.#pages !== null, "an index with a cursor has pages");
+    return this.#pages.records.key(address);
   }
 
   /** Returns the key of the tree for a number and a key: a view that is valid until the next call. */

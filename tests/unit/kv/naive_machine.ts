@@ -286,10 +286,10 @@ export class NaiveMachine {
       .filter(({ deadlineMs }) => deadlineMs <= this.#timeMs)
       .toSorted((a, b) => a.deadlineMs - b.deadlineMs || a.leaseId - b.leaseId)
       .map(({ leaseId }) => leaseId);
-    const keysOfFirst = (count: number): number =>
-      due.slice(0, count).reduce((sum, leaseId) => sum + this.leaseKeys(leaseId).length, 0);
+    const costOfFirst = (count: number): number =>
+      due.slice(0, count).reduce((sum, leaseId) => sum + 1 + this.leaseKeys(leaseId).length, 0);
     let count = Math.min(1, due.length);
-    while (count < due.length && keysOfFirst(count + 1) <= this.#limits.leaseLimits.maxEndedKeys) count++;
+    while (count < due.length && costOfFirst(count + 1) <= this.#limits.leaseLimits.maxEndedKeys) count++;
     this.#endLeases(due.slice(0, count));
     return count;
   }

@@ -172,7 +172,7 @@ export const tightLimits = {
   sessionTtlMs: 50,
   maxSessions: 3,
   maxAnswersBytes: 800,
-  leaseLimits: { maxLeases: 2, maxLeaseKeys: 3, maxEndedKeys: 3 },
+  leaseLimits: { maxLeases: 2, maxLeaseKeys: 3, maxEndedKeys: 4 },
 };
 
 /** Returns the entries of three clients' writes and of all other steps. */

@@ -2,8 +2,9 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { decode, encode } from "@std/msgpack";
 import fc from "fast-check";
+import type { Command } from "../../../lib/kv/command.ts";
 import { decodeServerMessage, requestIdOf } from "../../../lib/protocol/client_frames.ts";
-import { decodeCommand } from "../../../lib/protocol/command.ts";
+import { decodeCommand, encodeCommand, peekSessionStamp } from "../../../lib/protocol/command.ts";
 import { DecodeError, HandshakeError, UnknownKindError } from "../../../lib/protocol/errors.ts";
 import { decodeHello, decodeHelloAnswer } from "../../../lib/protocol/hello.ts";
 import { decodePeerFrame } from "../../../lib/protocol/peer_frames.ts";
@@ -222,6 +223,28 @@ Deno.test("decodePeerFrame: a frame that breaks a rule is refused with the field
     [encode([33, 3, 5, 1, 9, 10]), "nextOffset must not be above totalBytes"],
   ];
   for (const [bytes, expected] of refusals) assertThrows(() => decodePeerFrame(bytes), DecodeError, expected);
+});
+
+Deno.test("peekSessionStamp: it reads the stamp of every command with a session, and of no other", () => {
+  const session = { sessionId: 2 ** 52, sequence: 7, acknowledgedBelow: 3, openedAt: 9 };
+  const key = new Uint8Array([1]);
+  const withSession: readonly Extract<Command, { readonly session: unknown }>[] = [
+    { kind: "transaction", session, checks: [], mutations: [{ kind: "delete", key }] },
+    { kind: "branchingTransaction", session, conditions: [], then: [], else: [] },
+    { kind: "grantLease", session, leaseId: 1, ttlMs: 1_000 },
+    { kind: "revokeLease", session, leaseId: 1 },
+  ];
+  for (const command of withSession) {
+    assertEquals(peekSessionStamp(encodeCommand(command)), session, command.kind);
+    assertEquals(peekSessionStamp(encodeCommand({ ...command, session: null })), null, command.kind);
+  }
+  const others: readonly Command[] = [
+    { kind: "keepLeasesAlive", leaseIds: [1] },
+    { kind: "deleteExpired", untilMs: 1 },
+    { kind: "expireSessions", elapsedMs: 1 },
+  ];
+  for (const command of others) assertEquals(peekSessionStamp(encodeCommand(command)), null, command.kind);
+  assertEquals(peekSessionStamp(key), null);
 });
 
 Deno.test("decodeCommand: more operations than a transaction may have are refused", () => {

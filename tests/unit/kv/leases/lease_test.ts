@@ -128,13 +128,14 @@ Deno.test("expireSessions: all keys of all leases that end in one entry are dele
   assertEquals(replica.machine.revision, 2);
   const { events } = replica.machine;
   const first = events.seek(2);
-  const deleted = [0, 1, 2].map((number) => events.key(events.at(first + number)));
-  assertEquals(deleted, ["b", "c", "a"].map(bytes));
+  const deleted = [0, 1, 2].map((number) => events.at(first + number));
+  assertEquals(deleted.map((event) => events.key(event)), ["b", "c", "a"].map(bytes));
+  assertEquals(deleted.map((event) => events.revision(event)), [2, 2, 2]);
   assertEquals(events.end, first + 3);
 });
 
-Deno.test("expireSessions: leases end in the order of their deadlines, up to a number of keys, and the rest in the next entry", () => {
-  const options = { leaseLimits: { maxLeases: 9, maxLeaseKeys: 9, maxEndedKeys: 3 } };
+Deno.test("expireSessions: leases end in the order of their deadlines, up to a number of keys and leases, and the rest in the next entry", () => {
+  const options = { leaseLimits: { maxLeases: 9, maxLeaseKeys: 9, maxEndedKeys: 5 } };
   const replica = replicaWith([], options);
   for (const [leaseId, ttlMs] of [[1, 3_000], [2, 2_000], [3, 1_000], [4, 2_000]]) {
     grant(replica, leaseId ?? 0, ttlMs);

@@ -73,8 +73,10 @@ Deno.test("Leases: after any grants, keep-alives and ends the leases, their orde
             break;
           case "endNext": {
             const [next = null] = [...model.values()].sort(byEnd);
-            assertEquals(leases.next, next);
+            assertEquals(leases.nextDeadlineMs, next?.deadlineMs ?? null);
             if (next === null) break;
+            assertEquals(leases.nextDue(next.deadlineMs - 1), null);
+            assertEquals(leases.nextDue(next.deadlineMs), next.leaseId);
             model.delete(next.leaseId);
             leases.remove(next.leaseId);
             break;
@@ -107,10 +109,10 @@ Deno.test("Leases: thousands, granted in any order, are listed by id and end in 
     const expected = ids.map((id) => ({ leaseId: id, ttlMs: 1_000 + id % 13, deadlineMs: 1_000 + id % 13 }));
     assertEquals([...leases.after(0)], expected.toSorted(byId));
     for (const lease of expected.toSorted(byEnd)) {
-      assertEquals(leases.next, lease);
+      assertEquals(leases.nextDue(lease.deadlineMs), lease.leaseId);
       leases.remove(lease.leaseId);
     }
-    assertEquals([leases.size, leases.next], [0, null]);
+    assertEquals([leases.size, leases.nextDeadlineMs], [0, null]);
     assertEquals([...view], expected.toSorted(byId));
   }
 });
@@ -124,9 +126,9 @@ Deno.test("Leases: leases that are revoked long before their end leave the order
     if (round === 100) leases.keepAlive(3, 100);
   }
   const ends = [];
-  for (let lease = leases.next; lease !== null; lease = leases.next) {
-    ends.push([lease.leaseId, lease.deadlineMs]);
-    leases.remove(lease.leaseId);
+  for (let leaseId = leases.nextDue(10_000); leaseId !== null; leaseId = leases.nextDue(10_000)) {
+    ends.push([leaseId, leases.nextDeadlineMs]);
+    leases.remove(leaseId);
   }
   assertEquals(ends, [[2, 8_998], [1, 8_999], [3, 9_097]]);
 });

@@ -44,9 +44,15 @@ Deno.test("KeyIndex: after any changes its entries, counts and ranges are those 
       for (const number of NUMBERS) {
         const its = model.filter((entry) => entry.number === number);
         assertEquals(index.count(number), its.length);
-        assertEquals(shown(index.entriesOf(number, null)), its);
-        assertEquals(shown(index.entriesOf(number, bytesOf("a\0"))), its.filter(({ key }) => key > "a\0"));
-        assertEquals(shown(index.entriesUpTo(number)), model.filter((entry) => entry.number <= number));
+        const keys = its.map(({ key }) => key);
+        assertEquals(index.keysOf(number).keys.map(textOf), keys);
+        const after = keys.filter((key) => key > "a\0");
+        const page = index.keysOf(number, { after: bytesOf("a\0"), limit: 2 });
+        assertEquals([page.keys.map(textOf), page.more], [after.slice(0, 2), after.length > 2]);
+        assertEquals(index.keysOf(number, { maxBytes: 0 }), { keys: [], more: keys.length > 0 });
+        const below = model.filter((entry) => entry.number <= number);
+        assertEquals(shown(index.entriesUpTo(number, Infinity)), below);
+        assertEquals(shown(index.entriesUpTo(number, 3)), below.slice(0, 3));
       }
     }),
     { numRuns: 50 },

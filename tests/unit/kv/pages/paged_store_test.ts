@@ -116,7 +116,8 @@ Deno.test("PagedStore: when most keys are deleted their memory is released", () 
   const random = new SeededRandom(6);
   let revision = 0;
   for (let number = 0; number < 60_000; number++) {
-    store.put(bytesOf(`key ${number}`), new Uint8Array(1_000).fill(number), ++revision);
+    const attached = number % 10 === 0 ? { leaseId: number + 1, expiresAtMs: number + 2 } : undefined;
+    store.put(bytesOf(`key ${number}`), new Uint8Array(1_000).fill(number), ++revision, attached);
   }
   const full = store.usage.regionBytes;
   for (let number = 0; number < 60_000; number++) {
