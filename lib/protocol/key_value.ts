@@ -1,10 +1,13 @@
 /** The bytes of a key with its value and its numbers, and of its versions: in the answers to reads and in results. */
-import { attachmentOf, type KeyValue, type KeyVersion } from "../kv/command.ts";
+import { type Attachment, attachmentOf, type KeyValue, type KeyVersion } from "../kv/command.ts";
 import { bytes, type Field, integer, nullable, optional } from "./field.ts";
-import { record, recordByHand } from "./schema.ts";
+import type { MessagePackReader } from "./msgpack_reader.ts";
+import type { MessagePackWriter } from "./msgpack_writer.ts";
+import { recordByHand } from "./schema.ts";
 
-/** Elements of a key that no lease and no time ends. */
+/** Elements of a key and of a version that no lease and no time ends. */
 const PLAIN_ELEMENTS = 5;
+const PLAIN_VERSION_ELEMENTS = 4;
 
 /** A key with its value, its three numbers, and what ends it. */
 export const KEY_VALUE: Field<KeyValue> = recordByHand(
@@ -19,20 +22,17 @@ export const KEY_VALUE: Field<KeyValue> = recordByHand(
     expiresAtMs: optional(),
   },
   {
-    elements: ({ leaseId, expiresAtMs }) =>
-      expiresAtMs !== undefined
-        ? PLAIN_ELEMENTS + 2
-        : leaseId !== undefined
-        ? PLAIN_ELEMENTS + 1
-        : PLAIN_ELEMENTS,
-    write: (out, { key, value, createRevision, modRevision, version, leaseId, expiresAtMs }) => {
+    omits: true,
+    write: (out, entry) => {
+      const { key, value, createRevision, modRevision, version, leaseId, expiresAtMs } = entry;
+      const isPlain = leaseId === undefined && expiresAtMs === undefined;
+      out.array(isPlain ? PLAIN_ELEMENTS : PLAIN_ELEMENTS + attachedElements(entry));
       out.binary(key);
       out.binary(value);
       out.integer(createRevision);
       out.integer(modRevision);
       out.integer(version);
-      if (leaseId !== undefined || expiresAtMs !== undefined) out.integer(leaseId ?? 0);
-      if (expiresAtMs !== undefined) out.integer(expiresAtMs);
+      if (!isPlain) writeAttached(out, entry);
     },
     read: (input) => {
       const entry = {
@@ -42,10 +42,7 @@ export const KEY_VALUE: Field<KeyValue> = recordByHand(
         modRevision: input.integer("modRevision", 1),
         version: input.integer("version", 1),
       };
-      if (input.isAtEnd) return entry;
-      const leaseId = input.integer("leaseId");
-      const expiresAtMs = input.isAtEnd ? 0 : input.integer("expiresAtMs");
-      return { ...entry, ...attachmentOf(leaseId, expiresAtMs) };
+      return input.isAtEnd ? entry : { ...entry, ...readAttached(input) };
     },
   },
   ({ createRevision, modRevision }) =>
@@ -53,16 +50,58 @@ export const KEY_VALUE: Field<KeyValue> = recordByHand(
 );
 
 /** A version of a key. */
-export const KEY_VERSION: Field<KeyVersion> = record("version", {
-  createRevision: integer(),
-  modRevision: integer(1),
-  version: integer(),
-  value: nullable(bytes()),
-  leaseId: optional(),
-  expiresAtMs: optional(),
-}, ({ createRevision, version, value }) => {
-  const isDeletion = value === null;
-  return isDeletion === (createRevision === 0) && isDeletion === (version === 0)
-    ? null
-    : "createRevision and version must be 0 for a deletion, and above 0 for a put";
-});
+export const KEY_VERSION: Field<KeyVersion> = recordByHand(
+  "version",
+  {
+    createRevision: integer(),
+    modRevision: integer(1),
+    version: integer(),
+    value: nullable(bytes()),
+    leaseId: optional(),
+    expiresAtMs: optional(),
+  },
+  {
+    omits: true,
+    write: (out, entry) => {
+      const { createRevision, modRevision, version, value } = entry;
+      out.array(PLAIN_VERSION_ELEMENTS + attachedElements(entry));
+      out.integer(createRevision);
+      out.integer(modRevision);
+      out.integer(version);
+      if (value === null) out.nil();
+      else out.binary(value);
+      writeAttached(out, entry);
+    },
+    read: (input) => {
+      const entry = {
+        createRevision: input.integer("version createRevision"),
+        modRevision: input.integer("version modRevision", 1),
+        version: input.integer("version version"),
+        value: input.nil() ? null : input.binary("version value"),
+      };
+      return input.isAtEnd ? entry : { ...entry, ...readAttached(input) };
+    },
+  },
+  ({ createRevision, version, value }) => {
+    const isDeletion = value === null;
+    return isDeletion === (createRevision === 0) && isDeletion === (version === 0)
+      ? null
+      : "createRevision and version must be 0 for a deletion, and above 0 for a put";
+  },
+);
+
+/** Returns the number of elements of an attachment: those at its end that are missing are not written. */
+function attachedElements({ leaseId, expiresAtMs }: Attachment): number {
+  if (expiresAtMs !== undefined) return 2;
+  return leaseId === undefined ? 0 : 1;
+}
+
+function writeAttached(out: MessagePackWriter, { leaseId, expiresAtMs }: Attachment): void {
+  if (leaseId !== undefined || expiresAtMs !== undefined) out.integer(leaseId ?? 0);
+  if (expiresAtMs !== undefined) out.integer(expiresAtMs);
+}
+
+function readAttached(input: MessagePackReader): Attachment {
+  const leaseId = input.integer("leaseId");
+  return attachmentOf(leaseId, input.isAtEnd ? 0 : input.integer("expiresAtMs"));
+}

@@ -57,9 +57,9 @@ export interface ByHand<T> {
   write?(out: MessagePackWriter, value: T): void;
   read?(input: MessagePackReader): T;
 }
-/** The same of a record; `elements` returns how many elements it writes, if it omits any. */
+/** The same of a record. `omits`: it omits some, so `write` writes the head of the array too. */
 export interface RecordByHand<T> extends Required<ByHand<T>> {
-  elements?(value: T): number;
+  readonly omits?: true;
 }
 type Layouts = Readonly<Record<string, Layout<number, Fields>>>;
 /** The union of the objects of some layouts, with the layout's name as `kind`. */
@@ -110,13 +110,13 @@ export function recordByHand(
   ...rules: Rule<Values>[]
 ): Field<Values> {
   const row = new Row(fields, { prefix: `${label} `, rules });
-  const elements = codec.elements ?? (() => row.elements);
+  const write = codec.omits === true ? codec.write : (out: MessagePackWriter, value: Values): void => {
+    out.array(row.elements);
+    codec.write(out, value);
+  };
   return field(
     { kind: "record", row },
-    (out, value) => {
-      out.array(elements(value));
-      codec.write(out, value);
-    },
+    write,
     (input) => {
       input.open(label);
       const value = codec.read(input);
@@ -275,6 +275,7 @@ class Row {
   /** Returns how many elements an object is written as. */
   elementsOf(value: Values): number {
     let elements = this.elements;
+    if (this.#omittable.length === 0) return elements;
     for (const { name, field } of this.#omittable) {
       if (!field.isOmitted(value[name])) break;
       elements -= field.elements;
@@ -284,7 +285,11 @@ class Row {
 
   /** Writes the elements of an object. */
   write(out: MessagePackWriter, value: Values): void {
-    let left = this.#omittable.length === 0 ? this.elements : this.elementsOf(value);
+    if (this.#omittable.length === 0) {
+      for (const { name, field } of this.columns) field.write(out, value[name]);
+      return;
+    }
+    let left = this.elementsOf(value);
     for (const { name, field } of this.columns) {
       if (left <= 0) return;
       field.write(out, value[name]);

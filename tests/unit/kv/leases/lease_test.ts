@@ -385,7 +385,7 @@ Deno.test("leases: a restored state has the same deadlines, keys and expiries, a
   const replica = replicaWith([7, 8]);
   pass(replica, 4_000);
   replica.apply({ kind: "keepLeasesAlive", leaseIds: [8] });
-  replica.apply(transaction([leased("a", 7), leased("b", 8, 5), leased("c", null, 6)]));
+  replica.apply(transaction([leased("a", 7), leased("b", 8, 5), leased("c", null, 6), leased("d", null, 7)]));
   replica.apply(transaction([put("a", "plain"), leased("c", 8, 6)]));
   const restored = StateMachine.restore(replica.records());
   assertEquals([...restored.snapshot().records()], replica.records());
@@ -399,9 +399,9 @@ Deno.test("leases: a restored state has the same deadlines, keys and expiries, a
       more: false,
     });
     machine.apply(machine.appliedIndex + 1, { kind: "expireSessions", elapsedMs: 9_999 });
-    assertEquals([machine.leaseCount, machine.keyCount], [1, 3]);
+    assertEquals([machine.leaseCount, machine.keyCount], [1, 4]);
     machine.apply(machine.appliedIndex + 1, { kind: "expireSessions", elapsedMs: 1 });
-    assertEquals([machine.leaseCount, machine.keyCount], [0, 1]);
+    assertEquals([machine.leaseCount, machine.keyCount, machine.nextExpiresAtMs], [0, 2, 7]);
   }
 });
 
