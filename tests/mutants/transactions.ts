@@ -185,7 +185,7 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
     {
       id: "M702",
       title: "leases above the number of keys that one entry deletes end without their keys",
-      failure: "keys of holders that are gone stay for ever",
+      failure: "keys of clients that have crashed are never deleted",
       from: ">= leases.limits.maxEndedKeys) break;",
       to: ">= leases.limits.maxEndedKeys) {\n      leases.remove(leaseId);\n      continue;\n    }",
     },
@@ -194,7 +194,7 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
     {
       id: "M703",
       title: "the end of a lease leaves a key",
-      failure: "a lock stays taken after its holder is gone",
+      failure: "a lock stays taken after its holder has crashed",
       from: "return this.#pages.indexes.leased.keysOf(leaseId).keys;",
       to: "return this.#pages.indexes.leased.keysOf(leaseId).keys.slice(1);",
     },
@@ -217,14 +217,14 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
     {
       id: "M705",
       title: "a keep-alive lengthens a lease by its time to live",
-      failure: "a lease that is kept alive often ends long after its holder is gone",
+      failure: "a lease that is kept alive often ends long after its holder has crashed",
       from: "this.#table.setDeadline(leaseId, nowMs + ttlMs);",
       to: "this.#table.setDeadline(leaseId, (this.#table.deadlineMs(leaseId) ?? nowMs) + ttlMs);",
     },
     {
       id: "M706",
       title: "a lease that has ended can be kept alive",
-      failure: "a client is told that it holds a lock that another one holds",
+      failure: "two clients hold one lock",
       from: "this.#table.remove(leaseId);",
       to: "this.#table.setDeadline(leaseId, Infinity);",
     },
@@ -250,7 +250,7 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/kv/leases/attached_keys.ts", [LEASES], [
     {
       id: "M709",
-      title: "a key that is put again counts once more for its lease",
+      title: "a key that is put again counts twice for its lease",
       failure: "a lease with its full number of keys refuses new values of them",
       from: "if (from === to) return null;",
       to: "",
@@ -325,7 +325,7 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
     {
       id: "M718",
       title: "sum detaches its key from the lease",
-      failure: "a counter stays after its holder is gone",
+      failure: "a counter stays after its holder has crashed",
       from: "const attachment = before === null ? {} : this.#overlay.attachmentOf(before);",
       to: "const attachment = {};",
     },
