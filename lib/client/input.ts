@@ -281,7 +281,8 @@ function toMutation(mutation: TransactionMutation): Mutation {
   }
 }
 
-function throwProblem(problem: CommandProblem | null): void {
+/** Throws the error of a problem, if there is one. */
+export function throwProblem(problem: CommandProblem | null): void {
   if (problem !== null) throw problemError(problem);
 }
 

@@ -26,7 +26,6 @@ import type {
   CompareAndSetRequest,
   CompareAndSetResult,
   DeleteResult,
-  Expiry,
   HistoryOptions,
   HistoryResult,
   ListOptions,
@@ -34,6 +33,7 @@ import type {
   PutOptions,
   PutResult,
   ReadOptions,
+  TransactionMutation,
   TransactionRequest,
   TransactionResult,
 } from "./types.ts";
@@ -79,7 +79,7 @@ export class KeyspaceClient {
    * ```
    */
   put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResult> {
-    const mutation = { kind: "put", key: this.#keyspace.toStore(key), value, ...expiryOf(options) } as const;
+    const mutation = putOf(this.#keyspace.toStore(key), value, options);
     return this.#core.write({ mutations: [mutation] }, { action: "put a key", options }, putResult);
   }
 
@@ -409,16 +409,12 @@ export class KeyspaceClient {
   }
 }
 
-const NO_EXPIRY: Expiry = {};
-
-/** Returns what ends a key by itself, from the options of its put. Most puts have none: nothing is made for them. */
-function expiryOf(options: PutOptions): Expiry {
-  const { leaseId, expiresAtMs } = options ?? NO_EXPIRY;
-  if (leaseId === undefined && expiresAtMs === undefined) return NO_EXPIRY;
-  return {
-    ...(leaseId === undefined ? {} : { leaseId }),
-    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
-  };
+/** Returns the mutation of a put. Its options may be anything here: they are checked when the call begins. */
+function putOf(key: Bytes, value: Bytes, options: PutOptions | null): TransactionMutation {
+  const { leaseId, expiresAtMs } = options ?? {};
+  if (leaseId === undefined && expiresAtMs === undefined) return { kind: "put", key, value };
+  const lease = leaseId === undefined ? {} : { leaseId };
+  return { kind: "put", key, value, ...lease, ...(expiresAtMs === undefined ? {} : { expiresAtMs }) };
 }
 
 function putResult(result: WriteResult): PutResult {

@@ -232,9 +232,8 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       id: "M823",
       title: "a contender that gives up leaves its key",
       failure: "those behind it wait until its lease ends",
-      from:
-        "const isLost = lease.lost.aborted && !signal?.aborted;\n        await lease[Symbol.asyncDispose]();",
-      to: "const isLost = lease.lost.aborted && !signal?.aborted;",
+      from: "const isLost = lease.lost.aborted;\n        await lease[Symbol.asyncDispose]();",
+      to: "const isLost = lease.lost.aborted;",
     },
   ]),
   ...inFile("lib/client/keyspace.ts", [CLIENT], [

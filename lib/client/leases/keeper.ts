@@ -6,15 +6,15 @@
  * cluster counts from a later time, when it applies the request; so a holder that stops at that signal stops before the
  * cluster passes its keys on, as long as its clock runs no slower than the leader's.
  */
+import { MAX_KEEP_ALIVES } from "../../kv/leases/lease_command.ts";
 import type { Timer } from "../../platform/clock.ts";
 import { errorMessage } from "../../platform/errors.ts";
 import { TIMER_TICK_MS } from "../call_context.ts";
 import type { ClientCore } from "../core.ts";
 import { LeaseLostError } from "../errors.ts";
 import { backoffMs, reasonWithin } from "../retry.ts";
+import { wrongAnswer } from "../writer.ts";
 
-/** Leases of one request. */
-const MAX_BATCH = 10_000;
 /** A lease is kept alive when this part of its time to live has passed. */
 const RENEW_SHARE = 1 / 3;
 /** Leases of which this part has passed are kept alive along with one that is due. */
@@ -142,7 +142,7 @@ export class LeaseKeeper {
   async #ask(sentAt: number): Promise<void> {
     const due = [...this.#leases.values()]
       .filter((lease) => !lease.isAsked && lease.passedAt(JOIN_SHARE) <= sentAt)
-      .slice(0, MAX_BATCH);
+      .slice(0, MAX_KEEP_ALIVES);
     const shortestMs = due.reduce((least, { ttlMs }) => Math.min(least, ttlMs), Infinity);
     for (const lease of due) lease.isAsked = true;
     try {
@@ -150,6 +150,7 @@ export class LeaseKeeper {
       const request = { kind: "keepAlive", leaseIds: due.map(({ leaseId }) => leaseId) } as const;
       const notes = { kind: "read", action: "keep leases alive", context } as const;
       const { message: { ttlsMs } } = await this.#core.call(request, notes);
+      if (ttlsMs.length !== due.length) throw wrongAnswer(notes.action);
       this.#round = 0;
       this.#pausedUntil = 0;
       this.#lastFailure = "";

@@ -1,5 +1,5 @@
 /** The calls on leases by their ids: {@link LeaseClient}. */
-import { MAX_LEASE_TTL_MS, MIN_LEASE_TTL_MS } from "../../kv/leases/lease_command.ts";
+import { MAX_KEEP_ALIVES, MAX_LEASE_TTL_MS, MIN_LEASE_TTL_MS } from "../../kv/leases/lease_command.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { ResultOf } from "../../protocol/client_frames.ts";
 import { checkBoolean, checkInteger, checkList, checkObject, describeValue } from "../argument_checks.ts";
@@ -92,7 +92,7 @@ export class LeaseClient {
   }
 
   /**
-   * Restores the whole time to live of leases, all in one request.
+   * Restores the whole time to live of leases, 1 to 10,000 in one request.
    *
    * @throws {KvraftError} one of its classes. A lease that does not exist is no reason to reject
    *
@@ -108,6 +108,11 @@ export class LeaseClient {
    */
   async keepAlive(leaseIds: readonly number[], options: CallOptions = {}): Promise<readonly KeptLease[]> {
     const ids = checkList(leaseIds, "the leases to keep alive").map(checkLeaseId);
+    if (ids.length < 1 || ids.length > MAX_KEEP_ALIVES) {
+      throw new InvalidRequestError(
+        `Cannot keep ${ids.length} leases alive in one request: pass 1 to ${MAX_KEEP_ALIVES} ids.`,
+      );
+    }
     const notes = {
       kind: "read",
       action: "keep leases alive",

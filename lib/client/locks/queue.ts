@@ -12,6 +12,7 @@ import { checkObject, checkSignal, checkText, toBytes } from "../argument_checks
 import type { ClientCore } from "../core.ts";
 import {
   AbortError,
+  ClosedError,
   CompactedError,
   InternalError,
   InvalidRequestError,
@@ -87,13 +88,15 @@ export class ContenderQueue {
       const stop = linkedSignal([lease.lost, ...(signal === null ? [] : [signal])]);
       try {
         const place = await this.#placeOf(lease, bytes, stop.signal);
-        if (place !== null && await this.#untilFirst(place, stop.signal)) return place;
+        const isFirst = place !== null && await this.#untilFirst(place, stop.signal);
+        if (isFirst && !lease.lost.aborted) return place;
         await lease[Symbol.asyncDispose]();
       } catch (error) {
-        const isLost = lease.lost.aborted && !signal?.aborted;
+        const isLost = lease.lost.aborted;
         await lease[Symbol.asyncDispose]();
+        if (this.#core.pool.closing.isClosed) throw closedError(action);
         if (signal?.aborted) throw abortError(action, signal);
-        if (!isLost || this.#core.pool.closing.isClosed) throw error;
+        if (!isLost) throw error;
       } finally {
         stop.release();
       }
@@ -188,6 +191,10 @@ function createRevisionOf(
 
 function byCreation(a: KeyValue, b: KeyValue): number {
   return a.createRevision - b.createRevision;
+}
+
+function closedError(action: string): ClosedError {
+  return new ClosedError(`Cannot ${action}: the client was closed.`);
 }
 
 function abortError(action: string, signal: AbortSignal): AbortError {

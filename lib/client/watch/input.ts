@@ -1,6 +1,7 @@
 /** Checks the arguments of a watch, and converts them and its events between the caller and the store. */
 import type { KeySet } from "../../kv/branching_command.ts";
-import { compareKeys, prefixEnd } from "../../kv/keys.ts";
+import { prefixEnd } from "../../kv/keys.ts";
+import { validateWatch } from "../../kv/validate_watch.ts";
 import type { ServerFrame } from "../../protocol/client_frames.ts";
 import {
   checkBoolean,
@@ -11,7 +12,7 @@ import {
   toBytes,
 } from "../argument_checks.ts";
 import { InvalidRequestError } from "../errors.ts";
-import { toKey, toRevision } from "../input.ts";
+import { throwProblem, toKey, toRevision } from "../input.ts";
 import type { Keyspace } from "../keyspace.ts";
 import type { WatchEvent, WatchRequest } from "./types.ts";
 
@@ -45,11 +46,15 @@ export function toWatchPlan(request: WatchRequest, keyspace: Keyspace): WatchPla
     "a watch",
   );
   if (only !== undefined) checkChoice(only, ["puts", "deletes"], "the kind of events");
-  return {
+  const watched = {
     keys: toWatchedKeys(request, keyspace),
     from: toRevision(request.from),
     puts: only !== "deletes",
     deletes: only !== "puts",
+  };
+  throwProblem(validateWatch(watched));
+  return {
+    ...watched,
     previous: checkBoolean(previous, "previous"),
     resync: checkBoolean(resync, "resync"),
     progress: checkBoolean(progress, "progress"),
@@ -75,11 +80,7 @@ function toWatchedKeys(request: WatchRequest, keyspace: Keyspace): KeySet {
     return { kind: "range", start: first, end: prefixEnd(first) };
   }
   const first = toBytes(range.start ?? NO_BYTES, "start");
-  const last = range.end === undefined ? null : toBytes(range.end, "end");
-  if (last !== null && compareKeys(first, last) >= 0) {
-    throw new InvalidRequestError("Cannot watch keys: the end of the range is not above its start.");
-  }
-  return { kind: "range", start: first, end: last };
+  return { kind: "range", start: first, end: range.end === undefined ? null : toBytes(range.end, "end") };
 }
 
 /** Returns the events of a frame as the caller knows them. */

@@ -142,6 +142,10 @@ Deno.test("leases: wrong arguments are refused before anything is sent", async (
     await assertRejects(() => client.put("k", "v", { leaseId }), InvalidRequestError);
     await assertRejects(() => client.put("k", "v", { expiresAtMs: leaseId }), InvalidRequestError);
   }
+  for (const count of [0, 10_001]) {
+    const ids = Array.from({ length: count }, (_, position) => position + 1);
+    await assertRejects(() => leases.keepAlive(ids), InvalidRequestError, `${count} leases`);
+  }
   assertEquals(cluster.node(1).requests, []);
 });
 

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   AbortError,
+  ClosedError,
   InvalidRequestError,
   type KeyValue,
   type KvClient,
@@ -224,6 +225,16 @@ Deno.test("lock: names are separate, also where one begins with another, and bel
   assert(store.keys.includes(`app/${inApp.key}`));
   assertEquals([await isHeld(cluster, app, inApp), await isHeld(cluster, client, inApp)], [true, false]);
   await cluster.finish(Promise.all(locks.map((lock) => lock.release())));
+});
+
+Deno.test("lock: close of the client ends a wait by name", async () => {
+  const cluster = new FakeCluster(1);
+  new SharedStore(cluster);
+  const client = await cluster.connect();
+  await waitFor(cluster, client);
+  const second = await waitFor(cluster, client);
+  await client.close();
+  await assertRejects(() => second.promise, ClosedError, "take the lock l: the client was closed");
 });
 
 Deno.test("lock: it is released even if its owner throws", async () => {

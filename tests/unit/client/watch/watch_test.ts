@@ -420,6 +420,7 @@ Deno.test("watch: wrong arguments are refused at once, and nothing is sent", asy
     [{ prefix: "k", end: "l" }, "name a key"],
     [{ start: "b", end: "b" }, "not above its start"],
     [{ key: "k", from: -1 }, "revision"],
+    [{ key: "k", from: 0 }, "the first revision is 1"],
     [{ key: "k", from: 1.5 }, "revision"],
     [{ key: "k", only: "both" }, '"puts" or "deletes"'],
     [{ key: "k", previous: 1 }, "previous"],
