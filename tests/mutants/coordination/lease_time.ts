@@ -154,8 +154,8 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       id: "M758",
       title: "a nearly full disk accepts leases",
       failure: "the disk fills up, and the node takes part in nothing",
-      from: 'if (!isTransaction && command.kind !== "grantLease") return null;',
-      to: 'if (!isTransaction) return null;\n    if (command.kind === "grantLease") return null;',
+      from: "this.#excessOf(command) : this.#diskProblem();",
+      to: "this.#excessOf(command) : null;",
     },
   ]),
   ...inFile("lib/server/replica.ts", [REPLICA], [
