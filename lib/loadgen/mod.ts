@@ -4,7 +4,8 @@
  *
  * `generator.ts` keeps requests in flight and times them, `histogram.ts` keeps the times, `keys.ts` chooses keys,
  * `generator_cost.ts` finds out whether the generator itself was the bottleneck. `workload.ts` runs the clients of
- * `client check`; `requests.ts` chooses their operations, `perform.ts` carries one out, `branches.ts` those with branches, `figures.ts` counts the outcomes.
+ * `client check`; `requests.ts` chooses their operations, `perform.ts` carries one out, `branches.ts` those
+ * with branches, `figures.ts` counts the outcomes. `watching/` has watchers and leases beside such a workload.
  *
  * Not here: whether answers are right (lib/lincheck checks that), and how to reach a store: the caller passes a
  * {@link Target}.
@@ -30,6 +31,5 @@ export {
   SeenKeys,
 } from "./requests.ts";
 export * from "./watching/watched_workload.ts";
-export type { LeaseClient } from "./watching/leases.ts";
 export type { WatchClient } from "./watching/watchers.ts";
 export * from "./workload.ts";

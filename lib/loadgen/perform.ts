@@ -1,23 +1,19 @@
 /** One operation: what is asked of a client, and what it answered, in the words of a history. */
 import type { KvClient } from "../client/client.ts";
-import type {
-  Bytes,
-  CallOptions,
-  PutResult,
-  TransactionCheck,
-  TransactionMutation,
-} from "../client/types.ts";
+import { KvraftError } from "../client/errors.ts";
+import type { CallOptions, TransactionCheck, TransactionMutation } from "../client/types.ts";
 import type { KeyValue } from "../kv/command.ts";
 import type { Check, Entry, Mutation, Operation } from "../lincheck/mod.ts";
 import { assertNever } from "../platform/assert.ts";
+import type { Clock } from "../platform/clock.ts";
 import { performBranches } from "./branches.ts";
 import { bytesOfText, textOfBytes } from "./texts.ts";
 
 /** The part of {@link KvClient} that a workload calls. */
-export interface WorkloadClient
-  extends Pick<KvClient, "get" | "delete" | "list" | "compareAndSet" | "transaction"> {
-  put(key: Bytes, value: Bytes, options: CallOptions & { readonly leaseId?: number }): Promise<PutResult>;
-}
+export type WorkloadClient = Pick<
+  KvClient,
+  "put" | "get" | "delete" | "list" | "compareAndSet" | "transaction"
+>;
 
 type Without<O, Names extends string> = O extends Operation ? Omit<O, Names> : never;
 
@@ -68,6 +64,31 @@ export async function perform(
       return await performList(client, { request, options });
     default:
       return assertNever(request);
+  }
+}
+
+/**
+ * Has `client` do it, and records how it ended. Rejects with any error that is not one of the client library. The outcome
+ * of a failed read is recorded as that of a write: it says nothing in any case.
+ */
+export async function performRecorded(
+  client: WorkloadClient,
+  { request, number, clock, timeoutMs }: {
+    readonly request: Request;
+    /** The number of the client in the history. */
+    readonly number: number;
+    readonly clock: Pick<Clock, "now">;
+    readonly timeoutMs: number;
+  },
+): Promise<Operation> {
+  const recorded = { client: number, calledAt: clock.now() };
+  try {
+    const ended = await perform(client, { request, options: { timeoutMs } });
+    return { ...ended, ...recorded, returnedAt: clock.now() };
+  } catch (error) {
+    if (!(error instanceof KvraftError)) throw error;
+    const kind = error.outcome === "not-applied" ? "notApplied" : "unknown";
+    return { ...request, ...recorded, returnedAt: clock.now(), outcome: { kind } };
   }
 }
 

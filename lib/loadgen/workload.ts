@@ -1,6 +1,12 @@
 /** Clients that go on after every error, and the history of their operations and answers. */
 import type { History, Operation } from "../lincheck/mod.ts";
-import { CompactedError, InvalidRequestError, KvraftError, type KvraftErrorCode } from "../client/errors.ts";
+import {
+  CompactedError,
+  InvalidRequestError,
+  KvraftError,
+  type KvraftErrorCode,
+  LeaseNotFoundError,
+} from "../client/errors.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import { pause } from "../platform/promise.ts";
 import { isWrite, type Mix, type RequestOptions, RequestSource, SeenKeys } from "./requests.ts";
@@ -147,6 +153,12 @@ export class Workload {
       if (error instanceof CompactedError) {
         // The revision was chosen before, and nothing of the store's state is known from it.
         this.#seen.noteCompacted(error.compactedRevision);
+        return true;
+      }
+      if (error instanceof LeaseNotFoundError) {
+        // It was chosen among leases that may have ended.
+        const outcome = { kind: "notApplied" } as const;
+        this.#record({ ...request, outcome, client: number, calledAt, returnedAt: clock.now() });
         return true;
       }
       if (error instanceof InvalidRequestError && request.kind === "branchingTransaction") {

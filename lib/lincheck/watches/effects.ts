@@ -152,13 +152,9 @@ function noteOutcome(
       if (outcome.kind !== "put") return;
       const { createRevision, version } = outcome;
       const value = operation.kind === "put" ? operation.value : null;
-      // The lease is kept where the value, or a part of it, is.
-      final.set(operation.key, {
-        value,
-        createRevision,
-        version,
-        leaseId: value === null ? "unknown" : null,
-      });
+      // A put detaches the key from its lease, even if it keeps the value; the others keep both.
+      const leaseId = operation.kind === "put" ? null : "unknown";
+      final.set(operation.key, { value, createRevision, version, leaseId });
       return;
     }
     case "delete": {

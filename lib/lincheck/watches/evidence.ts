@@ -5,6 +5,7 @@
  */
 import { getOrMake } from "../bounds.ts";
 import type { History, Operation } from "../history.ts";
+import type { BranchOperation, KeySet } from "../transactions/transaction.ts";
 import type { Authors } from "./authors.ts";
 import { type Cell, type Changes, entryAfterCell, lastEntry, type Sighting } from "./changes.ts";
 import type { LeaseEnd, Leases } from "./leases.ts";
@@ -20,9 +21,6 @@ interface Facts {
   readonly ends: readonly LeaseEnd[];
 }
 
-/** Most keys of a lease whose end may have been missed, of which every subset is considered. */
-const MAX_MISSED_KEYS = 3;
-
 /** Returns the history with what the watches showed; clients above the greatest one are watches. */
 export function historyWithWatches(run: WatchedRun, facts: Facts): History {
   const { history, prefix } = run;
@@ -33,9 +31,9 @@ export function historyWithWatches(run: WatchedRun, facts: Facts): History {
       if (cell.key.startsWith(prefix)) added.push(...readsOf(cell, { run, facts, firstWatch }));
     }
   }
-  const store = firstWatch + run.watches.length;
-  const ends = [...facts.ends, ...missedEndsOf(run, facts)];
-  return [...history, ...added, ...ends.map((end) => transactionOf(end, store))];
+  const client = firstWatch + run.watches.length;
+  const ends = facts.ends.map((end) => transactionOf(end, client));
+  return [...history, ...added, ...ends, ...missedEndsOf(run, { facts, client })];
 }
 
 /** Returns the reads that say what a watch showed of a cell, if the answers do not say as much. */
@@ -88,56 +86,78 @@ function readOf(
   };
 }
 
-/** An end of a lease that no watch showed, if it took place. */
-type MissedEnd = Pick<LeaseEnd, "keys" | "grantedFrom">;
+/** A key that may have been attached to a lease when that ended: in this revision or, where it is not known, with this value. */
+interface Attached {
+  readonly key: string;
+  readonly modRevision: number | null;
+  readonly value: string;
+}
 
-/** Returns ends of leases that may have taken place where no watch showed the changes. */
-function missedEndsOf({ history }: WatchedRun, facts: Facts): readonly MissedEnd[] {
-  const { states, leases, authors } = facts;
-  const keysOf = new Map<number, Set<string>>();
-  for (const [key, ids] of leases.attachments) {
-    for (const leaseId of unfollowedLeases(key, { ids, states })) {
-      getOrMake(keysOf, leaseId, () => new Set<string>()).add(key);
+/** Returns ends of leases that may have taken place where no watch showed the changes, as transactions of unknown outcome. */
+function missedEndsOf(
+  { history }: WatchedRun,
+  { facts: { states, leases, authors }, client }: { readonly facts: Facts; readonly client: number },
+): readonly Operation[] {
+  const attachedTo = new Map<number, Attached[]>();
+  for (const key of leases.attachedKeys) {
+    for (const { leaseId, ...attached } of unfollowed(key, states)) {
+      getOrMake(attachedTo, leaseId, () => []).push(attached);
     }
   }
   // The put may have been missed too.
   for (const [position, operation] of history.entries()) {
-    if (operation.kind !== "put" || operation.leaseId === undefined || operation.outcome.kind !== "unknown") {
-      continue;
-    }
-    if (authors.resolved.has(position)) continue;
-    getOrMake(keysOf, operation.leaseId, () => new Set<string>()).add(operation.key);
+    if (operation.kind !== "put" || operation.leaseId === undefined) continue;
+    if (operation.outcome.kind !== "unknown" || authors.resolved.has(position)) continue;
+    const { key, value, leaseId } = operation;
+    getOrMake(attachedTo, leaseId, () => []).push({ key, value, modRevision: null });
   }
-  return [...keysOf].flatMap(([leaseId, keys]) => {
-    const grantedFrom = leases.grantedFrom(leaseId);
-    return subsetsOf([...keys].slice(0, MAX_MISSED_KEYS)).map((subset) => ({ keys: subset, grantedFrom }));
-  });
+  return [...attachedTo].map(([leaseId, attached]) =>
+    missedEnd(attached, { client, calledAt: leases.grantedFrom(leaseId) })
+  );
 }
 
-/** Returns the leases to which a key was attached by a change after which other changes may have been missed. */
-function unfollowedLeases(
-  key: string,
-  { ids, states }: { readonly ids: ReadonlySet<number>; readonly states: KeyStates },
-): readonly number[] {
+/** Returns the states in which a key was attached to a lease, if changes after them may have been missed. */
+function unfollowed(key: string, states: KeyStates): readonly (Attached & { readonly leaseId: number })[] {
   const cells = states.cellsOf(key);
   return cells.flatMap((cell, position) => {
     const next = cells[position + 1];
     if (next !== undefined && states.at(key, next.revision - 1)?.isCurrent === true) return [];
-    const entry = entryAfterCell(cell);
-    if (entry === undefined || entry?.leaseId === "unknown") return [...ids];
-    return entry === null || entry.leaseId === null ? [] : [entry.leaseId];
+    const entry = entryAfterCell(cell) ?? null;
+    if (entry === null || typeof entry.leaseId !== "number" || entry.value === null) return [];
+    return [{ key, modRevision: cell.revision, value: entry.value, leaseId: entry.leaseId }];
   });
 }
 
-function subsetsOf(keys: readonly string[]): readonly (readonly string[])[] {
-  return keys.reduce<readonly (readonly string[])[]>(
-    (subsets, key) => [...subsets, ...subsets.map((subset) => [...subset, key])],
-    [[]],
-  ).filter((subset) => subset.length > 0);
+/** Returns the end of a lease: it deletes those keys that are still as they were when they were attached. */
+function missedEnd(
+  attached: readonly Attached[],
+  recorded: Pick<Operation, "client" | "calledAt">,
+): Operation {
+  const then = attached.map(({ key, modRevision, value }): BranchOperation => {
+    const keys: KeySet = { kind: "key", key };
+    const comparison = "equal" as const;
+    return {
+      kind: "transaction",
+      conditions: [
+        modRevision === null
+          ? { kind: "value", keys, comparison, value }
+          : { kind: "modRevision", keys, comparison, number: modRevision },
+      ],
+      then: [{ kind: "delete", keys, returnPrevious: false }],
+      else: [],
+    };
+  });
+  return {
+    ...recorded,
+    kind: "branchingTransaction",
+    returnedAt: null,
+    transaction: { conditions: [], then, else: [] },
+    outcome: { kind: "unknown" },
+  };
 }
 
-/** Returns the end of leases as a transaction; one that is not certain is of unknown outcome. */
-function transactionOf(end: LeaseEnd | MissedEnd, client: number): Operation {
+/** Returns the end of leases that a watch showed; one that is not certain is of unknown outcome. */
+function transactionOf(end: LeaseEnd, client: number): Operation {
   const mutations = end.keys.map((key) => ({ kind: "delete" as const, key }));
   const transaction = {
     kind: "transaction" as const,
@@ -146,9 +166,7 @@ function transactionOf(end: LeaseEnd | MissedEnd, client: number): Operation {
     checks: [],
     mutations,
   };
-  if (!("isCertain" in end) || !end.isCertain) {
-    return { ...transaction, returnedAt: null, outcome: { kind: "unknown" } };
-  }
+  if (!end.isCertain) return { ...transaction, returnedAt: null, outcome: { kind: "unknown" } };
   const result = { succeeded: true, failedChecks: [], revision: end.revision };
   return { ...transaction, returnedAt: end.seenAt, outcome: { kind: "answered", result } };
 }

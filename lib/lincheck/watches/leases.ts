@@ -53,9 +53,9 @@ export class Leases {
     }
   }
 
-  /** The keys that were ever attached to a lease, with these leases. */
-  get attachments(): ReadonlyMap<string, ReadonlySet<number>> {
-    return this.#leasesOf;
+  /** The keys that were ever attached to a lease. */
+  get attachedKeys(): Iterable<string> {
+    return this.#leasesOf.keys();
   }
 
   /** Returns when a lease was first requested; the beginning of the history for one that was granted before. */

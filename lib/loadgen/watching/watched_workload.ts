@@ -1,11 +1,10 @@
 /** A workload with watchers of its keys and with leases, and the record of everything that they saw. */
-import { KvraftError } from "../../client/errors.ts";
 import type { Operation, WatchedRun, WatchRecord } from "../../lincheck/mod.ts";
 import { hasKey } from "../../lincheck/transactions/transaction.ts";
-import { perform, type Request, type WorkloadClient } from "../perform.ts";
+import { performRecorded } from "../perform.ts";
 import { keyName } from "../requests.ts";
 import { Workload, type WorkloadOptions } from "../workload.ts";
-import { type LeaseClient, Leases } from "./leases.ts";
+import { type LeaseCalls, leaseKeys, Leases } from "./leases.ts";
 import { type WatchClient, Watchers } from "./watchers.ts";
 
 /** Time for the watchers to begin, before the first operation. */
@@ -19,7 +18,7 @@ export interface WatchedWorkloadOptions extends WorkloadOptions {
   /** Returns a client with connections of its own. */
   readonly connect: () => Promise<WatchClient>;
   /** Null: without leases. */
-  readonly leases: LeaseClient | null;
+  readonly leases: LeaseCalls | null;
   /** Time for the watchers to show the last writes. */
   readonly catchUpMs: number;
 }
@@ -52,9 +51,19 @@ export class WatchedWorkload {
   static async start(options: WatchedWorkloadOptions): Promise<WatchedWorkload> {
     const { seed, clock, timeoutMs, watchers: count } = options;
     const watchers = Watchers.start({ ...options, count });
-    const leases = options.leases === null
+    const { leases: calls, clients: [client], clients, prefix } = options;
+    const leases = calls === null || client === undefined
       ? null
-      : Leases.start({ client: options.leases, seed, clock, timeoutMs });
+      // The client after the others writes every key a last time.
+      : Leases.start({
+        leases: calls,
+        client,
+        firstClient: clients.length + 2,
+        prefix,
+        seed,
+        clock,
+        timeoutMs,
+      });
     await watchers.begun(BEGIN_MS);
     return new WatchedWorkload(options, { watchers, leases });
   }
@@ -68,7 +77,7 @@ export class WatchedWorkload {
   get run(): WatchedRun {
     const { workload, prefix } = { workload: this.workload, prefix: this.#options.prefix };
     return {
-      history: [...workload.history, ...this.#last],
+      history: [...workload.history, ...this.#leases?.history ?? [], ...this.#last],
       leases: this.#leases?.calls ?? [],
       watches: this.#watchers.records,
       prefix,
@@ -109,26 +118,16 @@ export class WatchedWorkload {
 
   /** Writes all keys, so that every watch has something to show, and no key is attached to a lease. */
   async #writeLast(): Promise<void> {
-    const { prefix, keys, clients: [client] } = this.#options;
+    const { prefix, keys, clients: [client], clients, clock, timeoutMs } = this.#options;
     if (client === undefined) return;
-    const names = Array.from({ length: keys }, (_, number) => keyName(prefix, number));
+    const number = clients.length + 1;
+    const own = Array.from({ length: keys }, (_, position) => keyName(prefix, position));
+    const names = [...own, ...this.#leases === null ? [] : leaseKeys(prefix)];
     for (let from = 0; from < names.length; from += LAST_KEYS) {
       const mutations = names.slice(from, from + LAST_KEYS)
         .map((key) => ({ kind: "put" as const, key, value: `last ${key.slice(prefix.length)}` }));
-      await this.#perform(client, { kind: "transaction", checks: [], mutations });
-    }
-  }
-
-  async #perform(client: WorkloadClient, request: Request): Promise<void> {
-    const { clock, clients, timeoutMs } = this.#options;
-    const recorded = { client: clients.length + 1, calledAt: clock.now() };
-    try {
-      const ended = await perform(client, { request, options: { timeoutMs } });
-      this.#last.push({ ...ended, ...recorded, returnedAt: clock.now() });
-    } catch (error) {
-      if (!(error instanceof KvraftError)) throw error;
-      const kind = error.outcome === "not-applied" ? "notApplied" : "unknown";
-      this.#last.push({ ...request, ...recorded, returnedAt: clock.now(), outcome: { kind } });
+      const request = { kind: "transaction", checks: [], mutations } as const;
+      this.#last.push(await performRecorded(client, { request, number, clock, timeoutMs }));
     }
   }
 

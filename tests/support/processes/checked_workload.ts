@@ -71,11 +71,12 @@ export class CheckedWorkload implements AsyncDisposable {
       timeoutMs: TIMEOUT_MS,
       clock: new SystemClock(),
     };
+    const leaseClient = owner.use(await cluster.connect());
     const watched = watchers === 0 ? null : await WatchedWorkload.start({
       ...options,
       watchers,
       connect: () => cluster.connect(),
-      leases: null,
+      leases: leaseClient.leases,
       catchUpMs: CATCH_UP_MS,
     });
     const workload = watched?.workload ?? Workload.start(options);

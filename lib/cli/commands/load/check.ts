@@ -216,7 +216,7 @@ async function work(plan: CheckPlan, context: CommandContext): Promise<Worked> {
     return { workload, watched: null, end, endedAt: clock.now() };
   }
   context.showProgress("starting the watchers …");
-  const watched = await startWatched(options, { watchers, context });
+  const watched = await startWatched(options, { watchers, client: await context.client(), context });
   const { workload } = watched;
   try {
     const end = await follow(workload, plan, context);
@@ -288,13 +288,13 @@ function verdictOf(
     return { verdict: { kind: "nothingAnswered" }, watching: null };
   }
   if (watched === null) {
-    return { verdict: historyVerdict(history, { workload, plan, context }), watching: null };
+    return { verdict: historyVerdict(history, { workload, watched, plan, context }), watching: null };
   }
   const { run } = watched;
   const verdict = checkWatches(run);
   if (verdict.kind === "consistent") {
     return {
-      verdict: historyVerdict(verdict.history, { workload, plan, context }),
+      verdict: historyVerdict(verdict.history, { workload, watched, plan, context }),
       watching: watchReportOf(verdict.figures, { watched, watchers: plan.watchers }),
     };
   }
@@ -302,7 +302,8 @@ function verdictOf(
   const files = writeCheckFiles({
     report: plan.report,
     document: { verdict, run },
-    page: () => watchViolationPage(run, verdict, { startedAt, about: aboutText(workload, plan) }),
+    page: () =>
+      watchViolationPage(run, verdict, { startedAt, about: aboutText({ workload, watched }, plan) }),
     environment: context.environment,
   });
   const explanations = verdict.findings.map((finding) => findingText(finding, { run, startedAt }));
@@ -315,8 +316,7 @@ function verdictOf(
 /** Returns whether a history is linearizable; with watchers, it has what they saw. */
 function historyVerdict(
   history: History,
-  { workload, plan, context: { environment } }: {
-    readonly workload: Workload;
+  { workload, watched, plan, context: { environment } }: Pick<Worked, "workload" | "watched"> & {
     readonly plan: CheckPlan;
     readonly context: CommandContext;
   },
@@ -332,7 +332,8 @@ function historyVerdict(
       const files = writeCheckFiles({
         report: plan.report,
         document: { verdict, history },
-        page: () => violationPage(history, verdict, { startedAt, about: aboutText(workload, plan) }),
+        page: () =>
+          violationPage(history, verdict, { startedAt, about: aboutText({ workload, watched }, plan) }),
         environment,
       });
       return { kind: "violation", explanation: explanationOf(verdict, { history, startedAt }), ...files };
@@ -342,12 +343,11 @@ function historyVerdict(
   }
 }
 
-function aboutText({ history }: Workload, plan: CheckPlan): string {
-  const { report, watchers, clients } = plan;
-  return `kvraft client check: ${withThousands(history.length)} operations, ${workText(plan)}. ` +
-    `The whole history is in ${report}.` +
-    // The client after the others writes the keys a last time.
-    (watchers === 0
+function aboutText({ workload, watched }: Pick<Worked, "workload" | "watched">, plan: CheckPlan): string {
+  const clients = watched?.run.history.map(({ client }) => client) ?? [];
+  return `kvraft client check: ${withThousands(workload.history.length)} operations, ${workText(plan)}. ` +
+    `The whole history is in ${plan.report}.` +
+    (watched === null
       ? ""
-      : ` Clients above ${clients + 1} are watches; the last one stands for the ends of leases.`);
+      : ` Clients above ${Math.max(0, ...clients)} are watches; the last one stands for the ends of leases.`);
 }

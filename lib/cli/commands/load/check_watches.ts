@@ -1,7 +1,7 @@
 /** The watchers of `check --mix watch`: how they are started, and the report on what they saw. */
 import type { WatchFigures } from "../../../lincheck/mod.ts";
 import { WatchedWorkload, type WorkloadOptions } from "../../../loadgen/mod.ts";
-import type { CommandContext } from "../../command.ts";
+import type { CommandContext, StoreClient } from "../../command.ts";
 import { withThousands } from "../../text.ts";
 
 /** The entry of `--mix` that adds watchers. */
@@ -25,16 +25,20 @@ export interface WatchReport {
   readonly late: number;
 }
 
-/** Starts a workload with watchers. */
+/** Starts a workload with watchers, and with leases, which `client` grants. */
 export async function startWatched(
   workload: WorkloadOptions,
-  { watchers, context }: { readonly watchers: number; readonly context: CommandContext },
+  { watchers, client, context }: {
+    readonly watchers: number;
+    readonly client: StoreClient;
+    readonly context: CommandContext;
+  },
 ): Promise<WatchedWorkload> {
   return await WatchedWorkload.start({
     ...workload,
     watchers,
     connect: () => context.connect(),
-    leases: null,
+    leases: client.leases,
     catchUpMs: CATCH_UP_MS,
   });
 }

@@ -17,7 +17,9 @@ import {
   leasedPut,
   ONE,
   putEvent,
+  reset,
   run,
+  shown,
   watch,
 } from "./watch_forms.ts";
 
@@ -130,6 +132,38 @@ Deno.test("checkWatches: the history has to be linearizable together with what w
     verdictWith([put([1, 0, 2], "a=1", 1), removed, still], ONE, batch(2, 7, deleteEvent("a", 2))),
     "linearizable",
   );
+});
+
+Deno.test("checkWatches: a lease that ended unseen has deleted all keys that were still attached to it", () => {
+  const leases = [granted(7, [0, 1], 100)];
+  const history = [
+    leasedPut([1, 1, 2], "a=1", [1, 7]),
+    leasedPut([1, 3, 4], "b=2", [2, 7]),
+    leasedPut([1, 5, 6], "c=3", [3, 7]),
+    put([1, 7, 8], "c=4", 4),
+    put([1, 120, 121], "d=6", 6),
+  ];
+  const notices = [
+    batch(1, 2, putEvent("a=1", 1, { leaseId: 7 })),
+    batch(2, 4, putEvent("b=2", 2, { leaseId: 7 })),
+    batch(3, 6, putEvent("c=3", 3, { leaseId: 7 })),
+    batch(4, 8, putEvent("c=4", 4, { createRevision: 3, version: 2 })),
+    reset(6, 122, { c: shown("4", 4, { createRevision: 3, version: 2 }), d: shown("6", 6) }),
+  ];
+  const kindWith = (...reads: History): string => {
+    const verdict = checkWatches(run([...history, ...reads], [watch(notices)], { leases }));
+    assert(verdict.kind === "consistent", JSON.stringify(verdict));
+    return verdictOf(verdict.history).kind;
+  };
+  const [a, b] = [entry("1", [1, 1, 1]), entry("2", [2, 2, 1])];
+  const c = entry("4", [3, 4, 2]);
+  assertEquals(
+    kindWith(get([2, 123, 124], "a", null), get([2, 125, 126], "b", null), get([2, 127, 128], "c", c)),
+    "linearizable",
+  );
+  assertEquals(kindWith(get([2, 109, 110], "a", a), get([2, 111, 112], "b", b)), "linearizable");
+  assertEquals(kindWith(get([2, 111, 112], "a", null), get([2, 113, 114], "b", b)), "violation");
+  assertEquals(kindWith(get([2, 127, 128], "c", null)), "violation");
 });
 
 Deno.test("checkWatches: the end of a lease explains that a key does not exist, and its absence is explained by nothing else", () => {

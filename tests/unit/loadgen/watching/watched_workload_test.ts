@@ -66,7 +66,13 @@ Deno.test("WatchedWorkload: watches of all kinds are started, from the past and 
 });
 
 Deno.test("WatchedWorkload: the first operation is called after every watcher has begun", async () => {
-  const { run } = (await finished()).watched;
+  const clock = new ManualClock();
+  const store = new WatchedStore({ clock, random: seededRandom(2) });
+  const connect = async (): Promise<WatchedStore> => {
+    await settle();
+    return store;
+  };
+  const { run } = (await finished({}, { clock, clients: [store, store], connect })).watched;
   const firstCall = Math.min(...run.history.map(({ calledAt }) => calledAt));
   const begun = run.watches.filter(({ start }) => start === 1).map(({ notices }) =>
     notices[0]?.receivedAt ?? Infinity
