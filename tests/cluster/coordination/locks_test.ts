@@ -179,6 +179,8 @@ Deno.test("locks: programs contend while they are suspended and killed, and the 
     );
     stop.abort();
     await observing;
-    assertEquals(seen, ["none", "alice", "bob", "none"]);
+    // A candidate that could not keep its lease over the node's death has joined again, under another key.
+    const leaders = seen.filter((leader, position) => leader !== seen[position - 1]);
+    assertEquals(leaders, ["none", "alice", "bob", "none"]);
   });
 });
