@@ -85,9 +85,8 @@ export class HistoryFeed {
 
   /** Begins a pass of all waiting watches; returns whether there are any. */
   #beginPass(): boolean {
-    this.#position = Infinity;
+    this.#position = 0;
     for (const watch of this.#waiting) {
-      this.#position = Math.min(this.#position, watch.nextRevision);
       watch.state = "fed";
       this.#fed.add(watch);
     }
@@ -98,6 +97,7 @@ export class HistoryFeed {
   /** Goes on with the pass until it is at its end or the budget of the turn is used up. */
   #feed(): void {
     const machine = this.#options.stateMachine();
+    this.#skipUnwanted();
     if (this.#position <= machine.compactedRevision) this.#skipTo(machine.compactedRevision + 1);
     const { events: reader } = machine;
     let number = reader.seek(this.#position);
@@ -117,6 +117,13 @@ export class HistoryFeed {
       this.#fed.delete(watch);
       this.#options.levelled(watch);
     }
+  }
+
+  /** Goes on at the first revision that a watch of the pass lacks: those that lacked earlier ones may have left it. */
+  #skipUnwanted(): void {
+    let wanted = Infinity;
+    for (const { nextRevision } of this.#fed) wanted = Math.min(wanted, nextRevision);
+    this.#position = Math.max(this.#position, wanted);
   }
 
   /** Goes on at `revision`, since the history begins there, without the watches that lack an earlier one. */

@@ -12,7 +12,7 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import type { KeySet, StateMachine } from "../../kv/mod.ts";
 import type { WatchEndCode } from "../../protocol/messages.ts";
 import type { SharedEvents } from "../../protocol/watch_event.ts";
-import { ConnectionWatches, type WatchConnection } from "./connection_watches.ts";
+import { ConnectionWatches, type LevelWaiter, type WatchConnection } from "./connection_watches.ts";
 import { EventEncoder } from "./event_encoder.ts";
 import { HistoryFeed } from "./history_feed.ts";
 import { InterestIndex } from "./interest_index.ts";
@@ -158,6 +158,12 @@ export class WatchHub {
     if (watch !== undefined) this.#remove(watch);
   }
 
+  /** Calls `waiter.answer` once the connection was sent everything up to the present revision of then. */
+  whenLevel(connection: ConnectionWatches, waiter: LevelWaiter): void {
+    connection.levelWaiters.push(waiter);
+    this.#answerWaiters(connection);
+  }
+
   /** Sends the events of the last applied entry, which has advanced the revision, to the watches that are level. */
   revisionApplied(): void {
     const { revision, events } = this.#machine;
@@ -275,12 +281,6 @@ export class WatchHub {
   #caughtUp(connection: ConnectionWatches): void {
     connection.behind--;
     this.#behind--;
-    this.#answerWaiters(connection);
-  }
-
-  /** Calls `waiter.answer` once the connection was sent everything up to the present revision of then. */
-  whenLevel(connection: ConnectionWatches, waiter: ConnectionWatches["levelWaiters"][number]): void {
-    connection.levelWaiters.push(waiter);
     this.#answerWaiters(connection);
   }
 

@@ -104,6 +104,15 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       to: "watch.nextRevision = revision;\n    watch.sentEvents = 0;\n    while",
     },
   ]),
+  ...inFile("lib/server/watch/history_feed.ts", [WATCH], [
+    {
+      id: "M795",
+      title: "a pass reads all revisions from its first one, also when no watch of it lacks them any more",
+      failure: "a slow reader makes the node read the whole history again and again",
+      from: "this.#position = Math.max(this.#position, wanted);",
+      to: "if (this.#position === 0) this.#position = wanted;",
+    },
+  ]),
   ...inFile("lib/server/watch/event_encoder.ts", [WATCH], [
     {
       id: "M783",

@@ -217,6 +217,24 @@ Deno.test("WatchHub: a watch that lacks revisions before a pass in progress gets
   for (const watch of [first, before, within]) assertEquals(textsOf(watch), bench.expected(watch));
 });
 
+Deno.test("WatchHub: a pass does not read revisions that only a watch lacked which has left it", () => {
+  const bench = new Bench(2);
+  const revisions = 60_000;
+  for (let n = 0; n < revisions; n++) bench.log.write(new Map([["a", bytes("v")]]), false);
+  bench.follow();
+  const slow = bench.watch(key("a"), { from: 1 });
+  const take = TestWatch.prototype.take;
+  slow.take = (frame): void => {
+    take.call(slow, frame);
+    bench.hold(0);
+  };
+  const recent = bench.watch(key("a"), { from: revisions, at: 1 });
+  // One turn for the first part of the history, one for its end.
+  bench.clock.sleep(0);
+  bench.clock.sleep(0);
+  assertEquals([slow.frames, recent.frames, bench.hub.behind], [1, 1, 1]);
+});
+
 Deno.test("WatchHub: a compaction during a pass ends the watches whose next revision it drops, and no others", () => {
   const bench = new Bench(2);
   for (let n = 0; n < 12; n++) bench.log.write(new Map([["a", new Uint8Array(1_000_000).fill(n)]]), false);
