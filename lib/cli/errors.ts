@@ -11,7 +11,8 @@ export const ExitCode = {
   /** Done. */
   done: 0,
   /**
-   * The answer is no: key not found, compare failed, conditions did not hold, transaction or membership change refused.
+   * The answer is no: key not found, compare failed, conditions did not hold, transaction or membership change refused,
+   * no such lease, lock lost or not had in time.
    * For a server: an error that a restart cannot fix (the node was removed, or its folder is damaged, missing or another
    * node's).
    */
