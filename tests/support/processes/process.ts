@@ -22,6 +22,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Standard input; nothing unless given. */
   readonly input?: string;
+  /** Whether standard input ends only with {@link Process.endInput}. */
+  readonly keepsInput?: boolean;
   /** Absolute path of the checkout whose kvraft runs. Default this one. */
   readonly checkout?: string;
 }
@@ -45,11 +47,14 @@ export class Process implements AsyncDisposable {
   #printed = "";
   #ended = false;
 
-  private constructor(child: Deno.ChildProcess, options: { name: string; input: string }) {
+  private constructor(
+    child: Deno.ChildProcess,
+    { name, input, keepsInput }: { name: string; input: string; keepsInput: boolean },
+  ) {
     this.#child = child;
-    this.#name = options.name;
+    this.#name = name;
     this.pid = child.pid;
-    this.finished = this.#finish(options.input);
+    this.finished = this.#finish(keepsInput ? null : input);
   }
 
   /** Starts `command`; use with `await using`. */
@@ -62,7 +67,8 @@ export class Process implements AsyncDisposable {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    return new Process(child, { name: options.name ?? command, input: options.input ?? "" });
+    const { name = command, input = "", keepsInput = false } = options;
+    return new Process(child, { name, input, keepsInput });
   }
 
   /** Everything printed so far, both streams in the order it arrived. */
@@ -83,6 +89,11 @@ export class Process implements AsyncDisposable {
       return this.#ended ? false : null;
     }, { explain: () => this.#printed, ...options });
     if (!printedIt) throw new Error(`${this.#name} ended without printing ${pattern}:\n${this.#printed}`);
+  }
+
+  /** Ends standard input, for a program that was started with `keepsInput`. */
+  async endInput(): Promise<void> {
+    await this.#feed("");
   }
 
   /** Sends a signal; without effect when the program has ended. */
@@ -121,12 +132,13 @@ export class Process implements AsyncDisposable {
     }
   }
 
-  async #finish(input: string): Promise<Finished> {
+  /** `input`: null where it is ended later. */
+  async #finish(input: string | null): Promise<Finished> {
     const [stdout, stderr, status] = await Promise.all([
       this.#collect(this.#child.stdout),
       this.#collect(this.#child.stderr),
       this.#child.status,
-      this.#feed(input),
+      input === null ? null : this.#feed(input),
     ]);
     this.#ended = true;
     return { code: status.code, signal: status.signal, stdout, stderr };
