@@ -11,6 +11,7 @@ import { NETWORK_MUTANTS } from "./network.ts";
 import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
 import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
+import { SIMULATED_MUTANTS } from "./coordination/simulated.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { EXPIRY_MUTANTS, TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
@@ -41,6 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,
   ...LEASE_TIME_MUTANTS,
+  ...SIMULATED_MUTANTS,
   ...WATCH_CHECK_MUTANTS,
   ...WATCH_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -6,6 +6,7 @@
  * hide failures that only a few of them cause.
  */
 import type { ReadMode } from "../../lib/server/config/config.ts";
+import { LEASE_LIMITS, type LeaseLimits } from "../../lib/kv/mod.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/config/server_limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
@@ -178,10 +179,14 @@ export interface Coordination {
   readonly watchers: number;
   /** Watchers through the client library. */
   readonly libraryWatchers: number;
+  /** Clients that hold leases. */
+  readonly holders: number;
+  /** Clients that share a lock. */
+  readonly lockUsers: number;
 }
 
 /** A run with readers and writers alone. */
-export const NO_COORDINATION: Coordination = { watchers: 0, libraryWatchers: 0 };
+export const NO_COORDINATION: Coordination = { watchers: 0, libraryWatchers: 0, holders: 0, lockUsers: 0 };
 
 /** All decisions of a seed that are drawn before the run. */
 export interface Plan {
@@ -263,7 +268,7 @@ export function planOf(seed: number): Plan {
     // Otherwise the run would consist of tiny pieces of large values.
     pieceBytes: Math.max(random.pick([7, 100, 1_460, 65_536]), maxValueBytes / 20),
     syncMs: random.pick([0.1, 2, 10]),
-    limits: drawLimits(random, maxValueBytes),
+    limits: { ...drawLimits(random, maxValueBytes), leases: drawLeaseLimits(seed) },
     faults: drawFaults(random, { nodes, chaosMs, electionTimeoutMs }),
     breakages: drawBreakages(random, { nodes, chaosMs }),
     firstTerm: random.pick([0, 0, 0, 0, 2 ** 31 - 3, 2 ** 32 - 3, 2 ** 53 - 1_000_000]),
@@ -275,7 +280,22 @@ export function planOf(seed: number): Plan {
 /** Draws the clients that coordinate, from numbers of their own: the rest of a seed's plan is the same without them. */
 function drawCoordination(seed: number): Coordination {
   const random = new SeededRandom(seed * 2_246_822_519 + 1);
-  return { watchers: random.pick([0, 0, 1, 3]), libraryWatchers: random.pick([0, 0, 1, 2]) };
+  return {
+    watchers: random.pick([0, 0, 1, 2]),
+    libraryWatchers: random.pick([0, 0, 0, 1, 2]),
+    holders: random.pick([0, 0, 0, 1, 2]),
+    lockUsers: random.pick([0, 0, 0, 0, 0, 2]),
+  };
+}
+
+/** Draws limits that few leases reach. */
+function drawLeaseLimits(seed: number): LeaseLimits {
+  const random = new SeededRandom(seed * 3_266_489_917 + 2);
+  return {
+    maxLeases: random.pick([LEASE_LIMITS.maxLeases, 4]),
+    maxLeaseKeys: random.pick([LEASE_LIMITS.maxLeaseKeys, 2]),
+    maxEndedKeys: random.pick([LEASE_LIMITS.maxEndedKeys, 2]),
+  };
 }
 
 /** A lease is safe as long as clocks differ in speed by no more than a tenth, and none jumps ahead. */

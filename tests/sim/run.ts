@@ -6,6 +6,8 @@ import { check, CHECK_LIMITS, type Operation, type Verdict } from "../../lib/lin
 import type { Coverage } from "./coverage.ts";
 import { orderProblems } from "./invariants/order_check.ts";
 import { type Fault, faultText, type Plan, readsPastInTransactions } from "./plan.ts";
+import { fencingProblems } from "./invariants/fenced_writes.ts";
+import { LOOK_MS } from "./invariants/lease_times.ts";
 import { observe } from "./invariants/probes.ts";
 import { watchRejections } from "./environment/rejections.ts";
 import { breakForGood, type EndOfFault, strike } from "./strike.ts";
@@ -21,6 +23,8 @@ const LAST_CALL_MS = 30_000;
 const EXPULSION_MS = 30_000;
 /** Time limit for watchers to be sent the newest revision, with that of connections to nodes that do not answer. */
 const LEVEL_MS = 60_000;
+/** Time limit for the ends of the longest lease, and of the last key that expires. */
+const END_MS = 40_000;
 /** Most configurations that the linearizability checker may remember: few histories need as many. */
 const MAX_CONFIGURATIONS = 200_000;
 
@@ -84,6 +88,10 @@ async function live(simulation: Simulation): Promise<EndOfFault> {
   for (const watcher of simulation.watchers) {
     scheduler.after(simulation.random.next() * 500, null, () => watcher.start());
   }
+  for (const holder of simulation.holders) {
+    scheduler.after(simulation.random.next() * 500, null, () => holder.start());
+  }
+  if (simulation.holders.length > 0) lookAtLeases(simulation);
   const lasting = new Map<Fault, EndOfFault>();
   const begin = (fault: Fault): void => {
     simulation.trace(() => faultText(fault));
@@ -106,6 +114,13 @@ async function live(simulation: Simulation): Promise<EndOfFault> {
   const ends = [...lasting.values()];
   lasting.clear();
   return () => ends.forEach((end) => end());
+}
+
+/** Measures the time without a leader, and checks the ends of leases, until the run ends. */
+function lookAtLeases(simulation: Simulation): void {
+  const { scheduler, leaseTimes } = simulation;
+  leaseTimes.look(simulation.workingLeader);
+  scheduler.after(LOOK_MS, null, () => lookAtLeases(simulation));
 }
 
 /**
@@ -141,6 +156,7 @@ async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<vo
     );
     return simulation.violated(`calls of ${open.join(", ")} never ended`);
   }
+  await endLeases(simulation);
   process.wake(() => void hashAll(simulation, platform).then((hashes) => state.hashes = hashes));
   if (!await scheduler.run(scheduler.nowMs + RECOVERY_MS, () => state.hashes.length > 0 || isBroken())) {
     simulation.violated(`the replicas did not become equal: ${
@@ -152,6 +168,16 @@ async function settle(simulation: Simulation, endFaults: EndOfFault): Promise<vo
   }
   await levelWatchers(simulation);
   await expel(simulation);
+}
+
+/** Checks that all leases end, which are no longer kept alive, and that keys expire. No lease may be late meanwhile. */
+async function endLeases(simulation: Simulation): Promise<void> {
+  const { scheduler, leaseTimes, invariants, violations, holders } = simulation;
+  if (holders.length === 0) return;
+  // The clock of the leader may be late.
+  const areOver = (): boolean => leaseTimes.areAllOver && invariants.nextExpiresAtMs === Infinity;
+  if (await scheduler.run(scheduler.nowMs + END_MS, () => violations.length > 0 || areOver())) return;
+  simulation.violated(`leases that are not renewed, or keys that expire, did not end within ${END_MS} ms`);
 }
 
 /** Checks that every watcher is sent everything up to the newest revision, and ends them. */
@@ -236,6 +262,7 @@ function historyOf(simulation: Simulation): readonly Operation[] {
 function verdictOn(simulation: Simulation): Verdict["kind"] {
   const history = historyOf(simulation);
   for (const problem of orderProblems(history, simulation.invariants.history)) simulation.violated(problem);
+  for (const problem of fencingProblems(simulation.invariants.history)) simulation.violated(problem);
   if (readsPastInTransactions(simulation.plan)) return "linearizable";
   // No clock, so that the verdict does not depend on the load of the machine.
   const verdict = check(history, { ...CHECK_LIMITS, configurations: MAX_CONFIGURATIONS, now: () => 0 });

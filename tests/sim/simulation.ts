@@ -11,7 +11,8 @@ import type { Ambush } from "./ambush.ts";
 import { Coverage, type RareState } from "./coverage.ts";
 import { hasMajorities } from "../support/raft/promises.ts";
 import { Invariants } from "./invariants/invariants.ts";
-import { Machine } from "./environment/machine.ts";
+import { LeaseTimes, type SeenLeader } from "./invariants/lease_times.ts";
+import { Machine, wallMsOf } from "./environment/machine.ts";
 import type { Plan } from "./plan.ts";
 import { Process } from "./environment/process.ts";
 import { Replay } from "./invariants/replay.ts";
@@ -20,10 +21,14 @@ import type { DriveFault } from "./environment/sim_disk.ts";
 import { SimClock } from "./environment/sim_clock.ts";
 import { Fabric, SimNetwork } from "./environment/sim_network.ts";
 import { LibraryWatcher } from "./library_watcher.ts";
+import { LeaseHolder } from "./lease_holder.ts";
+import { LockUser } from "./lock_user.ts";
 import { SimWatcher } from "./watcher.ts";
 import { SimClient } from "./workload.ts";
 
 const PORT = 7_000;
+/** Wall clocks of nodes are wrong by up to this much. */
+export const MAX_WALL_OFFSET_MS = 2_000;
 const DISK_FAULTS = {
   died: "deathsInDiskOperations",
   failed: "diskFailures",
@@ -44,7 +49,9 @@ export class Simulation {
   readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
   readonly watchers: readonly (SimWatcher | LibraryWatcher)[];
+  readonly holders: readonly (LeaseHolder | LockUser)[];
   readonly invariants: Invariants;
+  readonly leaseTimes: LeaseTimes;
   /** Violations; the first one counts. */
   readonly violations: string[] = [];
   /** Nodes that stay broken. */
@@ -74,7 +81,17 @@ export class Simulation {
       { latencyMs, bytesPerMs },
     );
     const ids = Array.from({ length: plan.nodes }, (_, position) => position + 1);
+    this.leaseTimes = new LeaseTimes({
+      now: () => scheduler.nowMs,
+      // The clocks of spare machines run at the right speed.
+      slowest: Math.min(1, ...plan.clockSpeeds),
+      fastest: Math.max(1, ...plan.clockSpeeds),
+      coverage: this.coverage,
+      violated: (message) => this.violated(message),
+    });
     this.invariants = new Invariants({
+      leaseTimes: this.leaseTimes,
+      latestWallMs: () => Math.max(...this.#machines.map(({ wallMs }) => wallMs)),
       founding: foundingConfiguration(ids.map((id) => ({ id, address: addressOf(id) }))),
       replay: new Replay(stateMachineOptionsOf(plan.limits)),
       coverage: this.coverage,
@@ -91,6 +108,11 @@ export class Simulation {
     this.watchers = Array.from(
       { length: watchers + libraryWatchers },
       (_, position) => this.#watcher(position + 1, position < watchers ? SimWatcher : LibraryWatcher),
+    );
+    const { holders, lockUsers } = plan.coordination;
+    this.holders = Array.from(
+      { length: holders + lockUsers },
+      (_, position) => this.#holder(position + 1, position < holders ? LeaseHolder : LockUser),
     );
   }
 
@@ -116,6 +138,15 @@ export class Simulation {
         this.fabric.link(hostOf(node), hostOf(leader)).isCut);
     return members.map(({ id }) => id)
       .filter((id) => !this.broken.has(id) && !this.machine(id).isLost && !isApart(id)).map(addressOf);
+  }
+
+  /** The leader of the highest term; null while there is none, or its process cannot run. */
+  get workingLeader(): SeenLeader | null {
+    const { leader: node } = this.invariants;
+    const status = node === null ? null : this.invariants.statusOf(node);
+    if (node === null || status === null || this.machine(node).process?.isPaused !== false) return null;
+    const { term, lastIndex, commitIndex } = status;
+    return { node, term, lastIndex, commitIndex };
   }
 
   /** Returns whether a majority of every configuration in force could be restored if these nodes were lost too. */
@@ -221,6 +252,7 @@ export class Simulation {
       fabric,
       random: this.#fork(),
       clockSpeed: plan.clockSpeeds[id - 1] ?? 1,
+      wallOffsetMs: (plan.seed * 7_919 + id * 104_729) % (2 * MAX_WALL_OFFSET_MS) - MAX_WALL_OFFSET_MS,
       syncMs: plan.syncMs,
       violated: (message) => this.violated(message),
       onDeath: () => {
@@ -274,6 +306,27 @@ export class Simulation {
       plan,
       random: this.#fork(),
       coverage,
+      isOver: () => this.isOver,
+      violated: (message) => this.violated(message),
+      trace: (line) => this.trace(line),
+    });
+  }
+
+  #holder(number: number, Holder: typeof LeaseHolder | typeof LockUser): LeaseHolder | LockUser {
+    const { plan, coverage, scheduler, leaseTimes } = this;
+    const { watchers, libraryWatchers } = plan.coordination;
+    const host = clientHostOf(plan.clients + watchers + libraryWatchers + number);
+    const { process, platform } = this.clientProcess(`h${number}`, host);
+    return new Holder({
+      number,
+      process,
+      platform,
+      cluster: () => this.cluster,
+      plan,
+      random: this.#fork(),
+      coverage,
+      leaseTimes,
+      wallClock: () => wallMsOf(scheduler),
       isOver: () => this.isOver,
       violated: (message) => this.violated(message),
       trace: (line) => this.trace(line),

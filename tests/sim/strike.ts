@@ -107,7 +107,8 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
   },
   pause: ({ simulation, target }) => pause(simulation, [target]),
   pauseOfAll: ({ simulation, target, others }) => pause(simulation, [target, ...others]),
-  clockJump: ({ machine, fault }) => {
+  clockJump: ({ simulation, machine, fault }) => {
+    simulation.leaseTimes.jumped();
     machine.jumpClock(fault.durationMs * 10 ** (4 * fault.chance));
     return nothing;
   },
@@ -138,7 +139,8 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     return nothing;
   },
   clientReset: ({ simulation: { fabric, plan }, target }) => {
-    const clients = plan.clients + plan.coordination.watchers + plan.coordination.libraryWatchers;
+    const { watchers, libraryWatchers, holders, lockUsers } = plan.coordination;
+    const clients = plan.clients + watchers + libraryWatchers + holders + lockUsers;
     for (let client = 1; client <= clients; client++) fabric.reset(clientHostOf(client), hostOf(target));
     return nothing;
   },

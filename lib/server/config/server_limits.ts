@@ -1,5 +1,11 @@
 /** The bounds of a server: of its core, its sessions, its snapshots and its buffers. */
-import { SESSION_LIMITS, type SessionLimits, type StateMachineOptions } from "../../kv/mod.ts";
+import {
+  LEASE_LIMITS,
+  type LeaseLimits,
+  SESSION_LIMITS,
+  type SessionLimits,
+  type StateMachineOptions,
+} from "../../kv/mod.ts";
 import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../protocol/limits.ts";
 import { DEFAULT_LIMITS, type RaftLimits } from "../../raft/mod.ts";
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from "../snapshot/snapshots.ts";
@@ -9,6 +15,8 @@ export interface ServerLimits {
   readonly raft: RaftLimits;
   /** The same on every node of a cluster, or replicas diverge. */
   readonly sessions: SessionLimits;
+  /** The same on every node of a cluster, or replicas diverge. Default LEASE_LIMITS. */
+  readonly leases?: LeaseLimits;
   readonly snapshots: SnapshotLimits;
   /** Bytes that the history of keys may take before the leader compacts it. */
   readonly historyBytes: number;
@@ -28,6 +36,8 @@ export const SERVER_LIMITS: ServerLimits = {
 };
 
 /** Returns the state machine's part of the limits. */
-export function stateMachineOptionsOf({ sessions }: ServerLimits): StateMachineOptions {
-  return { ...sessions, sessionTtlMs: sessions.ttlMs };
+export function stateMachineOptionsOf(
+  { sessions, leases = LEASE_LIMITS }: ServerLimits,
+): StateMachineOptions {
+  return { ...sessions, sessionTtlMs: sessions.ttlMs, leaseLimits: leases };
 }

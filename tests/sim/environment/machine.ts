@@ -41,6 +41,14 @@ const LOOKS_PER_TIMEOUT = 40;
 /** Longest turn of the event loop. */
 const LAST_TURN_MS = 2;
 
+/** The time at which simulations begin, in milliseconds since 1970. */
+const WALL_START_MS = 1_800_000_000_000;
+
+/** Returns milliseconds since 1970, by a clock that is right. */
+export function wallMsOf({ nowMs }: Scheduler): number {
+  return WALL_START_MS + nowMs;
+}
+
 /** Options of a machine. */
 export interface MachineOptions {
   readonly config: ServerConfig;
@@ -50,6 +58,8 @@ export interface MachineOptions {
   readonly fabric: Fabric;
   readonly random: SeededRandom;
   readonly clockSpeed: number;
+  /** The difference of its wall clock from the right one. */
+  readonly wallOffsetMs: number;
   readonly syncMs: number;
   readonly violated: (message: string) => void;
   /** Called when its process has ended. */
@@ -144,6 +154,12 @@ export class Machine {
     return this.#server;
   }
 
+  /** Milliseconds since 1970, by its wall clock. */
+  get wallMs(): number {
+    const { scheduler, wallOffsetMs } = this.#options;
+    return wallMsOf(scheduler) + wallOffsetMs;
+  }
+
   /** Starts the server, unless it runs or something keeps it down. */
   start(): void {
     if (this.#process !== null || this.#downs > 0 || this.#isRetired) return;
@@ -161,7 +177,7 @@ export class Machine {
       disk: new SimDisk(this.drive, process),
       network: new SimNetwork(fabric, process),
       clock,
-      wallClock: (): number => clock.now(),
+      wallClock: (): number => this.wallMs,
       random: (): number => random.next(),
       logger: this.#logger(process),
       limits,

@@ -10,6 +10,7 @@ import {
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
   MAX_SESSION_WINDOW,
+  type SessionStamp,
   type StateMachine,
   type Transaction,
 } from "../../../lib/kv/mod.ts";
@@ -23,6 +24,8 @@ import { AppliedHistory } from "./applied_history.ts";
 import type { WatchTruth } from "./checked_watch.ts";
 import { branchesOf, branchesResultOf } from "./history_forms.ts";
 import { PastStates } from "./past_states.ts";
+import { attachingsOf, type LeaseEffect, leaseIdsOf, LeaseModel } from "./lease_model.ts";
+import type { LeaseTimes } from "./lease_times.ts";
 import type { Replay } from "./replay.ts";
 
 /** Entries between two checks of the structure of a state machine's store, which visit every key. */
@@ -30,11 +33,16 @@ const ENTRIES_PER_STRUCTURE_CHECK = 64;
 /** Entries between two checks of a node's history, and between two that are made where an entry compacted it. */
 const ENTRIES_PER_HISTORY_CHECK = 32;
 const ENTRIES_PER_COMPACTION_CHECK = 4;
+/** Entries between two comparisons of all leases, besides those at entries that change them. */
+const ENTRIES_PER_LEASE_CHECK = 16;
 
 /** Dependencies of the checks. */
 export interface AppliedOptions {
   readonly replay: Replay;
   readonly coverage: Coverage;
+  readonly leaseTimes: LeaseTimes;
+  /** Returns the time of the node's wall clock that is ahead of all others. */
+  readonly latestWallMs: () => number;
   readonly check: (holds: boolean, message: string) => void;
 }
 
@@ -45,6 +53,7 @@ export class Applied implements WatchTruth {
   readonly #results: number[] = [];
   readonly history = new AppliedHistory();
   readonly #applications = new Map<string, number>();
+  readonly #leases: LeaseModel;
   readonly states = new PastStates();
   /** Reads are possible as of this revision and later ones; a transaction does not change it. */
   #compactedRevision = 0;
@@ -52,11 +61,17 @@ export class Applied implements WatchTruth {
 
   constructor(options: AppliedOptions) {
     this.#options = options;
+    this.#leases = new LeaseModel(options.replay.leaseLimits);
   }
 
   /** Reads are possible as of this revision and later ones, on a node that has applied every entry. */
   get compactedRevision(): number {
     return this.#compactedRevision;
+  }
+
+  /** The time of the wall clock at which the next key expires; Infinity without one. */
+  get nextExpiresAtMs(): number {
+    return this.#leases.nextExpiresAtMs;
   }
 
   get hasHistory(): boolean {
@@ -100,6 +115,13 @@ export class Applied implements WatchTruth {
     this.#compactedRevision = compactedRevision;
     this.#featureLevel = machine.featureLevel;
     if (what !== null) this.#noteApplication(index, what.command, what.result);
+    const { lastRevision } = this.history;
+    this.#options.check(
+      revision === lastRevision,
+      `entry ${index} leads to revision ${revision} in place of ${lastRevision}`,
+    );
+    const { command = null } = what ?? {};
+    if (index % ENTRIES_PER_LEASE_CHECK === 0 || isOfLeases(command)) this.#checkLeases(machine);
     if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
     this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
   }
@@ -129,9 +151,79 @@ export class Applied implements WatchTruth {
     if (result.kind === "refused" && result.reason === "sessionExpired") {
       this.#options.coverage.count("sessionsExpired");
     }
-    if (command?.kind !== "transaction" && command?.kind !== "branchingTransaction") return;
-    if (result.kind === "refused" || result.kind === "checksFailed") return;
-    if ("revision" in result) this.#noteTransaction(index, command, result);
+    switch (command?.kind) {
+      case "transaction":
+      case "branchingTransaction":
+        if (result.kind === "refused" || result.kind === "checksFailed") return;
+        if ("revision" in result) this.#noteTransaction(index, command, result);
+        return;
+      case "grantLease":
+      case "revokeLease":
+        if (result.kind !== "refused" && "revision" in result && this.#isRepeated(command.session, result)) {
+          return;
+        }
+        return this.#noteLeases({ index, command }, this.#leases.execute(command, result));
+      case "deleteExpired":
+        this.#options.check(
+          command.untilMs <= this.#options.latestWallMs(),
+          `entry ${index} deletes keys that expire up to ${command.untilMs}, which is later than every wall clock`,
+        );
+        return this.#noteLeases({ index, command }, this.#leases.execute(command, result));
+      case "keepLeasesAlive":
+        return this.#noteLeases({ index, command }, this.#leases.execute(command, result));
+      case "expireSessions": {
+        if (result.kind !== "sessionsExpired") return;
+        const effect = this.#leases.advance(command.elapsedMs, result.endedLeases);
+        return this.#noteLeases({ index, command }, effect);
+      }
+    }
+  }
+
+  /** Notes what an entry does to leases, and the keys that it deletes in one revision. */
+  #noteLeases(
+    { index, command }: { readonly index: number; readonly command: Command },
+    { problem, deleted, over, revoked, renewed }: LeaseEffect,
+  ): void {
+    const { check, coverage, leaseTimes } = this.#options;
+    check(problem === null, `entry ${index}, ${command.kind}: ${problem}`);
+    if (deleted.length > 0) {
+      const revision = this.history.lastRevision + 1;
+      this.history.add({ index, revision, command, changes: deleted.map((key) => ({ key, state: null })) });
+      this.states.note(
+        revision,
+        deleted.map((key) => ({ key: bytesOfText(key), value: null, leaseId: 0, expiresAtMs: 0 })),
+      );
+    }
+    for (const leaseId of over) leaseTimes.over(leaseId);
+    for (const leaseId of revoked) leaseTimes.revoked(leaseId);
+    for (const [leaseId, ttlMs] of renewed) leaseTimes.renewed(leaseId, ttlMs);
+    if (over.length > 0 && this.#leases.isAnyDue) coverage.count("leaseEndsPostponed");
+    if (command.kind === "deleteExpired") coverage.count("keysExpired", deleted.length);
+    else if (revoked.length > 0) coverage.count("leasesRevoked");
+    if (over.length > 0 && deleted.length > 0) coverage.count("leasesEndedWithKeys");
+  }
+
+  #checkLeases(machine: StateMachine): void {
+    const difference = this.#leases.difference(machine);
+    this.#options.check(
+      difference === null,
+      `after entry ${machine.appliedIndex} the leases are wrong: ${difference}`,
+    );
+  }
+
+  /** Returns whether a write was executed before; notes it, and checks that its revision is the same as then. */
+  #isRepeated(session: SessionStamp | null, { revision }: { readonly revision: number }): boolean {
+    const { check, coverage } = this.#options;
+    if (session === null) return false;
+    const key = `${session.sessionId}/${session.sequence}`;
+    const before = this.#applications.get(key);
+    if (before === undefined) {
+      this.#applications.set(key, revision);
+      return false;
+    }
+    check(before === revision, `the write ${key} was applied twice: revisions ${before} and ${revision}`);
+    coverage.count("duplicatesAbsorbed");
+    return true;
   }
 
   #noteTransaction(
@@ -144,17 +236,8 @@ export class Applied implements WatchTruth {
     if (session !== null && session.sequence - session.acknowledgedBelow === MAX_SESSION_WINDOW - 1) {
       coverage.count("fullWindows");
     }
-    const key = session === null ? null : `${session.sessionId}/${session.sequence}`;
-    const before = key === null ? undefined : this.#applications.get(key);
-    if (before !== undefined) {
-      check(
-        before === result.revision,
-        `the write ${key} was applied twice: revisions ${before} and ${result.revision}`,
-      );
-      coverage.count("duplicatesAbsorbed");
-      return;
-    }
-    if (key !== null) this.#applications.set(key, result.revision);
+    if (this.#isRepeated(session, result)) return;
+    if (this.#hasLeaseFailure(command, result)) return;
     const { lastRevision } = this.history;
     const changes = this.#changesOf(command, result);
     if (
@@ -165,13 +248,41 @@ export class Applied implements WatchTruth {
     }
     check(result.revision === lastRevision + 1, `revision ${result.revision} follows ${lastRevision}`);
     this.history.add({ index, revision: result.revision, command, changes });
+    const attachings = attachingsOf(command, result)[Symbol.iterator]();
     this.states.note(
       result.revision,
-      changes.map(({ key, state }) => ({
-        key: bytesOfText(key),
-        value: state === null ? null : bytesOfText(state.value),
-      })),
+      changes.map(({ key, state }) => {
+        const attaching = state === null ? null : attachings.next().value ?? null;
+        const before = this.#leases.attachmentOf(key).leaseId;
+        const attached = this.#leases.attach(key, attaching);
+        const { leaseId } = attached;
+        if (before !== 0 && leaseId !== 0 && before !== leaseId) this.#options.coverage.count("leasesMoved");
+        check(
+          leaseId === 0 || this.#leases.has(leaseId),
+          `a key is attached to lease ${leaseId}, which has ended`,
+        );
+        return {
+          key: bytesOfText(key),
+          value: state === null ? null : bytesOfText(state.value),
+          ...attached,
+        };
+      }),
     );
+  }
+
+  /** Returns whether a transaction failed for its leases, which changes nothing; checks that the lease does not exist. */
+  #hasLeaseFailure(command: Transaction | BranchingTransaction, result: CommandResult): boolean {
+    if (result.kind !== "transactionFailed") return false;
+    const { reason } = result;
+    if (reason === "tooManyLeaseKeys") this.#options.coverage.count("leasesFull");
+    if (reason !== "leaseNotFound") return reason === "tooManyLeaseKeys";
+    const ids = leaseIdsOf(command);
+    this.#options.check(
+      ids.some((leaseId) => !this.#leases.has(leaseId)),
+      `a transaction failed for want of a lease, and ${ids.join(", ")} exist`,
+    );
+    this.#options.coverage.count("putsWithoutLease");
+    return true;
   }
 
   /** Returns a state that counts reads of past ones. */
@@ -201,4 +312,9 @@ export class Applied implements WatchTruth {
     }
     return execution.kind === "failed" ? [] : execution.changes;
   }
+}
+
+function isOfLeases(command: Command | null): boolean {
+  return command?.kind === "grantLease" || command?.kind === "revokeLease" ||
+    command?.kind === "expireSessions";
 }

@@ -1,12 +1,12 @@
 /** The applied transactions in order, and the states that they made, as histories write keys and values. */
-import type { BranchingTransaction, Transaction } from "../../../lib/kv/mod.ts";
+import type { Command } from "../../../lib/kv/mod.ts";
 import type { Entry, KeyState, StateChange, StoreState } from "../../../lib/lincheck/mod.ts";
 
-/** An applied transaction, under the revision that it made. */
+/** An applied transaction or end of keys, under the revision that it made. */
 export interface AppliedTransaction {
   readonly index: number;
   readonly revision: number;
-  readonly command: Transaction | BranchingTransaction;
+  readonly command: Command;
   /** Its changes, in order. */
   readonly changes: readonly StateChange[];
 }

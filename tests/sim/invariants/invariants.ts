@@ -7,6 +7,7 @@ import type { Coverage } from "../coverage.ts";
 import { Applied } from "./applied.ts";
 import type { AppliedHistory } from "./applied_history.ts";
 import type { WatchTruth } from "./checked_watch.ts";
+import type { LeaseTimes } from "./lease_times.ts";
 import type { Observer } from "./probes.ts";
 import type { Replay } from "./replay.ts";
 
@@ -18,17 +19,24 @@ export class Invariants extends RaftInvariants implements Observer {
     options: Omit<RaftInvariantsOptions, "codec" | "count"> & {
       readonly replay: Replay;
       readonly coverage: Coverage;
+      readonly leaseTimes: LeaseTimes;
+      readonly latestWallMs: () => number;
     },
   ) {
-    const { replay, coverage } = options;
+    const { coverage } = options;
     super({ ...options, codec: CONFIGURATION_CODEC, count: (state, times) => coverage.count(state, times) });
     const check = (holds: boolean, message: string): void => this.check(holds, message);
-    this.#applied = new Applied({ replay, coverage, check });
+    this.#applied = new Applied({ ...options, check });
   }
 
   /** The applied transactions and the states that they made. */
   get history(): AppliedHistory {
     return this.#applied.history;
+  }
+
+  /** The time of the wall clock at which the next key expires; Infinity without one. */
+  get nextExpiresAtMs(): number {
+    return this.#applied.nextExpiresAtMs;
   }
 
   /** The events that watches must be sent. */

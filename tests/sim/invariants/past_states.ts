@@ -4,7 +4,7 @@
  */
 import { assert } from "@std/assert";
 import { equals } from "@std/bytes";
-import type { KeyValue } from "../../../lib/kv/mod.ts";
+import { attachmentOf, type KeyValue } from "../../../lib/kv/mod.ts";
 import { compareKeys, keyText } from "../../../lib/kv/keys.ts";
 import type { StoreView } from "../../../lib/kv/pages/paged_store.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
@@ -27,6 +27,9 @@ export interface KeyChange {
   readonly key: Uint8Array;
   /** Null for a deletion. */
   readonly value: Uint8Array | null;
+  /** The lease and the time with which the key ends; 0 for none. */
+  readonly leaseId: number;
+  readonly expiresAtMs: number;
 }
 
 /** The states of all revisions. */
@@ -62,7 +65,7 @@ export class PastStates {
     assert(revision === this.lastRevision + 1, "no revision is left out");
     const versions: Version[] = [];
     this.#versionsAt.push(versions);
-    for (const { key, value } of changes) {
+    for (const { key, value, leaseId, expiresAtMs } of changes) {
       const before = this.#entryAt(key, revision);
       if (value === null && before === null) continue;
       const entry = value === null ? null : {
@@ -71,6 +74,7 @@ export class PastStates {
         createRevision: before?.createRevision ?? revision,
         modRevision: revision,
         version: (before?.version ?? 0) + 1,
+        ...attachmentOf(leaseId, expiresAtMs),
       };
       const version = { key, revision, entry, previous: before };
       versions.push(version);
@@ -173,7 +177,8 @@ export class PastStates {
 export function isSame(a: KeyValue | null, b: KeyValue | null): boolean {
   if (a === null || b === null) return a === b;
   return equals(a.key, b.key) && equals(a.value, b.value) && a.createRevision === b.createRevision &&
-    a.modRevision === b.modRevision && a.version === b.version;
+    a.modRevision === b.modRevision && a.version === b.version && a.leaseId === b.leaseId &&
+    a.expiresAtMs === b.expiresAtMs;
 }
 
 function differenceText(actual: KeyValue | null, expected: KeyValue | null): string {
@@ -183,8 +188,10 @@ function differenceText(actual: KeyValue | null, expected: KeyValue | null): str
 /** Returns an entry as messages show it. */
 export function entryText(entry: KeyValue | null): string {
   if (entry === null) return "no key";
-  const { key, value, createRevision, modRevision, version } = entry;
+  const { key, value, createRevision, modRevision, version, leaseId, expiresAtMs } = entry;
+  const attached = (leaseId === undefined ? "" : `, lease ${leaseId}`) +
+    (expiresAtMs === undefined ? "" : `, until ${expiresAtMs}`);
   return `${keyText(key)} = ${
     keyText(value.subarray(0, 20))
-  } (${createRevision}, ${modRevision}, ${version})`;
+  } (${createRevision}, ${modRevision}, ${version}${attached})`;
 }

@@ -3,13 +3,21 @@
  * snapshot. The state from a snapshot must be equal to it in every byte.
  */
 import { crc32 } from "node:zlib";
-import { type Command, StateMachine, type StateMachineOptions, type StateView } from "../../../lib/kv/mod.ts";
+import {
+  type Command,
+  LEASE_LIMITS,
+  type LeaseLimits,
+  StateMachine,
+  type StateMachineOptions,
+  type StateView,
+} from "../../../lib/kv/mod.ts";
 import { stateRecordEncoder } from "../../../lib/server/snapshot/state_codec.ts";
 
 /** Replays applied entries, and keeps the state after each. */
 export class Replay {
   /** Most sessions of a state machine in this simulation. */
   readonly maxSessions: number;
+  readonly leaseLimits: LeaseLimits;
   readonly #machine: StateMachine;
   /** Copy-on-write states, which cost little; the state after entry i is at position i. */
   readonly #views: StateView[];
@@ -17,6 +25,7 @@ export class Replay {
 
   constructor(options: StateMachineOptions) {
     this.maxSessions = options.maxSessions ?? Number.POSITIVE_INFINITY;
+    this.leaseLimits = options.leaseLimits ?? LEASE_LIMITS;
     this.#machine = new StateMachine(options);
     this.#views = [this.#machine.snapshot()];
   }
