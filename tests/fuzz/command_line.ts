@@ -7,6 +7,7 @@ import { parseCommand } from "../../lib/cli/registry.ts";
 import { tokenizePartly } from "../../lib/cli/tokenize.ts";
 import type { ServerConfig } from "../../lib/server/config/config.ts";
 import { ConfigError } from "../../lib/server/config/config_file.ts";
+import { settle } from "../support/fakes/manual_clock.ts";
 import { FakeStore } from "../unit/cli/support/fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "../unit/cli/support/fake_environment.ts";
 
@@ -16,14 +17,21 @@ const CLIENT = ["client", "--cluster", "127.0.0.1:7001"];
 /** Separator of the arguments of a command line. */
 const SEPARATOR = "\n";
 
-/** Runs `kvraft`; it records servers instead of starting them. It must end, and without an internal error. */
+/** Interrupts after which a program must have ended: more than an input has commands that go on until one. */
+const MAX_INTERRUPTS = 10_000;
+
+/**
+ * Runs `kvraft`; it records servers instead of starting them. It must end, if it is interrupted often enough, and without an
+ * internal error.
+ */
 async function run(
   args: readonly string[],
   options: FakeEnvironmentOptions,
 ): Promise<readonly ServerConfig[]> {
   const environment = new FakeEnvironment(options);
   const configs: ServerConfig[] = [];
-  const exitCode = await runKvraft(args, {
+  let hasEnded = false;
+  const ended = runKvraft(args, {
     environment,
     connect: () => Promise.resolve(new FakeStore()),
     start: (config) => {
@@ -31,7 +39,14 @@ async function run(
       return Promise.reject(new ConfigError("servers are not started here"));
     },
     tools: { inspect: refuseTool, restore: refuseTool, recover: refuseTool },
-  });
+  }).finally(() => hasEnded = true);
+  await settle();
+  for (let interrupts = 0; !hasEnded && interrupts < MAX_INTERRUPTS; interrupts += 1) {
+    environment.signal();
+    await settle();
+  }
+  assert(hasEnded, "a command does not end");
+  const exitCode = await ended;
   assert(exitCode !== ExitCode.internal, environment.stderr.text);
   const said = environment.stderr.text.length + environment.stdout.bytes.length;
   assert(exitCode === ExitCode.done || said > 0, "what does not succeed says why");
@@ -123,6 +138,10 @@ export const COMMAND_LINE: FuzzTarget = {
     "\n__proto__",
     "\n--_\nx",
     "\n--escapes",
+    "\n--ttl\n30s",
+    "\n--lease\n47",
+    "\n--prefix",
+    "\n--observe",
     "\n--key-base64\n/w==",
     "\\xff",
     "\ufffd",
@@ -152,6 +171,9 @@ export const SHELL_LINES: FuzzTarget = {
     "#",
     "put k v\n",
     "list --prefix ",
+    "watch k\n",
+    "lock n --wait 1s\n",
+    "lease keep-alive 4711\n",
     "cas k ",
     "quit\n",
     "\0",
