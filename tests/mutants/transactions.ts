@@ -209,10 +209,10 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/kv/leases/leases.ts", [LEASES], [
     {
       id: "M700",
-      title: "a lease ends a millisecond before its deadline",
-      failure: "a lock is given to another client while its holder may still use it",
-      from: "heap.firstDeadlineMs <= nowMs",
-      to: "heap.firstDeadlineMs - 1 <= nowMs",
+      title: "a lease ends when the log's time reaches its deadline",
+      failure: "it ends up to a millisecond early: so much may be uncounted when its time begins",
+      from: "heap.firstDeadlineMs < nowMs",
+      to: "heap.firstDeadlineMs <= nowMs",
     },
     {
       id: "M705",

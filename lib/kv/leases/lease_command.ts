@@ -95,7 +95,7 @@ export interface LeaseState {
   readonly leaseId: number;
   /** Its time to live when it is granted or kept alive. */
   readonly ttlMs: number;
-  /** The time of the log at which it is over. */
+  /** It is over once the time of the log is above this. */
   readonly deadlineMs: number;
   /** Number of keys that are attached to it. */
   readonly keyCount: number;

@@ -87,10 +87,14 @@ export class Leases {
     if (this.#deadlines.size > 2 * this.size + MIN_STALE_ENTRIES) this.#rebuildHeap();
   }
 
-  /** Returns the lease that is over the longest, of several that with the lowest id; null if none is over. */
+  /**
+   * Returns the lease that is over the longest, of several that with the lowest id; null if none is over. A lease is over
+   * once the log's time is above its deadline, not at it: up to a millisecond may have passed between the last count of
+   * time and the grant or keep-alive, and no lease ends early.
+   */
   nextDue(nowMs: number): number | null {
     const heap = this.#deadlines;
-    while (heap.size > 0 && heap.firstDeadlineMs <= nowMs) if (this.#isFirstExact()) return heap.firstId;
+    while (heap.size > 0 && heap.firstDeadlineMs < nowMs) if (this.#isFirstExact()) return heap.firstId;
     assert(heap.size > 0 || this.size === 0, "every lease has an entry in the heap of deadlines");
     return null;
   }

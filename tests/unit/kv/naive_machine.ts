@@ -283,7 +283,7 @@ export class NaiveMachine {
 
   #endDueLeases(): number {
     const due = this.#leases
-      .filter(({ deadlineMs }) => deadlineMs <= this.#timeMs)
+      .filter(({ deadlineMs }) => deadlineMs < this.#timeMs)
       .toSorted((a, b) => a.deadlineMs - b.deadlineMs || a.leaseId - b.leaseId)
       .map(({ leaseId }) => leaseId);
     const costOfFirst = (count: number): number =>

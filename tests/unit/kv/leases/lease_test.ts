@@ -111,10 +111,10 @@ Deno.test("revokeLease: without keys it takes no revision, and a retry in its se
   assertEquals([replica.apply(command), replica.apply(command)], [revoked, revoked]);
 });
 
-Deno.test("expireSessions: a lease ends when the log's time reaches its deadline, and not a millisecond before", () => {
+Deno.test("expireSessions: a lease ends when the log's time passes its deadline, and not when it reaches it", () => {
   const replica = replicaWith([7]);
   replica.apply(transaction([leased("a", 7), leased("b", 7)]));
-  assertEquals(pass(replica, TTL_MS - 1), { kind: "sessionsExpired", expired: 0, endedLeases: 0 });
+  assertEquals(pass(replica, TTL_MS), { kind: "sessionsExpired", expired: 0, endedLeases: 0 });
   assertEquals([keysOf(replica), replica.machine.nextLeaseDeadlineMs], [["a", "b"], TTL_MS]);
   assertEquals(pass(replica, 1), { kind: "sessionsExpired", expired: 0, endedLeases: 1 });
   assertEquals([keysOf(replica), replica.machine.nextLeaseDeadlineMs], [[], null]);
@@ -124,7 +124,7 @@ Deno.test("expireSessions: a lease ends when the log's time reaches its deadline
 Deno.test("expireSessions: all keys of all leases that end in one entry are deleted in one revision", () => {
   const replica = replicaWith([8, 7]);
   replica.apply(transaction([leased("b", 7), leased("c", 7), leased("a", 8)]));
-  pass(replica, TTL_MS);
+  pass(replica, TTL_MS + 1);
   assertEquals(replica.machine.revision, 2);
   const { events } = replica.machine;
   const first = events.seek(2);
@@ -156,7 +156,7 @@ Deno.test("expireSessions: a lease with more keys than one entry deletes otherwi
   const options = { leaseLimits: { maxLeases: 9, maxLeaseKeys: 9, maxEndedKeys: 1 } };
   const replica = replicaWith([7], options);
   replica.apply(transaction([leased("a", 7), leased("b", 7), leased("c", 7)]));
-  pass(replica, TTL_MS);
+  pass(replica, TTL_MS + 1);
   assertEquals([keysOf(replica), replica.machine.leaseCount], [[], 0]);
 });
 
@@ -168,7 +168,7 @@ Deno.test("keepLeasesAlive: the whole time to live begins again, for each lease 
     ttlsMs: [TTL_MS, 0, TTL_MS],
   });
   assertEquals(replica.machine.nextLeaseDeadlineMs, TTL_MS);
-  pass(replica, 1_000);
+  pass(replica, 1_001);
   assertEquals([replica.machine.lease(7)?.deadlineMs, replica.machine.lease(8)], [19_000, null]);
   assertEquals(replica.machine.nextLeaseDeadlineMs, 19_000);
 });
@@ -176,7 +176,7 @@ Deno.test("keepLeasesAlive: the whole time to live begins again, for each lease 
 Deno.test("keepLeasesAlive: a lease that has ended stays ended", () => {
   const replica = replicaWith([7]);
   replica.apply(transaction([leased("a", 7)]));
-  pass(replica, TTL_MS);
+  pass(replica, TTL_MS + 1);
   assertEquals(replica.apply({ kind: "keepLeasesAlive", leaseIds: [7] }), {
     kind: "leasesKeptAlive",
     ttlsMs: [0],
@@ -230,7 +230,7 @@ Deno.test("expiringPut: an unknown lease, or one that ended in the entry before,
     position: [position],
   });
   assertEquals(replica.apply(transaction([put("a", "v"), leased("b", 7), leased("c", 9)])), failed(2));
-  pass(replica, TTL_MS);
+  pass(replica, TTL_MS + 1);
   assertEquals(replica.apply(transaction([leased("b", 7)])), failed(0));
   assertEquals([keysOf(replica), replica.machine.revision], [[], 0]);
 });
@@ -398,7 +398,7 @@ Deno.test("leases: a restored state has the same deadlines, keys and expiries, a
       ],
       more: false,
     });
-    machine.apply(machine.appliedIndex + 1, { kind: "expireSessions", elapsedMs: 9_999 });
+    machine.apply(machine.appliedIndex + 1, { kind: "expireSessions", elapsedMs: 10_000 });
     assertEquals([machine.leaseCount, machine.keyCount], [1, 4]);
     machine.apply(machine.appliedIndex + 1, { kind: "expireSessions", elapsedMs: 1 });
     assertEquals([machine.leaseCount, machine.keyCount, machine.nextExpiresAtMs], [0, 2, 7]);

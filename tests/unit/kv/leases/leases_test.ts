@@ -75,8 +75,8 @@ Deno.test("Leases: after any grants, keep-alives and ends the leases, their orde
             const [next = null] = [...model.values()].sort(byEnd);
             assertEquals(leases.nextDeadlineMs, next?.deadlineMs ?? null);
             if (next === null) break;
-            assertEquals(leases.nextDue(next.deadlineMs - 1), null);
-            assertEquals(leases.nextDue(next.deadlineMs), next.leaseId);
+            assertEquals(leases.nextDue(next.deadlineMs), null);
+            assertEquals(leases.nextDue(next.deadlineMs + 1), next.leaseId);
             model.delete(next.leaseId);
             leases.remove(next.leaseId);
             break;
@@ -109,7 +109,7 @@ Deno.test("Leases: thousands, granted in any order, are listed by id and end in 
     const expected = ids.map((id) => ({ leaseId: id, ttlMs: 1_000 + id % 13, deadlineMs: 1_000 + id % 13 }));
     assertEquals([...leases.after(0)], expected.toSorted(byId));
     for (const lease of expected.toSorted(byEnd)) {
-      assertEquals(leases.nextDue(lease.deadlineMs), lease.leaseId);
+      assertEquals(leases.nextDue(lease.deadlineMs + 1), lease.leaseId);
       leases.remove(lease.leaseId);
     }
     assertEquals([leases.size, leases.nextDeadlineMs], [0, null]);
