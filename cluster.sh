@@ -45,7 +45,8 @@ Usage: ./cluster.sh [command]
   pause <n>       pause node n (SIGSTOP)
   resume <n>      resume node n (SIGCONT)
   logs [-f] <n>   print the log of node n; -f follows it
-  demo            write, kill the leader, restart it, and count lost writes
+  demo [watch]    write, kill the leader, restart it, and count lost writes;
+                  watch: the same with watchers and leases, and a frozen leader
   clean           remove the data of a cluster whose nodes are stopped
 
 Nodes listen on 127.0.0.1, from port 7001 on. KVRAFT_BASE_PORT=8001 ./cluster.sh uses ports from 8001 on;
@@ -705,7 +706,12 @@ logs() {
 }
 
 demo() {
-  local running
+  local running program=writes
+  case ${1:-} in
+    '') ;;
+    watch) program=watches ;;
+    *) misused "'demo $1' is not a command of cluster.sh." ;;
+  esac
   if [ "$nodes" -ne 0 ] && [ "$(node_count)" -lt 3 ]; then
     fail "The demo kills the leader, so it needs three nodes: ./cluster.sh clean, then ./cluster.sh start 3"
   fi
@@ -717,7 +723,7 @@ demo() {
   find_deno
   release_lock # the demo kills and restarts nodes with this script
   # shellcheck disable=SC2086 # flags separated by spaces
-  exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags tools/demo.ts "$(members)"
+  exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags "tools/demo/$program.ts" "$(members)"
 }
 
 # Removes data only if no process uses it, not even one of a removed node, or one without a pid file.
@@ -742,8 +748,8 @@ clean() {
 command=${1:-start}
 [ $# -eq 0 ] || shift
 case $command in
-  status | add | stop | demo | clean) at_most 0 "$command" "$@" ;;
-  remove | restart | kill | pause | resume) at_most 1 "$command" "$@" ;;
+  status | add | stop | clean) at_most 0 "$command" "$@" ;;
+  remove | restart | kill | pause | resume | demo) at_most 1 "$command" "$@" ;;
 esac
 case $command in
   start) start "$@" ;;
@@ -765,7 +771,7 @@ case $command in
   pause) signal_node "${1:-}" STOP "Paused node ${1:-}. Resume it: ./cluster.sh resume ${1:-}" ;;
   resume) signal_node "${1:-}" CONT "Resumed node ${1:-}." ;;
   logs) logs "$@" ;;
-  demo) demo ;;
+  demo) demo "$@" ;;
   clean) clean ;;
   help | -h | --help) usage ;;
   *) misused "'$command' is not a command of cluster.sh." ;;

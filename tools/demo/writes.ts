@@ -5,21 +5,12 @@
  * twice. The keys are removed in the end, also after Ctrl-C. Argument: the nodes of the cluster.
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
-import { KvClient } from "../lib/mod.ts";
+import { KvClient } from "../../lib/mod.ts";
+import { clusterScript, EXIT_INTERRUPTED, interruption, leaderOf, phase, withThousands } from "./support.ts";
 
 const WRITERS = 8;
-/** Time for which the writers run before the leader is killed, after that, and after its restart. */
-const PHASE_MS = 4_000;
 const CALL_DEADLINE_MS = 30_000;
 const KEYS_OF_ONE_TRANSACTION = 100;
-/** The exit code after SIGINT, as shells have it. */
-const EXIT_INTERRUPTED = 130;
-
-/** The demo was interrupted (Ctrl-C). */
-class InterruptedError extends Error {
-  override readonly name = "InterruptedError";
-}
-
 /** The results of the writers. */
 class Tally {
   /** Keys whose write was acknowledged. */
@@ -50,40 +41,6 @@ async function write(client: KvClient, prefix: string, tally: Tally, stopped: Ab
   }
 }
 
-/** Waits while the writers run. Rejects with {@link InterruptedError} as soon as the demo is interrupted. */
-function phase(interrupted: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (interrupted.aborted) return reject(interrupted.reason);
-    const timer = setTimeout(resolve, PHASE_MS);
-    interrupted.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(interrupted.reason);
-    });
-  });
-}
-
-/** Returns a signal that Ctrl-C aborts; a second Ctrl-C ends the process at once. */
-function interruption(): AbortSignal {
-  const controller = new AbortController();
-  Deno.addSignalListener("SIGINT", () => {
-    if (controller.signal.aborted) Deno.exit(EXIT_INTERRUPTED);
-    console.log("\nInterrupted: removing the keys of the demo … (Ctrl-C again leaves them)");
-    controller.abort(new InterruptedError("The demo was interrupted."));
-  });
-  return controller.signal;
-}
-
-async function clusterScript(...args: readonly string[]): Promise<void> {
-  const { success } = await new Deno.Command("./cluster.sh", { args: [...args] }).spawn().status;
-  if (!success) throw new Error(`./cluster.sh ${args.join(" ")} failed`);
-}
-
-async function leaderOf(client: KvClient): Promise<number> {
-  const { leader } = await client.cluster.status();
-  if (leader === null) throw new Error("The cluster has no leader: see ./cluster.sh status");
-  return leader;
-}
-
 /** Returns every key under `prefix` with its version. */
 async function versionsUnder(client: KvClient, prefix: string): Promise<Map<string, number>> {
   const versions = new Map<string, number>();
@@ -103,10 +60,6 @@ async function removeAll(client: KvClient, keys: readonly string[]): Promise<voi
       mutations: keys.slice(from, from + KEYS_OF_ONE_TRANSACTION).map((key) => ({ kind: "delete", key })),
     });
   }
-}
-
-function withThousands(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
 /** Kills the leader and restarts it, with time between for the writers. `down`: called with the node that does not run. */
