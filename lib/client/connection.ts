@@ -42,6 +42,12 @@ export const DIAL_TIMEOUT_MS = 1_000;
  */
 export const SILENCE_LIMIT_MS = 10_000;
 
+/**
+ * A node that left a request unanswered and has sent nothing for this time is not used while others can be: it may be
+ * suspended or cut off. One that is only slow sends other answers meanwhile.
+ */
+const SUSPECT_AFTER_MS = 500;
+
 /** Requests that timed out may still wait to be written beside those under way, hence twice what may be under way. */
 const SIZES: ChannelSizes = {
   readBytes: 65_536,
@@ -157,6 +163,8 @@ export class NodeConnection {
   #isIdling = false;
   /** The time of the first request since a frame last came; null without one. */
   #silentSince: number | null = null;
+  /** Whether a request was not answered, and nothing has come since. */
+  #isSuspect = false;
   #framesReceived = 0;
 
   private constructor(
@@ -190,6 +198,11 @@ export class NodeConnection {
   /** Whether requests can be sent. */
   get isOpen(): boolean {
     return this.#channel.closeReason === null;
+  }
+
+  /** Whether the node left a request unanswered and has sent nothing since: other nodes are preferred. */
+  get isSuspect(): boolean {
+    return this.#isSuspect;
   }
 
   /** Frames that have come since the hello. */
@@ -258,6 +271,7 @@ export class NodeConnection {
 
   #receive(payload: Uint8Array, onNotice: (notice: ClusterNotice) => void): void {
     this.#silentSince = null;
+    this.#isSuspect = false;
     this.#framesReceived += 1;
     let message: ServerMessage;
     try {
@@ -290,7 +304,7 @@ export class NodeConnection {
     this.#isIdling = true;
     this.#clock.endOfTurn(() => {
       this.#isIdling = false;
-      if (this.#pending.size === 0) this.#stopTimer();
+      if (this.#pending.size === 0 && !this.#isSuspect) this.#stopTimer();
     });
   }
 
@@ -307,22 +321,26 @@ export class NodeConnection {
   /** Ends the requests whose deadline has passed: their frames may have been sent, or may be yet. */
   #endOverdue(): void {
     const now = this.#clock.now();
+    const silentMs = now - (this.#silentSince ?? now);
     let next = Infinity;
-    let isAnyOverdue = false;
     for (const [requestId, request] of this.#pending) {
       if (request.deadline - now >= TIMER_TICK_MS) {
         next = Math.min(next, request.deadline);
         continue;
       }
       this.#pending.delete(requestId);
+      if (silentMs >= SUSPECT_AFTER_MS) this.#isSuspect = true;
       request.end({ kind: "silent", left: true });
-      isAnyOverdue = true;
     }
     this.#stopTimer();
-    const silentMs = now - (this.#silentSince ?? now);
-    if (isAnyOverdue && silentMs >= SILENCE_LIMIT_MS) {
-      this.close(`nothing came from it for ${Math.ceil(silentMs)} ms`);
-    } else if (next < Infinity) this.#wakeAt(next, now);
+    if (this.#isSuspect) {
+      if (silentMs >= SILENCE_LIMIT_MS) {
+        return this.close(`nothing came from it for ${Math.ceil(silentMs)} ms`);
+      }
+      // Without further requests, no other request would discover that the node is unreachable.
+      next = Math.min(next, now - silentMs + SILENCE_LIMIT_MS);
+    }
+    if (next < Infinity) this.#wakeAt(next, now);
   }
 
   #stopTimer(): void {

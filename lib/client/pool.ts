@@ -118,12 +118,12 @@ export class ConnectionPool {
   }
 
   /**
-   * Returns the open connection for the next request: the leader's, else any; not the one to `except`. While it is not the
-   * leader's, the leader is dialed again from time to time. While no connected node knows a leader, all nodes are dialed:
+   * Returns the open connection for the next request: the leader's, else any; neither the one to `except` nor one that is
+   * suspect. While it is not the leader's, the leader is dialed again from time to time. While no connected node knows a leader, all nodes are dialed:
    * the connected ones may be a minority that is cut off, or nodes that wait to be added.
    */
   route(except: NodeId | null): NodeConnection | null {
-    const connection = this.#current(except);
+    const connection = this.#current(except, (one) => !one.isSuspect);
     if (connection === null) return null;
     const { leader } = this.#directory;
     if (leader === null) this.#dialOthers();
@@ -133,13 +133,15 @@ export class ConnectionPool {
 
   /** Returns the open connections in turn, for requests that any node answers by itself, and dials the other nodes. */
   routeToAny(): NodeConnection | null {
-    const open = [...this.#open.values()].filter(({ isOpen }) => isOpen);
+    const usable = [...this.#open.values()].filter(({ isOpen }) => isOpen);
+    const good = usable.filter(({ isSuspect }) => !isSuspect);
+    const open = good.length > 0 ? good : usable;
     if (open.length < this.#directory.members.length) this.#dialOthers();
     this.#turn = (this.#turn + 1) % Math.max(1, open.length);
     return open[this.#turn] ?? null;
   }
 
-  /** Dials in a race until one node answers; the connection to `except` is used only if no other does. */
+  /** Dials in a race until one node answers; suspect connections, and the one to `except`, are used only if no other does. */
   reach(except: NodeId | null): Promise<Reached> {
     let reach = this.#reaches.get(except);
     if (reach === undefined) {
@@ -176,13 +178,18 @@ export class ConnectionPool {
     const now = clock.now();
     // With another connection open, the call does not wait for an address that has just failed.
     const hasFallback = this.#current(null) !== null;
-    const addresses = this.#directory.dialOrder(now, random).filter((address) =>
-      (except === null || this.#directory.nodeAt(address) !== except) &&
-      !(hasFallback && this.#directory.isAvoided(address, now))
+    const addresses = this.#directory.dialOrder(now, random).filter((address) => {
+      const node = this.#directory.nodeAt(address);
+      if (node !== null && (node === except || this.#connectionTo(node)?.isSuspect === true)) return false;
+      return !(hasFallback && this.#directory.isAvoided(address, now));
+    });
+    const { connection, failures } = await this.#dials.race(
+      addresses,
+      ({ node, isSuspect }) => node !== except && !isSuspect,
     );
-    const { connection, failures } = await this.#dials.race(addresses, ({ node }) => node !== except);
     if (connection !== null) return { kind: "open", connection };
-    const lastResort = this.#current(null) ?? (except === null ? null : await this.#dialNode(except));
+    const lastResort = this.#current(except) ?? this.#current(null) ??
+      (except === null || this.#closing.isClosed ? null : await this.#dialNode(except));
     if (lastResort !== null) return { kind: "open", connection: lastResort };
     const end = unreachable(failures);
     this.#downReason = end.error.message;
@@ -273,12 +280,15 @@ export class ConnectionPool {
     this.#directory.noteMembers(members, appliedIndex);
   }
 
-  #current(except: NodeId | null): NodeConnection | null {
+  #current(
+    except: NodeId | null,
+    isUsable: (connection: NodeConnection) => boolean = () => true,
+  ): NodeConnection | null {
     const leader = this.#directory.leader;
     const preferred = leader === null || leader === except ? null : this.#connectionTo(leader);
-    if (preferred !== null) return preferred;
+    if (preferred !== null && isUsable(preferred)) return preferred;
     for (const connection of this.#open.values()) {
-      if (connection.isOpen && connection.node !== except) return connection;
+      if (connection.isOpen && connection.node !== except && isUsable(connection)) return connection;
     }
     return null;
   }

@@ -104,6 +104,16 @@ export class Forwarding {
     }
   }
 
+  /**
+   * Ends the wait for answers of earlier leaders: one that was suspended or is cut off answers late or never, and a retry
+   * gets to the new leader at once.
+   */
+  leaderKnown(leader: NodeId): void {
+    for (const [forwardId, forward] of this.#pending) {
+      if (forward.leader !== leader) this.#settle(forwardId, lostLeader(forward.leader));
+    }
+  }
+
   /** Ends every wait. */
   close(): void {
     this.#timer?.cancel();

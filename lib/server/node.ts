@@ -177,6 +177,7 @@ export class Node {
     this.leadership.onChange(({ leader, term }) => {
       this.#replica.abandonWrites(leader === this.#options.id ? term : null);
       this.#watches.leaderChanged(leader);
+      if (leader !== null) this.#forwarding.leaderKnown(leader);
       if (leader === this.#options.id) return this.membership.start();
       this.membership.leadershipLost();
       this.#exchange.leadershipLost();

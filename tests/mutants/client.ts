@@ -1,5 +1,5 @@
 /** Mutants of the client: dialling, deadlines, and the state of nodes. */
-import { CLI, CLIENT, SIM } from "./checks.ts";
+import { CLI, CLIENT, SERVER, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 export const CLIENT_MUTANTS: readonly Mutant[] = [
@@ -16,6 +16,24 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       title: "a dial that lost its race goes on",
       failure: "every client holds connections to nodes that it does not use",
       from: "dial.stop.abort();",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/client/pool.ts", [CLIENT], [
+    {
+      id: "M684",
+      title: "a suspended node is asked again while other nodes answer",
+      failure: "a write waits for four seconds although a new leader was elected within one",
+      from: "const connection = this.#current(except, (one) => !one.isSuspect);",
+      to: "const connection = this.#current(except);",
+    },
+  ]),
+  ...inFile("lib/server/forwarding.ts", [SERVER], [
+    {
+      id: "M685",
+      title: "writes that were forwarded to an earlier leader wait although another one is known",
+      failure: "writes over a follower stop for two election timeouts when the leader is suspended",
+      from: "if (forward.leader !== leader) this.#settle(forwardId, lostLeader(forward.leader));",
       to: "",
     },
   ]),

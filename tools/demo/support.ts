@@ -1,4 +1,4 @@
-/** What the demos of `./cluster.sh demo` share: phases, Ctrl-C, and the script that kills and restarts nodes. */
+/** Helpers of the demos of `./cluster.sh demo`: phases, Ctrl-C, and the script that kills and restarts nodes. */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
 import type { KvClient } from "../../lib/mod.ts";
 

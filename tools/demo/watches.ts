@@ -20,7 +20,7 @@ const LATE_MS = 1_000;
 const CALL_DEADLINE_MS = 30_000;
 const CHECK_INTERVAL_MS = 50;
 
-/** What one watcher saw. */
+/** One watcher, and the revisions that it saw. */
 class Watcher {
   readonly revisions: number[] = [];
   longestSilenceMs = 0;
@@ -125,7 +125,7 @@ function reportWatchers(watchers: readonly Watcher[], written: readonly number[]
   return wrong.length === 0;
 }
 
-/** Ends the holder of the leases without a word; returns whether the leases ended after that, and in time. */
+/** Closes the holder of the leases without revoking them; returns whether the leases ended after that, and in time. */
 async function reportLeases(holder: KvClient, ends: Ends): Promise<boolean> {
   const early = ends.count;
   console.log(`${LEASES - early} of ${withThousands(LEASES)} leases are alive. Their holder falls silent.`);

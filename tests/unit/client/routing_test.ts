@@ -1,6 +1,7 @@
 /** The node of a request: the leader where it can be reached, else another node. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, type ConnectionState, KvClient, VersionMismatchError } from "../../../lib/mod.ts";
+import { SILENCE_LIMIT_MS } from "../../../lib/client/connection.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
 import { FakeCluster, type FakeNode } from "../../support/fakes/scripted_node.ts";
 
@@ -96,6 +97,66 @@ Deno.test("routing: when the leader is killed, its writes go to the others at on
   lead(cluster, 2, 2);
   await cluster.finish(writes);
   assert(cluster.clock.now() - start < 100, "no call waited for a deadline");
+});
+
+Deno.test("routing: a suspended leader is not asked again while other nodes answer", async () => {
+  const cluster = new FakeCluster(3);
+  await using client = await cluster.connect();
+  cluster.node(1).answer = () => "silence";
+  let asked = 0;
+  for (const id of [2, 3]) {
+    const { answer } = cluster.node(id);
+    cluster.node(id).answer = (request) => {
+      // No leader is elected yet when the first retry arrives.
+      if (asked++ > 0) return answer(request);
+      const { requestId } = request;
+      const message = "This node knows of no leader.";
+      return { kind: "error", requestId, code: "noLeader", message, outcome: "not-applied", leader: null };
+    };
+  }
+  const start = cluster.clock.now();
+  await cluster.finish(client.put("k", "v", { timeoutMs: 30_000 }));
+  await cluster.finish(client.put("k", "w", { timeoutMs: 30_000 }));
+  assert(cluster.clock.now() - start < 2_000, "only the first attempt waited for the suspended node");
+  assertEquals(kinds(cluster.node(1)), ["write"]);
+});
+
+Deno.test("routing: a suspended leader is asked again once it sends anything", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  const { answer } = cluster.node(1);
+  cluster.node(1).answer = () => "silence";
+  await cluster.finish(client.put("k", "v", { timeoutMs: 30_000 }));
+  cluster.node(1).answer = answer;
+  cluster.node(1).notify(1, 3);
+  await cluster.pass(0);
+  await cluster.finish(client.put("k", "w"));
+  assertEquals(kinds(cluster.node(1)), ["write", "write"]);
+});
+
+Deno.test("routing: where every node is silent, requests still go to one of them", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  const answers = cluster.nodes.map(({ answer }) => answer);
+  for (const node of cluster.nodes) node.answer = () => "silence";
+  const write = client.put("k", "v", { timeoutMs: 30_000 });
+  await cluster.pass(6_000);
+  for (const [position, answer] of answers.entries()) cluster.node(position + 1).answer = answer;
+  await cluster.finish(write);
+});
+
+Deno.test("routing: the connection of a node that stays silent is closed without further requests", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  const { answer } = cluster.node(1);
+  cluster.node(1).answer = () => "silence";
+  await cluster.finish(client.put("k", "v", { timeoutMs: 30_000 }));
+  await cluster.pass(SILENCE_LIMIT_MS);
+  cluster.node(1).answer = answer;
+  cluster.node(2).notify(1, 3);
+  await cluster.pass(100);
+  await cluster.finish(client.put("k", "w"));
+  assertEquals(kinds(cluster.node(1)), ["write", "write"], "it was dialed again");
 });
 
 Deno.test("routing: a client connected to two nodes that know of no leader finds the others", async () => {

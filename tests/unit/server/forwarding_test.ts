@@ -74,6 +74,16 @@ Deno.test("Forwarding: a broken link leaves the outcome of its writes unknown", 
   assertEquals(bench.answers, ["a: leadershipLost, unknown"]);
 });
 
+Deno.test("Forwarding: a new leader leaves the outcome of writes at earlier ones unknown", () => {
+  const bench = new Bench();
+  bench.forward("a", 1);
+  bench.forward("b", null, 3);
+  bench.forwarding.leaderKnown(3);
+  assertEquals(bench.answers, ["a: leadershipLost, unknown"]);
+  bench.forwarding.leaderKnown(1);
+  assertEquals(bench.answers, ["a: leadershipLost, unknown", "b: leadershipLost, unknown"]);
+});
+
 Deno.test("Forwarding: without an answer the outcome is unknown, each write at its own deadline", () => {
   const bench = new Bench();
   bench.forward("a");
