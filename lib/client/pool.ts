@@ -57,6 +57,8 @@ export class ConnectionPool {
   #downReason = "not connected yet";
   #isReconnecting = false;
   #reportedState: ConnectionState | null = null;
+  /** The leader at the last check of the watches at other nodes. */
+  #verifiedFor: NodeId | null = null;
 
   /** Connects to nothing yet. */
   constructor({ platform, addresses }: ConnectionPoolOptions) {
@@ -299,8 +301,17 @@ export class ConnectionPool {
   }
 
   #leaderMayHaveChanged(): void {
+    this.#verifyWatches();
     this.#dialLeader();
     this.#reportState();
+  }
+
+  /** Asks nodes with watches for a sign of life once another node leads: the former leader may be frozen. */
+  #verifyWatches(): void {
+    const { leader } = this.#directory;
+    if (leader === null || leader === this.#verifiedFor) return;
+    this.#verifiedFor = leader;
+    for (const connection of this.#open.values()) if (connection.node !== leader) connection.watches.verify();
   }
 
   /** Dials the leader, unless it is connected or failed lately: then null. */

@@ -192,6 +192,15 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "return;",
     },
   ]),
+  ...inFile("lib/client/pool.ts", [CLIENT], [
+    {
+      id: "M825",
+      title: "a former leader is not asked for a sign of life once another one is known",
+      failure: "watches at a frozen leader show nothing for several seconds more",
+      from: "if (connection.node !== leader) connection.watches.verify();",
+      to: "if (connection.node === leader) connection.watches.verify();",
+    },
+  ]),
   ...inFile("lib/client/leases/keeper.ts", [CLIENT], [
     {
       id: "M816",

@@ -38,7 +38,10 @@ export interface Held extends AsyncDisposable {
    * has seen, and refuses lesser ones, is safe from a holder that does not know yet that it is none any more.
    */
   readonly fencingToken: number;
-  /** Aborted when it has ended, or may have; see {@link Lease.lost}. Not aborted by its holder's own release. */
+  /**
+   * Aborted when it has ended, or may have; see {@link Lease.lost}. Not aborted by its holder's own release, nor when another
+   * program deletes the key by hand: only `check` notices that.
+   */
   readonly lost: AbortSignal;
   /**
    * A check for transactions with branches: it holds exactly while this holder does, so that a write with it is never made by

@@ -12,9 +12,11 @@ import type { ErrorResponse, Notice, ServerFrame } from "../../protocol/client_f
 import type { NodeConnection, RequestEnd, RequestOf } from "../connection.ts";
 
 /** Time without a frame after which a node with watches is asked for a sign of life. */
-export const QUIET_LIMIT_MS = 4_000;
+export const QUIET_LIMIT_MS = 3_000;
 /** Time that it has to answer. */
-export const SIGN_TIMEOUT_MS = 4_000;
+export const SIGN_TIMEOUT_MS = 3_000;
+/** Time that a node has to answer once another one leads: it needs no other node for that answer. */
+export const VERIFY_TIMEOUT_MS = 1_000;
 
 /** A notice about a watch that its node sends. */
 export type WatchNotice = Extract<Notice, { readonly kind: `watch${string}` }>;
@@ -48,6 +50,8 @@ export class ConnectionWatches {
   #timer: Timer | null = null;
   /** The connection's `framesReceived` when the timer was set. */
   #framesBefore = 0;
+  /** Whether a request of {@link verify} is in flight. */
+  #isVerifying = false;
 
   /** Watches nothing yet. */
   constructor(connection: Pick<NodeConnection, "send" | "isOpen" | "framesReceived">, clock: Clock) {
@@ -91,6 +95,23 @@ export class ConnectionWatches {
       default:
         assertNever(notice);
     }
+  }
+
+  /**
+   * Asks the node for a sign of life now: another node leads since lately, perhaps because this one is frozen. It is asked
+   * for its status, which a node that works returns also during an election.
+   */
+  verify(): void {
+    if (this.#receivers.size === 0 || this.#isVerifying) return;
+    this.#isVerifying = true;
+    const { framesReceived: framesBefore } = this.#connection;
+    const limits = { now: this.#clock.now(), timeoutMs: VERIFY_TIMEOUT_MS, signal: null };
+    this.#connection.send({ kind: "status" }, limits, (end) => {
+      this.#isVerifying = false;
+      if (end.kind === "silent" && this.#connection.framesReceived === framesBefore) {
+        this.lose(`nothing came from it for ${VERIFY_TIMEOUT_MS} ms while another node was elected`);
+      }
+    });
   }
 
   /** Ends all watches: nothing comes over the connection any more. */

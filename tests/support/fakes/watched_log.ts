@@ -57,6 +57,7 @@ export class WatchedLog {
   /** Sends every watch what it was not sent yet. */
   feed(): void {
     for (const [node, watches] of this.#watches) {
+      if (node.isHung) continue;
       for (const [watchId, watch] of watches) {
         while (watch.next <= this.revision) {
           const events = this.#revisions[watch.next - 1] ?? [];

@@ -11,7 +11,11 @@ import {
   type WatchBatch,
   type WatchRequest,
 } from "../../../../lib/mod.ts";
-import { QUIET_LIMIT_MS, SIGN_TIMEOUT_MS } from "../../../../lib/client/watch/connection_watches.ts";
+import {
+  QUIET_LIMIT_MS,
+  SIGN_TIMEOUT_MS,
+  VERIFY_TIMEOUT_MS,
+} from "../../../../lib/client/watch/connection_watches.ts";
 import { MAX_WAITING_BATCHES } from "../../../../lib/client/watch/batch_queue.ts";
 import { MAX_WATCHES } from "../../../../lib/client/watch/watch.ts";
 import { entry, FakeCluster, type Reply, sent } from "../../../support/fakes/scripted_node.ts";
@@ -225,6 +229,28 @@ Deno.test("watch: a node from which nothing comes is left, though the watch is i
   log.put("k");
   await cluster.pass(QUIET_LIMIT_MS * 2 + SIGN_TIMEOUT_MS + 1_000);
   assert((log.started.at(-1)?.node ?? 1) !== 1);
+  await reader.end();
+  await reading;
+  assertEquals(reader.revisions, [1]);
+});
+
+Deno.test("watch: a frozen leader is left as soon as another one is known", async () => {
+  const cluster = new FakeCluster(3);
+  const log = new WatchedLog(cluster);
+  await using client = await cluster.connect();
+  await cluster.finish(client.get("k", { consistency: "stale" })); // connects to all nodes
+  await cluster.pass(0);
+  const reader = new Reader(client, { key: "k" });
+  const reading = reader.readAll();
+  await cluster.pass(0);
+  cluster.node(2).notify(2, 2);
+  await cluster.pass(2 * VERIFY_TIMEOUT_MS);
+  assertEquals(log.started.length, 1, "a former leader that answers keeps its watches");
+  cluster.node(1).isHung = true;
+  cluster.node(3).notify(3, 3);
+  log.put("k");
+  await cluster.pass(VERIFY_TIMEOUT_MS + 200);
+  assertEquals(log.started.map(({ node }) => node), [1, 3]);
   await reader.end();
   await reading;
   assertEquals(reader.revisions, [1]);
