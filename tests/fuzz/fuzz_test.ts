@@ -12,6 +12,7 @@ import { IDENTITY_FILE, LOG_FILES } from "./data_folder.ts";
 import { corpusOf, fuzz } from "./fuzzer.ts";
 import { MAX_INPUT_BYTES, mutated } from "./mutator.ts";
 import { SNAPSHOT_FILES } from "./snapshot_files.ts";
+import { STATE_RECORDS } from "./state_records.ts";
 import type { FuzzTarget } from "./target.ts";
 
 const TARGETS: readonly FuzzTarget[] = [
@@ -21,6 +22,7 @@ const TARGETS: readonly FuzzTarget[] = [
   LOG_FILES,
   IDENTITY_FILE,
   SNAPSHOT_FILES,
+  STATE_RECORDS,
   CONFIG_FILE,
   COMMAND_LINE,
   SHELL_LINES,

@@ -10,6 +10,7 @@ import {
   MAX_VALUE_BYTES,
   type Mutation,
 } from "../../../lib/kv/command.ts";
+import type { GrantLease } from "../../../lib/kv/leases/lease_command.ts";
 import {
   type CommandProblem,
   validateCommand,
@@ -44,6 +45,23 @@ const allowed: Readonly<Record<string, Command>> = {
     session: stamp({ sequence: MAX_SESSION_WINDOW }),
   }),
   "a registration": { kind: "registerSession", sessionId: 2 ** 53 - 1, openedAt: 0 },
+  "a lease with the longest time and the largest id": grant({
+    leaseId: 2 ** 53 - 1,
+    ttlMs: 9_000_000_000_000,
+  }),
+  "as many keep-alives as may be": {
+    kind: "keepLeasesAlive",
+    leaseIds: Array.from({ length: 10_000 }, (_, position) => position + 1),
+  },
+  "a put with a lease and a time": transaction([
+    {
+      kind: "expiringPut",
+      key: bytes("k"),
+      value: bytes("v"),
+      leaseId: 2 ** 53 - 1,
+      expiresAtMs: 2 ** 53 - 1,
+    },
+  ]),
 };
 
 for (const [name, command] of Object.entries(allowed)) {
@@ -130,7 +148,85 @@ const refused: Readonly<Record<string, readonly [Command, CommandProblem]>> = {
     { kind: "expireSessions", elapsedMs: 1 },
     invalid("Cannot expire sessions: only the leader advances the store's clock."),
   ],
+  "a client's deletion of expired keys": [
+    { kind: "deleteExpired", untilMs: 1 },
+    invalid("Cannot delete expired keys: only the leader does."),
+  ],
+  "a lease of less than a second": [grant({ ttlMs: 999 }), invalid(ttlProblem(999))],
+  "a lease without a time to live": [grant({ ttlMs: 0 }), invalid(ttlProblem(0))],
+  "a lease with a negative time to live": [grant({ ttlMs: -1 }), invalid(ttlProblem(-1))],
+  "a lease of part of a millisecond": [grant({ ttlMs: 1_000.5 }), invalid(ttlProblem(1_000.5))],
+  "a lease longer than etcd's": [grant({ ttlMs: 9_000_000_000_001 }), invalid(ttlProblem(9_000_000_000_001))],
+  "a lease without an id": [grant({ leaseId: 0 }), invalid(leaseIdProblem(0))],
+  "a grant with an invalid stamp": [
+    grant({ session: stamp({ sequence: 0 }) }),
+    invalid(
+      "Cannot apply a write with this session stamp: the sequence number must be an integer from 1 up.",
+    ),
+  ],
+  "a revocation of an impossible id": [
+    { kind: "revokeLease", session: null, leaseId: 2 ** 53 },
+    invalid(leaseIdProblem(2 ** 53)),
+  ],
+  "keeping no lease alive": [
+    { kind: "keepLeasesAlive", leaseIds: [] },
+    invalid("Cannot keep 0 leases alive at once: name from 1 to 10000."),
+  ],
+  "keeping too many leases alive": [
+    { kind: "keepLeasesAlive", leaseIds: Array.from({ length: 10_001 }, () => 1) },
+    invalid("Cannot keep 10001 leases alive at once: name from 1 to 10000."),
+  ],
+  "keeping an impossible lease alive": [
+    { kind: "keepLeasesAlive", leaseIds: [1, -1] },
+    invalid(leaseIdProblem(-1)),
+  ],
+  "an expiring put that nothing ends": [
+    transaction([{
+      kind: "expiringPut",
+      key: bytes("k"),
+      value: bytes("v"),
+      leaseId: null,
+      expiresAtMs: null,
+    }]),
+    invalid("Cannot use an expiring put without a lease and a time: use a put."),
+  ],
+  "a put with an impossible lease": [
+    transaction([{
+      kind: "expiringPut",
+      key: bytes("k"),
+      value: bytes("v"),
+      leaseId: 0.5,
+      expiresAtMs: null,
+    }]),
+    invalid(leaseIdProblem(0.5)),
+  ],
+  "a put that expires before time began": [
+    transaction([{ kind: "expiringPut", key: bytes("k"), value: bytes("v"), leaseId: 1, expiresAtMs: 0 }]),
+    invalid(
+      "Cannot have a key expire at 0: times are milliseconds since 1970, integers from 1 to 2^53 - 1.",
+    ),
+  ],
+  "two leases for one key in one transaction": [
+    transaction([
+      { kind: "expiringPut", key: bytes("k"), value: bytes("v"), leaseId: 1, expiresAtMs: null },
+      { kind: "expiringPut", key: bytes("k"), value: bytes("v"), leaseId: 2, expiresAtMs: null },
+    ]),
+    invalid("Cannot change a key twice in one transaction: keep one of the mutations."),
+  ],
 };
+
+function grant(differences: Partial<GrantLease>): GrantLease {
+  return { kind: "grantLease", session: null, leaseId: 7, ttlMs: 1_000, ...differences };
+}
+
+function ttlProblem(ttlMs: number): string {
+  return `Cannot grant a lease of ${ttlMs} ms: the time to live is an integer from 1000 ms (a second) ` +
+    "to 9000000000000 ms.";
+}
+
+function leaseIdProblem(leaseId: number): string {
+  return `Cannot use ${leaseId} as the id of a lease: ids are integers from 1 to 2^53 - 1.`;
+}
 
 for (const [name, [command, problem]] of Object.entries(refused)) {
   Deno.test(`validateCommand: it refuses ${name}`, () => {
