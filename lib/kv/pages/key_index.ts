@@ -1,16 +1,21 @@
 /**
  * An index of keys by a number: a tree whose keys are a number of 8 bytes, big-endian, followed by the indexed key. It
- * has a heap of its own: views do not read it, so its pages are changed in place, and its cells are freed at once.
+ * has a heap of its own: views do not read it, so its pages are changed in place, and its cells are freed at once. When
+ * most keys were removed, the remaining entries are moved out of half-empty regions, a few with each change.
  */
 import { assert } from "../../platform/assert.ts";
 import { MAX_KEY_BYTES } from "../command.ts";
 import { successor } from "../keys.ts";
+import type { HeapUsage } from "./cell_heap.ts";
 import { PageTree } from "./page_tree.ts";
 import { type PageLimits, TreeCursor, TreePages } from "./tree_pages.ts";
 import { Views } from "./views.ts";
 
 /** Reserved memory that an index keeps when it has no keys: a new heap for each key that comes and goes would be slow. */
 const KEPT_BYTES = 4_194_304;
+/** Removals between two steps that move entries out of draining regions, and entries that one step reads. */
+const REMOVALS_PER_DRAIN_STEP = 32;
+const ENTRIES_PER_DRAIN_STEP = 128;
 /** Bytes of the number. */
 const NUMBER_BYTES = 8;
 const NO_KEY = new Uint8Array(0);
@@ -36,6 +41,9 @@ export class KeyIndex {
   readonly #limits: PageLimits | undefined;
   #pages: TreePages | null = null;
   #tree: PageTree | null = null;
+  /** First key of the next step that moves entries out of draining regions; null between two passes over all of them. */
+  #drainFrom: Uint8Array | null = null;
+  #removalsToDrainStep = REMOVALS_PER_DRAIN_STEP;
   /** The key of the tree that is looked for. */
   readonly #buffer = new Uint8Array(NUMBER_BYTES + MAX_KEY_BYTES);
 
@@ -47,6 +55,11 @@ export class KeyIndex {
   /** Number of keys. */
   get size(): number {
     return this.#tree?.size ?? 0;
+  }
+
+  /** The memory of the index, in bytes. */
+  get usage(): HeapUsage {
+    return this.#pages?.heap.usage ?? { liveBytes: 0, spanBytes: 0, regionBytes: 0 };
   }
 
   /** The parts that {@link checkIndex} checks; null while nothing was added. */
@@ -71,7 +84,9 @@ export class KeyIndex {
     assert(pages !== null && tree !== null && address !== 0, "a key that is removed from an index is in it");
     tree.remove();
     pages.records.free(address);
-    if (tree.size === 0 && pages.heap.usage.regionBytes > KEPT_BYTES) this.#pages = this.#tree = null;
+    if (tree.size === 0 && pages.heap.usage.regionBytes > KEPT_BYTES) {
+      this.#pages = this.#tree = this.#drainFrom = null;
+    } else if (--this.#removalsToDrainStep <= 0) this.#drainRegions(pages, tree);
   }
 
   /** Returns the number of keys under a number. O(log n). */
@@ -126,6 +141,30 @@ export class KeyIndex {
       entries.push({ number: its, key: entry.slice(NUMBER_BYTES) });
     }
     return entries;
+  }
+
+  /** Moves the next entries out of draining regions, so that these can be released; see PagedStore. */
+  #drainRegions({ heap, records }: TreePages, tree: PageTree): void {
+    this.#removalsToDrainStep = REMOVALS_PER_DRAIN_STEP;
+    if (this.#drainFrom === null) {
+      if (!heap.isFragmented || heap.drain() === 0) return;
+      this.#drainFrom = NO_KEY;
+    }
+    const cursor = this.#cursor(this.#drainFrom);
+    const draining: number[] = [];
+    let address = cursor?.next() ?? 0;
+    for (let looked = 0; looked < ENTRIES_PER_DRAIN_STEP && address !== 0; looked++) {
+      if (heap.isDraining(address)) draining.push(address);
+      address = cursor?.next() ?? 0;
+    }
+    this.#drainFrom = address === 0 ? null : records.key(address).slice();
+    for (const entry of draining) {
+      tree.find(records.key(entry));
+      tree.replace(records.copy(entry));
+      records.free(entry);
+    }
+    // A pass that releases nothing is not repeated at once.
+    if (address === 0) this.#removalsToDrainStep = Math.max(REMOVALS_PER_DRAIN_STEP, tree.size);
   }
 
   #cursor(lower: Uint8Array | null): TreeCursor | null {

@@ -6,6 +6,7 @@
  * at once; its memory is freed in steps ({@link PagedStore.tidy}).
  */
 import { assert } from "../../platform/assert.ts";
+import type { HeapUsage } from "./cell_heap.ts";
 import { eventCost, EventLog, type EventRange } from "./event_log.ts";
 import { KeyIndex } from "./key_index.ts";
 import { PageTree } from "./page_tree.ts";
@@ -217,12 +218,10 @@ export class PagedStore extends StoreReader {
   /** The memory of the store; large values are in each of the numbers. */
   get usage(): { readonly liveBytes: number; readonly spanBytes: number; readonly regionBytes: number } {
     const { largeBytes } = this.records;
-    const { liveBytes, spanBytes, regionBytes } = this.pages.heap.usage;
-    return {
-      liveBytes: liveBytes + largeBytes,
-      spanBytes: spanBytes + largeBytes,
-      regionBytes: regionBytes + largeBytes,
-    };
+    const heaps = [this.pages.heap.usage, this.#leased.usage, this.#expiring.usage];
+    const sum = (name: keyof HeapUsage): number =>
+      heaps.reduce((bytes, usage) => bytes + usage[name], largeBytes);
+    return { liveBytes: sum("liveBytes"), spanBytes: sum("spanBytes"), regionBytes: sum("regionBytes") };
   }
 
   /** Number of views that are held. */

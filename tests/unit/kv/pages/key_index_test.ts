@@ -1,8 +1,10 @@
 /** KeyIndex: it behaves as a sorted list of numbers and keys. */
 import fc from "fast-check";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { compareKeys } from "../../../../lib/kv/keys.ts";
 import { checkIndex } from "../../../../lib/kv/pages/check_index.ts";
 import { type IndexEntry, KeyIndex } from "../../../../lib/kv/pages/key_index.ts";
+import { SeededRandom } from "../../../support/seeded_random.ts";
 import { bytesOf, SMALL_PAGES, textOf } from "./store_model.ts";
 
 /** Numbers whose bytes have carries and zeros in all positions. */
@@ -70,4 +72,29 @@ Deno.test("KeyIndex: thousands of keys that come and go leave an index without k
   checkIndex(index, "the index", []);
   const { liveBytes = 0 } = index.structure?.pages.heap.usage ?? {};
   assertEquals(liveBytes <= 4_096, true, "one page is left at most");
+});
+
+Deno.test("KeyIndex: when most keys are removed their memory is released, and the others are found", () => {
+  const index = new KeyIndex();
+  const random = new SeededRandom(3);
+  const utf8 = new TextEncoder();
+  const key = (number: number): Uint8Array => utf8.encode(`${"k".repeat(120)}${number}`);
+  for (let number = 0; number < 120_000; number++) index.add(number % 1_000 + 1, key(number));
+  const full = index.usage.regionBytes;
+  const kept: { readonly number: number; readonly key: Uint8Array }[] = [];
+  for (let number = 0; number < 120_000; number++) {
+    if (random.chance(0.1)) kept.push({ number: number % 1_000 + 1, key: key(number) });
+    else index.remove(number % 1_000 + 1, key(number));
+  }
+  for (let round = 0; round < 40_000; round++) {
+    index.add(5_000, bytesOf("other"));
+    index.remove(5_000, bytesOf("other"));
+  }
+  checkIndex(index, "the index", kept.toSorted((a, b) => compareKeys(a.key, b.key)));
+  const { regionBytes, liveBytes } = index.usage;
+  assert(
+    regionBytes <= liveBytes * 1.25 + 12 * 1_048_576,
+    `${regionBytes} of ${full} bytes for ${liveBytes}`,
+  );
+  assert(regionBytes < full * 0.6, `${regionBytes} of ${full} bytes are left`);
 });
