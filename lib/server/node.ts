@@ -30,6 +30,7 @@ import { type DownloadTotals, SnapshotDownloads } from "./snapshot/downloads.ts"
 import { type PeerSender, SnapshotExchange } from "./snapshot/exchange.ts";
 import { Snapshots } from "./snapshot/snapshots.ts";
 import { TermGuard } from "./term_guard.ts";
+import { CommitRequests } from "./watch/commit_requests.ts";
 import type { WatchConnection } from "./watch/connection_watches.ts";
 import { WatchHub } from "./watch/watch_hub.ts";
 import { WatchRequests } from "./watch/watch_requests.ts";
@@ -106,6 +107,7 @@ export class Node {
   readonly #driver: Driver;
   readonly #replica: Replica;
   readonly #watches: WatchHub;
+  readonly #commitRequests: CommitRequests;
   readonly #forwarding: Forwarding;
   readonly #writes: Writes;
   readonly #leaderWork: LeaderWork;
@@ -135,6 +137,7 @@ export class Node {
     this.#reported = this.#knownConfigurations();
     const driver = new Driver({ ...options, raft, log: start.log, tickMs: tickMsOf(options) });
     this.#driver = driver;
+    this.#commitRequests = new CommitRequests({ clock, hub: this.#watches, raft, driver });
     const yieldToEventLoop: YieldToEventLoop = () => new Promise((resolve) => clock.after(0, resolve));
     const store = start.snapshots;
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
@@ -238,6 +241,7 @@ export class Node {
     this.#leaderWork.stop();
     this.#diskSpace.stop();
     this.#forwarding.close();
+    this.#commitRequests.stop();
     this.#replica.close();
     await this.#driver.stop();
     await Promise.all([this.#snapshots.stop(), this.#exchange.close()]);
@@ -428,6 +432,7 @@ export class Node {
     this.leadership.check();
     this.#transfers.checkDisk(this.#raft);
     this.#exchange.settled();
+    this.#commitRequests.settled();
     const isSame = newest === before.newest && committed === before.committed && applied === before.applied;
     return !isSame || level !== before.level;
   }

@@ -177,6 +177,15 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       to: "if (this.#stateMachine.revision !== revision && entry === entries.at(-1)) {",
     },
   ]),
+  ...inFile("lib/server/watch/commit_requests.ts", [WATCH], [
+    {
+      id: "M796",
+      title: "a follower with watches waits for the next heartbeat to learn what is committed",
+      failure: "its watches get a single write a heartbeat interval late",
+      from: "if (raft.status().commitIndex < lastIndex && hub.size > 0) driver.readIndex();",
+      to: "",
+    },
+  ]),
   ...inFile("lib/server/watch/watch_requests.ts", [WATCH], [
     {
       id: "M791",

@@ -64,6 +64,25 @@ Deno.test("Server: watches on each of three nodes get every event of their keys,
   for (const connection of connections) connection.close();
 });
 
+Deno.test("Server: watches on followers get a single write soon, and not only with the next heartbeat", async () => {
+  await using cluster = new MemoryCluster();
+  const changes = { heartbeatMs: 500, electionTimeoutMs: 5_000 };
+  for (const id of [1, 2, 3]) await cluster.start(id, { founders: [1, 2, 3], changes });
+  const client = await cluster.client(1, 2, 3);
+  await cluster.untilHistory(client);
+  const connections = [await connect(cluster, 1), await connect(cluster, 2), await connect(cluster, 3)];
+  const watches: TestWatch[] = [];
+  for (const connection of connections) watches.push(await cluster.run(connection.start({ keys: ALL_KEYS })));
+  for (let write = 1; write <= 5; write++) {
+    const startedAt = cluster.clock.now();
+    await cluster.run(client.put("a", `${write}`));
+    await cluster.until(() => watches.every(({ revisions }) => revisions.length === write));
+    const tookMs = cluster.clock.now() - startedAt;
+    assert(tookMs <= 100, `the last watch got it after ${tookMs} ms`);
+  }
+  for (const connection of connections) connection.close();
+});
+
 Deno.test("Server: watches that cannot begin are refused by name", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
