@@ -239,6 +239,11 @@ export class StateMachine {
     return this.#leases.nextDeadlineMs;
   }
 
+  /** Returns the earliest deadline of a lease below a log time, or null. Cheaper than the next one where leases are many. */
+  leaseDeadlineBefore(logTimeMs: number): number | null {
+    return this.#leases.deadlineBefore(logTimeMs);
+  }
+
   /** The lowest time of the wall clock at which a key expires; null without one. O(log n). */
   get nextExpiresAtMs(): number | null {
     return this.#store.leased.nextExpiresAtMs;

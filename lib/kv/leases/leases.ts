@@ -99,6 +99,11 @@ export class Leases {
     return null;
   }
 
+  /** Returns the earliest deadline below a time, or null. Later entries are not corrected. O(log n), amortized. */
+  deadlineBefore(timeMs: number): number | null {
+    return this.nextDue(timeMs) === null ? null : this.#deadlines.firstDeadlineMs;
+  }
+
   /** A time before which no lease ends, mostly the earliest deadline; null without leases. O(log n), amortized. */
   get nextDeadlineMs(): number | null {
     const heap = this.#deadlines;

@@ -47,8 +47,8 @@ export interface AppliedTime {
   readonly logTimeMs: number;
   readonly sessionCount: number;
   readonly leaseCount: number;
-  /** No lease ends before the log's time is above this; null without leases that end. */
-  readonly nextLeaseDeadlineMs: number | null;
+  /** Returns the earliest deadline of a lease below a log time; null if there is none. The lease ends above it. */
+  leaseDeadlineBefore(logTimeMs: number): number | null;
 }
 
 /** The dependencies of the clock. */
@@ -142,7 +142,7 @@ export class LogClock {
   #check(): void {
     const { clock, applied, leadingTerm } = this.#options;
     const now = clock.now();
-    const { sessionCount, leaseCount, nextLeaseDeadlineMs } = applied();
+    const { sessionCount, leaseCount } = applied();
     if (sessionCount === 0 && leaseCount === 0) this.#countedAtMs = now;
     const term = leadingTerm();
     if (term === null) return this.#schedule(CHECK_MS);
@@ -152,7 +152,8 @@ export class LogClock {
     if (isEndDue || now - this.#countedTo(term) >= intervalMs) this.#count(term, now);
     if (leaseCount === 0) return this.#schedule(CHECK_MS);
     const untilCountMs = this.#countedTo(term) + LEASE_COUNT_MS - now;
-    const untilEndMs = nextLeaseDeadlineMs === null ? Infinity : nextLeaseDeadlineMs + 1 - this.nowMs;
+    const nextDeadlineMs = applied().leaseDeadlineBefore(this.nowMs + LEASE_COUNT_MS);
+    const untilEndMs = nextDeadlineMs === null ? Infinity : nextDeadlineMs + 1 - this.nowMs;
     this.#schedule(Math.max(MIN_END_INTERVAL_MS, Math.min(untilCountMs, untilEndMs)));
     this.#isFrequent = true;
   }
@@ -198,7 +199,6 @@ export class LogClock {
 
   /** Whether a lease ends once the log's time is `logTimeMs`. */
   #isDue(logTimeMs: number): boolean {
-    const { nextLeaseDeadlineMs } = this.#options.applied();
-    return nextLeaseDeadlineMs !== null && nextLeaseDeadlineMs < logTimeMs;
+    return this.#options.applied().leaseDeadlineBefore(logTimeMs) !== null;
   }
 }

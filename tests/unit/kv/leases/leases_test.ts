@@ -76,6 +76,8 @@ Deno.test("Leases: after any grants, keep-alives and ends the leases, their orde
             assertEquals(leases.nextDeadlineMs, next?.deadlineMs ?? null);
             if (next === null) break;
             assertEquals(leases.nextDue(next.deadlineMs), null);
+            assertEquals(leases.deadlineBefore(next.deadlineMs), null);
+            assertEquals(leases.deadlineBefore(next.deadlineMs + 1), next.deadlineMs);
             assertEquals(leases.nextDue(next.deadlineMs + 1), next.leaseId);
             model.delete(next.leaseId);
             leases.remove(next.leaseId);

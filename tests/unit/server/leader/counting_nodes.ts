@@ -80,7 +80,7 @@ export class CountingNodes {
         logTimeMs: state.logTimeMs,
         sessionCount: this.sessions,
         leaseCount: state.leases.size,
-        nextLeaseDeadlineMs: earliest(state.leases),
+        leaseDeadlineBefore: (logTimeMs) => earliestBefore(state.leases, logTimeMs),
       }),
       countIndex: () => state.countIndex,
       leadingTerm: () => node === this.#leader && state.applied >= this.#termStart ? this.#term : null,
@@ -182,8 +182,8 @@ export class CountingNodes {
   }
 }
 
-function earliest(leases: ReadonlyMap<number, Lease>): number | null {
-  const deadlines = [...leases.values()].map(({ deadlineMs }) => deadlineMs);
+function earliestBefore(leases: ReadonlyMap<number, Lease>, logTimeMs: number): number | null {
+  const deadlines = [...leases.values()].map(({ deadlineMs }) => deadlineMs).filter((one) => one < logTimeMs);
   return deadlines.length === 0 ? null : Math.min(...deadlines);
 }
 
