@@ -277,9 +277,13 @@ export function planOf(seed: number): Plan {
   return plan.readMode === "lease" ? withTrustedClocks(plan) : plan;
 }
 
+/** Share of the seeds with watchers, holders of leases or users of a lock, which cost more than the others. */
+const COORDINATED_SHARE = 0.7;
+
 /** Draws the clients that coordinate, from numbers of their own: the rest of a seed's plan is the same without them. */
 function drawCoordination(seed: number): Coordination {
   const random = new SeededRandom(seed * 2_246_822_519 + 1);
+  if (!random.chance(COORDINATED_SHARE)) return NO_COORDINATION;
   return {
     watchers: random.pick([0, 0, 1, 2]),
     libraryWatchers: random.pick([0, 0, 0, 1, 2]),
