@@ -291,6 +291,9 @@ function verdictOf(
     return { verdict: historyVerdict(history, { workload, watched, plan, context }), watching: null };
   }
   const { run } = watched;
+  if (run.watches.every(({ notices }) => notices.length === 0)) {
+    return { verdict: { kind: "nothingWatched" }, watching: null };
+  }
   const verdict = checkWatches(run);
   if (verdict.kind === "consistent") {
     return {

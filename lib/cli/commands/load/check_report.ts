@@ -52,7 +52,9 @@ export type CheckVerdict =
   /** The search for an order reached a limit. */
   | { readonly kind: "undecided"; readonly reason: Undecided["reason"]; readonly operations: number }
   /** No operation was answered, so there is nothing to check. */
-  | { readonly kind: "nothingAnswered" };
+  | { readonly kind: "nothingAnswered" }
+  /** No watch was begun, so that there is nothing to check of them. */
+  | { readonly kind: "nothingWatched" };
 
 /** The reason why a run ended. */
 export type CheckEnd = "duration" | "interrupted" | "full";
@@ -94,6 +96,7 @@ const EXIT_CODES: Readonly<Record<CheckVerdict["kind"], ExitCode>> = {
   watchViolation: ExitCode.no,
   undecided: ExitCode.unknown,
   nothingAnswered: ExitCode.unavailable,
+  nothingWatched: ExitCode.unavailable,
 };
 
 /** Returns the report as text, the verdict first. */
@@ -192,6 +195,8 @@ function verdictText({ verdict, figures }: CheckReport): string {
         "Try a shorter run, fewer clients or more keys.";
     case "nothingAnswered":
       return "NOTHING DONE: no operation was answered, so there is nothing to check.";
+    case "nothingWatched":
+      return "NOTHING WATCHED: no node began a watch. Watches need every node to run kvraft 0.2 or later.";
     default:
       return assertNever(verdict);
   }

@@ -2,6 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { clientCommand } from "../../../../lib/cli/client.ts";
 import { seededRandom } from "../../../../lib/loadgen/mod.ts";
+import { eventually } from "../../../support/eventually.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
 import { FakeEnvironment } from "../support/fake_environment.ts";
 import { FakeStore } from "../support/fake_store.ts";
 import type { Breach } from "../support/unruly_store.ts";
@@ -85,6 +87,24 @@ Deno.test("check --mix watch: a lost write is found out by the watches, which do
   assertEquals([code, verdict], [1, "watchViolation"]);
   assertMatch(explanation, /shows no change of/);
   assert(contradictions > 0);
+});
+
+Deno.test("check --mix watch: without a watch there is no verdict on watches", async () => {
+  const environment = new FakeEnvironment();
+  const { clock } = environment;
+  const store = new WatchedStore({ clock, random: seededRandom(3), refusesWatches: true });
+  const connect = (): Promise<WatchedStore> => Promise.resolve(store);
+  const code = clientCommand(["--cluster", "127.0.0.1:7001", "check", ...SHORT, "--mix", "watch"], {
+    environment,
+    connect,
+  });
+  // Every watcher waits after a failure, so the test has to advance the clock.
+  const exitCode = await eventually("the command ends", async () => {
+    clock.advance(100);
+    return await Promise.race([code, settle().then(() => null)]);
+  });
+  assertEquals(exitCode, 3, environment.stdout.text);
+  assertMatch(environment.stdout.text, /^NOTHING WATCHED: /);
 });
 
 Deno.test("check --mix watch: wrong options are refused", async () => {

@@ -1,5 +1,6 @@
 /** An {@link UnrulyStore} with watches, which make a mistake now and then if a test wants that. */
 import { setImmediate } from "node:timers";
+import { InvalidRequestError } from "../../../../lib/client/errors.ts";
 import type { Bytes } from "../../../../lib/client/types.ts";
 import type { WatchBatch, WatchEvent, WatchRequest } from "../../../../lib/client/watch/types.ts";
 import { compareKeys } from "../../../../lib/kv/keys.ts";
@@ -14,6 +15,8 @@ export type WatchBreach = typeof WATCH_BREACHES[number];
 export interface WatchedStoreOptions extends UnrulyOptions {
   /** Default null: none. */
   readonly watchBreach?: WatchBreach | null;
+  /** Whether watches are refused. Default false. */
+  readonly refusesWatches?: boolean;
 }
 
 /** One revision in this many is shown wrongly. */
@@ -34,6 +37,9 @@ export class WatchedStore extends UnrulyStore {
   /** Shows changes from the requested revision on, until the signal ends it. */
   override async *watch(request: WatchRequest): AsyncGenerator<WatchBatch> {
     const { signal } = request;
+    if (this.#options.refusesWatches === true) {
+      throw new InvalidRequestError("every node must run kvraft 0.2 or later");
+    }
     this.watchCounts.started += 1;
     this.watchCounts.open += 1;
     try {

@@ -88,6 +88,32 @@ for (const watchBreach of WATCH_BREACHES) {
   });
 }
 
+Deno.test("WatchedWorkload: leases are granted and renewed, and keys of their own and of the workload are attached to them", async () => {
+  const clock = new ManualClock();
+  const store = new WatchedStore({ clock, random: seededRandom(2) });
+  const options = {
+    clock,
+    clients: [store, store],
+    connect: () => Promise.resolve(store),
+    leases: store.leases,
+    watchers: 2,
+    maxOperations: 1_500,
+  };
+  const { run } = (await finished({}, options)).watched;
+  assert(run.leases.some(({ kind }) => kind === "keepAlive"));
+  const granted = new Set(run.leases.filter(({ kind }) => kind === "grant").map(({ leaseId }) => leaseId));
+  const attached = run.history.flatMap((operation) =>
+    operation.kind === "put" && operation.leaseId !== undefined ? [operation] : []
+  );
+  assert(attached.every(({ leaseId }) => granted.has(leaseId ?? 0)));
+  const own = attached.filter(({ key }) => key.endsWith("l"));
+  assert(own.length >= granted.size && attached.length > own.length);
+  assertEquals(new Set(own.map(({ value }) => value)).size, own.length);
+  // The fake leases do not end, so that a revoked one keeps its keys; the last writes detach all of them.
+  assert([...store.entries.values()].every(({ leaseId }) => leaseId === undefined));
+  assertEquals(checkWatches(run).kind, "consistent");
+});
+
 Deno.test("WatchedWorkload: a watcher goes on after it could not connect", async () => {
   const clock = new ManualClock();
   const store = new WatchedStore({ clock, random: seededRandom(2) });
