@@ -211,10 +211,10 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M817",
-      title: "leases that are asked for are asked for again only with all others",
+      title: "no lease is asked for while a request for another one is in flight",
       failure: "the request for a lease of a minute holds up one of a second, which is lost",
       from: "if (!lease.isAsked) next",
-      to: "next",
+      to: "if (![...this.#leases.values()].some(({ isAsked }) => isAsked)) next",
     },
   ]),
   ...inFile("lib/client/leases/held_lease.ts", [CLIENT], [
