@@ -202,7 +202,7 @@ export class LeaseModel {
 
   /** Returns the leases that are over, in the order of their ends. */
   #dueLeases(): readonly (readonly [number, ModelLease])[] {
-    return [...this.#leases].filter(([, { deadlineMs }]) => deadlineMs <= this.#logTimeMs)
+    return [...this.#leases].filter(([, { deadlineMs }]) => deadlineMs < this.#logTimeMs)
       .sort(([a, one], [b, other]) => one.deadlineMs - other.deadlineMs || a - b);
   }
 
