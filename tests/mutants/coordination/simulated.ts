@@ -19,13 +19,6 @@ export const SIMULATED_MUTANTS: readonly Mutant[] = [
       to: "this.#countedAtMs = clock.now();",
     },
     {
-      id: "M873",
-      title: "a time longer than an entry counts is counted in part before a grant",
-      failure: "the rest is counted after the grant, and the lease ends early",
-      from: "} while (now - countedToMs >= 1);",
-      to: "} while (false);",
-    },
-    {
       id: "M874",
       title: "a leader with leases counts as seldom as one without",
       failure: "a leader that was restarted before its election loses most of a minute of every lease",
