@@ -166,6 +166,13 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       from: "this.#next = revision + 1;\n    if (this.#plan.progress)",
       to: "if (this.#plan.progress)",
     },
+    {
+      id: "M827",
+      title: "a watch asks the node again that refused it as busy",
+      failure: "a client never watches while the leader has too many watches, though other nodes have space",
+      from: "decision.except ?? busyNode(end.failure);",
+      to: "decision.except;",
+    },
   ]),
   ...inFile("lib/client/watch/batch_queue.ts", [CLIENT], [
     {
@@ -190,6 +197,13 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       failure: "the node serves a watch that the client does not know",
       from: "return this.#sendCancel(watchId);",
       to: "return;",
+    },
+    {
+      id: "M826",
+      title: "a watch that is lost while its connection is open is not cancelled at its node",
+      failure: "the node sends events that nothing reads, and counts the watch, until the connection ends",
+      from: 'this.#sendCancel(watchId);\n      this.#end(watchId, { kind: "lost", reason });',
+      to: 'this.#end(watchId, { kind: "lost", reason });',
     },
   ]),
   ...inFile("lib/client/pool.ts", [CLIENT], [

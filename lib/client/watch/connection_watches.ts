@@ -47,6 +47,8 @@ export class ConnectionWatches {
   readonly #connection: Pick<NodeConnection, "send" | "isOpen" | "framesReceived">;
   readonly #clock: Clock;
   readonly #receivers = new Map<number, WatchReceiver>();
+  /** Watches that the node was asked to cancel, until it answers. */
+  readonly #cancelling = new Set<number>();
   #timer: Timer | null = null;
   /** The connection's `framesReceived` when the timer was set. */
   #framesBefore = 0;
@@ -84,10 +86,9 @@ export class ConnectionWatches {
   receive(notice: WatchNotice): void {
     switch (notice.kind) {
       case "watchEvents":
-        this.#receivers.get(notice.watchId)?.onEvents(notice);
-        return;
+        return this.#receiverOf(notice.watchId)?.onEvents(notice);
       case "watchProgressed":
-        for (const watchId of notice.watchIds) this.#receivers.get(watchId)?.onProgress(notice.revision);
+        for (const watchId of notice.watchIds) this.#receiverOf(watchId)?.onProgress(notice.revision);
         return;
       case "watchEnded":
         this.#end(notice.watchId, { kind: "ended", notice });
@@ -114,9 +115,22 @@ export class ConnectionWatches {
     });
   }
 
-  /** Ends all watches: nothing comes over the connection any more. */
+  /**
+   * Ends all watches, because the connection is closed or its node does not serve them. A node that works again later
+   * would send their events on, so they are cancelled while the connection is open.
+   */
   lose(reason: string): void {
-    for (const watchId of [...this.#receivers.keys()]) this.#end(watchId, { kind: "lost", reason });
+    for (const watchId of [...this.#receivers.keys()]) {
+      this.#sendCancel(watchId);
+      this.#end(watchId, { kind: "lost", reason });
+    }
+  }
+
+  /** Returns the receiver of a watch; cancels one that has none, unless the node was asked to already. */
+  #receiverOf(watchId: number): WatchReceiver | undefined {
+    const receiver = this.#receivers.get(watchId);
+    if (receiver === undefined && !this.#cancelling.has(watchId)) this.#sendCancel(watchId);
+    return receiver;
   }
 
   #answered(
@@ -157,7 +171,8 @@ export class ConnectionWatches {
   #sendCancel(watchId: number): void {
     if (!this.#connection.isOpen) return;
     const limits = { now: this.#clock.now(), timeoutMs: SIGN_TIMEOUT_MS, signal: null };
-    this.#connection.send({ kind: "cancelWatch", watchId }, limits, () => {});
+    this.#cancelling.add(watchId);
+    this.#connection.send({ kind: "cancelWatch", watchId }, limits, () => this.#cancelling.delete(watchId));
   }
 
   #stopWithoutWatches(): void {

@@ -141,7 +141,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
           const isFinal = end.failure.kind === "unreachable" && end.failure.hope === "none";
           if (decision.kind === "giveUp" || isFinal) throw toError(end.failure, ACTION, "not-applied");
           this.#plan.onInterruption(describeFailure(end.failure));
-          avoided = decision.except;
+          avoided = decision.except ?? busyNode(end.failure);
           await pause(pauseAfterMs(end.failure, this.#round++, random), { clock, signal });
           break;
         }
@@ -258,4 +258,12 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
     this.#queue.push({ kind: "reset", revision, entries: this.#keyspace.listToCaller(entries) });
     this.#next = revision + 1;
   }
+}
+
+/**
+ * Returns the node that refused a watch as busy, or null. It refuses because of the watches that it has, which it keeps for
+ * as long as their clients do, so another node is asked next.
+ */
+function busyNode(failure: AttemptFailure): NodeId | null {
+  return failure.kind === "refused" && failure.code === "busy" ? failure.node : null;
 }

@@ -8,7 +8,6 @@ import {
   InvalidRequestError,
   type KvClient,
   TooManyWatchesError,
-  type WatchBatch,
   type WatchRequest,
 } from "../../../../lib/mod.ts";
 import {
@@ -19,43 +18,10 @@ import {
 import { MAX_WAITING_BATCHES } from "../../../../lib/client/watch/batch_queue.ts";
 import { MAX_WATCHES } from "../../../../lib/client/watch/watch.ts";
 import { entry, FakeCluster, type Reply, sent } from "../../../support/fakes/scripted_node.ts";
+import { BatchReader } from "../../../support/fakes/batch_reader.ts";
 import { WatchedLog } from "../../../support/fakes/watched_log.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-
-/** A watch whose batches are gathered as they come. */
-class Reader {
-  readonly #iterator: AsyncIterator<WatchBatch>;
-  readonly batches: WatchBatch[] = [];
-
-  constructor(client: Pick<KvClient, "watch">, request: WatchRequest) {
-    this.#iterator = client.watch(request)[Symbol.asyncIterator]();
-  }
-
-  /** The revisions of the batches. */
-  get revisions(): readonly number[] {
-    return this.batches.map(({ revision }) => revision);
-  }
-
-  /** Reads one batch. */
-  async read(): Promise<void> {
-    const { done, value } = await this.#iterator.next();
-    if (done !== true) this.batches.push(value);
-  }
-
-  /** Reads without end; resolves at the end of the watch, and rejects with its error. */
-  async readAll(): Promise<void> {
-    for (let end = false; !end;) {
-      const before = this.batches.length;
-      await this.read();
-      end = this.batches.length === before;
-    }
-  }
-
-  async end(): Promise<void> {
-    await this.#iterator.return?.();
-  }
-}
 
 function range(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, position) => first + position);
@@ -65,7 +31,7 @@ Deno.test("watch: each revision comes once and in order, whichever nodes are los
   const cluster = new FakeCluster(3);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const reader = new Reader(client, { key: "k", from: 1 });
+  const reader = new BatchReader(client, { key: "k", from: 1 });
   const reading = reader.readAll();
   for (let round = 0; round < 30; round++) {
     log.put("k");
@@ -87,7 +53,7 @@ Deno.test("watch: it goes on at another node than the one that ended it", async 
   const cluster = new FakeCluster(2);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const reader = new Reader(client, { prefix: "k" });
+  const reader = new BatchReader(client, { prefix: "k" });
   const reading = reader.readAll();
   await cluster.pass(0);
   log.put("k");
@@ -109,7 +75,7 @@ Deno.test("watch: the parts of a revision are one batch, and come again in whole
   const cluster = new FakeCluster(2);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const reader = new Reader(client, { prefix: "k" });
+  const reader = new BatchReader(client, { prefix: "k" });
   const reading = reader.readAll();
   await cluster.pass(0);
   const part = (key: string, more: boolean) => (watchId: number): Extract<Reply, { kind: "watchEvents" }> => (
@@ -135,8 +101,8 @@ Deno.test("watch: a slow reader does not hold other calls up, and misses nothing
   const cluster = new FakeCluster(1);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const slow = new Reader(client, { key: "k" });
-  const quick = new Reader(client, { key: "k" });
+  const slow = new BatchReader(client, { key: "k" });
+  const quick = new BatchReader(client, { key: "k" });
   const reading = quick.readAll();
   const first = slow.read();
   await cluster.pass(0);
@@ -156,7 +122,7 @@ Deno.test("watch: large values of a slow reader are bounded in bytes", async () 
   const cluster = new FakeCluster(1);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const slow = new Reader(client, { key: "k", from: 1 });
+  const slow = new BatchReader(client, { key: "k", from: 1 });
   log.put("k");
   await cluster.finish(slow.read());
   for (let revision = 0; revision < 10; revision++) log.put("k", "x".repeat(300_000));
@@ -177,10 +143,10 @@ Deno.test("watch: break, return and abort cancel it at the node, also while it w
       break;
     }
   })();
-  const waiting = new Reader(client, { key: "k", only: "deletes" });
+  const waiting = new BatchReader(client, { key: "k", only: "deletes" });
   const reading = waiting.readAll();
   const abort = new AbortController();
-  const aborted = new Reader(client, { key: "k", from: 1, signal: abort.signal });
+  const aborted = new BatchReader(client, { key: "k", from: 1, signal: abort.signal });
   await cluster.pass(0);
   log.put("k");
   await looped;
@@ -205,7 +171,7 @@ Deno.test("watch: one that is cancelled before it has begun is cancelled at its 
     late = () => cluster.node(1).broadcast({ kind: "watchStarted", requestId, revision: 1 });
     return "silence";
   };
-  const reader = new Reader(client, { key: "k" });
+  const reader = new BatchReader(client, { key: "k" });
   const reading = reader.readAll();
   await cluster.pass(0);
   await reader.end();
@@ -220,7 +186,7 @@ Deno.test("watch: a node from which nothing comes is left, though the watch is i
   const cluster = new FakeCluster(3);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const reader = new Reader(client, { key: "k" });
+  const reader = new BatchReader(client, { key: "k" });
   const reading = reader.readAll();
   await cluster.pass(60_000);
   assertEquals(log.started, [{ node: 1, from: null }]);
@@ -240,7 +206,7 @@ Deno.test("watch: a frozen leader is left as soon as another one is known", asyn
   await using client = await cluster.connect();
   await cluster.finish(client.get("k", { consistency: "stale" })); // connects to all nodes
   await cluster.pass(0);
-  const reader = new Reader(client, { key: "k" });
+  const reader = new BatchReader(client, { key: "k" });
   const reading = reader.readAll();
   await cluster.pass(0);
   cluster.node(2).notify(2, 2);
@@ -262,12 +228,12 @@ Deno.test("watch: progress and interruptions are reported, and progress moves th
   await using client = await cluster.connect();
   log.put("other");
   const reasons: string[] = [];
-  const reader = new Reader(client, {
+  const reader = new BatchReader(client, {
     key: "k",
     progress: true,
     onInterruption: (reason) => reasons.push(reason),
   });
-  const silent = new Reader(client, { key: "k" });
+  const silent = new BatchReader(client, { key: "k" });
   const reading = [reader.readAll(), silent.readAll()];
   await cluster.pass(0);
   const watchIds = range(1, 5);
@@ -291,7 +257,7 @@ Deno.test("watch: compaction ends it by name, or is bridged by the state of then
   for (let revision = 0; revision < 5; revision++) log.put("k");
   log.compactedRevision = 3;
   const error = await assertRejects(
-    () => cluster.finish(new Reader(client, { key: "k", from: 2 }).read()),
+    () => cluster.finish(new BatchReader(client, { key: "k", from: 2 }).read()),
     CompactedError,
     "Cannot watch keys from revision 2: the history is compacted up to revision 3.",
   );
@@ -309,7 +275,7 @@ Deno.test("watch: compaction ends it by name, or is bridged by the state of then
     };
     return { kind: "listResult", requestId, page };
   };
-  const reader = new Reader(client.prefix("a/"), { from: 2, resync: true });
+  const reader = new BatchReader(client.prefix("a/"), { from: 2, resync: true });
   const reading = reader.readAll();
   await cluster.pass(0);
   log.put("a/3");
@@ -345,7 +311,7 @@ Deno.test("watch: a refusal that no other node would change ends it by name", as
       outcome: "not-applied",
     });
   }
-  const reader = new Reader(client, { key: "k", from: 9 });
+  const reader = new BatchReader(client, { key: "k", from: 9 });
   await assertRejects(() => cluster.finish(reader.read()), FutureRevisionError, "node 1 answered");
   await reader.read();
   assertEquals(reader.batches, []);
@@ -355,14 +321,14 @@ Deno.test("watch: close of the client ends it, and what waits is not delivered",
   const cluster = new FakeCluster(1);
   const log = new WatchedLog(cluster);
   const client = await cluster.connect();
-  const reader = new Reader(client, { key: "k", from: 1 });
+  const reader = new BatchReader(client, { key: "k", from: 1 });
   log.put("k");
   await cluster.finish(reader.read());
   log.put("k");
   await cluster.pass(0);
   await client.close();
   await assertRejects(() => reader.read(), ClosedError);
-  await assertRejects(() => new Reader(client, { key: "k" }).read(), ClosedError);
+  await assertRejects(() => new BatchReader(client, { key: "k" }).read(), ClosedError);
   assertEquals(cluster.clock.timerCount, 0);
 });
 
@@ -370,12 +336,16 @@ Deno.test("watch: a client has so many watches that one connection takes them al
   const cluster = new FakeCluster(1);
   new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const readers = range(1, MAX_WATCHES).map(() => new Reader(client, { key: "k" }));
+  const readers = range(1, MAX_WATCHES).map(() => new BatchReader(client, { key: "k" }));
   const reading = readers.map((reader) => reader.readAll());
   await cluster.pass(0);
-  await assertRejects(() => new Reader(client, { key: "k" }).read(), TooManyWatchesError, "1000 watches");
+  await assertRejects(
+    () => new BatchReader(client, { key: "k" }).read(),
+    TooManyWatchesError,
+    "1000 watches",
+  );
   await readers[0]?.end();
-  const another = new Reader(client, { key: "k" });
+  const another = new BatchReader(client, { key: "k" });
   const last = another.readAll();
   await cluster.pass(0);
   assertEquals(cluster.network.connections.length, 1);
@@ -397,7 +367,7 @@ Deno.test("watch: keys, ranges and filters as they are sent, below a prefix too"
     [client.prefix("p/"), { start: "b" }],
     [client.prefix("p/"), { end: "b" }],
   ];
-  const readers = requests.map(([client, request]) => new Reader(client, request));
+  const readers = requests.map(([client, request]) => new BatchReader(client, request));
   const reading = readers.map((reader) => reader.readAll());
   await cluster.pass(0);
   const keyed = (key: string) => ({ kind: "key", key: bytes(key) }) as const;
@@ -422,7 +392,7 @@ Deno.test("watch: events have the keys of the caller, and what was there before 
   const cluster = new FakeCluster(1);
   const log = new WatchedLog(cluster);
   await using client = await cluster.connect();
-  const reader = new Reader(client.prefix("p/"), { previous: true, from: 1 });
+  const reader = new BatchReader(client.prefix("p/"), { previous: true, from: 1 });
   log.append([
     { kind: "put", entry: entry("p/k"), previous: null },
     { kind: "delete", key: bytes("p/l"), previous: entry("p/l") },
