@@ -8,7 +8,7 @@ import { withResolvers } from "../platform/promise.ts";
 import type { ErrorResponse, RequestKind, ResultOf } from "../protocol/client_frames.ts";
 import type { Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
-import { type AdmissionRequest, CallAdmission } from "./admission.ts";
+import { type AdmissionRequest, CallAdmission, MAX_IN_FLIGHT } from "./admission.ts";
 import type { CallContext, StopReason } from "./call_context.ts";
 import type { NodeConnection, RequestEnd, RequestOf } from "./connection.ts";
 import { AbortError, ClosedError, ConnectionError, type KvraftError, TimeoutError } from "./errors.ts";
@@ -62,6 +62,8 @@ export class CallRunner {
   readonly #pool: ConnectionPool;
   readonly #random: Random;
   readonly #admission = new CallAdmission();
+  /** Calls of {@link askAhead} in flight. */
+  #ahead = 0;
 
   /** `random` jitters the pauses. */
   constructor(pool: ConnectionPool, random: Random) {
@@ -100,6 +102,18 @@ export class CallRunner {
   }
 
   readonly #leaveEmpty = (): void => this.leave(0);
+
+  /**
+   * Runs a call without keys and values ahead of those that wait: it is of no use when it comes late. Beyond
+   * MAX_IN_FLIGHT of its kind in flight, it waits like others.
+   */
+  askAhead<K extends RequestKind>(call: Call<K>): Promise<Answered<K>> {
+    if (this.#ahead >= MAX_IN_FLIGHT) return this.ask(call);
+    this.#ahead++;
+    return this.run(call, () => {
+      this.#ahead--;
+    });
+  }
 
   /**
    * Resolves to the answer. Rejects with a {@link KvraftError} whose outcome counts every attempt. Calls `onEnd` before.

@@ -224,6 +224,13 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "lease.confirmedAt = this.#core.clock.now();",
     },
     {
+      id: "M760",
+      title: "a keep-alive waits behind the other calls of its client",
+      failure: "a client with thousands of puts loses its lock, though it and the cluster are well",
+      from: "await this.#core.runner.askAhead(call);",
+      to: "await this.#core.runner.ask(call);",
+    },
+    {
       id: "M817",
       title: "no lease is asked for while a request for another one is in flight",
       failure: "the request for a lease of a minute holds up one of a second, which is lost",

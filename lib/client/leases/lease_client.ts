@@ -113,13 +113,14 @@ export class LeaseClient {
         `Cannot keep ${ids.length} leases alive in one request: pass 1 to ${MAX_KEEP_ALIVES} ids.`,
       );
     }
-    const notes = {
+    const call = {
       kind: "read",
       action: "keep leases alive",
+      request: { kind: "keepAlive", leaseIds: ids },
       context: this.#core.context(options),
     } as const;
-    const { message: { ttlsMs } } = await this.#core.call({ kind: "keepAlive", leaseIds: ids }, notes);
-    if (ttlsMs.length !== ids.length) throw wrongAnswer(notes.action);
+    const { message: { ttlsMs } } = await this.#core.runner.askAhead(call);
+    if (ttlsMs.length !== ids.length) throw wrongAnswer(call.action);
     return ids.map((leaseId, position) => ({ leaseId, ttlMs: ttlsMs[position] || null }));
   }
 

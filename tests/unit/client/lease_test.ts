@@ -8,6 +8,7 @@ import {
   TooManyLeaseKeysError,
   TransactionFailedError,
 } from "../../../lib/mod.ts";
+import { MAX_IN_FLIGHT } from "../../../lib/client/admission.ts";
 import { encodeResult } from "../../../lib/protocol/command.ts";
 import { FakeCluster } from "../../support/fakes/scripted_node.ts";
 import { SharedStore } from "../../support/fakes/shared_store.ts";
@@ -170,6 +171,22 @@ Deno.test("lease: all leases of a client are kept alive together, until they are
   const before = keepAlives(cluster).length;
   await cluster.pass(TTL_MS);
   assertEquals(keepAlives(cluster).length, before);
+});
+
+Deno.test("lease: keep-alives do not wait behind the other calls of a client", async () => {
+  const cluster = new FakeCluster(1);
+  new SharedStore(cluster);
+  const client = await cluster.connect();
+  const lease = await cluster.finish(client.lease({ ttlMs: TTL_MS, leaseId: 7 }));
+  const { serve } = cluster.node(1);
+  cluster.node(1).serve = (request, send) => request.kind === "get" ? "silence" : serve(request, send);
+  const gets = Array.from({ length: MAX_IN_FLIGHT + 1 }, () => client.get("k", { timeoutMs: 60_000 }));
+  const all = Promise.allSettled(gets);
+  await cluster.pass(3 * TTL_MS);
+  assertEquals(lease.lost.aborted, false);
+  assertEquals(await cluster.finish(client.leases.keepAlive([7])), [{ leaseId: 7, ttlMs: TTL_MS }]);
+  await client.close();
+  await all;
 });
 
 Deno.test("lease: it is kept through the loss of a node, and of answers", async () => {
