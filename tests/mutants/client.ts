@@ -231,6 +231,13 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "await this.#core.runner.ask(call);",
     },
     {
+      id: "M761",
+      title: "a lease whose id is granted again is forgotten",
+      failure: "its holder never learns that it has ended",
+      from: "if (before !== undefined) this.#lose(",
+      to: "if (before === null) this.#lose(",
+    },
+    {
       id: "M817",
       title: "no lease is asked for while a request for another one is in flight",
       failure: "the request for a lease of a minute holds up one of a second, which is lost",

@@ -75,6 +75,8 @@ export class LeaseKeeper {
       this.#lose(lease, "the client was closed");
       return lease;
     }
+    const before = this.#leases.get(leaseId);
+    if (before !== undefined) this.#lose(before, "it had ended, and its id was granted again");
     if (this.#leases.size === 0) closing.add(this.#onClosing);
     this.#leases.set(leaseId, lease);
     this.#wakeAt(lease.passedAt(RENEW_SHARE));

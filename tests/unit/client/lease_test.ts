@@ -257,6 +257,19 @@ Deno.test("lease: lost fires when the cluster says that the lease has ended, and
   await cluster.finish(closed.revoke());
 });
 
+Deno.test("lease: lost fires when the lease has ended and its id is granted again", async () => {
+  const cluster = new FakeCluster(1);
+  const store = new SharedStore(cluster);
+  await using client = await cluster.connect();
+  const first = await cluster.finish(client.lease({ ttlMs: TTL_MS, leaseId: 7 }));
+  store.apply({ kind: "revokeLease", session: null, leaseId: 7 });
+  const again = await cluster.finish(client.lease({ ttlMs: TTL_MS, leaseId: 7 }));
+  assertEquals(reasonOf(first.lost), "Cannot keep lease 7: it had ended, and its id was granted again.");
+  await cluster.finish(first.revoke());
+  await cluster.pass(3 * TTL_MS);
+  assertEquals([again.lost.aborted, store.machine.leaseCount], [false, 1]);
+});
+
 Deno.test("lease: a lease with a short time is not held up by the request for another one", async () => {
   const cluster = new FakeCluster(2);
   const store = new SharedStore(cluster);
