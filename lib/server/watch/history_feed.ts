@@ -15,8 +15,12 @@ import type { Watch } from "./watch.ts";
 
 /** Budget of one turn in bytes sent, about 5 ms of work. */
 const FEED_TURN_BYTES = 4_194_304;
-/** Cost of each event that is looked at, and of each frame besides its events, as an equivalent in bytes sent. */
+/**
+ * Cost of each event that is looked at, of each watch that is looked at for a revision, and of each frame besides its
+ * events, as an equivalent in bytes sent.
+ */
 const EVENT_COST_BYTES = 256;
+const VISIT_COST_BYTES = 32;
 const FRAME_COST_BYTES = 512;
 
 /** The dependencies of the feed. */
@@ -43,6 +47,8 @@ export class HistoryFeed {
   /** The next revision of the pass. */
   #position = 0;
   #leftBytes = 0;
+  /** Number of watches that were looked at for the last revision. */
+  #visited = 0;
   /** Number of events that were sent. */
   sentEvents = 0;
   #timer: Timer | null = null;
@@ -55,15 +61,18 @@ export class HistoryFeed {
   /** Feeds a watch that is behind from its next revision on. */
   add(watch: Watch): void {
     const joins = this.#fed.size > 0 && watch.nextRevision >= this.#position;
-    watch.state = joins ? "fed" : "waiting";
-    (joins ? this.#fed : this.#waiting).add(watch);
+    if (joins) this.#join(watch);
+    else {
+      watch.state = "waiting";
+      this.#waiting.add(watch);
+    }
     this.#timer ??= this.#options.clock.after(0, this.#turn);
   }
 
   /** Removes a watch. */
   remove(watch: Watch): void {
     this.#waiting.delete(watch);
-    this.#fed.delete(watch);
+    this.#leave(watch);
     if (this.#fed.size + this.#waiting.size === 0) this.stop();
   }
 
@@ -86,12 +95,20 @@ export class HistoryFeed {
   /** Begins a pass of all waiting watches; returns whether there are any. */
   #beginPass(): boolean {
     this.#position = 0;
-    for (const watch of this.#waiting) {
-      watch.state = "fed";
-      this.#fed.add(watch);
-    }
+    for (const watch of this.#waiting) this.#join(watch);
     this.#waiting.clear();
     return this.#fed.size > 0;
+  }
+
+  #join(watch: Watch): void {
+    watch.state = "fed";
+    this.#fed.add(watch);
+    watch.interest.fed.add(watch);
+  }
+
+  #leave(watch: Watch): void {
+    this.#fed.delete(watch);
+    watch.interest.fed.delete(watch);
   }
 
   /** Goes on with the pass until it is at its end or the budget of the turn is used up. */
@@ -106,15 +123,15 @@ export class HistoryFeed {
       number = this.#events.read(reader, number);
       this.#position = revision;
       if (this.#sendRevision(revision)) this.#position = revision + 1;
-      // Afterwards, so that each turn sends something, however many events a revision has.
-      this.#leftBytes -= this.#events.count * EVENT_COST_BYTES;
+      // Afterwards, so that each turn sends something, however many events and watches a revision has.
+      this.#leftBytes -= this.#events.count * EVENT_COST_BYTES + this.#visited * VISIT_COST_BYTES;
     }
     this.#events.clear();
     this.#options.encoder.clear();
     if (number < reader.end || this.#leftBytes <= 0) return;
     this.#position = machine.revision + 1;
     for (const watch of this.#fed) {
-      this.#fed.delete(watch);
+      this.#leave(watch);
       this.#options.levelled(watch);
     }
   }
@@ -130,7 +147,7 @@ export class HistoryFeed {
   #skipTo(revision: number): void {
     for (const watch of this.#fed) {
       if (Math.max(watch.nextRevision, this.#position) >= revision) continue;
-      this.#fed.delete(watch);
+      this.#leave(watch);
       this.#options.compacted(watch);
     }
     this.#position = revision;
@@ -138,9 +155,11 @@ export class HistoryFeed {
 
   /** Sends the events of a revision to the watches of the pass; returns false if the budget ended before all have them. */
   #sendRevision(revision: number): boolean {
-    for (const { behind } of this.#events.interests) {
-      for (const watch of behind) {
-        if (watch.state !== "fed" || watch.nextRevision > revision) continue;
+    this.#visited = 0;
+    for (const interest of this.#events.interests) {
+      for (const watch of interest.fed) {
+        this.#visited++;
+        if (watch.nextRevision > revision) continue;
         if (this.#leftBytes <= 0) return false;
         if (!this.#sendTo(watch, revision)) return false;
       }
@@ -154,7 +173,7 @@ export class HistoryFeed {
     watch.nextRevision = revision;
     while (watch.sentEvents < matched.length) {
       if (connection.connection.isHeld()) {
-        this.#fed.delete(watch);
+        this.#leave(watch);
         this.#options.hold(watch);
         return true;
       }

@@ -17,6 +17,8 @@ export class Interest {
   /** The watches that were sent all events so far, and those that were not. */
   readonly level = new Set<Watch>();
   readonly behind = new Set<Watch>();
+  /** Those of {@link behind} that take part in the present pass through the history. */
+  readonly fed = new Set<Watch>();
   /** The events of the revision that is being sent which match, in order. */
   readonly matched: number[] = [];
 

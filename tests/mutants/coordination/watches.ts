@@ -79,15 +79,15 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       id: "M779",
       title: "a watch of a pass is sent revisions that it was sent before",
       failure: "events are repeated",
-      from: 'if (watch.state !== "fed" || watch.nextRevision > revision) continue;',
-      to: 'if (watch.state !== "fed") continue;',
+      from: "if (watch.nextRevision > revision) continue;",
+      to: "",
     },
     {
       id: "M780",
       title: "a watch whose missing events are compacted is fed from where the history begins",
       failure: "it misses events without notice",
       from: "this.#options.compacted(watch);",
-      to: "this.#fed.add(watch);\n      break;",
+      to: "this.#join(watch);\n      break;",
     },
     {
       id: "M781",
@@ -111,6 +111,14 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       failure: "a slow reader makes the node read the whole history again and again",
       from: "this.#position = Math.max(this.#position, wanted);",
       to: "if (this.#position === 0) this.#position = wanted;",
+    },
+    {
+      id: "M797",
+      title: "a pass looks at every watch that is behind for each revision",
+      failure: "many watches whose clients do not read make each turn of the feed long",
+      from: "for (const watch of interest.fed) {\n        this.#visited++;",
+      to:
+        'for (const watch of interest.behind) {\n        this.#visited++;\n        if (watch.state !== "fed") continue;',
     },
   ]),
   ...inFile("lib/server/watch/event_encoder.ts", [WATCH], [

@@ -235,6 +235,20 @@ Deno.test("WatchHub: a pass does not read revisions that only a watch lacked whi
   assertEquals([slow.frames, recent.frames, bench.hub.behind], [1, 1, 1]);
 });
 
+Deno.test("WatchHub: watches that are held cost a pass nothing", () => {
+  const bench = new Bench(2);
+  for (let n = 0; n < 500; n++) bench.watch(ALL_KEYS);
+  bench.hold(0);
+  const revisions = 1_000;
+  for (let n = 0; n < revisions; n++) bench.log.write(new Map([["a", bytes("v")]]), false);
+  bench.follow();
+  assertEquals(bench.hub.behind, 500);
+  const fed = bench.watch(ALL_KEYS, { from: 1, at: 1 });
+  // If the 500 were looked at for each revision, they would use up the budget of the turn.
+  bench.clock.sleep(0);
+  assertEquals([fed.frames, bench.hub.behind], [revisions, 500]);
+});
+
 Deno.test("WatchHub: a compaction during a pass ends the watches whose next revision it drops, and no others", () => {
   const bench = new Bench(2);
   for (let n = 0; n < 12; n++) bench.log.write(new Map([["a", new Uint8Array(1_000_000).fill(n)]]), false);
