@@ -189,6 +189,9 @@ Deno.test("watch: no event is lost or repeated while nodes are restarted, added 
   });
 });
 
+/** More entries than a suspended node can have received without reading: `inflightMessages` (128) of one entry each. */
+const MAX_UNREAD_ENTRIES = 160;
+
 Deno.test("watch: a follower that is fed by a snapshot sends the events that it missed on an open connection", async (t) => {
   const flags = ["--snapshot-log-bytes", "65536", "--segment-bytes", "16384"];
   await using cluster = await TestCluster.start({ flags });
@@ -205,11 +208,14 @@ Deno.test("watch: a follower that is fed by a snapshot sends the events that it 
   await step(t, "it is suspended until no log contains its next entry", async () => {
     const lastIndex = (await cluster.status(follower))?.lastLogIndex ?? Infinity;
     cluster.pause(follower);
+    await writer.progress(2 * MAX_UNREAD_ENTRIES, cluster.logs);
     for (const id of cluster.ids.filter((id) => id !== follower)) {
       await using one = await cluster.connect([id]);
       await eventually(`node ${id} has cut its log`, async () => {
         await one.cluster.takeSnapshot();
-        return ((await cluster.status(id))?.firstLogIndex ?? 0) > lastIndex + 1 ? true : null;
+        return ((await cluster.status(id))?.firstLogIndex ?? 0) > lastIndex + MAX_UNREAD_ENTRIES
+          ? true
+          : null;
       }, { explain: cluster.logs });
     }
     cluster.resume(follower);
