@@ -69,8 +69,9 @@ export class WriteAdmission {
 }
 
 /**
- * Maximum number of keys that the ranges of all waiting transactions have, a tenth of a second of work. Entries are
- * applied many in one turn, and a few hundred range deletes would stop all other requests for seconds.
+ * Maximum number of keys that the ranges of all waiting transactions and the leases to revoke have, a tenth of a second
+ * of work. Entries are applied many in one turn, and a few hundred range deletes would stop all other requests for
+ * seconds.
  */
 export const MAX_WAITING_RANGE_KEYS = 131_072;
 

@@ -12,6 +12,7 @@ import {
   isOfLevel,
   MAX_COMMAND_BYTES,
   type SessionStamp,
+  type StateMachine,
   validateCommand,
 } from "../kv/mod.ts";
 import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
@@ -126,7 +127,7 @@ export class Writes {
     if (startsLease && !this.#options.countTime()) {
       return this.#refuse(driver.isLeader ? cannotCount() : notLeader(), stamp, answer);
     }
-    const rangeKeys = command.kind === "branchingTransaction" ? replica.stateMachine.rangeKeys(command) : 0;
+    const rangeKeys = rangeKeysOf(command, replica.stateMachine);
     if (!this.#ranges.tryEnter(rangeKeys)) {
       if (metrics !== null) metrics.proposals.busy += 1;
       return this.#refuse(busy(), stamp, answer);
@@ -198,6 +199,18 @@ export class Writes {
       if (error instanceof DecodeError) return notApplied("invalidRequest", error.message);
       throw error;
     }
+  }
+}
+
+/** Returns how many keys a command reads or deletes that it does not name, at most: one of few bytes may take long. */
+function rangeKeysOf(command: Command, stateMachine: StateMachine): number {
+  switch (command.kind) {
+    case "branchingTransaction":
+      return stateMachine.rangeKeys(command);
+    case "revokeLease":
+      return stateMachine.lease(command.leaseId)?.keyCount ?? 0;
+    default:
+      return 0;
   }
 }
 

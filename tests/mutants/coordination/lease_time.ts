@@ -148,6 +148,13 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       to:
         '      return command.session;\n    case "grantLease":\n    case "revokeLease":\n      return null;',
     },
+    {
+      id: "M762",
+      title: "the keys that a revoke deletes are not counted",
+      failure: "hundreds of revokes in one turn stop the leader until another is elected",
+      from: "return stateMachine.lease(command.leaseId)?.keyCount ?? 0;",
+      to: "return Math.min(0, command.leaseId);",
+    },
   ]),
   ...inFile("lib/server/write_admission.ts", [ADMISSION], [
     {

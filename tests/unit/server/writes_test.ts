@@ -2,12 +2,13 @@
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
 import { type Command, MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
+import { MAX_LEASE_KEYS } from "../../../lib/kv/leases/lease_command.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
-import { Quota } from "../../../lib/server/write_admission.ts";
+import { MAX_WAITING_RANGE_KEYS, Quota } from "../../../lib/server/write_admission.ts";
 import type { WriteAnswer } from "../../../lib/server/reply.ts";
 import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
@@ -233,6 +234,35 @@ Deno.test("Writes: a grant sent again while it is in progress is one entry, also
   await bench.drain();
   assertEquals(bench.answers, ["first: leaseGranted", "again: leaseGranted", "while busy: leaseGranted"]);
   assertEquals(bench.commands - before, 8_192);
+  await bench.driver.stop();
+});
+
+Deno.test("Writes: revokes wait with so many keys of their leases in all, and are accepted again when they are done", async () => {
+  const bench = await Bench.leading();
+  await bench.raiseFeatureLevel();
+  const submit = (command: Command, name: string): void =>
+    bench.writes.submit(encodeCommand(command), bench.answerTo(name));
+  submit({ kind: "grantLease", session: null, leaseId: 7, ttlMs: 5_000 }, "grant");
+  const value = new Uint8Array(0);
+  for (let first = 0; first < MAX_LEASE_KEYS; first += 125) {
+    const mutations = Array.from({ length: 125 }, (_, position) => {
+      const key = new TextEncoder().encode(`${first + position}`);
+      return { kind: "expiringPut", key, value, leaseId: 7, expiresAtMs: null } as const;
+    });
+    submit({ kind: "transaction", session: null, checks: [], mutations }, "put");
+  }
+  await bench.drain();
+  assertEquals(bench.replica.stateMachine.lease(7)?.keyCount, MAX_LEASE_KEYS);
+  bench.answers.length = 0;
+  const revoke = { kind: "revokeLease", session: null, leaseId: 7 } as const;
+  const accepted = Math.floor(MAX_WAITING_RANGE_KEYS / MAX_LEASE_KEYS);
+  for (let number = 0; number <= accepted; number++) submit(revoke, `${number}`);
+  assertEquals(bench.answers, [`${accepted}: not-applied`]);
+  await bench.drain();
+  submit(revoke, "later");
+  await bench.drain();
+  assertEquals(bench.answers.length, accepted + 2);
+  assertEquals([bench.answers[1], bench.answers.at(-1)], ["0: leaseRevoked", "later: leaseFailed"]);
   await bench.driver.stop();
 });
 
