@@ -40,32 +40,55 @@ export class EventEncoder {
    * same: for another watch of an interest, or for another interest with the same single event.
    */
   encode(reader: EventReader, matched: readonly number[], { previous }: Filter, start = 0): EncodedEvents {
-    const first = matched[start];
-    assert(first !== undefined, "there are events to encode");
-    const isOnly = matched.length === 1;
-    const isSameList = isOnly ? this.#isOnly : this.#matched === matched;
-    if (this.#first !== first || this.#hasPrevious !== previous || !isSameList) {
-      this.#end = isOnly ? 1 : this.#endOf(reader, matched, previous, start);
-      this.#out.clear(RETAINED_BYTES);
-      this.#out.array(this.#end - start);
-      for (let position = start; position < this.#end; position++) {
-        WATCH_EVENT.write(this.#out, eventOf(reader, matched[position] ?? 0, previous));
-      }
-      this.#first = first;
-      this.#isOnly = isOnly;
-      this.#matched = matched;
-      this.#hasPrevious = previous;
+    if (!this.#has(matched, previous, start)) {
+      const end = this.#endOf(reader, matched, previous, start);
+      this.#write(reader, { matched, previous, start, end });
     }
     return { events: this.#out.view(), end: this.#end };
   }
 
-  /** Whether one frame takes all events of `matched`. */
-  fitsOneFrame(reader: EventReader, matched: readonly number[], { previous }: Filter): boolean {
-    return matched.length === 1 || this.#endOf(reader, matched, previous, 0) === matched.length;
+  /** Encodes all events of `matched` in the same way; returns null if one frame does not take them. */
+  encodeWhole(reader: EventReader, matched: readonly number[], { previous }: Filter): Uint8Array | null {
+    if (!this.#has(matched, previous, 0)) {
+      const end = this.#endOf(reader, matched, previous, 0);
+      if (end < matched.length) return null;
+      this.#write(reader, { matched, previous, start: 0, end });
+    }
+    return this.#end === matched.length ? this.#out.view() : null;
+  }
+
+  /** Whether the events of `matched` from `start` on are encoded. */
+  #has(matched: readonly number[], previous: boolean, start: number): boolean {
+    const first = matched[start];
+    assert(first !== undefined, "there are events to encode");
+    const isSameList = matched.length === 1 ? this.#isOnly : this.#matched === matched;
+    return isSameList && this.#first === first && this.#hasPrevious === previous;
+  }
+
+  #write(
+    reader: EventReader,
+    { matched, previous, start, end }: {
+      readonly matched: readonly number[];
+      readonly previous: boolean;
+      readonly start: number;
+      readonly end: number;
+    },
+  ): void {
+    this.#out.clear(RETAINED_BYTES);
+    this.#out.array(end - start);
+    for (let position = start; position < end; position++) {
+      WATCH_EVENT.write(this.#out, eventOf(reader, matched[position] ?? 0, previous));
+    }
+    this.#first = matched[start] ?? 0;
+    this.#isOnly = matched.length === 1;
+    this.#matched = matched;
+    this.#hasPrevious = previous;
+    this.#end = end;
   }
 
   /** Returns the number of events from the first one up to the end of the frame that begins with the one at `start`. */
   #endOf(reader: EventReader, matched: readonly number[], previous: boolean, start: number): number {
+    if (matched.length === 1) return 1;
     let bytes = 0;
     for (let position = start; position < matched.length; position++) {
       bytes += bytesOf(eventOf(reader, matched[position] ?? 0, previous));

@@ -16,10 +16,11 @@ import type { Watch } from "./watch.ts";
 /** Budget of one turn in bytes sent, about 5 ms of work. */
 const FEED_TURN_BYTES = 4_194_304;
 /**
- * Cost of each event that is looked at, of each watch that is looked at for a revision, and of each frame besides its
- * events, as an equivalent in bytes sent.
+ * Cost of each event that is looked at, of each interest that it matches, of each watch that is looked at for a revision,
+ * and of each frame besides its events, as an equivalent in bytes sent.
  */
 const EVENT_COST_BYTES = 256;
+const MATCH_COST_BYTES = 64;
 const VISIT_COST_BYTES = 32;
 const FRAME_COST_BYTES = 512;
 
@@ -124,7 +125,9 @@ export class HistoryFeed {
       this.#position = revision;
       if (this.#sendRevision(revision)) this.#position = revision + 1;
       // Afterwards, so that each turn sends something, however many events and watches a revision has.
-      this.#leftBytes -= this.#events.count * EVENT_COST_BYTES + this.#visited * VISIT_COST_BYTES;
+      const { count, matches } = this.#events;
+      this.#leftBytes -= count * EVENT_COST_BYTES + matches * MATCH_COST_BYTES +
+        this.#visited * VISIT_COST_BYTES;
     }
     this.#events.clear();
     this.#options.encoder.clear();

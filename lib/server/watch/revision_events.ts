@@ -11,6 +11,8 @@ export class RevisionEvents {
   readonly interests: Interest[] = [];
   /** Number of events of that revision. */
   count = 0;
+  /** Number of pairs of such an event and an interest that it matches. */
+  matches = 0;
 
   /** Makes a reader that finds interests in `index`. */
   constructor(index: InterestIndex) {
@@ -32,6 +34,7 @@ export class RevisionEvents {
   /** Forgets the revision. */
   clear(): void {
     this.count = 0;
+    this.matches = 0;
     if (this.interests.length === 0) return;
     for (const interest of this.interests) interest.matched.length = 0;
     this.interests.length = 0;
@@ -52,6 +55,7 @@ export class RevisionEvents {
       if (!(isPut ? filter.puts : filter.deletes)) continue;
       if (matched.length === 0) this.interests.push(interest);
       matched.push(event);
+      this.matches++;
     }
     this.#found.length = 0;
   }

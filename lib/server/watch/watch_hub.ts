@@ -24,6 +24,8 @@ export const PROGRESS_INTERVAL_MS = 10_000;
 /** Bytes that watches are sent at once in one turn of the event loop; those beyond it fall behind, and are fed in turns. */
 export const LEVEL_TURN_BYTES = 16_777_216;
 const FRAME_COST_BYTES = 32;
+/** Cost of each event that is encoded, or measured for that, besides its bytes. */
+const EVENT_COST_BYTES = 256;
 
 /** The dependencies of the hub. */
 export interface WatchHubOptions {
@@ -216,30 +218,41 @@ export class WatchHub {
 
   /** Sends the events of this revision that match an interest to its watches that are level. */
   #deliver(interest: Interest): void {
-    const { matched, filter, level } = interest;
-    const { events: reader } = this.#machine;
+    const { matched, level } = interest;
     const revision = this.#revision;
-    if (!this.#encoder.fitsOneFrame(reader, matched, filter)) {
+    const events = this.#leftBytes > 0 && isAnyServed(level) ? this.#encode(interest) : null;
+    if (events === null) {
       for (const watch of level) this.#setBack(watch, revision);
       return;
     }
     const frame = this.#frame;
     frame.revision = revision;
-    frame.events = this.#encoder.encode(reader, matched, filter).events;
-    const cost = frame.events.length + FRAME_COST_BYTES;
+    frame.events = events;
+    const cost = events.length + FRAME_COST_BYTES;
     for (const watch of level) {
       const { connection } = watch.connection;
       if (this.#leftBytes <= 0 || connection.isHeld()) {
         this.#setBack(watch, revision);
         continue;
       }
-      if (this.#leftBytes === LEVEL_TURN_BYTES) this.#clock.endOfTurn(this.#endTurn);
-      this.#leftBytes -= cost;
+      this.#spend(cost);
       frame.watchId = watch.watchId;
       connection.sendEvents(frame);
       watch.hadEvent = true;
       this.#sentEvents += matched.length;
     }
+  }
+
+  /** Encodes the events that match an interest; returns null if one frame does not take them. */
+  #encode({ matched, filter }: Interest): Uint8Array | null {
+    // One event for many interests is encoded once. Several take time for each interest, also if they do not fit a frame.
+    if (matched.length > 1) this.#spend(matched.length * EVENT_COST_BYTES);
+    return this.#encoder.encodeWhole(this.#machine.events, matched, filter);
+  }
+
+  #spend(bytes: number): void {
+    if (this.#leftBytes === LEVEL_TURN_BYTES) this.#clock.endOfTurn(this.#endTurn);
+    this.#leftBytes -= bytes;
   }
 
   readonly #endTurn = (): void => {
@@ -343,4 +356,9 @@ export class WatchHub {
       connection.send({ kind: "watchProgressed", watchIds, revision: this.#revision });
     }
   };
+}
+
+function isAnyServed(watches: Iterable<Watch>): boolean {
+  for (const { connection: { connection } } of watches) if (!connection.isHeld()) return true;
+  return false;
 }

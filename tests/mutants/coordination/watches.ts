@@ -42,7 +42,7 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       id: "M774",
       title: "one turn sends all watches everything at once",
       failure: "a large value that many watches get exhausts the node's memory",
-      from: "this.#leftBytes -= cost;",
+      from: "this.#spend(cost);",
       to: "",
     },
     {
@@ -57,6 +57,20 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       title: "a request for progress is answered while watches are behind",
       failure: "a client takes the events up to a revision for complete when they are not",
       from: "if (behind > 0) return;",
+      to: "",
+    },
+    {
+      id: "M798",
+      title: "events are encoded for watches that are not sent them",
+      failure: "one client that does not read makes the node slow with many watches",
+      from: "this.#leftBytes > 0 && isAnyServed(level) ? this.#encode(interest) : null",
+      to: "isAnyServed(level) || level.size > 0 ? this.#encode(interest) : null",
+    },
+    {
+      id: "M799",
+      title: "the work to encode events for many watches is not bounded in a turn",
+      failure: "a large transaction that many watches match stops the node for seconds",
+      from: "if (matched.length > 1) this.#spend(matched.length * EVENT_COST_BYTES);",
       to: "",
     },
     {
@@ -113,6 +127,13 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       to: "if (this.#position === 0) this.#position = wanted;",
     },
     {
+      id: "M800",
+      title: "a turn of the feed reads as many revisions however many interests their events match",
+      failure: "many overlapping watches make each turn of the feed long",
+      from: " + matches * MATCH_COST_BYTES",
+      to: "",
+    },
+    {
       id: "M797",
       title: "a pass looks at every watch that is behind for each revision",
       failure: "many watches whose clients do not read make each turn of the feed long",
@@ -126,14 +147,14 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       id: "M783",
       title: "the encoding of an event is used for the next one as well",
       failure: "watches get the event of another revision",
-      from: "this.#first !== first || this.#hasPrevious",
-      to: "this.#hasPrevious",
+      from: "this.#first === first && ",
+      to: "",
     },
     {
       id: "M784",
       title: "watches without previous values share the encoding of those with them",
       failure: "a client gets previous values that it did not ask for, or none although it did",
-      from: " || this.#hasPrevious !== previous",
+      from: " && this.#hasPrevious === previous",
       to: "",
     },
     {

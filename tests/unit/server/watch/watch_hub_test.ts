@@ -4,6 +4,7 @@ import fc from "fast-check";
 import type { KeySet } from "../../../../lib/kv/mod.ts";
 import type { ServerFrame } from "../../../../lib/protocol/client_frames.ts";
 import { WATCH_FRAME_BYTES } from "../../../../lib/protocol/limits.ts";
+import { EventEncoder } from "../../../../lib/server/watch/event_encoder.ts";
 import type { Filter } from "../../../../lib/server/watch/watch.ts";
 import { LEVEL_TURN_BYTES, PROGRESS_INTERVAL_MS } from "../../../../lib/server/watch/watch_hub.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
@@ -175,6 +176,64 @@ Deno.test("WatchHub: one turn sends a bounded number of bytes; the other watches
   assertEquals([served(), bench.hub.behind], [40, 0]);
   await settle();
   bench.check();
+});
+
+/** Returns distinct ranges that all contain the keys from "b" to "z". */
+const overlapping = (count: number): readonly KeySet[] =>
+  Array.from({ length: count }, (_, n) => ({ kind: "range", start: bytes(`a${n}`), end: bytes("zz") }));
+
+Deno.test("WatchHub: events are encoded only for watches that are sent them at once", () => {
+  const { encodeWhole } = EventEncoder.prototype;
+  let encoded = 0;
+  EventEncoder.prototype.encodeWhole = function (...list): ReturnType<typeof encodeWhole> {
+    encoded++;
+    return encodeWhole.apply(this, list);
+  };
+  try {
+    const held = new Bench(2);
+    for (const keys of overlapping(100)) held.watch(keys);
+    held.watch(ALL_KEYS, { at: 1 });
+    held.hold(0);
+    held.log.write(new Map([["y", bytes("1")], ["z", bytes("2")]]), false);
+    held.follow();
+    assertEquals([encoded, held.hub.behind], [1, 100]);
+    encoded = 0;
+    const large = new Bench(1);
+    for (const keys of overlapping(40)) large.watch(keys);
+    const size = 1_000_000;
+    large.log.write(new Map([["z", new Uint8Array(size)]]), false);
+    large.follow();
+    assertEquals(encoded, Math.ceil(LEVEL_TURN_BYTES / size));
+  } finally {
+    EventEncoder.prototype.encodeWhole = encodeWhole;
+  }
+});
+
+Deno.test("WatchHub: one turn encodes a bounded number of events", async () => {
+  const bench = new Bench(1);
+  const watches = overlapping(200).map((keys) => bench.watch(keys));
+  bench.log.write(new Map(Array.from({ length: 1_000 }, (_, n) => [`b${n}`, bytes("v")])), false);
+  bench.follow();
+  const served = watches.filter(({ frames }) => frames > 0).length;
+  assert(served > 10 && served < 100, `${served} watches are sent 1,000 events each in one turn`);
+  bench.feed();
+  await settle();
+  bench.check();
+  assertEquals(bench.hub.behind, 0);
+});
+
+Deno.test("WatchHub: a turn of the feed reads fewer revisions the more interests their events match", () => {
+  const bench = new Bench(2);
+  for (const keys of overlapping(300)) bench.watch(keys);
+  bench.hold(0);
+  const revisions = 1_000;
+  for (let n = 0; n < revisions; n++) bench.log.write(new Map([["z", bytes("v")]]), false);
+  bench.follow();
+  const fed = bench.watch(key("z"), { from: 1, at: 1 });
+  bench.clock.sleep(0);
+  assert(fed.frames > 0 && fed.frames < revisions / 2, `${fed.frames} revisions are sent in one turn`);
+  bench.feed();
+  assertEquals(fed.frames, revisions);
 });
 
 Deno.test("WatchHub: watches without events get a notice of progress, those with events do not", () => {
