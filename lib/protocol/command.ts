@@ -245,13 +245,24 @@ export function decodeCommand(bytes: Uint8Array): Command {
 
 /** Returns the session stamp of a command without decoding the rest; null where it has none or the bytes are no command. */
 export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
-  try {
-    const input = new MessagePackReader(bytes, { what: "a command", copies: false });
-    input.open("the command");
-    const kind = input.integer("kind");
+  return peek(bytes, (kind, input) => {
     const { transaction, branchingTransaction, grantLease, revokeLease } = COMMAND.numbers;
     const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease];
     return stamped.includes(kind) ? SESSION.read(input, "session") : null;
+  });
+}
+
+/** Whether the bytes are those of a command that keeps leases alive, by its kind alone. */
+export function isKeepAlive(bytes: Uint8Array): boolean {
+  return peek(bytes, (kind) => kind === COMMAND.numbers.keepLeasesAlive) ?? false;
+}
+
+/** Returns what `read` returns for the start of a command; null where the bytes are no command. */
+function peek<T>(bytes: Uint8Array, read: (kind: number, input: MessagePackReader) => T): T | null {
+  try {
+    const input = new MessagePackReader(bytes, { what: "a command", copies: false });
+    input.open("the command");
+    return read(input.integer("kind"), input);
   } catch (error) {
     if (error instanceof DecodeError) return null;
     throw error;

@@ -16,6 +16,8 @@ import { type ErrorAnswer, notApplied } from "./reply.ts";
 
 /** Maximum number of waiting writes: a bound on memory. */
 const MAX_WRITES = 8_192;
+/** Maximum number with those that keep leases alive, of which each node sends a few a turn. */
+export const MAX_WRITES_WITH_KEEP_ALIVES = MAX_WRITES + 1_024;
 /** Number of writes that may wait for any time. */
 const FEW_WRITES = 1_024;
 /** Maximum time that the oldest write has waited when another is admitted. */

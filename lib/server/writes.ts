@@ -15,7 +15,7 @@ import {
   type StateMachine,
   validateCommand,
 } from "../kv/mod.ts";
-import { decodeCommand, peekSessionStamp } from "../protocol/command.ts";
+import { decodeCommand, isKeepAlive, peekSessionStamp } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import {
   type ErrorAnswer,
@@ -25,7 +25,12 @@ import {
   notApplied,
   type WriteAnswer,
 } from "./reply.ts";
-import { type Quota, RangeAdmission, WriteAdmission } from "./write_admission.ts";
+import {
+  MAX_WRITES_WITH_KEEP_ALIVES,
+  type Quota,
+  RangeAdmission,
+  WriteAdmission,
+} from "./write_admission.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
@@ -83,10 +88,10 @@ export class Writes {
    * believes so.
    */
   submitHere(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const { replica, metrics = null } = this.#options;
+    const { metrics = null } = this.#options;
     // Checked before the command is decoded: refusals must cost little, or they take the time of the writes in
     // progress. A retry of a write in progress must not be refused as "not applied": it waits for the first attempt.
-    if (this.#admission.isFull(replica.waitingWrites, replica.appliedIndex)) {
+    if (this.#isFullFor(bytes)) {
       const stamp = peekSessionStamp(bytes);
       if (stamp !== null && this.#inFlight.join(stamp, answer)) return;
       if (metrics !== null) metrics.proposals.busy += 1;
@@ -95,6 +100,16 @@ export class Writes {
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
     this.#propose(command, bytes, answer);
+  }
+
+  /**
+   * Whether a write is to be refused because too many wait. Keep-alives have places of their own: the time of leases goes
+   * on while a leader refuses writes, and those of holders that are well would end.
+   */
+  #isFullFor(bytes: Uint8Array): boolean {
+    const { waitingWrites, appliedIndex } = this.#options.replica;
+    if (!this.#admission.isFull(waitingWrites, appliedIndex)) return false;
+    return waitingWrites >= MAX_WRITES_WITH_KEEP_ALIVES || !isKeepAlive(bytes);
   }
 
   /** Whether an earlier attempt of this write was proposed here or forwarded, and has not ended. */

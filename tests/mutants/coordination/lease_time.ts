@@ -155,6 +155,13 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       from: "return stateMachine.lease(command.leaseId)?.keyCount ?? 0;",
       to: "return Math.min(0, command.leaseId);",
     },
+    {
+      id: "M763",
+      title: "a leader with too many writes refuses keep-alives like others",
+      failure: "under load the leases of holders that are well end",
+      from: "waitingWrites >= MAX_WRITES_WITH_KEEP_ALIVES || !isKeepAlive(bytes)",
+      to: "waitingWrites > 0 || isKeepAlive(bytes)",
+    },
   ]),
   ...inFile("lib/server/write_admission.ts", [ADMISSION], [
     {

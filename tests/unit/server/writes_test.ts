@@ -261,8 +261,31 @@ Deno.test("Writes: revokes wait with so many keys of their leases in all, and ar
   await bench.drain();
   submit(revoke, "later");
   await bench.drain();
-  assertEquals(bench.answers.length, accepted + 2);
   assertEquals([bench.answers[1], bench.answers.at(-1)], ["0: leaseRevoked", "later: leaseFailed"]);
+  await bench.driver.stop();
+});
+
+Deno.test("Writes: a leader that refuses writes as too many keeps leases alive, up to a bound of their own", async () => {
+  const bench = await Bench.leading();
+  await bench.raiseFeatureLevel();
+  const keepAlive = encodeCommand({ kind: "keepLeasesAlive", leaseIds: [7] });
+  for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
+  bench.writes.submit(put(null), bench.answerTo("put"));
+  for (let number = 1; number <= 1_025; number++) {
+    bench.writes.submitHere(keepAlive, bench.answerTo(`${number}`));
+  }
+  assertEquals(bench.answers, ["put: not-applied", "1025: not-applied"]);
+  await bench.drain();
+  assertEquals([bench.answers.length, bench.answers[2]], [1_026, "1: leasesKeptAlive"]);
+  for (let number = 0; number < 1_024; number++) bench.writes.submit(put(null), () => {});
+  bench.clock.advance(300);
+  bench.writes.submit(put(null), bench.answerTo("put while the oldest waits for long"));
+  bench.writes.submit(keepAlive, bench.answerTo("keep-alive"));
+  await bench.drain();
+  assertEquals(bench.answers.slice(1_026), [
+    "put while the oldest waits for long: not-applied",
+    "keep-alive: leasesKeptAlive",
+  ]);
   await bench.driver.stop();
 });
 
