@@ -38,6 +38,7 @@ export {
   validateCommand,
   validateHistoryQuery,
   validateKey,
+  validateKeyLength,
   validateListQuery,
   validateRevision,
 } from "./validate.ts";

@@ -36,7 +36,7 @@ import {
 import { sizeOfBranches, validateBranches } from "./validate_branches.ts";
 import { stampProblem } from "./sessions/session.ts";
 
-export { type CommandLimits, type CommandProblem, validateKey } from "./problems.ts";
+export { type CommandLimits, type CommandProblem, validateKey, validateKeyLength } from "./problems.ts";
 
 /** Maximum encoded bytes of a command's own fields, and of each operation's fields besides key and value. */
 const COMMAND_OVERHEAD_BYTES = 64;

@@ -5,6 +5,7 @@ import {
   type LeaseState,
   MAX_LIST_ENTRIES,
   type StateMachine,
+  validateKeyLength,
   validateLeaseId,
 } from "../../kv/mod.ts";
 import type { RequestFrame, ServerFrame } from "../../protocol/client_frames.ts";
@@ -23,7 +24,8 @@ export interface LeaseReadState {
 export function validateLeaseRead(request: LeaseRead): CommandProblem | null {
   switch (request.kind) {
     case "lease":
-      return validateLeaseId(request.leaseId);
+      return validateLeaseId(request.leaseId) ??
+        (request.after === null ? null : validateKeyLength(request.after));
     case "listLeases":
       return request.limit >= 1 && request.limit <= MAX_LIST_ENTRIES ? null : {
         kind: "invalidRequest",

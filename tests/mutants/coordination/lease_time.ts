@@ -131,6 +131,13 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       from: "Math.max(0, deadlineMs - logTimeMs)",
       to: "Math.max(ttlMs, deadlineMs - logTimeMs)",
     },
+    {
+      id: "M764",
+      title: "the keys of a lease are read after bytes that can be no key",
+      failure: "a client's request throws in the node, which reports a fault of its own",
+      from: "request.after === null ? null : validateKeyLength(request.after)",
+      to: "request.after === null ? null : validateKeyLength(request.after.subarray(0, 1))",
+    },
   ]),
   ...inFile("lib/server/writes.ts", [WRITES], [
     {

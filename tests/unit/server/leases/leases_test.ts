@@ -1,7 +1,7 @@
 /** Whole servers: leases and keys that expire, on every node, over changes of leader and restarts. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { KvClient } from "../../../../lib/mod.ts";
-import { MAX_LEASE_TTL_MS } from "../../../../lib/kv/mod.ts";
+import { MAX_KEY_BYTES, MAX_LEASE_TTL_MS } from "../../../../lib/kv/mod.ts";
 import { MemoryCluster, START_OF_2026_MS } from "../../../support/fakes/memory_cluster.ts";
 import { LeaseClient, LeaseRequestError } from "../../../support/frames/lease_client.ts";
 
@@ -257,6 +257,9 @@ Deno.test("Server: leases that do not exist, and requests that break a rule, are
   assertEquals(await failed((client) => client.keepAlive()), "invalidRequest");
   assertEquals(await failed((client) => client.keepAlive(0)), "invalidRequest");
   assertEquals(await failed((client) => client.lease(0)), "invalidRequest");
+  const tooLong = { after: "k".repeat(MAX_KEY_BYTES + 1) };
+  assertEquals(await failed((client) => client.leasePage(1, tooLong)), "keyTooLarge");
+  assertEquals((await leases.at(2, (client) => client.leasePage(1, { after: "" }))).lease, null);
   assertEquals(await failed((client) => client.list(0, 0)), "invalidRequest");
   assertEquals(await failed((client) => client.list(0, 10_001)), "invalidRequest");
   assertEquals(
