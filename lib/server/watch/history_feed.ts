@@ -8,6 +8,7 @@
  */
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { StateMachine } from "../../kv/mod.ts";
+import type { ConnectionWatches } from "./connection_watches.ts";
 import type { EventEncoder } from "./event_encoder.ts";
 import { RevisionEvents } from "./revision_events.ts";
 import type { InterestIndex } from "./interest_index.ts";
@@ -23,6 +24,11 @@ const EVENT_COST_BYTES = 256;
 const MATCH_COST_BYTES = 64;
 const VISIT_COST_BYTES = 32;
 const FRAME_COST_BYTES = 512;
+/**
+ * Interval of the notices of progress while watches are behind: well below the time after which a client takes a node for
+ * lost from which nothing comes. Where a watch is lost nevertheless, the client goes on after the last notice.
+ */
+export const FEED_PROGRESS_MS = 1_000;
 
 /** The dependencies of the feed. */
 export interface HistoryFeedOptions {
@@ -53,6 +59,8 @@ export class HistoryFeed {
   /** Number of events that were sent. */
   sentEvents = 0;
   #timer: Timer | null = null;
+  /** When the last notices of progress were sent, or a first watch fell behind. */
+  #progressAt = 0;
 
   constructor(options: HistoryFeedOptions) {
     this.#options = options;
@@ -61,13 +69,15 @@ export class HistoryFeed {
 
   /** Feeds a watch that is behind from its next revision on. */
   add(watch: Watch): void {
+    const { clock } = this.#options;
+    if (this.#fed.size + this.#waiting.size === 0) this.#progressAt = clock.now();
     const joins = this.#fed.size > 0 && watch.nextRevision >= this.#position;
     if (joins) this.#join(watch);
     else {
       watch.state = "waiting";
       this.#waiting.add(watch);
     }
-    this.#timer ??= this.#options.clock.after(0, this.#turn);
+    this.#timer ??= clock.after(0, this.#turn);
   }
 
   /** Removes a watch. */
@@ -90,8 +100,35 @@ export class HistoryFeed {
       if (this.#fed.size === 0 && !this.#beginPass()) return;
       this.#feed();
     }
-    if (this.#fed.size + this.#waiting.size > 0) this.#timer = this.#options.clock.after(0, this.#turn);
+    if (this.#fed.size + this.#waiting.size === 0) return;
+    const { clock } = this.#options;
+    this.#timer ??= clock.after(0, this.#turn);
+    const now = clock.now();
+    if (now - this.#progressAt < FEED_PROGRESS_MS) return;
+    this.#progressAt = now;
+    this.#sendProgress();
   };
+
+  /** Tells the watches without events since the last notice up to which revision they were sent everything. */
+  #sendProgress(): void {
+    const notices = new Map<ConnectionWatches, Map<number, number[]>>();
+    for (const watch of [...this.#fed, ...this.#waiting]) {
+      const { connection, watchId, hadEvent, sentEvents, nextRevision, state } = watch;
+      watch.hadEvent = false;
+      if (hadEvent || sentEvents > 0 || connection.connection.isHeld()) continue;
+      const next = state === "fed" ? Math.max(nextRevision, this.#position) : nextRevision;
+      const byRevision = notices.get(connection) ?? new Map<number, number[]>();
+      notices.set(connection, byRevision);
+      const watchIds = byRevision.get(next - 1);
+      if (watchIds === undefined) byRevision.set(next - 1, [watchId]);
+      else watchIds.push(watchId);
+    }
+    for (const [{ connection }, byRevision] of notices) {
+      for (const [revision, watchIds] of byRevision) {
+        connection.send({ kind: "watchProgressed", watchIds, revision });
+      }
+    }
+  }
 
   /** Begins a pass of all waiting watches; returns whether there are any. */
   #beginPass(): boolean {

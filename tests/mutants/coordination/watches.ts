@@ -134,6 +134,36 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       to: "",
     },
     {
+      id: "M801",
+      title: "watches get no sign of life while the history is read for them",
+      failure: "a client takes the node for lost, and begins again from the same revision each time",
+      from: "if (now - this.#progressAt < FEED_PROGRESS_MS) return;",
+      to: "return;",
+    },
+    {
+      id: "M802",
+      title: "a watch that waits for the next pass is reported to be as far as the present one",
+      failure: "a client continues after events that it was never sent",
+      from: 'state === "fed" ? Math.max(nextRevision, this.#position) : nextRevision;',
+      to: 'state === "level" ? nextRevision : Math.max(nextRevision, this.#position);',
+    },
+    {
+      id: "M803",
+      title: "progress is reported up to a revision whose events are still to be sent",
+      failure: "a client continues after events that it was never sent",
+      from:
+        "const watchIds = byRevision.get(next - 1);\n      if (watchIds === undefined) byRevision.set(next - 1, [watchId]);",
+      to:
+        "const watchIds = byRevision.get(next);\n      if (watchIds === undefined) byRevision.set(next, [watchId]);",
+    },
+    {
+      id: "M804",
+      title: "progress is reported in the middle of a revision",
+      failure: "a client gets a notice of progress before a revision of which it has a part",
+      from: "if (hadEvent || sentEvents > 0 || connection",
+      to: "if (hadEvent || sentEvents < 0 || connection",
+    },
+    {
       id: "M797",
       title: "a pass looks at every watch that is behind for each revision",
       failure: "many watches whose clients do not read make each turn of the feed long",

@@ -5,6 +5,7 @@ import type { KeySet } from "../../../../lib/kv/mod.ts";
 import type { ServerFrame } from "../../../../lib/protocol/client_frames.ts";
 import { WATCH_FRAME_BYTES } from "../../../../lib/protocol/limits.ts";
 import { EventEncoder } from "../../../../lib/server/watch/event_encoder.ts";
+import { FEED_PROGRESS_MS } from "../../../../lib/server/watch/history_feed.ts";
 import type { Filter } from "../../../../lib/server/watch/watch.ts";
 import { LEVEL_TURN_BYTES, PROGRESS_INTERVAL_MS } from "../../../../lib/server/watch/watch_hub.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
@@ -274,6 +275,56 @@ Deno.test("WatchHub: a watch that lacks revisions before a pass in progress gets
   const within = bench.watch(key("a"), { from: 11, at: 2 });
   bench.feed();
   for (const watch of [first, before, within]) assertEquals(textsOf(watch), bench.expected(watch));
+});
+
+Deno.test("WatchHub: while the history is read, watches without events get notices of progress", () => {
+  const bench = new Bench(3);
+  const revisions = 60_000;
+  for (let n = 0; n < revisions; n++) bench.log.write(new Map([["a", bytes("v")]]), false);
+  bench.log.write(new Map([["b", bytes("v")]]), false);
+  bench.follow();
+  const quiet = bench.watch(key("b"), { from: 1 });
+  const busy = bench.watch(key("a"), { from: 1, at: 1 });
+  bench.clock.sleep(0);
+  const waiting = bench.watch(key("b"), { from: 2, at: 2 });
+  const ahead = bench.watch(key("b"), { from: revisions - 5, at: 2 });
+  const turn = (): void => {
+    bench.clock.sleep(FEED_PROGRESS_MS);
+    assertEquals([waiting.progressed, ahead.progressed], [1, revisions - 6]);
+    assertEquals(quiet.progressed, busy.revisions.at(-1)?.revision ?? 0, "all that was read, and no more");
+  };
+  turn();
+  const { progressed } = quiet;
+  turn();
+  assert(quiet.progressed > progressed && quiet.progressed < revisions, "it goes on");
+  assertEquals([busy.progressed, quiet.frames], [0, 0]);
+  bench.feed();
+  for (const watch of [quiet, busy, waiting, ahead]) assertEquals(textsOf(watch), bench.expected(watch));
+});
+
+Deno.test("WatchHub: no progress is reported to a watch that was sent a part of a revision", () => {
+  const bench = new Bench(2);
+  const large = (n: number): [string, Uint8Array] => [`k${n}`, new Uint8Array(WATCH_FRAME_BYTES).fill(n)];
+  bench.log.write(new Map([["a", bytes("v")]]), false);
+  bench.log.write(new Map([large(1), large(2), large(3)]), false);
+  for (let n = 0; n < 60_000; n++) bench.log.write(new Map([["a", bytes("v")]]), false);
+  bench.follow();
+  const watch = bench.watch(prefixKeys("k"), { from: 1 });
+  const other = bench.watch(key("none"), { from: 1, at: 1 });
+  const take = TestWatch.prototype.take;
+  watch.take = (frame): void => {
+    take.call(watch, frame);
+    bench.hold(0);
+  };
+  bench.clock.sleep(0);
+  watch.take = take;
+  bench.release(0);
+  // The first notices are not for watches that had an event before, the second ones are.
+  for (let round = 0; round < 2; round++) bench.clock.sleep(FEED_PROGRESS_MS);
+  assertEquals([watch.frames, watch.progressed, bench.hub.behind], [1, 0, 2]);
+  assert(other.progressed > 2);
+  bench.feed();
+  bench.check();
 });
 
 Deno.test("WatchHub: a pass does not read revisions that only a watch lacked which has left it", () => {
