@@ -88,6 +88,13 @@ export const INPUT_MUTANTS: readonly Mutant[] = [
       from: 'upTo(input, "lastActiveMs", this.#logTimeMs)',
       to: 'upTo(input, "lastActiveMs", MAX_LOG_TIME_MS)',
     },
+    {
+      id: "M765",
+      title: "the clock of a snapshot may be at its end",
+      failure: "a crafted snapshot makes a cluster in which no lease ever ends",
+      from: "const MAX_STATE_TIME_MS = MAX_LOG_TIME_MS / 2;",
+      to: "const MAX_STATE_TIME_MS = MAX_LOG_TIME_MS;",
+    },
   ]),
   ...inFile("lib/kv/sessions/session_table.ts", [KV], [
     {

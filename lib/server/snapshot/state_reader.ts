@@ -24,6 +24,12 @@ import { decodeResult } from "../../protocol/command.ts";
 import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
 import type { MessagePackReader } from "../../protocol/msgpack_reader.ts";
 
+/**
+ * Maximum of the clock of a state. No cluster is 71,000 years old; near MAX_LOG_TIME_MS, all further time is refused, and
+ * no lease would ever end.
+ */
+const MAX_STATE_TIME_MS = MAX_LOG_TIME_MS / 2;
+
 /** Reads the records of one state in their canonical order: header, leases, keys, history, sessions with their answers. */
 export class StateRecordReader {
   #appliedIndex = 0;
@@ -75,7 +81,7 @@ export class StateRecordReader {
     this.#hasHeader = true;
     this.#appliedIndex = upTo(input, "appliedIndex", MAX_SNAPSHOT_INDEX);
     this.#revision = upTo(input, "revision", this.#appliedIndex);
-    this.#logTimeMs = upTo(input, "logTimeMs", MAX_LOG_TIME_MS);
+    this.#logTimeMs = upTo(input, "logTimeMs", MAX_STATE_TIME_MS);
     const forgottenIndex = upTo(input, "forgottenIndex", this.#appliedIndex);
     const header = ["header", this.#appliedIndex, this.#revision, this.#logTimeMs, forgottenIndex] as const;
     if (input.isAtEnd) return header;

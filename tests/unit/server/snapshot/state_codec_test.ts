@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   FEATURE_LEVEL,
   MAX_KEY_BYTES,
+  MAX_LOG_TIME_MS,
   MAX_VALUE_BYTES,
   NewerFeatureLevelError,
   StateMachine,
@@ -120,6 +121,7 @@ Deno.test("readState: bytes that no state machine wrote are refused", async () =
     ["appliedIndex must not be above", record("header", top, 0, 0, 0)],
     ["revision must not be above 9", record("header", 9, 10, 0, 0)],
     ["logTimeMs must not be above", record("header", 9, 7, top, 0)],
+    ["logTimeMs must not be above", record("header", 9, 7, MAX_LOG_TIME_MS / 2 + 1, 0)],
     ["forgottenIndex must not be above 9", record("header", 9, 7, 0, 10)],
     ["featureLevel must be an integer from 2", record("header", 9, 7, 0, 0, 1, 7)],
     ["compactedRevision must not be above 7", record("header", 9, 7, 0, 0, 2, 8)],
