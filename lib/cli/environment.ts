@@ -5,7 +5,8 @@ import process from "node:process";
 import { dirname } from "@std/path";
 import { InputError, OutputClosedError, OutputError } from "./errors.ts";
 import { terminalLine, terminalText } from "./text.ts";
-import type { Clock, Random, Timer } from "../platform/clock.ts";
+import type { Clock, Random } from "../platform/clock.ts";
+import { SystemClock } from "../platform/system.ts";
 
 /** The part of a clock that measures durations. */
 export type Stopwatch = Pick<Clock, "now" | "after">;
@@ -87,14 +88,6 @@ const utf8 = new TextEncoder();
 const isOutputTerminal = Deno.stdout.isTerminal();
 const isErrorTerminal = Deno.stderr.isTerminal();
 
-const STOPWATCH: Stopwatch = {
-  now: () => performance.now(),
-  after(delayMs, callback): Timer {
-    const id = setTimeout(callback, delayMs);
-    return { cancel: () => clearTimeout(id) };
-  },
-};
-
 /** Returns the environment of the real process. */
 export function denoEnvironment(): Environment {
   return {
@@ -111,7 +104,7 @@ export function denoEnvironment(): Environment {
       showLine: (line) => writeDiagnostics(terminalLine(line)),
     },
     wantsColor: !Deno.noColor,
-    clock: STOPWATCH,
+    clock: new SystemClock(),
     random: Math.random,
     cpuMs,
     columns,

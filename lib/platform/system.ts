@@ -14,6 +14,9 @@ import { NodeDialer } from "./node_network.ts";
  */
 const CALLBACKS_PER_PASS = 10_000;
 
+/** The longest delay of a timer of the runtime, about 25 days: one with a longer delay fires at once. */
+const MAX_DELAY_MS = 2_147_483_647;
+
 /** Monotonic time, timers and the end of the turn. */
 export class SystemClock implements Clock {
   #atEndOfTurn: (() => void)[] = [];
@@ -23,10 +26,20 @@ export class SystemClock implements Clock {
     return performance.now();
   }
 
-  /** Calls `callback` once after `delayMs`. */
+  /** Calls `callback` once after `delayMs`, of any length: a lease may live for centuries. */
   after(delayMs: number, callback: () => void): Timer {
+    if (delayMs > MAX_DELAY_MS) return this.#afterLong(delayMs, callback);
     const id = setTimeout(callback, delayMs);
     return { cancel: () => clearTimeout(id) };
+  }
+
+  /** Waits with one timer after the other. */
+  #afterLong(delayMs: number, callback: () => void): Timer {
+    const dueAt = this.now() + delayMs;
+    let timer = this.after(MAX_DELAY_MS, () => {
+      timer = this.after(Math.max(0, dueAt - this.now()), callback);
+    });
+    return { cancel: () => timer.cancel() };
   }
 
   /**

@@ -66,6 +66,13 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
       from: "&& next < CALLBACKS_PER_PASS",
       to: "",
     },
+    {
+      id: "M828",
+      title: "a delay of more than 25 days is given to the runtime as it is",
+      failure: "the timer fires at once: a lease of months is kept alive a thousand times a second",
+      from: "if (delayMs > MAX_DELAY_MS) return this.#afterLong(delayMs, callback);",
+      to: "",
+    },
   ]),
   ...inFile("lib/storage/data_directory.ts", CHECKS, [
     {

@@ -21,6 +21,8 @@ const RENEW_SHARE = 1 / 3;
 const JOIN_SHARE = 1 / 6;
 /** The longest pause after a failed request, as a part of the shortest time to live in it. */
 const MAX_PAUSE_SHARE = 1 / 10;
+/** The longest time of a request; a third of the longest time to live is more than a call may have. */
+const MAX_REQUEST_MS = 3_600_000;
 
 /** A lease that is kept alive. */
 export class KeptAlive {
@@ -148,7 +150,7 @@ export class LeaseKeeper {
     const shortestMs = due.reduce((least, { ttlMs }) => Math.min(least, ttlMs), Infinity);
     for (const lease of due) lease.isAsked = true;
     try {
-      const context = this.#core.context({ timeoutMs: shortestMs * RENEW_SHARE });
+      const context = this.#core.context({ timeoutMs: Math.min(shortestMs * RENEW_SHARE, MAX_REQUEST_MS) });
       const request = { kind: "keepAlive", leaseIds: due.map(({ leaseId }) => leaseId) } as const;
       const call = { kind: "read", action: "keep leases alive", request, context } as const;
       // Ahead of the calls that wait: behind thousands of puts it would come after the lease is lost.

@@ -1,9 +1,11 @@
 /** Reads all keys of a watch as of one revision, for a watch whose history is compacted. */
 import type { KeySet } from "../../kv/branching_command.ts";
 import type { KeyValue, ListQuery } from "../../kv/command.ts";
+import { pause } from "../../platform/promise.ts";
 import type { ClientCore } from "../core.ts";
 import { CompactedError } from "../errors.ts";
 import { readPage } from "../history.ts";
+import { backoffMs } from "../retry.ts";
 
 /** Entries of a page. */
 const PAGE_ENTRIES = 1_000;
@@ -23,12 +25,13 @@ export async function readKeys(core: ClientCore, keys: KeySet, signal: AbortSign
     const { message: { entry, revision } } = await core.call(request, notes);
     return { revision, entries: entry === null ? [] : [entry] };
   }
-  for (;;) {
+  for (let attempt = 0;; attempt++) {
     try {
       return await readRange(core, keys, signal);
     } catch (error) {
       // The revision of the first page was compacted before the last page was read.
       if (!(error instanceof CompactedError)) throw error;
+      await pause(backoffMs(attempt, core.random), { clock: core.clock, signal });
     }
   }
 }

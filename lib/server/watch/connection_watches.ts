@@ -28,6 +28,8 @@ export class ConnectionWatches {
   readonly byId = new Map<number, Watch>();
   /** The ids of watches that wait for their read index, with the answers to requests that cancel them. */
   readonly starting = new Map<number, (() => void)[]>();
+  /** Number of starting watches that are cancelled. */
+  cancelledStarting = 0;
   /** The watches that wait until the connection takes more bytes. */
   readonly held = new Set<Watch>();
   /** Number of watches that are behind. */
@@ -48,9 +50,9 @@ export class ConnectionWatches {
     this.#close = close;
   }
 
-  /** Number of watches, those that are starting included. */
+  /** Number of watches that go on, those that are starting included. */
   get size(): number {
-    return this.byId.size + this.starting.size;
+    return this.byId.size + this.starting.size - this.cancelledStarting;
   }
 
   /** Whether the connection is closed. */

@@ -74,6 +74,7 @@ export class WatchRequests {
       this.#starting--;
       this.#startingBytes -= bytes;
       connection.starting.delete(watchId);
+      if (cancelled.length > 0) connection.cancelledStarting--;
       if (connection.isClosed) return reply.drop();
       this.#start(request, reply, connection, ready);
       if (cancelled.length === 0) return;
@@ -105,7 +106,10 @@ export class WatchRequests {
   ): void {
     const answer = (): void => reply.send({ kind: "watchCancelled", requestId });
     const starting = connection.starting.get(watchId);
-    if (starting !== undefined) return void starting.push(answer);
+    if (starting !== undefined) {
+      if (starting.push(answer) === 1) connection.cancelledStarting++;
+      return;
+    }
     this.#options.hub.cancel(connection, watchId);
     answer();
   }
@@ -144,7 +148,9 @@ export class WatchRequests {
       );
     }
     const { hub } = this.#options;
-    const hasSpace = hub.size + this.#starting < MAX_WATCHES &&
+    // A client within its limit may cancel watches that have not begun, and begin others; within a bound too.
+    const hasSpace = connection.cancelledStarting < MAX_WATCHES_PER_CONNECTION &&
+      hub.size + this.#starting < MAX_WATCHES &&
       hub.keyBytes + this.#startingBytes + bytes <= MAX_WATCHED_BYTES;
     if (!hasSpace) {
       return notApplied("busy", "Cannot watch: this node has too many watches. Try another node.");

@@ -254,6 +254,13 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       to: "if (connection.size > MAX_WATCHES) {",
     },
     {
+      id: "M830",
+      title: "a watch that was cancelled before it began counts until it has begun",
+      failure: "a client within its limit is refused for having too many watches",
+      from: "if (starting.push(answer) === 1) connection.cancelledStarting++;",
+      to: "starting.push(answer);",
+    },
+    {
       id: "M792",
       title: "a watch that was cancelled before it began goes on",
       failure: "a client gets events after it was answered that there are none",

@@ -162,6 +162,43 @@ Deno.test("SystemClock: a cancelled timer never fires", async () => {
   await promise;
 });
 
+Deno.test("SystemClock: a delay that is too long for one timer of the runtime does not end early", () => {
+  const timers: { delayMs: number; run: () => void }[] = [];
+  const { setTimeout, clearTimeout } = globalThis;
+  const { now } = performance;
+  let time = 0;
+  let fired = 0;
+  try {
+    performance.now = () => time;
+    globalThis.setTimeout = ((run: () => void, delayMs: number) => timers.push({ delayMs, run })) as never;
+    globalThis.clearTimeout = ((id: number) => timers.splice(id - 1, 1)) as never;
+    const start = (delayMs: number) => new SystemClock().after(delayMs, () => fired++);
+    const advance = (): void => {
+      const timer = timers.pop();
+      time += timer?.delayMs ?? 0;
+      timer?.run();
+    };
+    for (const [delayMs, count] of [[2 ** 31 - 1, 1], [2 ** 31, 2], [9e12 / 3, 1_397]] as const) {
+      [time, fired] = [0, 0];
+      start(delayMs);
+      for (let number = 1; number <= count; number++) {
+        assert(fired === 0 && timers.every((timer) => timer.delayMs < 2 ** 31));
+        advance();
+      }
+      assertEquals([fired, time, timers.length], [1, delayMs, 0]);
+    }
+    const timer = start(9e12);
+    advance();
+    advance();
+    assertEquals(timers.length, 1);
+    timer.cancel();
+    assertEquals(timers.length, 0);
+  } finally {
+    performance.now = now;
+    Object.assign(globalThis, { setTimeout, clearTimeout });
+  }
+});
+
 Deno.test("dial: the error says that the other end is not a node of kvraft", async () => {
   const listener = network.listen(ANY_PORT);
   const answering = (async (): Promise<void> => {

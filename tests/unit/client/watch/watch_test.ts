@@ -298,6 +298,34 @@ Deno.test("watch: compaction ends it by name, or is bridged by the state of then
   assertEquals(log.started.slice(1).map(({ from }) => from), [2, 6, 8]);
 });
 
+Deno.test("watch: a state that is compacted while it is read is read again after a pause", async () => {
+  const cluster = new FakeCluster(1);
+  const log = new WatchedLog(cluster);
+  await using client = await cluster.connect();
+  for (let revision = 0; revision < 5; revision++) log.put("k");
+  log.compactedRevision = 3;
+  const { serve } = cluster.node(1);
+  let reads = 0;
+  cluster.node(1).serve = (request, send) => {
+    if (request.kind !== "list" && request.kind !== "listAt") return serve(request, send);
+    const { requestId } = request;
+    if (request.kind === "list") {
+      reads++;
+      const page = { entries: [entry("a")], more: true, revision: log.revision, after: null };
+      return { kind: "listResult", requestId, page };
+    }
+    const refusal = { code: "compacted", message: "It is compacted.", outcome: "not-applied" } as const;
+    return { kind: "error", requestId, ...refusal, leader: 1, compactedRevision: 5 };
+  };
+  const reader = new BatchReader(client, { from: 2, resync: true });
+  const reading = reader.readAll();
+  await cluster.pass(2_000);
+  assert(reads >= 5 && reads <= 30, `${reads} reads in two seconds`);
+  await reader.end();
+  await reading;
+  assertEquals(reader.batches, []);
+});
+
 Deno.test("watch: a refusal that no other node would change ends it by name", async () => {
   const cluster = new FakeCluster(2);
   await using client = await cluster.connect();

@@ -209,6 +209,25 @@ Deno.test("Server: a connection has a bounded number of watches, and a closed on
   await cluster.until(async () => await watches() === 0);
 });
 
+Deno.test("Server: a watch that is cancelled before it has begun makes room for another one", async () => {
+  await using cluster = new MemoryCluster();
+  await cluster.found(1, 2, 3);
+  const client = await cluster.client(1, 2, 3);
+  await cluster.untilHistory(client);
+  const connection = await connect(cluster, 2);
+  const key = { keys: { kind: "key", key: bytes("k") } } as const;
+  const first = connection.watch(key);
+  const full = Array.from({ length: MAX_WATCHES_PER_CONNECTION - 1 }, () => connection.watch(key));
+  const cancelled = connection.request({ kind: "cancelWatch", watchId: 1 });
+  const last = connection.watch(key);
+  const answers = await cluster.run(Promise.all([first, ...full, last]));
+  assert(answers.every((answer) => answer instanceof TestWatch), "all of them begin");
+  assertEquals(answers[0] instanceof TestWatch ? answers[0].watchId : 0, 1);
+  assertEquals((await cluster.run(cancelled))?.kind, "watchCancelled");
+  assertEquals((await refusal(cluster, connection, key)).code, "tooManyWatches");
+  connection.close();
+});
+
 Deno.test("Server: a client that does not read takes bounded memory, and gets all events once it reads", async () => {
   await using cluster = new MemoryCluster();
   const http = { host: "n1", port: 9101 };
