@@ -4,7 +4,6 @@ import { TransactionFailedError } from "../client/errors.ts";
 import type {
   BranchingRequest,
   BranchingResult,
-  KeySelection,
   TransactionCondition,
   TransactionOperation,
 } from "../client/transaction/types.ts";
@@ -26,7 +25,7 @@ import {
 } from "../lincheck/mod.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
-import { bytesOfText, textOfBytes } from "./texts.ts";
+import { bytesOfText, keySelection, textOfBytes } from "./texts.ts";
 
 /** Deepest transaction within others. */
 const MAX_DEPTH = 2;
@@ -227,7 +226,7 @@ export function requestOf(
 
 function conditionOf(condition: BranchCondition): TransactionCondition {
   const comparison = SIGNS[condition.comparison];
-  const keys = selectionOf(condition.keys);
+  const keys = keySelection(condition.keys);
   switch (condition.kind) {
     case "value":
       return { ...keys, value: bytesOfText(condition.value), comparison };
@@ -253,12 +252,12 @@ function operationOf(operation: BranchOperation): TransactionOperation {
     }
     case "delete": {
       const { kind, keys, returnPrevious } = operation;
-      return { ...selectionOf(keys), kind, returnPrevious };
+      return { ...keySelection(keys), kind, returnPrevious };
     }
     case "get": {
       const { kind, keys, limit, reverse, revision } = operation;
       const past = revision === null ? {} : { revision };
-      return { ...selectionOf(keys), kind, limit, reverse, ...past };
+      return { ...keySelection(keys), kind, limit, reverse, ...past };
     }
     case "sum":
     case "min":
@@ -271,20 +270,6 @@ function operationOf(operation: BranchOperation): TransactionOperation {
       return { kind: "transaction", ...requestOf(operation) };
     default:
       return assertNever(operation);
-  }
-}
-
-function selectionOf(keys: KeySet): KeySelection {
-  switch (keys.kind) {
-    case "key":
-      return { key: bytesOfText(keys.key) };
-    case "range":
-      return {
-        start: bytesOfText(keys.start),
-        ...(keys.end === null ? {} : { end: bytesOfText(keys.end) }),
-      };
-    default:
-      return assertNever(keys);
   }
 }
 

@@ -3,21 +3,18 @@ import type { KvClient } from "../../client/client.ts";
 import { KvraftError } from "../../client/errors.ts";
 import type { WatchBatch, WatchEvent as ClientEvent, WatchRequest } from "../../client/watch/types.ts";
 import type { KeyValue } from "../../kv/command.ts";
-import type { KeySet, WatchedEntry, WatchEvent, WatchNotice, WatchRecord } from "../../lincheck/mod.ts";
+import type { WatchedEntry, WatchEvent, WatchNotice, WatchRecord } from "../../lincheck/mod.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { pause } from "../../platform/promise.ts";
 import { seededRandom } from "../keys.ts";
-import { bytesOfText, textOfBytes } from "../texts.ts";
+import { keySelection, textOfBytes } from "../texts.ts";
 import { drawWatch, type WatchPlan } from "./watch_plan.ts";
 
 /** Events that are recorded; what they weigh limits a run in memory. */
 export const MAX_EVENTS = 1_000_000;
 /** A watcher whose watch or connection failed waits so long before the next attempt. */
 const FAILURE_PAUSE_MS = 100;
-
-/** A key-value that may be attached to a lease. */
-type LeasedKeyValue = KeyValue & { readonly leaseId?: number };
 
 /** The part of {@link KvClient} that a watcher calls. */
 export type WatchClient = Pick<KvClient, "watch" | "close">;
@@ -202,7 +199,7 @@ function requestOf(
   signal: AbortSignal,
 ): WatchRequest {
   return {
-    ...clientKeysOf(keys),
+    ...keySelection(keys),
     ...(from === null ? {} : { from }),
     ...(only === null ? {} : { only }),
     previous,
@@ -210,22 +207,6 @@ function requestOf(
     progress: true,
     signal,
   };
-}
-
-function clientKeysOf(
-  keys: KeySet,
-): { readonly key: Uint8Array } | { readonly start: Uint8Array; readonly end?: Uint8Array } {
-  switch (keys.kind) {
-    case "key":
-      return { key: bytesOfText(keys.key) };
-    case "range":
-      return {
-        start: bytesOfText(keys.start),
-        ...(keys.end === null ? {} : { end: bytesOfText(keys.end) }),
-      };
-    default:
-      return assertNever(keys);
-  }
 }
 
 function noticeOf(batch: WatchBatch, receivedAt: number): WatchNotice {
@@ -252,6 +233,6 @@ function eventOf(event: ClientEvent): WatchEvent {
     : { kind: "delete", key: textOfBytes(event.key), modRevision: event.modRevision, previous };
 }
 
-function entryOf({ value, createRevision, modRevision, version, leaseId }: LeasedKeyValue): WatchedEntry {
+function entryOf({ value, createRevision, modRevision, version, leaseId }: KeyValue): WatchedEntry {
   return { value: textOfBytes(value), createRevision, modRevision, version, leaseId: leaseId ?? null };
 }
