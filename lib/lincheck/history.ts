@@ -177,6 +177,11 @@ export function earliestEffectOf(operation: Operation): number {
   return isPast ? Number.NEGATIVE_INFINITY : operation.calledAt;
 }
 
+/** Returns the greatest number of a client; 0 for a history without operations. */
+export function greatestClient(history: History): number {
+  return history.reduce((greatest, { client }) => Math.max(greatest, client), 0);
+}
+
 /** Whether a key lies in a range. */
 export function inRange(key: string, { prefix, start, end, after, reverse }: KeyRange): boolean {
   return key.startsWith(prefix) && (start === null || key >= start) && (end === null || key < end) &&

@@ -203,7 +203,7 @@ export class RevisionOrder {
 
   #suspectsOf(revision: number, writersOf: ReadonlyMap<string, readonly number[]>): Set<number> {
     const sightings = this.#sightings.get(revision) ?? [];
-    const firstSeen = Math.min(...sightings.map(({ step }) => this.#returnOf(step)));
+    const firstSeen = sightings.reduce((least, { step }) => Math.min(least, this.#returnOf(step)), Infinity);
     const writers = writersOf.get(sightings[0]?.key ?? "") ?? [];
     return new Set(writers.filter((writer) => {
       const step = this.#steps[writer];

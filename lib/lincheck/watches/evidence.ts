@@ -4,7 +4,7 @@
  * watch showed it; the end of a lease is a transaction.
  */
 import { getOrMake } from "../bounds.ts";
-import type { History, Operation } from "../history.ts";
+import { greatestClient, type History, type Operation } from "../history.ts";
 import type { BranchOperation, KeySet } from "../transactions/transaction.ts";
 import type { Authors } from "./authors.ts";
 import { type Cell, type Changes, entryAfterCell, lastEntry, type Sighting } from "./changes.ts";
@@ -24,7 +24,7 @@ interface Facts {
 /** Returns the history with what the watches showed; clients above the greatest one are watches. */
 export function historyWithWatches(run: WatchedRun, facts: Facts): History {
   const { history, prefix } = run;
-  const firstWatch = history.reduce((greatest, { client }) => Math.max(greatest, client), 0) + 1;
+  const firstWatch = greatestClient(history) + 1;
   const added: Operation[] = [];
   for (const revision of facts.changes.revisions) {
     for (const cell of facts.changes.at(revision)) {

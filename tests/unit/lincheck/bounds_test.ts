@@ -1,6 +1,7 @@
 /** Bounds on the times of writes, from reads without a revision. */
 import { assertEquals } from "@std/assert";
-import type { History } from "../../../lib/lincheck/mod.ts";
+import { greatestClient, type History } from "../../../lib/lincheck/mod.ts";
+import { MAX_OPERATIONS } from "../../../lib/loadgen/workload.ts";
 import { RevisionOrder } from "../../../lib/lincheck/revisions.ts";
 import { stepsOf } from "../../../lib/lincheck/steps.ts";
 import { entry, get, put, remove, UNKNOWN } from "./support.ts";
@@ -54,4 +55,16 @@ Deno.test("bounds: a stale read bounds nothing: the search finds it, and reports
     get([2, 5, 6], "k", entry("a", [1, 1, 1])),
   ]);
   assertEquals(windows, [[0, 1], [2, 3], [5, 6]]);
+});
+
+// V8 throws a RangeError for a call with more than about 120,000 arguments (seen in Deno 2.9.6), and a history has more
+// operations than that: none of its numbers may be spread into a call.
+Deno.test("bounds: a history of the greatest length needs no call with an argument for each operation", () => {
+  const seen = entry("a", [1, 1, 1]);
+  const history: History = [
+    put([1, 0, null], "k=a", UNKNOWN),
+    ...Array.from({ length: MAX_OPERATIONS - 1 }, (_, number) => get([2, number, number + 0.5], "k", seen)),
+  ];
+  assertEquals(greatestClient(history), 2);
+  assertEquals(new RevisionOrder(stepsOf(history).steps).clash, null);
 });

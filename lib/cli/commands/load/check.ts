@@ -19,6 +19,7 @@ import {
   CHECK_LIMITS,
   checkWatches,
   findingText,
+  greatestClient,
   type History,
   type Verdict,
   violationPage,
@@ -347,10 +348,11 @@ function historyVerdict(
 }
 
 function aboutText({ workload, watched }: Pick<Worked, "workload" | "watched">, plan: CheckPlan): string {
-  const clients = watched?.run.history.map(({ client }) => client) ?? [];
   return `kvraft client check: ${withThousands(workload.history.length)} operations, ${workText(plan)}. ` +
     `The whole history is in ${plan.report}.` +
     (watched === null
       ? ""
-      : ` Clients above ${Math.max(0, ...clients)} are watches; the last one stands for the ends of leases.`);
+      : ` Clients above ${
+        greatestClient(watched.run.history)
+      } are watches; the last one stands for the ends of leases.`);
 }
