@@ -25,6 +25,7 @@ import {
 } from "../lincheck/mod.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
+import { pick } from "./keys.ts";
 import { bytesOfText, keySelection, textOfBytes } from "./texts.ts";
 
 /** Deepest transaction within others. */
@@ -170,9 +171,7 @@ class Draw {
   }
 
   #pick<T>(items: readonly T[]): T {
-    const item = items[Math.floor(this.#options.random() * items.length)];
-    assert(item !== undefined, "there is something to pick from");
-    return item;
+    return pick(items, this.#options.random);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Which key the next request is for. */
+import { assert } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
 
 /** How often each key is chosen. */
@@ -87,4 +88,11 @@ export function seededRandom(seed: number): Random {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
+}
+
+/** Returns one of some items, each with the same chance. */
+export function pick<T>(items: readonly T[], random: Random): T {
+  const item = items[Math.floor(random() * items.length)];
+  assert(item !== undefined, "there is something to pick from");
+  return item;
 }

@@ -6,6 +6,7 @@
  */
 import type { Check, Entry, KeyRange, Mutation, Operation } from "../lincheck/mod.ts";
 import { drawBranches } from "./branches.ts";
+import { pick } from "./keys.ts";
 import type { Request } from "./perform.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
@@ -235,9 +236,7 @@ export class RequestSource {
   }
 
   #pick<T>(items: readonly T[]): T {
-    const item = items[this.#below(items.length)];
-    assert(item !== undefined, "there is something to pick from");
-    return item;
+    return pick(items, this.#options.random);
   }
 }
 
