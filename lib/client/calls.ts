@@ -234,7 +234,7 @@ export class CallRunner {
       case "answered":
         return { kind: "answered", message: end.message, connection };
       case "refused":
-        return this.#refusal(end.error, node);
+        return refusalOf(end.error, node, this.#pool);
       case "lost":
         return { kind: "lost", node, left: end.left, reason: end.reason };
       case "silent":
@@ -245,17 +245,17 @@ export class CallRunner {
         return assertNever(end);
     }
   }
+}
 
-  #refusal(
-    { code, message, outcome, leader, compactedRevision }: ErrorResponse,
-    node: NodeId,
-  ): AttemptFailure {
-    if (code === "noLeader" || code === "notLeader" || code === "leadershipLost") {
-      this.#pool.noteLeader(node, leader);
-    }
-    const failure = { kind: "refused", node, code, message, outcome } as const;
-    return compactedRevision === undefined ? failure : { ...failure, compactedRevision };
-  }
+/** Returns the failure of an attempt that a node refused; notes the leader that the node named. */
+export function refusalOf(
+  { code, message, outcome, leader, compactedRevision }: ErrorResponse,
+  node: NodeId,
+  pool: ConnectionPool,
+): AttemptFailure {
+  if (code === "noLeader" || code === "notLeader" || code === "leadershipLost") pool.noteLeader(node, leader);
+  const failure = { kind: "refused", node, code, message, outcome } as const;
+  return compactedRevision === undefined ? failure : { ...failure, compactedRevision };
 }
 
 /** A call that has to end. */

@@ -215,6 +215,15 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "if (connection.node === leader) connection.watches.verify();",
     },
   ]),
+  ...inFile("lib/client/leases/lease_client.ts", [CLIENT], [
+    {
+      id: "M760",
+      title: "a keep-alive waits behind the other calls of its client",
+      failure: "a client with thousands of puts loses its lock, though it and the cluster are well",
+      from: "await core.runner.askAhead(call);",
+      to: "await core.runner.ask(call);",
+    },
+  ]),
   ...inFile("lib/client/leases/keeper.ts", [CLIENT], [
     {
       id: "M816",
@@ -222,13 +231,6 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       failure: "a holder believes in its lock after another one has it",
       from: "lease.confirmedAt = sentAt;",
       to: "lease.confirmedAt = this.#core.clock.now();",
-    },
-    {
-      id: "M760",
-      title: "a keep-alive waits behind the other calls of its client",
-      failure: "a client with thousands of puts loses its lock, though it and the cluster are well",
-      from: "await this.#core.runner.askAhead(call);",
-      to: "await this.#core.runner.ask(call);",
     },
     {
       id: "M761",

@@ -13,7 +13,7 @@ import { TIMER_TICK_MS } from "../call_context.ts";
 import type { ClientCore } from "../core.ts";
 import { LeaseLostError } from "../errors.ts";
 import { backoffMs, reasonWithin } from "../retry.ts";
-import { wrongAnswer } from "../writer.ts";
+import { keepLeasesAlive } from "./lease_client.ts";
 
 /** A lease is kept alive when this part of its time to live has passed. */
 const RENEW_SHARE = 1 / 3;
@@ -151,11 +151,7 @@ export class LeaseKeeper {
     for (const lease of due) lease.isAsked = true;
     try {
       const context = this.#core.context({ timeoutMs: Math.min(shortestMs * RENEW_SHARE, MAX_REQUEST_MS) });
-      const request = { kind: "keepAlive", leaseIds: due.map(({ leaseId }) => leaseId) } as const;
-      const call = { kind: "read", action: "keep leases alive", request, context } as const;
-      // Ahead of the calls that wait: behind thousands of puts it would come after the lease is lost.
-      const { message: { ttlsMs } } = await this.#core.runner.askAhead(call);
-      if (ttlsMs.length !== due.length) throw wrongAnswer(call.action);
+      const ttlsMs = await keepLeasesAlive(this.#core, due.map(({ leaseId }) => leaseId), context);
       this.#round = 0;
       this.#pausedUntil = 0;
       this.#lastFailure = "";

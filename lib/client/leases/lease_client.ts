@@ -3,6 +3,7 @@ import { MAX_KEEP_ALIVES, MAX_LEASE_TTL_MS, MIN_LEASE_TTL_MS } from "../../kv/le
 import { assertNever } from "../../platform/assert.ts";
 import type { ResultOf } from "../../protocol/client_frames.ts";
 import { checkBoolean, checkInteger, checkList, checkObject, describeValue } from "../argument_checks.ts";
+import type { CallContext } from "../call_context.ts";
 import type { Answered } from "../calls.ts";
 import type { ClientCore } from "../core.ts";
 import {
@@ -113,14 +114,7 @@ export class LeaseClient {
         `Cannot keep ${ids.length} leases alive in one request: pass 1 to ${MAX_KEEP_ALIVES} ids.`,
       );
     }
-    const call = {
-      kind: "read",
-      action: "keep leases alive",
-      request: { kind: "keepAlive", leaseIds: ids },
-      context: this.#core.context(options),
-    } as const;
-    const { message: { ttlsMs } } = await this.#core.runner.askAhead(call);
-    if (ttlsMs.length !== ids.length) throw wrongAnswer(call.action);
+    const ttlsMs = await keepLeasesAlive(this.#core, ids, this.#core.context(options));
     return ids.map((leaseId, position) => ({ leaseId, ttlMs: ttlsMs[position] || null }));
   }
 
@@ -189,6 +183,26 @@ export class LeaseClient {
     const { message: { leases, more, revision } } = await this.#core.call(request, notes);
     return { leases, after: more ? leases.at(-1)?.leaseId ?? null : null, revision };
   }
+}
+
+/**
+ * Keeps leases alive; resolves to their times to live, 0 for one that does not exist. It goes ahead of the calls that
+ * wait: behind thousands of puts it would come after the leases have ended. Rejects with a KvraftError.
+ */
+export async function keepLeasesAlive(
+  core: ClientCore,
+  leaseIds: readonly number[],
+  context: CallContext,
+): Promise<readonly number[]> {
+  const call = {
+    kind: "read",
+    action: "keep leases alive",
+    request: { kind: "keepAlive", leaseIds },
+    context,
+  } as const;
+  const { message: { ttlsMs } } = await core.runner.askAhead(call);
+  if (ttlsMs.length !== leaseIds.length) throw wrongAnswer(call.action);
+  return ttlsMs;
 }
 
 /** Grants a lease. Rejects with a KvraftError. */

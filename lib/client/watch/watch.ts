@@ -10,6 +10,7 @@ import { assertNever } from "../../platform/assert.ts";
 import { pause, unlessAborted } from "../../platform/promise.ts";
 import type { ServerFrame } from "../../protocol/client_frames.ts";
 import type { NodeId } from "../../raft/types.ts";
+import { refusalOf } from "../calls.ts";
 import type { NodeConnection } from "../connection.ts";
 import type { ClientCore } from "../core.ts";
 import { AbortError, ClosedError, CompactedError, InternalError, TooManyWatchesError } from "../errors.ts";
@@ -223,10 +224,9 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
       case "lost":
         return { kind: "failed", failure: { kind: "lost", node, left: true, reason: end.reason } };
       case "refused": {
-        const { code, message, outcome, leader, compactedRevision = 0 } = end.error;
+        const { code, compactedRevision = 0 } = end.error;
         if (code === "compacted") return { kind: "compacted", compactedRevision };
-        if (code === "noLeader" || code === "notLeader") this.#core.pool.noteLeader(node, leader);
-        return { kind: "failed", failure: { kind: "refused", node, code, message, outcome } };
+        return { kind: "failed", failure: refusalOf(end.error, node, this.#core.pool) };
       }
       case "ended": {
         const { code, message, compactedRevision = 0 } = end.notice;
