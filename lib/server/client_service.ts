@@ -42,6 +42,7 @@ import { answerLeaseRead, validateLeaseRead } from "./leases/lease_reads.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { ConnectionWatches } from "./watch/connection_watches.ts";
 import type { WatchRequests } from "./watch/watch_requests.ts";
+import { whenUpToDate } from "./up_to_date.ts";
 import type { Writes } from "./writes.ts";
 import type { SnapshotDownloads } from "./snapshot/downloads.ts";
 
@@ -185,10 +186,8 @@ export class ClientService {
     if (this.#askedBytes + bytes > MAX_ASKED_BYTES) {
       return reply.refuse(notApplied("busy", "Cannot read: too many reads wait. Try again later."));
     }
-    const asked = driver.readIndex();
-    if (asked.kind === "refused") return reply.refuse(notReadable());
     this.#askedBytes += bytes;
-    replica.awaitRead(asked.readId, (ready) => {
+    whenUpToDate({ driver, replica }, (ready) => {
       this.#askedBytes -= bytes;
       if (ready) client.reads.add(read);
       else reply.refuse(notReadable());

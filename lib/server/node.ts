@@ -34,6 +34,7 @@ import { CommitRequests } from "./watch/commit_requests.ts";
 import type { WatchConnection } from "./watch/connection_watches.ts";
 import { WatchHub } from "./watch/watch_hub.ts";
 import { WatchRequests } from "./watch/watch_requests.ts";
+import { whenUpToDate } from "./up_to_date.ts";
 import { Writes } from "./writes.ts";
 import type { YieldToEventLoop } from "./yield_to_event_loop.ts";
 
@@ -303,9 +304,7 @@ export class Node {
   /** Resolves to true once this node could answer a linearizable read, to false when it cannot. */
   whenReadable(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const asked = this.#driver.readIndex();
-    if (asked.kind === "refused") resolve(false);
-    else this.#replica.awaitRead(asked.readId, resolve);
+    whenUpToDate({ driver: this.#driver, replica: this.#replica }, resolve);
     return promise;
   }
 

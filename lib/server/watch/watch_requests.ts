@@ -5,6 +5,7 @@ import type { RequestFrame } from "../../protocol/client_frames.ts";
 import type { Driver } from "../driver.ts";
 import type { Replica } from "../replica.ts";
 import { type ErrorAnswer, futureRevision, noHistory, notApplied, type Reply } from "../reply.ts";
+import { whenUpToDate } from "../up_to_date.ts";
 import type { ConnectionWatches } from "./connection_watches.ts";
 import { keyBytesOf } from "./watch.ts";
 import type { WatchHub } from "./watch_hub.ts";
@@ -70,7 +71,7 @@ export class WatchRequests {
     connection.starting.set(watchId, cancelled);
     this.#starting++;
     this.#startingBytes += bytes;
-    this.#whenUpToDate((ready) => {
+    whenUpToDate(this.#options, (ready) => {
       this.#starting--;
       this.#startingBytes -= bytes;
       connection.starting.delete(watchId);
@@ -115,7 +116,7 @@ export class WatchRequests {
   }
 
   #progress({ requestId }: RequestFrame<"watchProgress">, reply: Reply, connection: ConnectionWatches): void {
-    this.#whenUpToDate((ready) => {
+    whenUpToDate(this.#options, (ready) => {
       if (connection.isClosed) return reply.drop();
       if (!ready) return reply.refuse(notUpToDate());
       this.#options.hub.whenLevel(connection, {
@@ -123,14 +124,6 @@ export class WatchRequests {
         drop: () => reply.drop(),
       });
     });
-  }
-
-  /** Calls `answer` with whether this node has applied everything that was acknowledged before. */
-  #whenUpToDate(answer: (ready: boolean) => void): void {
-    const { driver, replica } = this.#options;
-    const asked = driver.readIndex();
-    if (asked.kind === "refused") return answer(false);
-    replica.awaitRead(asked.readId, answer);
   }
 
   #admissionRefusal(watchId: number, bytes: number, connection: ConnectionWatches): ErrorAnswer | null {
