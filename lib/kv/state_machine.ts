@@ -234,12 +234,7 @@ export class StateMachine {
     return this.#leases.size;
   }
 
-  /** A log time before which no lease ends, mostly that at which the next one does; null without leases. */
-  get nextLeaseDeadlineMs(): number | null {
-    return this.#leases.nextDeadlineMs;
-  }
-
-  /** Returns the earliest deadline of a lease below a log time, or null. Cheaper than the next one where leases are many. */
+  /** Returns the earliest deadline of a lease below a log time, or null. Entries of later deadlines cost nothing. */
   leaseDeadlineBefore(logTimeMs: number): number | null {
     return this.#leases.deadlineBefore(logTimeMs);
   }

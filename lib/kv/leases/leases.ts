@@ -25,9 +25,6 @@ export const LEASE_LIMITS: LeaseLimits = {
 /** Entries of the heap that belong to no lease any more, at least, for which it is rebuilt. */
 const MIN_STALE_ENTRIES = 64;
 
-/** Entries of the heap that one look for the earliest deadline corrects at most: about a millisecond of work. */
-const MAX_CORRECTED = 4_096;
-
 /**
  * The leases.
  *
@@ -102,13 +99,6 @@ export class Leases {
   /** Returns the earliest deadline below a time, or null. Later entries are not corrected. O(log n), amortized. */
   deadlineBefore(timeMs: number): number | null {
     return this.nextDue(timeMs) === null ? null : this.#deadlines.firstDeadlineMs;
-  }
-
-  /** A time before which no lease ends, mostly the earliest deadline; null without leases. O(log n), amortized. */
-  get nextDeadlineMs(): number | null {
-    const heap = this.#deadlines;
-    for (let looked = 0; heap.size > 0 && looked < MAX_CORRECTED; looked++) if (this.#isFirstExact()) break;
-    return heap.size === 0 ? null : heap.firstDeadlineMs;
   }
 
   /** Whether the first entry of the heap has its lease's deadline; if not, the entry is corrected or removed. */
