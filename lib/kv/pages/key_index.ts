@@ -8,14 +8,12 @@ import { MAX_KEY_BYTES } from "../command.ts";
 import { successor } from "../keys.ts";
 import type { HeapUsage } from "./cell_heap.ts";
 import { PageTree } from "./page_tree.ts";
+import { RegionDrain } from "./region_drain.ts";
 import { type PageLimits, TreeCursor, TreePages } from "./tree_pages.ts";
 import { Views } from "./views.ts";
 
 /** Reserved memory that an index keeps when it has no keys: a new heap for each key that comes and goes would be slow. */
 const KEPT_BYTES = 4_194_304;
-/** Removals between two steps that move entries out of draining regions, and entries that one step reads. */
-const REMOVALS_PER_DRAIN_STEP = 32;
-const ENTRIES_PER_DRAIN_STEP = 128;
 /** Bytes of the number. */
 const NUMBER_BYTES = 8;
 const NO_KEY = new Uint8Array(0);
@@ -36,14 +34,17 @@ export interface IndexEntry {
   readonly key: Uint8Array;
 }
 
+/** The memory of an index. */
+interface IndexParts {
+  readonly pages: TreePages;
+  readonly tree: PageTree;
+  readonly drain: RegionDrain;
+}
+
 /** A key index. Its memory is reserved with the first key. */
 export class KeyIndex {
   readonly #limits: PageLimits | undefined;
-  #pages: TreePages | null = null;
-  #tree: PageTree | null = null;
-  /** First key of the next step that moves entries out of draining regions; null between two passes over all of them. */
-  #drainFrom: Uint8Array | null = null;
-  #removalsToDrainStep = REMOVALS_PER_DRAIN_STEP;
+  #parts: IndexParts | null = null;
   /** The key of the tree that is looked for. */
   readonly #buffer = new Uint8Array(NUMBER_BYTES + MAX_KEY_BYTES);
 
@@ -54,24 +55,22 @@ export class KeyIndex {
 
   /** Number of keys. */
   get size(): number {
-    return this.#tree?.size ?? 0;
+    return this.#parts?.tree.size ?? 0;
   }
 
   /** The memory of the index, in bytes. */
   get usage(): HeapUsage {
-    return this.#pages?.heap.usage ?? { liveBytes: 0, spanBytes: 0, regionBytes: 0 };
+    return this.#parts?.pages.heap.usage ?? { liveBytes: 0, spanBytes: 0, regionBytes: 0 };
   }
 
   /** The parts that {@link checkIndex} checks; null while nothing was added. */
   get structure(): { readonly pages: TreePages; readonly root: number } | null {
-    const pages = this.#pages;
-    return pages === null || this.#tree === null ? null : { pages, root: this.#tree.root };
+    return this.#parts === null ? null : { pages: this.#parts.pages, root: this.#parts.tree.root };
   }
 
   /** Adds a key that is not under this number. O(log n). */
   add(number: number, key: Uint8Array): void {
-    const pages = this.#pages ??= new TreePages(this.#limits);
-    const tree = this.#tree ??= new PageTree(pages, new Views(pages));
+    const { pages, tree } = this.#parts ??= this.#reserve();
     const entry = this.#entry(number, key);
     assert(tree.find(entry) === 0, "a key is in an index once");
     tree.insert(pages.records.create(entry, NO_KEY, NO_NUMBERS));
@@ -79,28 +78,28 @@ export class KeyIndex {
 
   /** Removes a key that is under this number. O(log n). */
   remove(number: number, key: Uint8Array): void {
-    const [pages, tree] = [this.#pages, this.#tree];
-    const address = tree?.find(this.#entry(number, key)) ?? 0;
-    assert(pages !== null && tree !== null && address !== 0, "a key that is removed from an index is in it");
+    const parts = this.#parts;
+    const address = parts?.tree.find(this.#entry(number, key)) ?? 0;
+    assert(parts !== null && address !== 0, "a key that is removed from an index is in it");
+    const { pages, tree, drain } = parts;
     tree.remove();
     pages.records.free(address);
-    if (tree.size === 0 && pages.heap.usage.regionBytes > KEPT_BYTES) {
-      this.#pages = this.#tree = this.#drainFrom = null;
-    } else if (--this.#removalsToDrainStep <= 0) this.#drainRegions(pages, tree);
+    if (tree.size === 0 && pages.heap.usage.regionBytes > KEPT_BYTES) this.#parts = null;
+    else if (drain.isDue(1)) this.#drain(parts);
   }
 
   /** Returns the number of keys under a number. O(log n). */
   count(number: number): number {
-    const [pages, tree] = [this.#pages, this.#tree];
-    if (pages === null || tree === null) return 0;
+    if (this.#parts === null) return 0;
+    const { pages, tree } = this.#parts;
     const from = pages.rank(tree.root, this.#entry(number, NO_KEY));
     return pages.rank(tree.root, this.#entry(number + 1, NO_KEY)) - from;
   }
 
   /** The lowest number; null without keys. O(log n). */
   get firstNumber(): number | null {
-    const [pages, tree] = [this.#pages, this.#tree];
-    if (pages === null || tree === null || tree.size === 0) return null;
+    if (this.#parts === null || this.#parts.tree.size === 0) return null;
+    const { pages, tree } = this.#parts;
     return numberOf(pages.records.key(pages.outermost(tree.root, "first")));
   }
 
@@ -116,12 +115,14 @@ export class KeyIndex {
       readonly maxBytes?: number;
     } = {},
   ): { readonly keys: Uint8Array[]; readonly more: boolean } {
-    const start = this.#entry(number, after ?? NO_KEY);
-    const cursor = this.#cursor(after === null ? start : successor(start));
     const keys: Uint8Array[] = [];
+    if (this.#parts === null) return { keys, more: false };
+    const { records } = this.#parts.pages;
+    const start = this.#entry(number, after ?? NO_KEY);
+    const cursor = cursorOf(this.#parts, after === null ? start : successor(start));
     let bytes = 0;
-    while (cursor !== null && cursor.left > 0) {
-      const entry = this.#keyAt(cursor.next());
+    while (cursor.left > 0) {
+      const entry = records.key(cursor.next());
       if (numberOf(entry) !== number) break;
       if (keys.length >= limit || bytes >= maxBytes) return { keys, more: true };
       keys.push(entry.slice(NUMBER_BYTES));
@@ -132,10 +133,12 @@ export class KeyIndex {
 
   /** Returns up to `limit` entries of all numbers up to one, in order. O(log n + entries). */
   entriesUpTo(number: number, limit: number): IndexEntry[] {
-    const cursor = this.#cursor(null);
     const entries: IndexEntry[] = [];
-    while (cursor !== null && cursor.left > 0 && entries.length < limit) {
-      const entry = this.#keyAt(cursor.next());
+    if (this.#parts === null) return entries;
+    const { records } = this.#parts.pages;
+    const cursor = cursorOf(this.#parts, null);
+    while (cursor.left > 0 && entries.length < limit) {
+      const entry = records.key(cursor.next());
       const its = numberOf(entry);
       if (its > number) break;
       entries.push({ number: its, key: entry.slice(NUMBER_BYTES) });
@@ -143,40 +146,24 @@ export class KeyIndex {
     return entries;
   }
 
-  /** Moves the next entries out of draining regions, so that these can be released; see PagedStore. */
-  #drainRegions({ heap, records }: TreePages, tree: PageTree): void {
-    this.#removalsToDrainStep = REMOVALS_PER_DRAIN_STEP;
-    if (this.#drainFrom === null) {
-      if (!heap.isFragmented || heap.drain() === 0) return;
-      this.#drainFrom = NO_KEY;
-    }
-    const cursor = this.#cursor(this.#drainFrom);
-    const draining: number[] = [];
-    let address = cursor?.next() ?? 0;
-    for (let looked = 0; looked < ENTRIES_PER_DRAIN_STEP && address !== 0; looked++) {
-      if (heap.isDraining(address)) draining.push(address);
-      address = cursor?.next() ?? 0;
-    }
-    this.#drainFrom = address === 0 ? null : records.key(address).slice();
-    for (const entry of draining) {
-      tree.find(records.key(entry));
-      tree.replace(records.copy(entry));
-      records.free(entry);
-    }
-    // A pass that releases nothing is not repeated at once.
-    if (address === 0) this.#removalsToDrainStep = Math.max(REMOVALS_PER_DRAIN_STEP, tree.size);
+  #reserve(): IndexParts {
+    const pages = new TreePages(this.#limits);
+    return { pages, tree: new PageTree(pages, new Views(pages)), drain: new RegionDrain() };
   }
 
-  #cursor(lower: Uint8Array | null): TreeCursor | null {
-    const [pages, tree] = [this.#pages, this.#tree];
-    if (pages === null || tree === null) return null;
-    return new TreeCursor(pages, tree.root, { lower, upper: null, reverse: false });
-  }
-
-  /** Returns the number and key at an address, as a view. */
-  #keyAt(address: number): Uint8Array {
-    assert(this.#pages !== null, "an index with a cursor has pages");
-    return this.#pages.records.key(address);
+  #drain(parts: IndexParts): void {
+    const { pages, tree, drain } = parts;
+    const { records } = pages;
+    drain.step(pages, {
+      size: tree.size,
+      isSettled: true,
+      from: (lower) => cursorOf(parts, lower),
+      move: (entry) => {
+        tree.find(records.key(entry));
+        tree.replace(records.copy(entry));
+        records.free(entry);
+      },
+    });
   }
 
   /** Returns the key of the tree for a number and a key: a view that is valid until the next call. */
@@ -190,6 +177,10 @@ export class KeyIndex {
     buffer.set(key, NUMBER_BYTES);
     return buffer.subarray(0, NUMBER_BYTES + key.length);
   }
+}
+
+function cursorOf({ pages, tree }: IndexParts, lower: Uint8Array | null): TreeCursor {
+  return new TreeCursor(pages, tree.root, { lower, upper: null, reverse: false });
 }
 
 function numberOf(entry: Uint8Array): number {

@@ -10,6 +10,7 @@ import type { HeapUsage } from "./cell_heap.ts";
 import { eventCost, EventLog, type EventRange } from "./event_log.ts";
 import { KeyIndex } from "./key_index.ts";
 import { PageTree } from "./page_tree.ts";
+import { RegionDrain } from "./region_drain.ts";
 import { StoreReader } from "./store_reader.ts";
 import { type PageLimits, TreePages } from "./tree_pages.ts";
 import { type ViewRecord, Views } from "./views.ts";
@@ -21,9 +22,6 @@ import { type ViewRecord, Views } from "./views.ts";
 const FREED_PER_CHANGE = 4;
 /** Maximum number of events that are read for each item to free. */
 const EVENTS_PER_ITEM = 8;
-/** Changes between two steps that move versions out of draining regions, and keys that one step reads. */
-const CHANGES_PER_DRAIN_STEP = 32;
-const KEYS_PER_DRAIN_STEP = 128;
 
 /** A view: the state of a store when the view was taken. The caller releases it. */
 export class StoreView extends StoreReader {
@@ -164,8 +162,7 @@ export class PagedStore extends StoreReader {
   #reclaimedEvent = 0;
   #bytes = 0;
   readonly #held = new Set<StoreView>();
-  /** First key of the next step that moves versions out of draining regions; null between two passes over all keys. */
-  #drainFrom: Uint8Array | null = null;
+  readonly #drain = new RegionDrain();
   /** The numbers of the version that {@link put} writes: one object, since versions are written more often than anything. */
   readonly #numbers = {
     createRevision: 0,
@@ -178,10 +175,6 @@ export class PagedStore extends StoreReader {
   };
   /** Number of changes since the last {@link tidy}. */
   #changesSinceTidy = 0;
-  /** Size of all regions when the pass began. */
-  #regionBytesBefore = 0;
-  /** Number of changes until the next step. */
-  #changesToDrainStep = CHANGES_PER_DRAIN_STEP;
 
   /** Makes a store of these parts, which nothing else changes from then on; without keys by default. */
   constructor(parts: StoreParts = emptyParts()) {
@@ -325,9 +318,15 @@ export class PagedStore extends StoreReader {
   tidy(): void {
     if (this.#changesSinceTidy === 0) return;
     this.reclaim(this.#changesSinceTidy * FREED_PER_CHANGE);
-    this.#changesToDrainStep -= this.#changesSinceTidy;
+    const isDrainDue = this.#drain.isDue(this.#changesSinceTidy);
     this.#changesSinceTidy = 0;
-    if (this.#changesToDrainStep <= 0) this.#drainRegions();
+    if (!isDrainDue) return;
+    this.#drain.step(this.pages, {
+      size: this.size,
+      isSettled: this.#views.released.length === 0 && this.#reclaimedEvent >= this.#firstEvent,
+      from: (lower) => this.scan({ lower, upper: null, reverse: false }),
+      move: (version) => this.#move(version),
+    });
   }
 
   /**
@@ -433,35 +432,6 @@ export class PagedStore extends StoreReader {
     this.#deleted.remove();
     this.#views.retireVersion(address);
     return freed + 1;
-  }
-
-  /**
-   * Moves the versions of the next keys out of draining regions, so that these can be released; begins a pass over all
-   * keys when the heap is fragmented. One step reads few keys, so that no change takes long. If a whole pass has
-   * released no region, because history and views hold the remaining cells, the next pass begins after as many changes
-   * as there are keys.
-   */
-  #drainRegions(): void {
-    this.#changesToDrainStep = CHANGES_PER_DRAIN_STEP;
-    const { heap } = this.pages;
-    if (this.#drainFrom === null) {
-      const isSettled = this.#views.released.length === 0 && this.#reclaimedEvent >= this.#firstEvent;
-      if (!heap.isFragmented || !isSettled || heap.drain() === 0) return;
-      this.#drainFrom = new Uint8Array(0);
-      this.#regionBytesBefore = heap.usage.regionBytes;
-    }
-    const { records } = this;
-    const cursor = this.scan({ lower: this.#drainFrom, upper: null, reverse: false });
-    const versions: number[] = [];
-    let address = cursor.next();
-    for (let looked = 0; looked < KEYS_PER_DRAIN_STEP && address !== 0; looked++) {
-      if (heap.isDraining(address)) versions.push(address);
-      address = cursor.next();
-    }
-    this.#drainFrom = address === 0 ? null : records.key(address).slice();
-    for (const version of versions) this.#move(version);
-    const releasedNothing = address === 0 && heap.usage.regionBytes >= this.#regionBytesBefore;
-    if (releasedNothing) this.#changesToDrainStep = Math.max(CHANGES_PER_DRAIN_STEP, this.size);
   }
 
   /** Moves a present version to another cell. */
