@@ -1,10 +1,9 @@
 /** The watches of a workload: chance decides which keys, from which revision on, and for how long. */
-import { prefixEnd } from "../../kv/keys.ts";
 import type { EventFilter, KeySet } from "../../lincheck/mod.ts";
+import { assert } from "../../platform/assert.ts";
 import type { Random } from "../../platform/clock.ts";
 import { pick } from "../keys.ts";
 import { keyName } from "../requests.ts";
-import { bytesOfText, textOfBytes } from "../texts.ts";
 
 /** Revisions that a watch from the past goes back at most. */
 const MAX_PAST_REVISIONS = 300;
@@ -14,6 +13,7 @@ const LIFETIME_MS = { least: 300, most: 3_000 };
 const LASTING_WATCHERS = 2;
 /** Keys of {@link keyName} that differ in the last digit alone. */
 const GROUP_SIZE = 10;
+const LAST_BYTE = 0xff;
 
 /** A watch to start. */
 export interface WatchPlan {
@@ -88,6 +88,9 @@ function fromOf({ random, start, last, shown }: WatchPlanOptions): number | null
 
 /** Returns all keys with a prefix, a text with one character for each byte. */
 function prefixSet(prefix: string): KeySet {
-  const end = prefixEnd(bytesOfText(prefix));
-  return { kind: "range", start: prefix, end: end === null ? null : textOfBytes(end) };
+  const whole = prefix.replace(/\xff+$/, "");
+  const last = whole.charCodeAt(whole.length - 1);
+  if (whole === "") return { kind: "range", start: prefix, end: null };
+  assert(last < LAST_BYTE, "a key has one character for each byte");
+  return { kind: "range", start: prefix, end: whole.slice(0, -1) + String.fromCharCode(last + 1) };
 }
