@@ -72,6 +72,9 @@ class DenoListener implements Listener {
 }
 
 class DenoConnection implements Connection {
+  readonly security = "plain";
+  readonly certificate = null;
+  readonly binding = null;
   readonly remote: string;
   readonly #connection: Deno.TcpConn;
   #closed = false;

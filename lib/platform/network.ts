@@ -11,8 +11,36 @@ export interface Address {
   readonly port: number;
 }
 
+/** A certificate that the other end of a TLS connection has shown, together with a proof that it has the key. */
+export interface PeerCertificate {
+  /** The common name of its subject; empty where it has none. */
+  readonly commonName: string;
+  /** The subject's other names: `DNS:node1.example`, `IP:127.0.0.1`. */
+  readonly altNames: readonly string[];
+  /** The name of the authority that it claims. */
+  readonly issuer: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** SHA-256 of it, in hexadecimal with colons. */
+  readonly fingerprint: string;
+  /** Null if it is of the authority and within its dates; otherwise the reason why it must not be trusted. */
+  readonly problem: string | null;
+}
+
+/** Protection of a connection, and the identity that the certificate of the other end shows. */
+export interface ConnectionSecurity {
+  readonly security: "plain" | "tls";
+  /** The other end's certificate: the client's at the server, the server's at the client; null without one. */
+  readonly certificate: PeerCertificate | null;
+  /** SHA-256 of the server's certificate in DER, equal at both ends; null on a plain connection. */
+  readonly binding: Uint8Array | null;
+}
+
+/** The security of a connection without TLS. */
+export const PLAIN: ConnectionSecurity = { security: "plain", certificate: null, binding: null };
+
 /** One stream connection. Exactly one reader and one writer use it at a time. */
-export interface Connection {
+export interface Connection extends ConnectionSecurity {
   /** The other end, for logs: `127.0.0.1:50312`. */
   readonly remote: string;
   /** Reads into `buffer`; resolves to the number of bytes, or null at the end of the stream. Rejects when broken. */

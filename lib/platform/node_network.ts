@@ -34,6 +34,9 @@ async function open(host: string, port: number, signal: AbortSignal): Promise<So
 }
 
 class NodeConnection implements Connection {
+  readonly security = "plain";
+  readonly certificate = null;
+  readonly binding = null;
   readonly remote: string;
   readonly #socket: Socket;
   /** Why reads and writes fail from now on. */

@@ -7,7 +7,13 @@ import { assert, assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import { FRAME_KIND } from "../support/frames/kinds.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
-import type { Address, Connection, Listener, Network } from "../../lib/platform/network.ts";
+import {
+  type Address,
+  type Connection,
+  type Listener,
+  type Network,
+  PLAIN,
+} from "../../lib/platform/network.ts";
 import { clusterIdOf } from "../../lib/server/startup/identity.ts";
 import { NodeRefusedError, type RunningServer, startServer } from "../../lib/server/mod.ts";
 import { ManualClock, settle } from "../support/fakes/manual_clock.ts";
@@ -54,6 +60,7 @@ class MeasuredNetwork implements Network {
 
   #measured(connection: Connection): Connection {
     return {
+      ...PLAIN,
       remote: connection.remote,
       read: (buffer) => {
         this.largestBufferBytes = Math.max(this.largestBufferBytes, buffer.buffer.byteLength);

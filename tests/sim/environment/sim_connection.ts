@@ -103,6 +103,9 @@ interface Writer {
 
 /** One end of a connection. */
 export class SimConnection implements Connection {
+  readonly security = "plain";
+  readonly certificate = null;
+  readonly binding = null;
   readonly remote: string;
   readonly #process: Process;
   readonly #options: ConnectionOptions;

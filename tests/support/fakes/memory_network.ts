@@ -85,6 +85,10 @@ class Pipe {
 
 /** One end of a connection in memory. */
 export class MemoryConnection implements Connection {
+  /** A test may give a connection the security of another. */
+  security: Connection["security"] = "plain";
+  certificate: Connection["certificate"] = null;
+  binding: Connection["binding"] = null;
   readonly remote: string;
   readonly #incoming: Pipe;
   readonly #outgoing: Pipe;

@@ -5,7 +5,7 @@ import { InvariantError } from "../../../lib/platform/assert.ts";
 import { FrameReader, type StreamEnd } from "../../../lib/transport/frame_reader.ts";
 import { FrameWriter, type FrameWriterOptions } from "../../../lib/transport/frame_writer.ts";
 import type { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
-import type { Connection } from "../../../lib/platform/network.ts";
+import { type Connection, PLAIN } from "../../../lib/platform/network.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair } from "../../support/fakes/memory_network.ts";
 
@@ -66,6 +66,7 @@ Deno.test("FrameReader, FrameWriter: frames arrive complete and in order for any
 Deno.test("FrameWriter: frames sent in one turn leave in one write", async () => {
   const writes: number[] = [];
   const connection = {
+    ...PLAIN,
     remote: "there:1",
     read: () => Promise.resolve(null),
     write: (bytes: Uint8Array) => Promise.resolve(writes[writes.push(bytes.length) - 1] ?? 0),
@@ -83,6 +84,7 @@ Deno.test("FrameWriter: there is one write at a time, and frames sent meanwhile 
   let underWay = 0;
   const out: number[] = [];
   const connection = {
+    ...PLAIN,
     remote: "there:1",
     read: () => Promise.resolve(null),
     write: async (bytes: Uint8Array): Promise<number> => {
@@ -176,6 +178,7 @@ Deno.test("FrameReader: the buffer grows with the bytes that arrive, not with th
   let arrived = 0;
   const [here, there] = connectionPair();
   const spied: Connection = {
+    ...PLAIN,
     remote: "there:1",
     read: async (buffer) => {
       const bytes = buffer.buffer.byteLength;

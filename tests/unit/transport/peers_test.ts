@@ -11,7 +11,7 @@ import {
   PEER_START_QUIET_MS,
   PEER_UNANSWERED_PINGS,
 } from "../../../lib/protocol/limits.ts";
-import type { Address, Connection } from "../../../lib/platform/network.ts";
+import { type Address, type Connection, PLAIN } from "../../../lib/platform/network.ts";
 import { encodeResult } from "../../../lib/protocol/command.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { within } from "../../support/eventually.ts";
@@ -341,6 +341,7 @@ class WatchedNetwork extends MemoryNetwork {
   override async connect(address: Address, signal: AbortSignal): Promise<Connection> {
     const connection = await super.connect(address, signal);
     return {
+      ...PLAIN,
       remote: connection.remote,
       read: async (buffer) => {
         const count = await connection.read(buffer);

@@ -10,7 +10,7 @@ import {
 } from "../../../lib/protocol/limits.ts";
 import type { ClientConnection } from "../../../lib/transport/client_connection.ts";
 import { WaitingMemory } from "../../../lib/transport/waiting_memory.ts";
-import type { Connection } from "../../../lib/platform/network.ts";
+import { type Connection, PLAIN } from "../../../lib/platform/network.ts";
 import { FrameChannel, FrameDeadlines } from "../../../lib/transport/frame_channel.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair, MemoryNetwork } from "../../support/fakes/memory_network.ts";
@@ -245,6 +245,7 @@ Deno.test("FrameDeadlines: a channel without sends releases its buffers, and no 
   /** Bytes of the send buffers. */
   const buffers: number[] = [];
   const connection: Connection = {
+    ...PLAIN,
     remote: here.remote,
     read: (buffer) => here.read(buffer),
     write: (bytes) => {
