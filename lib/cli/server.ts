@@ -94,6 +94,10 @@ export async function serverCommand(
     });
   } catch (error) {
     if (stop.signal.aborted && error === stop.signal.reason) return ExitCode.done;
+    if (error instanceof Deno.errors.NotCapable) {
+      environment.stderr.write(`kvraft: ${escapeUnprintable(refusedPath(error, config))}\n`);
+      return ExitCode.usage;
+    }
     if (!isNamed(error)) throw error;
     environment.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
     return exitCodeOfServer(error);
@@ -221,6 +225,16 @@ class StopRequest implements Disposable {
     this.#isHangupLogged = true;
     this.#environment.stderr.write("kvraft: this node continues after SIGHUP; SIGTERM or SIGINT stops it\n");
   }
+}
+
+/**
+ * Returns the message about a path that Deno refuses though the permissions of this program include it, as every path
+ * below /dev (findings/deno_refuses_granted_dev_shm.sh).
+ */
+function refusedPath({ message }: Error, { dataDir }: ServerConfig): string {
+  const path = /"([^"]*)"/.exec(message)?.[1] ?? dataDir;
+  return `Cannot use ${path}: Deno refuses it to every program with limited permissions, as it does all of /dev, /proc ` +
+    `and /sys. Choose a folder elsewhere: --data-dir is ${dataDir} now.`;
 }
 
 /** Returns whether an error has a stable name, so that its message is written for users. */

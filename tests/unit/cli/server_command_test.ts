@@ -221,6 +221,18 @@ Deno.test("runKvraft: an unexpected error is one line and 70; its stack is shown
   assertMatch(describeFault(failure, ["server", "--log-level", "debug"]), /x is undefined\n[^]*at /);
 });
 
+Deno.test("server: a path that Deno refuses though it is permitted is wrong usage, not a fault", async () => {
+  const failure = new Deno.errors.NotCapable(
+    'Requires all access to "/dev/shm/a/data/node-1", run again with the --allow-all flag',
+  );
+  const { environment, code } = start(FLAGS, { failure });
+  assertEquals([await code, environment.stderr.text], [
+    2,
+    "kvraft: Cannot use /dev/shm/a/data/node-1: Deno refuses it to every program with limited permissions, as it does " +
+    "all of /dev, /proc and /sys. Choose a folder elsewhere: --data-dir is ./data/node-1 now.\n",
+  ]);
+});
+
 Deno.test("server: configuration file and flags are combined", async () => {
   const files = { "node.json": '{ "heartbeat-ms": 50, "node-id": 1 }' };
   const args = ["server", "--config", "node.json", ...FLAGS.slice(3), "--log-format", "json"];
