@@ -77,6 +77,31 @@ export function hostOf(address: string): string {
 }
 
 /**
+ * Returns the source address by which connections from `remote` (`host:port`) are counted, where a number of them is
+ * limited: an IPv4 address, also one that is mapped into IPv6, or the /64 network of an IPv6 address, since one machine may
+ * have every address of such a network. A link-local address counts alone: all machines of a link share its network.
+ *
+ * @example
+ * ```ts
+ * import { sourceOf } from "./address.ts";
+ * sourceOf("[::ffff:10.0.0.1]:5000"); // "10.0.0.1"
+ * sourceOf("[2001:db8::1]:5000"); // "2001:db8:0:0::/64"
+ * ```
+ */
+export function sourceOf(remote: string): string {
+  const host = hostOf(remote).replace(/^\[|\]$/g, "").toLowerCase();
+  if (!host.includes(":")) return host;
+  const [, mapped] = /^::ffff:([0-9.]+)$/.exec(host) ?? [];
+  if (mapped !== undefined) return mapped;
+  if (host.startsWith("fe80:")) return host;
+  const [left = "", right = ""] = host.split("::", 2);
+  const leading = left === "" ? [] : left.split(":");
+  const trailing = right === "" ? [] : right.split(":");
+  const zeros = Array.from({ length: Math.max(0, 8 - leading.length - trailing.length) }, () => "0");
+  return `${[...leading, ...zeros, ...trailing].slice(0, 4).join(":")}::/64`;
+}
+
+/**
  * Reads the address of a member: `host:port` that the other nodes and the clients can dial. This is the one rule for
  * lists of nodes, for changes of membership, for what a node says of itself in its hello, and for configurations; only
  * what a node listens on is read by {@link parseAddress} alone. Throws {@link AddressError}.

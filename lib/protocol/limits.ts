@@ -74,6 +74,11 @@ export const CLOSE_FLUSH_TIMEOUT_MS = 1_000;
 /** Wait of a listener that cannot accept, for example without free file descriptors, before it tries again. */
 export const ACCEPT_RETRY_MS = 100;
 
+/**
+ * Checks (see FRAME_CHECK_INTERVAL_MS) in which a client's connection was not used, after which it may be closed for a new
+ * client if there are as many as allowed. Without such need it is not closed.
+ */
+export const CLIENT_IDLE_CHECKS = 4;
 /** Requests of one client connection without an answer; at this many, reading from it pauses. */
 export const MAX_CLIENT_REQUESTS_IN_FLIGHT = 1_024;
 /**

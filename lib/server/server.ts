@@ -121,6 +121,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
       clusterId,
       dataId,
       ...connections,
+      maxConnectionsPerAddress: config.maxConnectionsPerAddress,
       maxValueBytes,
       maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
       traffic: monitor && { clients: monitor.metrics.clientTraffic, peers: monitor.metrics.peerTraffic },
@@ -297,6 +298,7 @@ class Server implements RunningServer {
     return {
       onRequest: (request) => this.#node.clients.handle(request, work),
       onWritable: () => work.resume(),
+      isWatching: () => work.watches.size > 0,
       onClose: () => {
         this.#clients.delete(client);
         work.close();

@@ -35,6 +35,8 @@ export interface ClientHandlers {
   readonly onWritable: () => void;
   /** Called once when the connection is closed: nothing is received or sent any more. */
   readonly onClose: () => void;
+  /** Whether the client waits for notices, such as the events of a watch, and so uses a connection that is silent. */
+  readonly isWatching: () => boolean;
 }
 
 /** The connection of one client. */
@@ -45,6 +47,7 @@ export class ClientConnection {
   #unanswered = 0;
   #isPausedByServer = false;
   #onWritable = (): void => {};
+  #isWatching = (): boolean => false;
 
   /** Called by the listener after the client's hello. */
   constructor(channel: FrameChannel) {
@@ -59,6 +62,14 @@ export class ClientConnection {
   /** Requests that wait for an answer. */
   get requestsInFlight(): number {
     return this.#unanswered;
+  }
+
+  /**
+   * Number of consecutive checks in which the connection was not used; 0 while a request waits for its answer, or the
+   * client watches keys.
+   */
+  get idleChecks(): number {
+    return this.#unanswered > 0 || this.#isWatching() ? 0 : this.#channel.idleChecks;
   }
 
   /** Whether this node has closed it. */
@@ -116,14 +127,20 @@ export class ClientConnection {
     this.#updateReading();
   }
 
+  /** Closes at once; queued answers are lost. */
+  end(reason: string): void {
+    this.#channel.close(reason);
+  }
+
   /** Closes once the queued answers are sent, or after CLOSE_FLUSH_TIMEOUT_MS. */
   close(reason: string): Promise<void> {
     return this.#channel.finish(reason, CLOSE_FLUSH_TIMEOUT_MS);
   }
 
   /** Calls `onRequest` with each request until the connection ends; resolves to the reason. Rejects with an error that `onRequest` throws. */
-  serve({ onRequest, onWritable }: Pick<ClientHandlers, "onRequest" | "onWritable">): Promise<string> {
+  serve({ onRequest, onWritable, isWatching }: Omit<ClientHandlers, "onClose">): Promise<string> {
     this.#onWritable = onWritable;
+    this.#isWatching = isWatching;
     return this.#channel.readFrames((payload) => {
       const request = this.#decode(payload);
       if (request === null) return;

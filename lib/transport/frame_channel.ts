@@ -49,8 +49,10 @@ export class FrameChannel {
   /** Sent bytes and received frames at the last report to #share. */
   #reportedBytesOut = 0;
   #reportedFrames = 0;
-  /** Bytes sent at the last {@link check}. */
+  /** Bytes sent and frames received at the last {@link check}. */
   #bytesAtCheck = 0;
+  #framesAtCheck = 0;
+  #idleChecks = 0;
   #onProgress: () => void = () => {};
 
   /** Becomes the owner of the connection. */
@@ -86,6 +88,11 @@ export class FrameChannel {
   /** Whether frames are still sent: it is neither closed nor closing. */
   get isOpen(): boolean {
     return this.#closeReason === null && this.#finishing === null;
+  }
+
+  /** Number of consecutive {@link check}s before which nothing was sent and no frame received. */
+  get idleChecks(): number {
+    return this.#idleChecks;
   }
 
   /** Queued bytes. */
@@ -150,11 +157,15 @@ export class FrameChannel {
     this.#account();
   }
 
-  /** Frees the buffers of an idle channel. See {@link FrameReader.checkFrame}. */
+  /** Frees the buffers of an idle channel, and counts {@link idleChecks}. See {@link FrameReader.checkFrame}. */
   check(): number {
     const { bytesWritten } = this.#writer;
-    if (bytesWritten === this.#bytesAtCheck) this.#writer.release();
+    const { frames } = this.#reader;
+    const hasSent = bytesWritten !== this.#bytesAtCheck;
+    if (!hasSent) this.#writer.release();
+    this.#idleChecks = hasSent || frames !== this.#framesAtCheck ? 0 : this.#idleChecks + 1;
     this.#bytesAtCheck = bytesWritten;
+    this.#framesAtCheck = frames;
     return this.#reader.checkFrame();
   }
 

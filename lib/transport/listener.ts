@@ -2,8 +2,8 @@
  * Accepts connections, reads their hello, and passes on what follows: messages of peers, and connections of clients.
  *
  * A connection without a hello takes a socket and a small buffer for at most HELLO_TIMEOUT_MS, and is closed earlier when
- * others wait (pending_hellos.ts), so silent connections cannot exclude others; a client beyond the limit is refused with
- * `busy`. A newer connection of a peer's lane replaces the older one; beyond MAX_PEER_LANES the oldest lane of a non-member
+ * others wait (pending_hellos.ts), so silent connections cannot exclude others; a client beyond the limits is refused with
+ * `busy`, or takes the place of an idle one (connected_clients.ts). A newer connection of a peer's lane replaces the older one; beyond MAX_PEER_LANES the oldest lane of a non-member
  * is closed. The server decides which nodes may connect as peers: it knows the members, the removed nodes, and their data
  * directories.
  *
@@ -30,6 +30,7 @@ import {
   type Refusal,
 } from "../protocol/hello.ts";
 import {
+  CLIENT_IDLE_CHECKS,
   CLIENT_QUEUE_MAX_BYTES,
   CLOSE_FLUSH_TIMEOUT_MS,
   HELLO_TIMEOUT_MS,
@@ -43,12 +44,14 @@ import type { PeerMessage } from "../protocol/peer_frames.ts";
 import type { NodeId } from "../raft/types.ts";
 import { acceptConnections } from "./accept_loop.ts";
 import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
+import { ConnectedClients } from "./connected_clients.ts";
 import { logConnectionFault } from "./fault.ts";
 import { type ChannelSizes, FrameChannel, FrameDeadlines } from "./frame_channel.ts";
 import { describeEnd, type Traffic } from "./frame_reader.ts";
 import { InboundLane } from "./inbound_lane.ts";
 import { PendingHellos } from "./pending_hellos.ts";
 import { RequestTurns } from "./request_turns.ts";
+import { TwinCallers } from "./twin_callers.ts";
 import { WaitingMemory } from "./waiting_memory.ts";
 
 const SIZES: ChannelSizes = {
@@ -78,6 +81,8 @@ export interface ConnectionListenerOptions {
   readonly dataId: number;
   /** Maximum number of clients. */
   readonly maxConnections: number;
+  /** Maximum number of clients from one source address; null, the default, for a share of `maxConnections`. */
+  readonly maxConnectionsPerAddress?: number | null;
   /** Maximum number of connections without a hello. Default MAX_PENDING_HELLOS. */
   readonly maxPendingHellos?: number;
   /** Maximum bytes of a value, part of the welcome. */
@@ -143,7 +148,7 @@ export class ConnectionListener {
   /** Null before {@link start}, when nothing is accepted. */
   #startedWith: ConnectionHandlers | null = null;
   readonly #pending: PendingHellos;
-  readonly #clients = new Set<ClientConnection>();
+  readonly #clients: ConnectedClients<ClientConnection>;
   /** Accepted lanes, by node and lane. */
   readonly #peers = new Map<string, AcceptedLane>();
   readonly #serving = new Set<Promise<void>>();
@@ -161,6 +166,11 @@ export class ConnectionListener {
     const { maxWaitingBytes: maxBytes = MAX_WAITING_BYTES } = options;
     const { signal } = this.#closing;
     this.#pending = new PendingHellos({ clock, maxPending, signal });
+    this.#clients = new ConnectedClients({
+      maxClients: options.maxConnections,
+      maxClientsPerAddress: options.maxConnectionsPerAddress ?? null,
+      idleChecks: CLIENT_IDLE_CHECKS,
+    });
     this.#memory = new WaitingMemory({ maxBytes, clock, logger });
     this.#turns = new RequestTurns(clock);
     this.#deadlines = new FrameDeadlines(options);
@@ -273,7 +283,7 @@ export class ConnectionListener {
     const payload = await this.#hear(channel);
     heard();
     if (payload === null) return;
-    const hello = this.#checkHello(payload);
+    const hello = this.#checkHello(payload, channel.remote);
     if (hello.kind === "refusal") return await this.#refuse(channel, hello);
     const { version, caller } = hello;
     this.#welcome(channel, version);
@@ -311,7 +321,7 @@ export class ConnectionListener {
     return null;
   }
 
-  #checkHello(payload: Uint8Array): Extract<Hello, { kind: "hello" }> | Refusal {
+  #checkHello(payload: Uint8Array, remote: string): Extract<Hello, { kind: "hello" }> | Refusal {
     let hello: Hello;
     try {
       hello = decodeHello(payload);
@@ -326,11 +336,11 @@ export class ConnectionListener {
           `${hello.minVersion} to ${hello.maxVersion}. Bring both to releases that have one in common.`,
       );
     }
-    return this.#authorize(hello.caller) ?? hello;
+    return this.#authorize(hello.caller, remote) ?? hello;
   }
 
-  #authorize(caller: Caller): Refusal | null {
-    const { clusterId, self, maxConnections } = this.#options;
+  #authorize(caller: Caller, remote: string): Refusal | null {
+    const { clusterId, self } = this.#options;
     if (caller.clusterId !== null && caller.clusterId !== clusterId) {
       return refusal(
         "wrongCluster",
@@ -341,10 +351,8 @@ export class ConnectionListener {
       );
     }
     if (caller.role === "client") {
-      return this.#clients.size < maxConnections ? null : refusal(
-        "busy",
-        `This node has ${maxConnections} clients, as many as it may. Try another node, or later.`,
-      );
+      const reason = this.#clients.makeSpace(remote);
+      return reason === null ? null : refusal("busy", reason);
     }
     if (caller.nodeId !== self) return this.#handlers.authorizePeer(caller);
     return refusal(
@@ -386,7 +394,7 @@ export class ConnectionListener {
       this.#options.logger.debug("A client's connection ended", { remote: client.remote, reason });
     } finally {
       channel.close("it was served to its end");
-      this.#clients.delete(client);
+      this.#clients.remove(client);
       handlers.onClose();
     }
   }
@@ -435,58 +443,4 @@ export class ConnectionListener {
 
 function refusal(code: RefusalCode, message: string): Refusal {
   return { kind: "refusal", code, message };
-}
-
-/** Number of open connections of a node that were replaced at which two processes are suspected. */
-export const TWIN_REPLACEMENTS = 4;
-/** Time within which they are counted. */
-export const TWIN_WINDOW_MS = 10_000;
-/** Time between two log lines about one node. */
-const TWIN_LOG_INTERVAL_MS = 60_000;
-
-/** Replaced connections of one node. */
-interface Replacements {
-  /** Times of the latest TWIN_REPLACEMENTS replacements. */
-  readonly replacedAtMs: number[];
-  loggedAtMs: number | null;
-}
-
-/**
- * Detects two processes that connect as the same node, such as a copy of a data directory that runs beside its original.
- * Each connection of one replaces that of the other, so both are disconnected again and again.
- *
- * One process closes a connection before it opens the next of that lane. If the network fails for a moment, the close may
- * not be noticed in time, but not TWIN_REPLACEMENTS times within TWIN_WINDOW_MS.
- */
-export class TwinCallers {
-  readonly #clock: Clock;
-  readonly #logger: Logger;
-  /** By node, the latest last; at most MAX_PEER_LANES nodes. */
-  readonly #calls = new Map<NodeId, Replacements>();
-
-  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
-    this.#clock = clock;
-    this.#logger = logger;
-  }
-
-  /** Records that a connection of `node` from `newer` replaced an open one from `older`. */
-  replaced(node: NodeId, remotes: { readonly older: string; readonly newer: string }): void {
-    const now = this.#clock.now();
-    const calls = this.#calls.get(node) ?? { replacedAtMs: [], loggedAtMs: null };
-    this.#calls.delete(node);
-    this.#calls.set(node, calls);
-    const [first] = this.#calls.keys();
-    if (this.#calls.size > MAX_PEER_LANES && first !== undefined) this.#calls.delete(first);
-    const { replacedAtMs, loggedAtMs } = calls;
-    replacedAtMs.push(now);
-    if (replacedAtMs.length > TWIN_REPLACEMENTS) replacedAtMs.shift();
-    const sinceMs = now - (replacedAtMs[0] ?? now);
-    if (replacedAtMs.length < TWIN_REPLACEMENTS || sinceMs > TWIN_WINDOW_MS) return;
-    if (loggedAtMs !== null && now - loggedAtMs < TWIN_LOG_INTERVAL_MS) return;
-    calls.loggedAtMs = now;
-    this.#logger.error(
-      "Two processes connect as one node: does a copy of its data folder run beside the original? Stop the copy",
-      { node, from: remotes.older, and: remotes.newer },
-    );
-  }
 }

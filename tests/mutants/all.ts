@@ -5,6 +5,7 @@ import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { HOSTILE_MUTANTS } from "./hostile.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEADERSHIP_MUTANTS, LEASE_MUTANTS } from "./leadership.ts";
+import { LIMIT_MUTANTS } from "./security/limits.ts";
 import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
@@ -45,4 +46,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...SIMULATED_MUTANTS,
   ...WATCH_CHECK_MUTANTS,
   ...WATCH_MUTANTS,
+  ...LIMIT_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

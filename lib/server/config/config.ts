@@ -187,6 +187,15 @@ const OPTIONS = {
     fallback: "4096",
     example: "1000",
   }),
+  /** Clients from one source address at a time; null for three quarters of `maxConnections`. */
+  maxConnectionsPerAddress: nullForZero(integerOption({
+    name: "max-connections-per-address",
+    placeholder: "<n>",
+    help: "clients from one IP address at a time (0: three quarters of --max-connections)",
+    range: { min: 0, max: 65_536 },
+    fallback: "0",
+    example: "500",
+  })),
   /** Maximum bytes of keys and values; null for no quota. */
   quotaBytes: nullForZero(integerOption({
     name: "quota-bytes",

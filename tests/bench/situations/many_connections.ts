@@ -21,7 +21,13 @@ export const manyConnections: Situation = {
     "cores would mainly reconnect. Refused puts are not counted.",
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
-    await using nodes = await lab.startNodes({ flags: ["--max-connections", `${MAX_CONNECTIONS}`] });
+    const flags = [
+      "--max-connections",
+      `${MAX_CONNECTIONS}`,
+      "--max-connections-per-address",
+      `${MAX_CONNECTIONS}`,
+    ];
+    await using nodes = await lab.startNodes({ flags });
     const figures: Figure[] = [];
     for (const x of lab.isQuick ? QUICK_CONNECTIONS : CONNECTIONS) {
       const isMany = x >= MANY;

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers";
 import { decode, encode, type ValueType } from "@std/msgpack";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
-import type { ClientConnection } from "../../../lib/transport/client_connection.ts";
+import type { ClientConnection, ClientHandlers } from "../../../lib/transport/client_connection.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
 import type { Member } from "../../../lib/protocol/messages.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
@@ -30,7 +30,9 @@ export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (
 ));
 
 /** Options and handlers of a listener that a test sets itself. */
-export type NetNodeOverrides = Partial<ConnectionListenerOptions & ConnectionHandlers>;
+export type NetNodeOverrides = Partial<
+  ConnectionListenerOptions & ConnectionHandlers & Pick<ClientHandlers, "isWatching">
+>;
 
 /** The accepting end of a node, which records what it receives. */
 export class NetNode {
@@ -77,6 +79,7 @@ export class NetNode {
         return {
           onRequest: (request) => void this.requests.push({ client, request }),
           onWritable: () => {},
+          isWatching: overrides.isWatching ?? (() => false),
           onClose: () => this.closedClients += 1,
         };
       },

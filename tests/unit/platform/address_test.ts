@@ -7,6 +7,7 @@ import {
   isMemberAddress,
   parseAddress,
   parseMemberAddress,
+  sourceOf,
 } from "../../../lib/platform/address.ts";
 import { parseContacts, parseMembers } from "../../../lib/protocol/node_list.ts";
 
@@ -140,4 +141,19 @@ Deno.test("parseContacts: ids may be omitted, and the list keeps its order", () 
   ]);
   assertThrows(() => parseContacts([]), AddressError, "it is empty");
   assertThrows(() => parseContacts(["a:1", "1=a:1"]), AddressError, "a:1 appears twice");
+});
+
+Deno.test("sourceOf: an IPv6 address counts by its /64 network, unless it is link-local or stands for an IPv4 address", () => {
+  const sources = {
+    "10.0.0.1:5000": "10.0.0.1",
+    "[::ffff:10.0.0.1]:5000": "10.0.0.1",
+    "[2001:db8::1]:5000": "2001:db8:0:0::/64",
+    "[2001:db8:0:0:ffff:2:3:4]:5000": "2001:db8:0:0::/64",
+    "[2001:db8:0:1::]:5000": "2001:db8:0:1::/64",
+    "[2001:DB8:1:2:3::]:5000": "2001:db8:1:2::/64",
+    "[::1]:5000": "0:0:0:0::/64",
+    "[fe80::1%eth0]:5000": "fe80::1%eth0",
+    "n1:7001": "n1",
+  };
+  for (const [remote, source] of Object.entries(sources)) assertEquals(sourceOf(remote), source);
 });

@@ -58,6 +58,7 @@ const DEFAULTS: ServerConfig = {
   maxValueBytes: 1_048_576,
   segmentBytes: 67_108_864,
   maxConnections: 4096,
+  maxConnectionsPerAddress: null,
   quotaBytes: null,
   historyBytes: 67_108_864,
   historySeconds: null,
@@ -96,6 +97,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "max-value-bytes": "1024",
     "segment-bytes": "4096",
     "max-connections": "16",
+    "max-connections-per-address": "8",
     "quota-bytes": "1000000",
     "history-bytes": "0",
     "history-seconds": "3600",
@@ -118,6 +120,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     maxValueBytes: 1024,
     segmentBytes: 4096,
     maxConnections: 16,
+    maxConnectionsPerAddress: 8,
     quotaBytes: 1_000_000,
     historyBytes: 0,
     historySeconds: 3_600,
@@ -256,8 +259,8 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, max-value-bytes, segment-bytes, max-connections, quota-bytes, history-bytes, history-seconds, " +
-  "snapshot-log-bytes";
+  "log-format, max-value-bytes, segment-bytes, max-connections, max-connections-per-address, quota-bytes, " +
+  "history-bytes, history-seconds, snapshot-log-bytes";
 
 Deno.test("readServerConfig: an error in the config file has line and column", () => {
   const table = [

@@ -45,7 +45,7 @@ Deno.test("PendingHellos: of many clients that connect at once and then say hell
     for (const client of clients) await client.send(CLIENT_HELLO);
     await until("all are welcomed", () => clients.every(({ received }) => received.length === 1));
     assertEquals(endedAmong(clients), 0);
-  }, { overrides: { maxConnections: count } });
+  }, { overrides: { maxConnections: count, maxConnectionsPerAddress: count } });
 });
 
 Deno.test("PendingHellos: silent connections from other machines do not delay a member's calls", () =>

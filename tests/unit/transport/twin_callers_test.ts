@@ -1,6 +1,6 @@
 /** Two processes that call as one node are detected, and one that reconnects again and again is not. */
 import { assertEquals } from "@std/assert";
-import { TWIN_REPLACEMENTS, TWIN_WINDOW_MS, TwinCallers } from "../../../lib/transport/listener.ts";
+import { TWIN_REPLACEMENTS, TWIN_WINDOW_MS, TwinCallers } from "../../../lib/transport/twin_callers.ts";
 import { MAX_PEER_LANES } from "../../../lib/protocol/limits.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";

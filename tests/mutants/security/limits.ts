@@ -1,0 +1,32 @@
+/** Mutants of the limits that keep hostile clients from excluding others. */
+import { NET } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+/** Mutants of limits on connections. */
+export const LIMIT_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/transport/connected_clients.ts", [NET], [
+    {
+      id: "M935",
+      title: "clients are not counted by their address",
+      failure: "one machine takes every place, and no other client is served",
+      from: "this.#counts.set(source, (this.#counts.get(source) ?? 0) + 1);",
+      to: "this.#counts.set(source, 1);",
+    },
+    {
+      id: "M936",
+      title: "an address at its limit takes the places of other addresses",
+      failure: "a machine that connects again and again disconnects idle clients of all others",
+      from: "(client) => !isSourceFull || sourceOf(client.remote) === source",
+      to: "() => true",
+    },
+  ]),
+  ...inFile("lib/transport/client_connection.ts", [NET], [
+    {
+      id: "M937",
+      title: "a client that only waits for the events of its watches counts as idle",
+      failure: "watches end whenever a node has many clients",
+      from: "this.#unanswered > 0 || this.#isWatching() ? 0",
+      to: "this.#unanswered > 0 ? 0",
+    },
+  ]),
+];
