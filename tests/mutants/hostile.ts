@@ -164,7 +164,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
       id: "M367",
       title: "an idle connection keeps its send buffers",
       failure: "a thousand clients that once read a page hold a page of memory each",
-      from: "if (bytesWritten === this.#bytesAtCheck) this.#writer.release();",
+      from: "if (!hasSent) this.#writer.release();",
       to: "",
     },
   ]),
