@@ -151,8 +151,12 @@ export const PEER_FAILURE_LOG_INTERVAL_MS = 60_000;
  * answered 503 and closed.
  */
 export const MAX_HTTP_CONNECTIONS = 64;
+/** The same of one source address. */
+export const MAX_HTTP_CONNECTIONS_PER_ADDRESS = 32;
 /** HTTP requests under way at a time; more are answered 503. A page takes a millisecond, and requests are rare. */
 export const MAX_HTTP_REQUESTS = 16;
+/** The same of one source address, so that one program cannot keep a supervisor's checks from being answered. */
+export const MAX_HTTP_REQUESTS_PER_ADDRESS = 8;
 /** Bytes of the head of an HTTP request; a longer one is answered 431. */
 export const MAX_HTTP_HEAD_BYTES = 16_384;
 /** Bytes after the head of a request, such as a body, that are read and discarded; more close the connection. */

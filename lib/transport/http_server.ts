@@ -6,7 +6,7 @@
  * `Deno.serve` ends the process by an unhandled rejection and the server of node:http never accepts again (Deno 2.9.6).
  * `Deno.serve` also bounds neither the connections nor the time within which a request must arrive.
  */
-import { formatAddress } from "../platform/address.ts";
+import { formatAddress, sourceOf } from "../platform/address.ts";
 import type { Clock } from "../platform/clock.ts";
 import { NetworkError } from "../platform/errors.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -28,9 +28,11 @@ import {
   HTTP_LINGER_MS,
   HTTP_REFUSAL_TIMEOUT_MS,
   MAX_HTTP_CONNECTIONS,
+  MAX_HTTP_CONNECTIONS_PER_ADDRESS,
   MAX_HTTP_DISCARDED_BYTES,
   MAX_HTTP_HEAD_BYTES,
   MAX_HTTP_REQUESTS,
+  MAX_HTTP_REQUESTS_PER_ADDRESS,
 } from "../protocol/limits.ts";
 import { acceptConnections } from "./accept_loop.ts";
 import { logConnectionFault } from "./fault.ts";
@@ -105,8 +107,8 @@ class Server implements HttpServer {
   /** The open connections to which no answer is due, oldest first: they are closed when others need their place. */
   readonly #idle = new Set<Connection>();
   readonly #serving = new Set<Promise<void>>();
-  /** One function per request in flight, which ends it with another answer. */
-  readonly #underWay = new Set<(answer: HttpResponse) => void>();
+  /** One function per request in flight, which ends it with another answer, and the source address of the request. */
+  readonly #underWay = new Map<(answer: HttpResponse) => void, string>();
   #closing: Promise<void> | null = null;
 
   constructor(listener: Listener, handler: HttpHandler, options: HttpServerOptions) {
@@ -137,7 +139,7 @@ class Server implements HttpServer {
     this.#listener.close();
     this.#closeIdle();
     const answer = clock.after(HTTP_CLOSE_TIMEOUT_MS, () => {
-      for (const end of this.#underWay) end(STOPPING);
+      for (const end of this.#underWay.keys()) end(STOPPING);
     });
     const cut = clock.after(2 * HTTP_CLOSE_TIMEOUT_MS, () => {
       for (const connection of this.#open) connection.close();
@@ -148,8 +150,11 @@ class Server implements HttpServer {
   }
 
   async #take(connection: Connection): Promise<void> {
-    if (this.#open.size >= MAX_HTTP_CONNECTIONS) {
-      const [oldest] = this.#idle;
+    const source = sourceOf(connection.remote);
+    const isOfSource = ({ remote }: Connection): boolean => sourceOf(remote) === source;
+    const isSourceFull = [...this.#open].filter(isOfSource).length >= MAX_HTTP_CONNECTIONS_PER_ADDRESS;
+    if (isSourceFull || this.#open.size >= MAX_HTTP_CONNECTIONS) {
+      const [oldest] = isSourceFull ? [...this.#idle].filter(isOfSource) : this.#idle;
       if (oldest === undefined) return await this.#refuse(connection);
       this.#forget(oldest);
     }
@@ -170,7 +175,7 @@ class Server implements HttpServer {
   async #refuse(connection: Connection): Promise<void> {
     this.#options.logger.info("Refused an HTTP connection", {
       remote: connection.remote,
-      reason: `answers are under way on ${MAX_HTTP_CONNECTIONS} others`,
+      reason: "answers are under way on as many as allowed, from its address or in all",
     });
     const bytes = encodeResponse(BUSY, { withBody: true });
     await this.#within(HTTP_REFUSAL_TIMEOUT_MS, connection, () => writeAll(connection, bytes));
@@ -213,9 +218,11 @@ class Server implements HttpServer {
   }
 
   async #answer(request: HttpRequest, { remote }: Connection): Promise<HttpResponse> {
-    if (this.#underWay.size >= MAX_HTTP_REQUESTS) return BUSY;
+    const source = sourceOf(remote);
+    const ofSource = [...this.#underWay.values()].filter((other) => other === source).length;
+    if (this.#underWay.size >= MAX_HTTP_REQUESTS || ofSource >= MAX_HTTP_REQUESTS_PER_ADDRESS) return BUSY;
     const { promise, resolve } = Promise.withResolvers<HttpResponse>();
-    this.#underWay.add(resolve);
+    this.#underWay.set(resolve, source);
     this.#handler(request).then(resolve, (error: unknown) => {
       logConnectionFault(this.#options.logger, error, { remote });
       resolve(FAULT);

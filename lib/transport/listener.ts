@@ -263,7 +263,7 @@ export class ConnectionListener {
       onFault,
       memory: this.#memory,
     });
-    const heard = await this.#pending.add(channel, hostOf(remote));
+    const heard = await this.#pending.add(channel);
     if (heard === null || this.#closing.signal.aborted) return channel.close("this node is stopping");
     const serving = this.#serve(channel, heard)
       .catch((error: unknown) => {

@@ -26,8 +26,8 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       id: "M258",
       title: "HTTP connections have no bound",
       failure: "a few thousand connections to the metrics take all file descriptors of the node",
-      from: "this.#open.size >= MAX_HTTP_CONNECTIONS",
-      to: "this.#open.size < 0",
+      from: "|| this.#open.size >= MAX_HTTP_CONNECTIONS",
+      to: "|| this.#open.size < 0",
     },
   ]),
   ...inFile("lib/platform/logger.ts", [LOG], [
@@ -58,8 +58,8 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       id: "M252",
       title: "members' machines have no share of the connections that wait for their hello",
       failure: "silent connections keep a member's calls waiting",
-      from: "this.#peerHosts.has(host) &&",
-      to: 'host === "" &&',
+      from: "this.#peerHosts.has(hostOf(channel.remote)) &&",
+      to: 'hostOf(channel.remote) === "" &&',
     },
   ]),
   ...inFile("lib/transport/accept_loop.ts", [NET], [

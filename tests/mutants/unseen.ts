@@ -183,8 +183,8 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       id: "M309",
       title: "a connection that said hello does not let the next one in",
       failure: "that waits until another counts as silent",
-      from: "if (share.delete(channel)) this.#left.resolve();",
-      to: "share.delete(channel);",
+      from: "if (share.remove(channel)) this.#left.resolve();",
+      to: "share.remove(channel);",
     },
   ]),
   ...inFile("lib/raft/raft.ts", CORE, [

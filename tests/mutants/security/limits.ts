@@ -20,6 +20,25 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       to: "() => true",
     },
   ]),
+  ...inFile("lib/transport/pending_hellos.ts", [NET], [
+    {
+      id: "M938",
+      title: "of silent connections the oldest is closed, whichever machine opened it",
+      failure:
+        "a machine that opens many shuts out every client whose hello takes longer than the grace time",
+      from: "if (source.count <= most) continue;",
+      to: "if (chosen !== null) continue;",
+    },
+  ]),
+  ...inFile("lib/transport/http_server.ts", [NET], [
+    {
+      id: "M939",
+      title: "one address may have every HTTP request under way",
+      failure: "a program that asks for /ready again and again makes a supervisor restart the node",
+      from: " || ofSource >= MAX_HTTP_REQUESTS_PER_ADDRESS) return BUSY;",
+      to: ") return BUSY;",
+    },
+  ]),
   ...inFile("lib/transport/client_connection.ts", [NET], [
     {
       id: "M937",

@@ -10,7 +10,10 @@ import {
   HTTP_HEAD_TIMEOUT_MS,
   HTTP_LINGER_MS,
   MAX_HTTP_CONNECTIONS,
+  MAX_HTTP_CONNECTIONS_PER_ADDRESS,
   MAX_HTTP_HEAD_BYTES,
+  MAX_HTTP_REQUESTS,
+  MAX_HTTP_REQUESTS_PER_ADDRESS,
 } from "../../../lib/protocol/limits.ts";
 import type { Connection } from "../../../lib/platform/network.ts";
 import { within } from "../../support/eventually.ts";
@@ -87,10 +90,13 @@ async function withServer(test: (scene: Scene) => Promise<void>, answers?: HttpH
   assertEquals(clock.timerCount, 0);
 }
 
-/** Connects this many callers that send nothing. */
+/** Connects this many callers that send nothing, in turns from two hosts. */
 async function silentCallers(network: MemoryNetwork, count: number): Promise<Caller[]> {
   const callers: Caller[] = [];
-  while (callers.length < count) callers.push(await Caller.connect(network));
+  while (callers.length < count) {
+    network.callerHost = `10.0.0.${callers.length % 2}`;
+    callers.push(await Caller.connect(network));
+  }
   await settle();
   return callers;
 }
@@ -146,16 +152,19 @@ Deno.test("HttpOverNetwork: the error for a port in use names the port", async (
 
 Deno.test("HttpOverNetwork: close ends unanswered requests, and requests above the bound are answered with 503", async () => {
   const { promise } = Promise.withResolvers<never>();
-  const sixteen = Promise.withResolvers<void>();
+  const allWait = Promise.withResolvers<void>();
   let asked = 0;
   const server = serveReally(() => {
     asked += 1;
-    if (asked === 16) sixteen.resolve();
+    if (asked === MAX_HTTP_REQUESTS_PER_ADDRESS) allWait.resolve();
     return promise;
   });
   const url = `http://127.0.0.1:${server.address.port}/`;
-  const waiting = Array.from({ length: 16 }, () => fetch(url).then((answer) => answer.text()));
-  await within("sixteen wait", sixteen.promise);
+  const waiting = Array.from(
+    { length: MAX_HTTP_REQUESTS_PER_ADDRESS },
+    () => fetch(url).then((answer) => answer.text()),
+  );
+  await within("all wait", allWait.promise);
   const busy = await fetch(url);
   assertEquals([busy.status, await busy.text()], [503, "Too many requests are under way. Try again.\n"]);
   await within("it is closed", server.close());
@@ -250,6 +259,7 @@ Deno.test("HttpOverNetwork: half a request, an answer that is not read, and an i
 Deno.test("HttpOverNetwork: above the bound on connections the oldest without a request is closed, and requests are answered", () =>
   withServer(async ({ network }) => {
     const half = await silentCallers(network, MAX_HTTP_CONNECTIONS);
+    network.callerHost = "10.0.0.9";
     for (const caller of half) await caller.connection.write(new TextEncoder().encode("GET /li"));
     await settle();
     const asking = await Caller.connect(network);
@@ -267,11 +277,13 @@ Deno.test("HttpOverNetwork: above the bound on connections the oldest without a 
 Deno.test("HttpOverNetwork: a connection above the bound is answered with 503, and logged", () =>
   withServer(async ({ network, clock, logger }) => {
     for (let number = 0; number < MAX_HTTP_CONNECTIONS; number++) {
+      network.callerHost = `10.0.0.${number % 2}`;
       const deaf = await Caller.connect(network);
       await deaf.connection.write(new TextEncoder().encode(GET));
       network.connections.at(-1)?.stall();
       await settle();
     }
+    network.callerHost = "10.0.0.9";
     const late = await Caller.connect(network);
     await until("it is refused", () => late.hasEnded);
     assertEquals(late.status, "HTTP/1.1 503 Service Unavailable");
@@ -282,6 +294,59 @@ Deno.test("HttpOverNetwork: a connection above the bound is answered with 503, a
     await next.send(GET);
     assertEquals(next.status, "HTTP/1.1 200 OK");
   }));
+
+Deno.test("HttpOverNetwork: one address has a part of the connections, and closes none of others for more", () =>
+  withServer(async ({ network, clock, logger }) => {
+    const other = await Caller.connect(network);
+    network.callerHost = "10.0.0.1";
+    for (let number = 0; number < MAX_HTTP_CONNECTIONS_PER_ADDRESS - 1; number++) {
+      const deaf = await Caller.connect(network);
+      await deaf.connection.write(new TextEncoder().encode(GET));
+      network.connections.at(-1)?.stall();
+      await settle();
+    }
+    const silent = await Caller.connect(network);
+    const asking = await Caller.connect(network);
+    await until("the silent one of the address is closed", () => silent.hasEnded);
+    await asking.send("GET /li");
+    const late = await Caller.connect(network);
+    await until("the one with half a request is closed", () => asking.hasEnded);
+    await late.connection.write(new TextEncoder().encode(GET));
+    network.connections.at(-1)?.stall();
+    await settle();
+    const refused = await Caller.connect(network);
+    await until("it is refused", () => refused.hasEnded);
+    assertEquals(refused.status, "HTTP/1.1 503 Service Unavailable");
+    assertEquals(logger.messages, ["Refused an HTTP connection"]);
+    await other.send(GET);
+    assertEquals(other.status, "HTTP/1.1 200 OK");
+    clock.advance(HTTP_ANSWER_TIMEOUT_MS);
+  }));
+
+Deno.test("HttpOverNetwork: requests of one address above its part get 503, those of others are answered", () => {
+  let asked = 0;
+  const slow = Promise.withResolvers<void>();
+  const answer = { status: 200, contentType: "text/plain", body: "" };
+  return withServer(async ({ network }) => {
+    const ask = async (host: string): Promise<Caller> => {
+      network.callerHost = host;
+      const caller = await Caller.connect(network);
+      await caller.send(GET);
+      return caller;
+    };
+    for (let number = 0; number < MAX_HTTP_REQUESTS_PER_ADDRESS; number++) await ask("10.0.0.1");
+    assertEquals((await ask("10.0.0.1")).status, "HTTP/1.1 503 Service Unavailable");
+    for (let number = asked; number < MAX_HTTP_REQUESTS; number++) await ask("10.0.0.2");
+    assertEquals(asked, MAX_HTTP_REQUESTS);
+    assertEquals((await ask("10.0.0.3")).status, "HTTP/1.1 503 Service Unavailable");
+    slow.resolve();
+    await settle();
+    assertEquals((await ask("10.0.0.3")).status, "HTTP/1.1 200 OK");
+  }, () => {
+    asked += 1;
+    return slow.promise.then(() => answer);
+  });
+});
 
 Deno.test("HttpOverNetwork: an error of a page is logged as a fault, with the address of the caller", () =>
   withServer(async ({ network, logger }) => {

@@ -78,6 +78,19 @@ Deno.test("PendingHellos: a node that closes while a connection waits for space 
     await until("it was closed", () => late.end !== null);
   }));
 
+Deno.test("PendingHellos: of silent connections one of the machine with the most is closed", () =>
+  withNode(async ({ network, clock }) => {
+    network.callerHost = "slow";
+    const slow = await RawConnection.connect(network);
+    network.callerHost = "flood";
+    const flood = await silentOnes(network, MAX_PENDING_HELLOS - 1);
+    clock.advance(HELLO_GRACE_MS);
+    const more = await silentOnes(network, 10);
+    assertEquals([slow.end, endedAmong(flood), endedAmong(more)], [null, 10, 0]);
+    await slow.send(CLIENT_HELLO);
+    await until("the slow client is welcomed", () => slow.received.length === 1);
+  }));
+
 Deno.test("PendingHellos: closeSilent closes connections whose hello is overdue, and no others", async () => {
   const clock = new ManualClock();
   const pending = new PendingHellos({ clock, maxPending: 10, signal: new AbortController().signal });
@@ -87,11 +100,11 @@ Deno.test("PendingHellos: closeSilent closes connections whose hello is overdue,
     const onFault = (error: unknown): never => {
       throw error;
     };
-    const channel = new FrameChannel(connectionPair()[0], { clock, sizes, onFault });
+    const channel = new FrameChannel(connectionPair({}, host)[1], { clock, sizes, onFault });
     channels.push(channel);
     pending.rememberPeer("n2");
     if (host === "n4") clock.advance(HELLO_GRACE_MS);
-    await pending.add(channel, host);
+    await pending.add(channel);
   }
   pending.closeSilent();
   assertEquals(channels.map(({ closeReason }) => closeReason !== null), [true, true, false]);
