@@ -35,6 +35,8 @@ export const REFUSAL_CODES = [
   "removedNode",
   /** A peer whose data folder is not the one in the configuration: its vote and acknowledged entries may be lost. */
   "otherData",
+  /** A peer that did not prove that it knows the peer secret. */
+  "peerNotAuthenticated",
   /** Too many connections; try again later, or try another node. */
   "busy",
 ] as const;

@@ -37,7 +37,7 @@ export interface Column {
 export type Shape =
   | { readonly kind: "integer"; readonly minimum: number; readonly maximum: number }
   | { readonly kind: "boolean" | "presence" }
-  | { readonly kind: "bytes"; readonly maxBytes: number }
+  | { readonly kind: "bytes"; readonly minBytes: number; readonly maxBytes: number }
   | { readonly kind: "text"; readonly format: TextFormat }
   | { readonly kind: "numbered"; readonly numbers: Readonly<Record<string, number>> }
   | { readonly kind: "oneOf"; readonly names: readonly string[] }
@@ -117,11 +117,24 @@ export function boolean(): Field<boolean> {
 /** Bytes, at most `maxBytes` of them. `copies` of the table decides whether they are a copy or a view of the frame. */
 export function bytes(maxBytes = Infinity): Field<Uint8Array> {
   return field(
-    { kind: "bytes", maxBytes },
+    { kind: "bytes", minBytes: 0, maxBytes },
     (out, value) => out.binary(value),
     (input, name) => {
       const value = input.binary(name);
       if (value.length > maxBytes) throw input.error(name, `must not be longer than ${maxBytes} bytes`);
+      return value;
+    },
+  );
+}
+
+/** Exactly `length` bytes. */
+export function fixedBytes(length: number): Field<Uint8Array> {
+  return field(
+    { kind: "bytes", minBytes: length, maxBytes: length },
+    (out, value) => out.binary(value),
+    (input, name) => {
+      const value = input.binary(name);
+      if (value.length !== length) throw input.error(name, `must be ${length} bytes long`);
       return value;
     },
   );

@@ -4,8 +4,16 @@
  *
  *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address, featureLevel]
  *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address, role]…],
- *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId, featureLevel]
- *     [2, code, message]
+ *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId, featureLevel, proof]
+ *     [2, code, message, proof]
+ *
+ * Between them, if a peer's hello has credentials and the accepting node has a peer secret, each end proves that it knows
+ * the secret (lib/transport/peer_secret.ts): the node sends a challenge, the peer its proof, and the welcome has the
+ * node's own.
+ *
+ *     credentials   [[keyId…], nonce, expectedNodeId]
+ *     [5, version, nodeId, keyId, nonce]
+ *     [6, proof]
  */
 import { FIRST_FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { isMemberAddress } from "../platform/address.ts";
@@ -13,7 +21,19 @@ import { shortened } from "../platform/errors.ts";
 import type { NodeId } from "../raft/types.ts";
 import { MEMBERS } from "./client_frames.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
-import { formatted, integer, nullable, numbered, sentence, text, trailing } from "./field.ts";
+import {
+  type Field,
+  fixedBytes,
+  formatted,
+  integer,
+  list,
+  nullable,
+  numbered,
+  omittable,
+  sentence,
+  text,
+  trailing,
+} from "./field.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { frame, frameTable, type MessageOf, record } from "./schema.ts";
@@ -26,6 +46,14 @@ export const MAX_PROTOCOL_VERSION = 1;
 /** The number of a hello. */
 export const HELLO_NUMBER = 0;
 const MAGIC = "kvraft";
+/** Bytes of the id of a key that is derived from a peer secret. */
+export const PEER_KEY_ID_BYTES = 8;
+/** Bytes of the random number of either end. */
+export const PEER_NONCE_BYTES = 32;
+/** Bytes of a proof: HMAC-SHA-256. */
+export const PEER_PROOF_BYTES = 32;
+/** Secrets that a node has at a time: that of the cluster, and while it is being replaced, the other one. */
+export const MAX_PEER_SECRETS = 2;
 /** Characters of a cluster's id that fit into the headers of files. A longer one is refused as undecodable. */
 const MAX_CLUSTER_ID_CHARACTERS = 256;
 
@@ -55,6 +83,18 @@ export interface PeerCaller {
   readonly address: string;
   /** The highest feature level of the state that the caller knows; version 0.1.0 does not send it and knows 1. */
   readonly featureLevel: number;
+  /** Offers a proof that the caller knows the peer secret; null from a node without one, such as one of version 0.1.0. */
+  readonly credentials: PeerCredentials | null;
+}
+
+/** The first part of a peer's proof: the keys that it has, and what makes the proof one of this connection alone. */
+export interface PeerCredentials {
+  /** Ids of the keys, the preferred one first. */
+  readonly keyIds: readonly Uint8Array[];
+  /** Random bytes, used for this connection only. */
+  readonly nonce: Uint8Array;
+  /** The node that the caller dials. */
+  readonly expectedNodeId: NodeId;
 }
 
 /** A client that opens a connection. */
@@ -80,8 +120,23 @@ const ADDRESS = formatted("address", {
   parse: (written) => isMemberAddress(written) ? written : null,
 });
 
+const CREDENTIALS: Field<PeerCredentials | null> = nullable(
+  record(
+    "credentials",
+    {
+      keyIds: list(fixedBytes(PEER_KEY_ID_BYTES), MAX_PEER_SECRETS),
+      nonce: fixedBytes(PEER_NONCE_BYTES),
+      expectedNodeId: integer(1),
+    },
+    ({ keyIds }) => keyIds.length === 0 ? "credentials must have a key id" : null,
+  ),
+);
+
+/** The proof of the accepting end, which is written only after a challenge. */
+const PROOF = omittable(fixedBytes(PEER_PROOF_BYTES), null);
+
 /** The answers to a hello. */
-export const HELLO_ANSWERS = frameTable({ what: "the answer to a hello", copies: false }, {
+export const HELLO_ANSWERS = frameTable({ what: "the answer to a hello", copies: true }, {
   /** The node takes the connection. */
   welcome: frame(1, {
     /** The version to speak: the highest that both know. */
@@ -105,14 +160,35 @@ export const HELLO_ANSWERS = frameTable({ what: "the answer to a hello", copies:
     dataId: integer(),
     /** The highest feature level of the state that the node knows. */
     featureLevel: trailing(integer(1), FIRST_FEATURE_LEVEL),
+    proof: PROOF,
   }),
   /** The node does not take the connection and closes it after this frame. `code` is a {@link RefusalCode}. */
-  refusal: frame(2, { code: text(), message: sentence() }),
+  refusal: frame(2, { code: text(), message: sentence(), proof: PROOF }),
+  /** The node asks a peer that has offered a proof for it. */
+  challenge: frame(5, {
+    /** The version to speak. */
+    version: integer(MIN_PROTOCOL_VERSION, MAX_PROTOCOL_VERSION),
+    /** The node that answers. */
+    nodeId: integer(1),
+    /** The key to prove. */
+    keyId: fixedBytes(PEER_KEY_ID_BYTES),
+    /** Random bytes, used for this connection only. */
+    nonce: fixedBytes(PEER_NONCE_BYTES),
+  }),
+});
+
+/** The second frame of a peer, after a challenge. */
+export const PEER_PROOFS = frameTable({ what: "the answer to a challenge", copies: true }, {
+  peerProof: frame(6, { proof: fixedBytes(PEER_PROOF_BYTES) }),
 });
 
 type HelloAnswer = MessageOf<typeof HELLO_ANSWERS>;
 /** The answer of a node that takes the connection. */
 export type Welcome = Extract<HelloAnswer, { readonly kind: "welcome" }>;
+/** The answer of a node that asks for a proof. */
+export type Challenge = Extract<HelloAnswer, { readonly kind: "challenge" }>;
+/** A peer's proof. */
+export type PeerProof = MessageOf<typeof PEER_PROOFS>;
 /** The limits for clients of a node. */
 export type WelcomeLimits = Welcome["limits"];
 /** The answer of a node that does not take the connection. */
@@ -121,6 +197,11 @@ export interface Refusal {
   readonly code: RefusalCode;
   /** A sentence for a person. */
   readonly message: string;
+}
+/** A refusal as it is sent. */
+export interface SentRefusal extends Refusal {
+  /** Proves that the node knows the peer secret; null where the caller has not proved it. */
+  readonly proof: Uint8Array | null;
 }
 
 /** Returns why a node is not used that does not know the cluster's feature level: a sentence's end, and what to do. */
@@ -142,7 +223,7 @@ export function encodeHello(out: MessagePackWriter, caller: Caller): void {
   nullable(text()).write(out, caller.clusterId);
   out.integerOrNil(peer?.nodeId ?? null);
   nullable(LANE).write(out, peer?.lane ?? null);
-  out.nil(); // credentials: none are asked for yet
+  CREDENTIALS.write(out, peer?.credentials ?? null);
   out.integerOrNil(peer?.dataId ?? null);
   nullable(ADDRESS).write(out, peer?.address ?? null);
   if (peer !== null) out.integer(peer.featureLevel);
@@ -150,7 +231,7 @@ export function encodeHello(out: MessagePackWriter, caller: Caller): void {
 
 /** Reads a hello and picks the version. Throws DecodeError when it is none. */
 export function decodeHello(payload: Uint8Array): Hello {
-  const input = new MessagePackReader(payload, { what: "a hello", copies: false });
+  const input = new MessagePackReader(payload, { what: "a hello", copies: true });
   input.open("the frame");
   if (input.integer("kind") !== HELLO_NUMBER) throw input.error("kind", `must be ${HELLO_NUMBER}`);
   if (input.string("magic") !== MAGIC) throw input.error("magic", `must be "${MAGIC}"`);
@@ -171,17 +252,32 @@ export function encodeWelcome(out: MessagePackWriter, welcome: Welcome): void {
 }
 
 /** Writes a refusal. */
-export function encodeRefusal(out: MessagePackWriter, refusal: Refusal): void {
+export function encodeRefusal(out: MessagePackWriter, refusal: SentRefusal): void {
   HELLO_ANSWERS.encode(out, refusal);
 }
 
+/** Writes a challenge. */
+export function encodeChallenge(out: MessagePackWriter, challenge: Challenge): void {
+  HELLO_ANSWERS.encode(out, challenge);
+}
+
+/** Writes a peer's proof. */
+export function encodePeerProof(out: MessagePackWriter, proof: PeerProof): void {
+  PEER_PROOFS.encode(out, proof);
+}
+
+/** Reads a peer's proof. Throws DecodeError. */
+export function decodePeerProof(payload: Uint8Array): PeerProof {
+  return PEER_PROOFS.decode(payload);
+}
+
 /** Reads the answer to a hello. Throws DecodeError, and HandshakeError for a refusal of a code that is not known. */
-export function decodeHelloAnswer(payload: Uint8Array): Welcome | Refusal {
+export function decodeHelloAnswer(payload: Uint8Array): Welcome | SentRefusal | Challenge {
   const answer = HELLO_ANSWERS.decode(payload);
-  if (answer.kind === "welcome") return answer;
-  const { message } = answer;
+  if (answer.kind !== "refusal") return answer;
+  const { message, proof } = answer;
   const code = REFUSAL_CODES.find((known) => known === answer.code);
-  if (code !== undefined) return { kind: "refusal", code, message };
+  if (code !== undefined) return { kind: "refusal", code, message, proof };
   throw new HandshakeError(
     "notKvraft",
     `Refused for an unknown reason, "${shortened(answer.code)}": ${message}`,
@@ -194,7 +290,7 @@ function readCaller(input: MessagePackReader): Caller {
   const clusterId = input.string("clusterId");
   const nodeId = input.integer("nodeId", 1);
   const lane = LANE.read(input, "lane");
-  input.skip("credentials");
+  const credentials = CREDENTIALS.read(input, "credentials");
   return {
     role,
     clusterId,
@@ -203,5 +299,6 @@ function readCaller(input: MessagePackReader): Caller {
     dataId: input.integer("dataId"),
     address: ADDRESS.read(input, "address"),
     featureLevel: input.isAtEnd ? FIRST_FEATURE_LEVEL : input.integer("featureLevel", 1),
+    credentials,
   };
 }

@@ -127,6 +127,8 @@ export const PEER_QUEUE_MAX_BYTES = 16 * 1024 * 1024;
 export const PEER_QUEUE_OMIT_BYTES = 8 * 1024 * 1024;
 /** Time from dialling a lane to its welcome. */
 export const PEER_CONNECT_TIMEOUT_MS = 2_000;
+/** Time from a challenge to the peer's proof, after which its connection is closed. */
+export const PEER_PROOF_TIMEOUT_MS = 3_000;
 /** Wait after the first failure to connect; doubled with each further one. */
 export const PEER_RETRY_MIN_MS = 50;
 /** Longest wait between two attempts to connect. */

@@ -45,6 +45,14 @@ export interface Member {
   readonly role: MemberRole;
 }
 
+/**
+ * How two nodes have shown each other that they belong to one cluster: by certificates, by the peer secret, or not at
+ * all.
+ */
+export const PEER_AUTHENTICATIONS = ["certificate", "secret", "none"] as const;
+/** One of {@link PEER_AUTHENTICATIONS}. */
+export type PeerAuthenticatedBy = typeof PEER_AUTHENTICATIONS[number];
+
 /** A leader's progress with another member. */
 export interface PeerStatus {
   /** The member. */

@@ -186,7 +186,16 @@ class Server implements RunningServer {
     });
     const listening = { host: bind.host, port: listener.address.port };
     const featureLevel = (): number => this.#node.featureLevel;
-    const probe = new MemberProbe({ network, clock, self, clusterId, dataId, listening, featureLevel });
+    const probe = new MemberProbe({
+      network,
+      clock,
+      self,
+      clusterId,
+      dataId,
+      peerAuthentication: null,
+      listening,
+      featureLevel,
+    });
     this.#probe = probe;
     this.#node = new Node({
       ...opened,

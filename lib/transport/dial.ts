@@ -6,15 +6,19 @@ import type { Address, Dialer, Network } from "../platform/network.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
 import {
   type Caller,
+  type Challenge,
   decodeHelloAnswer,
   encodeHello,
+  encodePeerProof,
   type PeerCaller,
-  type Refusal,
+  type SentRefusal,
   type Welcome,
 } from "../protocol/hello.ts";
+import type { NodeId } from "../raft/types.ts";
 import { MAX_FRAME_BYTES, MAX_HELLO_BYTES, PEER_CONNECT_TIMEOUT_MS } from "../protocol/limits.ts";
 import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { describeEnd } from "./frame_reader.ts";
+import type { Authenticated, DiallerHandshake, PeerAuthentication } from "./handshake/peer_authentication.ts";
 
 /** Options of {@link dial}. */
 export interface DialOptions {
@@ -22,6 +26,8 @@ export interface DialOptions {
   readonly clock: Clock;
   readonly address: Address;
   readonly caller: Caller;
+  /** Offers and checks the proofs of a peer; missing without the peer secret. */
+  readonly handshake?: DiallerHandshake | null;
   readonly sizes: ChannelSizes;
   /** Time from the start to the welcome. */
   readonly timeoutMs: number;
@@ -35,6 +41,8 @@ export interface DialOptions {
 export interface Dialled {
   readonly channel: FrameChannel;
   readonly welcome: Welcome;
+  /** How the two nodes are authenticated; null without the peer secret. */
+  readonly authenticated: Authenticated | null;
 }
 
 /**
@@ -64,17 +72,17 @@ export async function dial(options: DialOptions): Promise<Dialled> {
 }
 
 async function connectAndGreet(options: DialOptions, signal: AbortSignal): Promise<Dialled> {
-  const { network, clock, address, caller, sizes, onFault = null } = options;
+  const { network, clock, address, sizes, onFault = null } = options;
   const connection = await network.connect(address, signal);
   const channel = new FrameChannel(connection, { clock, sizes, onFault });
   const close = (): void => channel.close("the attempt to connect was ended");
   signal.addEventListener("abort", close);
   try {
     signal.throwIfAborted();
-    const welcome = await greet(channel, { address, caller });
+    const welcomed = await greet(channel, options);
     signal.throwIfAborted();
     channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: sizes.retainedBytes });
-    return { channel, welcome };
+    return { channel, ...welcomed };
   } catch (error) {
     channel.close("no welcome");
     throw error;
@@ -83,34 +91,58 @@ async function connectAndGreet(options: DialOptions, signal: AbortSignal): Promi
   }
 }
 
+/** Sends the hello, proves what is asked for, and returns the welcome. */
 async function greet(
   channel: FrameChannel,
-  dialled: { readonly address: Address; readonly caller: Caller },
-): Promise<Welcome> {
-  const where = formatAddress(dialled.address);
-  channel.send(encodeHello, dialled.caller);
-  const first = await channel.readFrame();
-  switch (first.kind) {
+  { address, caller, handshake = null }: Pick<DialOptions, "address" | "caller" | "handshake">,
+): Promise<Omit<Dialled, "channel">> {
+  const where = formatAddress(address);
+  const hello = handshake === null || caller.role === "client"
+    ? caller
+    : { ...caller, credentials: handshake.credentials };
+  channel.send(encodeHello, hello);
+  let { answer, payload } = await hear(channel, where);
+  if (answer.kind === "challenge") {
+    if (handshake === null || hello.role === "client") {
+      throw notKvraft(where, "it asks for a proof that was not offered");
+    }
+    const { binding } = channel;
+    const proof = handshake.prove({ hello, challenge: answer, payload, binding, where });
+    channel.send(encodePeerProof, proof);
+    ({ answer, payload } = await hear(channel, where));
+    if (answer.kind === "challenge") throw notKvraft(where, "it asks for a second proof");
+  }
+  const authenticated = handshake?.check(answer, where) ?? null;
+  if (answer.kind === "welcome") return { welcome: answer, authenticated };
+  throw new HandshakeError(answer.code, `Cannot use the node at ${where}: ${answer.message}`);
+}
+
+/** Returns the next answer to the hello, and its payload. */
+async function hear(
+  channel: FrameChannel,
+  where: string,
+): Promise<{ readonly answer: Welcome | SentRefusal | Challenge; readonly payload: Uint8Array }> {
+  const next = await channel.readFrame();
+  switch (next.kind) {
     case "frame": {
-      const answer = decodeAnswer(first.payload, where);
-      if (answer.kind === "welcome") return answer;
-      throw new HandshakeError(answer.code, `Cannot use the node at ${where}: ${answer.message}`);
+      const payload = next.payload.slice();
+      return { answer: decodeAnswer(payload, where), payload };
     }
     case "otherProtocol":
       throw new HandshakeError(
         "notKvraft",
-        `Cannot use ${where}: it answers like ${serverOf(first.looksLike)}, not like a node of kvraft.`,
+        `Cannot use ${where}: it answers like ${serverOf(next.looksLike)}, not like a node of kvraft.`,
       );
     case "frameTooLarge":
-      throw notKvraft(where, describeEnd(first));
+      throw notKvraft(where, describeEnd(next));
     case "ended":
     case "cutOff":
     case "failed":
-      throw new NetworkError("failed", { message: `Cannot connect to ${where}: ${describeEnd(first)}.` });
+      throw new NetworkError("failed", { message: `Cannot connect to ${where}: ${describeEnd(next)}.` });
   }
 }
 
-function decodeAnswer(payload: Uint8Array, where: string): Welcome | Refusal {
+function decodeAnswer(payload: Uint8Array, where: string): Welcome | SentRefusal | Challenge {
   try {
     return decodeHelloAnswer(payload);
   } catch (error) {
@@ -143,15 +175,25 @@ export interface ProbeOptions {
   readonly signal: AbortSignal;
 }
 
+/** A node of the cluster that probes another one. */
+export interface ProbingPeer {
+  readonly caller: Omit<PeerCaller, "lane" | "credentials">;
+  /** The node that should answer. */
+  readonly expectedNodeId: NodeId;
+  /** The peer secret; null, the default, without one. */
+  readonly peerAuthentication?: PeerAuthentication | null;
+}
+
 /**
  * Requests the welcome of the node at `address`, as a node of the cluster, without affecting existing lanes. The caller
  * compares the welcome with the expected node. Rejects like {@link dial}.
  */
 export function probePeer(
   address: Address,
-  { caller, ...options }: ProbeOptions & { readonly caller: Omit<PeerCaller, "lane"> },
+  { caller, expectedNodeId, peerAuthentication, ...options }: ProbeOptions & ProbingPeer,
 ): Promise<Welcome> {
-  return ask(address, { ...caller, lane: "probe" }, options);
+  const handshake = peerAuthentication?.dial(expectedNodeId) ?? null;
+  return ask(address, { caller: { ...caller, lane: "probe", credentials: null }, handshake }, options);
 }
 
 /**
@@ -162,7 +204,7 @@ export async function probeAny(addresses: readonly Address[], options: ProbeOpti
   const errors: Error[] = [];
   for (const address of addresses) {
     try {
-      return await ask(address, { role: "client", clusterId: null }, options);
+      return await ask(address, { caller: { role: "client", clusterId: null } }, options);
     } catch (error) {
       if (options.signal.aborted || !(error instanceof Error)) throw error;
       errors.push(error);
@@ -176,14 +218,14 @@ export async function probeAny(addresses: readonly Address[], options: ProbeOpti
 
 async function ask(
   address: Address,
-  caller: Caller,
+  dialler: Pick<DialOptions, "caller" | "handshake">,
   { network, clock, timeoutMs = PEER_CONNECT_TIMEOUT_MS, signal }: ProbeOptions,
 ): Promise<Welcome> {
   const { channel, welcome } = await dial({
     network,
     clock,
     address,
-    caller,
+    ...dialler,
     sizes: SIZES,
     timeoutMs,
     signal,

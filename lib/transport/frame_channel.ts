@@ -37,6 +37,8 @@ export interface FrameChannelOptions {
 export class FrameChannel {
   /** The other end, for logs. */
   readonly remote: string;
+  /** See `ConnectionSecurity.binding`. */
+  readonly binding: Uint8Array | null;
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #reader: FrameReader;
@@ -59,6 +61,7 @@ export class FrameChannel {
   constructor(connection: Connection, { clock, sizes, onFault = null, memory = null }: FrameChannelOptions) {
     this.#onFault = onFault;
     this.remote = connection.remote;
+    this.binding = connection.binding;
     this.#connection = connection;
     this.#clock = clock;
     this.#reader = new FrameReader(connection, {

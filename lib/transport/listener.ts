@@ -1,5 +1,6 @@
 /**
- * Accepts connections, reads their hello, and passes on what follows: messages of peers, and connections of clients.
+ * Accepts connections, has their hello answered, and passes on what follows: messages of peers, and connections of
+ * clients.
  *
  * A connection without a hello takes a socket and a small buffer for at most HELLO_TIMEOUT_MS, and is closed earlier when
  * others wait (pending_hellos.ts), so silent connections cannot exclude others; a client beyond the limits is refused with
@@ -9,37 +10,21 @@
  *
  * An error while a connection is served ends that connection and nothing else (fault.ts).
  */
-import { FEATURE_LEVEL } from "../kv/feature_level.ts";
-import { MAX_KEY_BYTES } from "../kv/command.ts";
 import { hostOf } from "../platform/address.ts";
 import { assert } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
-import { shortened } from "../platform/errors.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Connection, Listener, Network } from "../platform/network.ts";
-import { DecodeError, type RefusalCode } from "../protocol/errors.ts";
-import {
-  type Caller,
-  decodeHello,
-  encodeRefusal,
-  encodeWelcome,
-  type Hello,
-  MAX_PROTOCOL_VERSION,
-  MIN_PROTOCOL_VERSION,
-  type PeerCaller,
-  type Refusal,
-} from "../protocol/hello.ts";
+import type { PeerCaller } from "../protocol/hello.ts";
 import {
   CLIENT_IDLE_CHECKS,
   CLIENT_QUEUE_MAX_BYTES,
-  CLOSE_FLUSH_TIMEOUT_MS,
-  HELLO_TIMEOUT_MS,
   MAX_FRAME_BYTES,
   MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
   MAX_WAITING_BYTES,
 } from "../protocol/limits.ts";
-import type { Member } from "../protocol/messages.ts";
+import type { PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 import type { NodeId } from "../raft/types.ts";
 import { acceptConnections } from "./accept_loop.ts";
@@ -47,7 +32,13 @@ import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
 import { ConnectedClients } from "./connected_clients.ts";
 import { logConnectionFault } from "./fault.ts";
 import { type ChannelSizes, FrameChannel, FrameDeadlines } from "./frame_channel.ts";
-import { describeEnd, type Traffic } from "./frame_reader.ts";
+import type { Traffic } from "./frame_reader.ts";
+import { AcceptingHandshake, type HandshakeHandlers, type Welcomed } from "./handshake/accepting.ts";
+import {
+  type Authenticated,
+  type PeerAuthentication,
+  SECRET_REPLACED,
+} from "./handshake/peer_authentication.ts";
 import { InboundLane } from "./inbound_lane.ts";
 import { PendingHellos } from "./pending_hellos.ts";
 import { RequestTurns } from "./request_turns.ts";
@@ -60,13 +51,6 @@ const SIZES: ChannelSizes = {
   maxQueuedBytes: CLIENT_QUEUE_MAX_BYTES,
 };
 const PEER_RETAINED_BYTES = 1_048_576;
-
-/** The node's state as of a welcome. */
-export interface Situation {
-  readonly leader: NodeId | null;
-  readonly term: number;
-  readonly appliedIndex: number;
-}
 
 /** Options of a {@link ConnectionListener}. */
 export interface ConnectionListenerOptions {
@@ -89,17 +73,14 @@ export interface ConnectionListenerOptions {
   readonly maxValueBytes: number;
   /** Bytes that may wait for slow connections in total. Default {@link MAX_WAITING_BYTES}. */
   readonly maxWaitingBytes?: number;
+  /** The peer secret; null where none is configured. */
+  readonly peerAuthentication?: PeerAuthentication | null;
   /** Counts the bytes of clients and of peers after their hello; null for no counting. */
   readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
 }
 
 /** The parts of a server that handle connections. */
-export interface ConnectionHandlers {
-  /** Returns all current nodes, sorted by id; part of the welcome. */
-  readonly members: () => readonly Member[];
-  readonly situation: () => Situation;
-  /** Returns null if a node of this cluster may connect, else the refusal that is sent in place of a welcome. */
-  readonly authorizePeer: (caller: PeerCaller) => Refusal | null;
+export interface ConnectionHandlers extends HandshakeHandlers {
   /** Called when a peer was welcomed, before its first message. */
   readonly onPeerHello: (caller: PeerCaller) => void;
   /**
@@ -136,6 +117,9 @@ interface AcceptedLane {
   readonly dataId: number;
   /** Highest feature level that the node knows. */
   readonly featureLevel: number;
+  readonly authenticated: Authenticated;
+  /** Whether it was opened for its welcome only. */
+  readonly isProbe: boolean;
   readonly channel: FrameChannel;
 }
 
@@ -156,8 +140,8 @@ export class ConnectionListener {
   readonly #turns: RequestTurns;
   readonly #deadlines: FrameDeadlines;
   readonly #twins: TwinCallers;
+  readonly #handshake: AcceptingHandshake;
   #accepted = 0;
-  #refused = 0;
 
   /** Begins to listen; throws NetworkError if that fails. Connections are accepted after {@link start}. */
   constructor(options: ConnectionListenerOptions) {
@@ -175,6 +159,11 @@ export class ConnectionListener {
     this.#turns = new RequestTurns(clock);
     this.#deadlines = new FrameDeadlines(options);
     this.#twins = new TwinCallers(options);
+    this.#handshake = new AcceptingHandshake({
+      ...options,
+      handlers: () => this.#handlers,
+      makeSpaceForClient: (remote) => this.#clients.makeSpace(remote),
+    });
     this.#listener = options.network.listen(options.bind);
   }
 
@@ -206,7 +195,7 @@ export class ConnectionListener {
       peerLanes: this.#peers.size,
       pending: this.#pending.size,
       accepted: this.#accepted,
-      refused: this.#refused,
+      refused: this.#handshake.refused,
       waitingBytes: this.#memory.usedBytes,
       overloaded: this.#memory.closedConnections,
     };
@@ -233,6 +222,20 @@ export class ConnectionListener {
     for (const { featureLevel, channel } of [...this.#peers.values()]) {
       if (featureLevel < level) channel.close("the node does not know the cluster's feature level");
     }
+  }
+
+  /** Closes the connections of peers that have proved a secret which was replaced. */
+  dropPeersOfOldSecrets(): void {
+    const { peerAuthentication } = this.#options;
+    for (const { authenticated, channel } of [...this.#peers.values()]) {
+      if (peerAuthentication?.isCurrent(authenticated) === false) channel.close(SECRET_REPLACED);
+    }
+  }
+
+  /** Returns how a node has authenticated each of its connections to this one. */
+  authenticationsOf(id: NodeId): readonly PeerAuthenticatedBy[] {
+    const lanes = [...this.#peers.values()].filter(({ nodeId, isProbe }) => nodeId === id && !isProbe);
+    return lanes.map(({ authenticated }) => authenticated.by);
   }
 
   /** Stops listening and closes every connection; those of clients after their answers are sent. */
@@ -265,7 +268,8 @@ export class ConnectionListener {
     });
     const heard = await this.#pending.add(channel);
     if (heard === null || this.#closing.signal.aborted) return channel.close("this node is stopping");
-    const serving = this.#serve(channel, heard)
+    const serve = (welcomed: Welcomed): Promise<void> => this.#serve(channel, welcomed);
+    const serving = this.#handshake.accept(channel, { heard, serve })
       .catch((error: unknown) => {
         channel.close("a fault in kvraft ended it");
         onFault(error);
@@ -278,15 +282,8 @@ export class ConnectionListener {
     this.#serving.add(serving);
   }
 
-  /** Serves one connection from its hello to its end. */
-  async #serve(channel: FrameChannel, heard: () => void): Promise<void> {
-    const payload = await this.#hear(channel);
-    heard();
-    if (payload === null) return;
-    const hello = this.#checkHello(payload, channel.remote);
-    if (hello.kind === "refusal") return await this.#refuse(channel, hello);
-    const { version, caller } = hello;
-    this.#welcome(channel, version);
+  /** Serves one connection from its welcome to its end. */
+  async #serve(channel: FrameChannel, { caller, authenticated }: Welcomed): Promise<void> {
     const traffic = this.#options.traffic?.[caller.role === "client" ? "clients" : "peers"];
     if (traffic !== undefined) channel.countIn(traffic);
     this.#deadlines.add(channel);
@@ -296,93 +293,8 @@ export class ConnectionListener {
       await this.#serveClient(channel);
     } else {
       channel.allow({ maxFrameBytes: MAX_FRAME_BYTES, retainedBytes: PEER_RETAINED_BYTES });
-      await this.#servePeer(channel, caller);
+      await this.#servePeer(channel, { peer: caller, authenticated });
     }
-  }
-
-  /** Returns the first frame, or null if none arrived. */
-  async #hear(channel: FrameChannel): Promise<Uint8Array | null> {
-    const { clock, logger } = this.#options;
-    const timer = clock.after(
-      HELLO_TIMEOUT_MS,
-      () => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`),
-    );
-    const first = await channel.readFrame();
-    timer.cancel();
-    if (first.kind === "frame") return first.payload;
-    channel.close(describeEnd(first));
-    const { remote, closeReason: reason } = channel;
-    if (first.kind === "otherProtocol" || first.kind === "frameTooLarge") {
-      const looksLike = first.kind === "otherProtocol" ? first.looksLike : "unknown";
-      logger.info("Closed a connection that speaks another protocol", { remote, looksLike, reason });
-    } else {
-      logger.debug("A connection ended without a hello", { remote, reason });
-    }
-    return null;
-  }
-
-  #checkHello(payload: Uint8Array, remote: string): Extract<Hello, { kind: "hello" }> | Refusal {
-    let hello: Hello;
-    try {
-      hello = decodeHello(payload);
-    } catch (error) {
-      if (error instanceof DecodeError) return refusal("badHello", error.message);
-      throw error;
-    }
-    if (hello.kind === "otherVersions") {
-      return refusal(
-        "versionMismatch",
-        `This node speaks versions ${MIN_PROTOCOL_VERSION} to ${MAX_PROTOCOL_VERSION} of the protocol, the other end ` +
-          `${hello.minVersion} to ${hello.maxVersion}. Bring both to releases that have one in common.`,
-      );
-    }
-    return this.#authorize(hello.caller, remote) ?? hello;
-  }
-
-  #authorize(caller: Caller, remote: string): Refusal | null {
-    const { clusterId, self } = this.#options;
-    if (caller.clusterId !== null && caller.clusterId !== clusterId) {
-      return refusal(
-        "wrongCluster",
-        `This node belongs to cluster ${clusterId}, and the connection is meant for ${
-          shortened(caller.clusterId)
-        }. ` +
-          "Check the addresses; all nodes of a cluster are started with the same --cluster.",
-      );
-    }
-    if (caller.role === "client") {
-      const reason = this.#clients.makeSpace(remote);
-      return reason === null ? null : refusal("busy", reason);
-    }
-    if (caller.nodeId !== self) return this.#handlers.authorizePeer(caller);
-    return refusal(
-      "unknownNode",
-      `This is node ${self} itself, and no other may have its id. Check --node-id and the addresses.`,
-    );
-  }
-
-  async #refuse(channel: FrameChannel, answer: Refusal): Promise<void> {
-    const { remote } = channel;
-    this.#refused += 1;
-    this.#options.logger.info("Refused a connection", { remote, code: answer.code, reason: answer.message });
-    channel.send(encodeRefusal, answer);
-    await channel.finish(answer.message, CLOSE_FLUSH_TIMEOUT_MS);
-  }
-
-  #welcome(channel: FrameChannel, version: number): void {
-    const { clusterId, self, dataId, maxValueBytes } = this.#options;
-    const { members, situation } = this.#handlers;
-    channel.send(encodeWelcome, {
-      kind: "welcome",
-      version,
-      clusterId,
-      nodeId: self,
-      ...situation(),
-      members: members(),
-      limits: { maxKeyBytes: MAX_KEY_BYTES, maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
-      dataId,
-      featureLevel: FEATURE_LEVEL,
-    });
   }
 
   async #serveClient(channel: FrameChannel): Promise<void> {
@@ -399,7 +311,10 @@ export class ConnectionListener {
     }
   }
 
-  async #servePeer(channel: FrameChannel, peer: PeerCaller): Promise<void> {
+  async #servePeer(
+    channel: FrameChannel,
+    { peer, authenticated }: { readonly peer: PeerCaller; readonly authenticated: Authenticated },
+  ): Promise<void> {
     const key = `${peer.nodeId}/${peer.lane}`;
     const older = this.#peers.get(key)?.channel;
     if (older !== undefined && older.closeReason === null && peer.lane !== "probe") {
@@ -408,8 +323,8 @@ export class ConnectionListener {
     older?.close("the peer has opened a newer connection");
     this.#peers.delete(key);
     if (this.#peers.size >= MAX_PEER_LANES) this.#closeOldestNonMember();
-    const { nodeId, dataId, featureLevel } = peer;
-    const accepted = { nodeId, dataId, featureLevel, channel };
+    const { nodeId, dataId, featureLevel, lane: name } = peer;
+    const accepted = { nodeId, dataId, featureLevel, authenticated, isProbe: name === "probe", channel };
     this.#peers.set(key, accepted);
     const { self, logger } = this.#options;
     const { members, onPeerMessage, onPeerHello } = this.#handlers;
@@ -439,8 +354,4 @@ export class ConnectionListener {
       return channel.close("too many nodes are connected that are not members");
     }
   }
-}
-
-function refusal(code: RefusalCode, message: string): Refusal {
-  return { kind: "refusal", code, message };
 }

@@ -18,6 +18,14 @@ import { withoutValues } from "../protocol/command.ts";
 import { DecodeError, HandshakeError } from "../protocol/errors.ts";
 import type { ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { dial } from "./dial.ts";
+import {
+  type Authenticated,
+  NOT_AUTHENTICATED,
+  type PeerAuthentication,
+  SECRET_REPLACED,
+  wrongNode,
+} from "./handshake/peer_authentication.ts";
+import type { PeerAuthenticatedBy } from "../protocol/messages.ts";
 import { FIRST_FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { olderVersion, type PeerCaller, type Welcome } from "../protocol/hello.ts";
 import {
@@ -63,6 +71,8 @@ export interface OutboundLaneOptions {
   /** The caller of its hello. */
   readonly caller: PeerCaller;
   readonly peer: NodeAddress;
+  /** The peer secret; null without one. */
+  readonly peerAuthentication: PeerAuthentication | null;
   /** Returns the feature level of the cluster's state: a node that does not know it is not used. */
   readonly featureLevel: () => number;
   /** Counts the bytes after the hello; null for no counting. */
@@ -82,6 +92,8 @@ export class OutboundLane {
   #channel: FrameChannel | null = null;
   /** The highest feature level that the node at the other end of the open connection knows. */
   #peerFeatureLevel = FIRST_FEATURE_LEVEL;
+  /** How the ends of the open connection know each other. */
+  #authenticated: Authenticated = NOT_AUTHENTICATED;
   #pings: Pings | null = null;
   #failures = 0;
   /** Ends the wait for the next attempt; null while not waiting. */
@@ -96,6 +108,11 @@ export class OutboundLane {
   /** Whether messages can be sent. */
   get isConnected(): boolean {
     return this.#channel !== null;
+  }
+
+  /** How the node at the other end is authenticated; null while not connected. */
+  get authenticatedBy(): PeerAuthenticatedBy | null {
+    return this.#channel === null ? null : this.#authenticated.by;
   }
 
   /** Round trip time of the last ping; null before the first answer on this connection. */
@@ -115,6 +132,12 @@ export class OutboundLane {
     if (this.#peerFeatureLevel < this.#options.featureLevel()) {
       this.#channel?.close("the node does not know the cluster's feature level");
     }
+  }
+
+  /** Closes a connection on which a secret was proved that was replaced. */
+  dropOldSecret(): void {
+    const { peerAuthentication } = this.#options;
+    if (peerAuthentication?.isCurrent(this.#authenticated) === false) this.#channel?.close(SECRET_REPLACED);
   }
 
   /** Starts the next attempt now, as the peer is known to run. */
@@ -168,12 +191,13 @@ export class OutboundLane {
   }
 
   async #connect(): Promise<FrameChannel> {
-    const { network, clock, caller, peer, onFault } = this.#options;
-    const { channel, welcome } = await dial({
+    const { network, clock, caller, peer, peerAuthentication, onFault } = this.#options;
+    const { channel, welcome, authenticated } = await dial({
       network,
       clock,
       address: peer.address,
       caller,
+      handshake: peerAuthentication?.dial(peer.id) ?? null,
       sizes: SIZES,
       timeoutMs: PEER_CONNECT_TIMEOUT_MS,
       signal: this.#closing.signal,
@@ -186,6 +210,7 @@ export class OutboundLane {
       throw error;
     }
     this.#peerFeatureLevel = welcome.featureLevel;
+    this.#authenticated = authenticated ?? NOT_AUTHENTICATED;
     return channel;
   }
 
@@ -202,11 +227,7 @@ export class OutboundLane {
       );
     }
     if (welcome.nodeId !== peer.id) {
-      throw new HandshakeError(
-        "wrongNode",
-        `Cannot use the node at ${where} as node ${peer.id}: it is node ${welcome.nodeId}. ` +
-          "Check --node-id, and the addresses of the cluster's members.",
-      );
+      throw new HandshakeError("wrongNode", wrongNode(where, peer.id, welcome.nodeId));
     }
     if (welcome.featureLevel < featureLevel()) {
       throw new HandshakeError(
@@ -264,6 +285,7 @@ function onlyOperatorHelps(error: HandshakeError): boolean {
     case "unknownNode":
     case "removedNode":
     case "otherData":
+    case "peerNotAuthenticated":
     case "wrongNode":
     case "notKvraft":
       return true;

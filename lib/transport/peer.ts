@@ -7,6 +7,8 @@ import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { HandshakeError } from "../protocol/errors.ts";
 import { logConnectionFault } from "./fault.ts";
+import type { PeerAuthentication } from "./handshake/peer_authentication.ts";
+import type { PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { Lane, PeerCaller } from "../protocol/hello.ts";
 import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -46,6 +48,8 @@ export interface PeerOptions {
   readonly dataId: number;
   /** Address at which others dial this node. */
   readonly address: string;
+  /** The peer secret; null, the default, without one. */
+  readonly peerAuthentication?: PeerAuthentication | null;
   /** Counts the bytes of all lanes after their hello; null for no counting. */
   readonly traffic?: Traffic | null;
   /** Returns the feature level of the cluster's state, as this node has applied it. */
@@ -89,6 +93,12 @@ export class Peer {
     return this.#lanes.control.isConnected && this.#lanes.bulk.isConnected;
   }
 
+  /** How the node has authenticated each lane that is connected. */
+  get authentications(): readonly PeerAuthenticatedBy[] {
+    const { control, bulk } = this.#lanes;
+    return [control.authenticatedBy, bulk.authenticatedBy].filter((by) => by !== null);
+  }
+
   /** Round trip time of the control lane's last ping; null before the first answer. */
   get roundTripMs(): number | null {
     return this.#lanes.control.roundTripMs;
@@ -109,6 +119,12 @@ export class Peer {
   dropBelowFeatureLevel(): void {
     this.#lanes.control.dropBelowFeatureLevel();
     this.#lanes.bulk.dropBelowFeatureLevel();
+  }
+
+  /** Closes the lanes on which a secret was proved that was replaced. */
+  dropOldSecret(): void {
+    this.#lanes.control.dropOldSecret();
+    this.#lanes.bulk.dropOldSecret();
   }
 
   /** Closes both lanes without events; resolves once that is done. */
@@ -135,18 +151,20 @@ export class Peer {
       dataId,
       address,
       featureLevel: FEATURE_LEVEL,
+      credentials: null,
     };
     const onEvent = (event: LaneEvent): void => this.#onEvent(lane, event);
     const onFault = (error: unknown): void => {
       logConnectionFault(this.#options.logger, error, { ...this.#fields(), lane });
     };
-    const { featureLevel } = this.#options;
+    const { featureLevel, peerAuthentication = null } = this.#options;
     return new OutboundLane({
       network,
       clock,
       random,
       caller,
       peer: this.#peer,
+      peerAuthentication,
       featureLevel,
       traffic,
       onEvent,

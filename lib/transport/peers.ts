@@ -16,6 +16,7 @@ import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Timer } from "../platform/clock.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../protocol/limits.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
+import type { PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 
 /** The options of a peer that are known at the start: this node's address, and the handlers of events. */
@@ -135,9 +136,20 @@ export class Peers {
     for (const { peer } of this.#transientPeers.values()) peer.dropBelowFeatureLevel();
   }
 
+  /** Closes the lanes on which a secret was proved that was replaced. */
+  dropOldSecrets(): void {
+    for (const peer of this.#members.values()) peer.dropOldSecret();
+    for (const { peer } of this.#transientPeers.values()) peer.dropOldSecret();
+  }
+
   /** Whether both lanes to a node are connected. */
   isConnected(id: NodeId): boolean {
     return (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.isConnected ?? false;
+  }
+
+  /** Returns how a node has authenticated each lane to it that is connected. */
+  authenticationsOf(id: NodeId): readonly PeerAuthenticatedBy[] {
+    return (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.authentications ?? [];
   }
 
   /** Returns the state of the connections to the members, by id. */

@@ -162,7 +162,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       to: "frame.to === self",
     },
   ]),
-  ...inFile("lib/transport/listener.ts", CHECKS, [
+  ...inFile("lib/transport/handshake/accepting.ts", CHECKS, [
     {
       id: "M76",
       title: "nodes and clients of another cluster are accepted",

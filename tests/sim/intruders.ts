@@ -87,6 +87,7 @@ export function leapTerm(
     dataId,
     address: addressOf(from),
     featureLevel: FEATURE_LEVEL,
+    credentials: null,
   };
   const ownTerm = invariants.statusOf(to)?.term ?? 0;
   // A joining node, which is in no term yet, accepts any term.

@@ -7,6 +7,7 @@ import { FEATURE_LEVEL } from "../../kv/mod.ts";
 import { olderVersion, type Welcome } from "../../protocol/hello.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
 import { probeAny, probePeer } from "../../transport/dial.ts";
+import type { PeerAuthentication } from "../../transport/handshake/peer_authentication.ts";
 import type { AddressedChange } from "./membership.ts";
 import type { JoiningNode } from "./membership_change.ts";
 
@@ -17,6 +18,8 @@ export interface MemberProbeOptions {
   readonly self: NodeId;
   readonly clusterId: string;
   readonly dataId: number;
+  /** The peer secret; null without one. */
+  readonly peerAuthentication: PeerAuthentication | null;
   /** Where this node listens, with the real port. */
   readonly listening: Address;
   /** Returns the feature level of the state that this node has applied. */
@@ -77,7 +80,7 @@ export class MemberProbe {
 
   /** Returns the welcome of the node at an address. A node that calls itself is refused as a peer, but not as a client. */
   #welcomeOf({ id, address }: AddressedChange, ownAddress: string): Promise<Welcome> {
-    const { network, clock, self, clusterId, dataId } = this.#options;
+    const { network, clock, self, clusterId, dataId, peerAuthentication } = this.#options;
     const options = { network, clock, signal: this.#closing.signal };
     if (id === self) return probeAny([parseAddress(address)], options);
     const caller = {
@@ -88,7 +91,7 @@ export class MemberProbe {
       address: ownAddress,
       featureLevel: FEATURE_LEVEL,
     } as const;
-    return probePeer(parseAddress(address), { ...options, caller });
+    return probePeer(parseAddress(address), { ...options, caller, expectedNodeId: id, peerAuthentication });
   }
 }
 

@@ -8,7 +8,13 @@
 import { assert } from "@std/assert";
 import { encode, type ValueType } from "@std/msgpack";
 import { CLIENT_REQUESTS, SERVER_MESSAGES } from "../../../lib/protocol/client_frames.ts";
-import { LANES, ROLES } from "../../../lib/protocol/hello.ts";
+import {
+  LANES,
+  PEER_KEY_ID_BYTES,
+  PEER_NONCE_BYTES,
+  PEER_PROOF_BYTES,
+  ROLES,
+} from "../../../lib/protocol/hello.ts";
 import { ENTRY_KINDS } from "../../../lib/protocol/peer_frames.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/protocol/limits.ts";
@@ -204,6 +210,12 @@ function memberRows({ random, members }: Knowledge): ValueType {
   });
 }
 
+/** Credentials that the node cannot check: it has no secret. */
+function credentials(random: SeededRandom, nodeId: number): ValueType {
+  const keyIds = Array.from({ length: random.pick([1, 1, 1, 2, 0, 3]) }, () => filled(PEER_KEY_ID_BYTES));
+  return [keyIds, binary(random, filled(PEER_NONCE_BYTES)), integer(random, nodeId)];
+}
+
 /** A generator for each frame between nodes; the compiler reports a missing one. */
 const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
   hello: ({ random, clusterId, self, address }) => [
@@ -214,7 +226,7 @@ const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
     random.chance(0.2) ? null : text(random, clusterId),
     integer(random, self),
     integer(random, random.pick(Object.values(LANES))),
-    random.chance(0.5) ? null : binary(random, filled(9)),
+    random.chance(0.5) ? null : credentials(random, self),
     integer(random, self),
     text(random, address),
   ],
@@ -232,6 +244,13 @@ const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
   refusal: (
     { random },
   ) => [text(random, random.pick(["busy", "badHello", "unknownNode"])), text(random, "no")],
+  challenge: ({ random, self }) => [
+    integer(random, 1),
+    integer(random, self),
+    binary(random, filled(PEER_KEY_ID_BYTES)),
+    binary(random, filled(PEER_NONCE_BYTES)),
+  ],
+  peerProof: ({ random }) => [binary(random, filled(PEER_PROOF_BYTES))],
   ping: () => [],
   pong: () => [],
 

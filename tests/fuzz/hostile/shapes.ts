@@ -43,7 +43,7 @@ export function hostileElement(
     case "optional":
       return integer(random, random.below(4));
     case "bytes":
-      return binary(random, filled(random.below(300)));
+      return binary(random, filled(random.chance(0.5) ? shape.minBytes : random.below(300)));
     case "text":
       return shape.format === "address" ? address(random) : text(random, "text");
     case "numbered":

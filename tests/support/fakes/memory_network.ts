@@ -156,6 +156,11 @@ export class MemoryNetwork implements Network {
   isSilent = false;
   /** Remote address of connections, as the accepting end sees it. */
   callerHost = "here";
+  /** The certificates to which the two ends of new connections are bound; they differ if another node is in between. */
+  bindings: { readonly dialler: Connection["binding"]; readonly accepter: Connection["binding"] } = {
+    dialler: null,
+    accepter: null,
+  };
 
   constructor(options: MemoryNetworkOptions = {}) {
     this.#options = options;
@@ -186,6 +191,8 @@ export class MemoryNetwork implements Network {
       throw new NetworkError("refused", { message: `Cannot connect to ${name}: nothing listens there.` });
     }
     const [here, there] = connectionPair(this.#options, this.callerHost);
+    here.binding = this.bindings.dialler;
+    there.binding = this.bindings.accepter;
     this.connections.push(here);
     listener.take(there);
     return here;

@@ -107,7 +107,7 @@ export class FakeNode {
       if (first.kind !== "frame") return;
       assert(decodeHello(first.payload).kind === "hello", "a client says hello in our version");
       if (this.refusal !== null) {
-        channel.send(encodeRefusal, this.refusal);
+        channel.send(encodeRefusal, { ...this.refusal, proof: null });
         return void await channel.finish("refused", 1_000);
       }
       this.#welcome(channel);
@@ -163,6 +163,7 @@ export class FakeNode {
       limits: { maxKeyBytes: 4_096, maxValueBytes: this.maxValueBytes, maxFrameBytes: MAX_FRAME_BYTES },
       dataId: this.id,
       featureLevel: FEATURE_LEVEL,
+      proof: null,
     });
   }
 

@@ -35,7 +35,9 @@ function arbitrary(
     case "optional":
       return fc.option(integer({ min: 1, max: maxInteger }), { nil: undefined });
     case "bytes":
-      return binary();
+      return shape.minBytes === 0
+        ? binary()
+        : fc.uint8Array({ minLength: shape.minBytes, maxLength: shape.maxBytes });
     case "text":
       return TEXTS[shape.format]();
     case "numbered":

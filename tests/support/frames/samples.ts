@@ -34,8 +34,12 @@ function samples(shape: Shape, place: Place, custom: Values): readonly Sample[] 
       return only(true);
     case "optional":
       return only(1 + place.position);
-    case "bytes":
-      return only(new TextEncoder().encode(place.name));
+    case "bytes": {
+      const name = new TextEncoder().encode(place.name);
+      const bytes = new Uint8Array(Math.max(shape.minBytes, Math.min(name.length, shape.maxBytes)));
+      bytes.set(name.subarray(0, bytes.length));
+      return only(bytes);
+    }
     case "text":
       return only(shape.format === "address" ? "127.0.0.1:7001" : place.name);
     case "numbered":

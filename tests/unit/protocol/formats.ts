@@ -27,11 +27,19 @@ import {
   type Caller,
   decodeHello,
   decodeHelloAnswer,
+  decodePeerProof,
+  encodeChallenge,
   encodeHello,
+  encodePeerProof,
   encodeRefusal,
   encodeWelcome,
   type Hello,
   HELLO_ANSWERS,
+  MAX_PEER_SECRETS,
+  PEER_KEY_ID_BYTES,
+  PEER_NONCE_BYTES,
+  PEER_PROOF_BYTES,
+  PEER_PROOFS,
 } from "../../../lib/protocol/hello.ts";
 import { MAX_MEMBERS, MAX_TERM, MAX_VOTERS } from "../../../lib/protocol/limits.ts";
 import { MessagePackWriter } from "../../../lib/protocol/msgpack_writer.ts";
@@ -87,11 +95,11 @@ export function forEachFormat(visit: FormatVisitor): void {
         message.compactedRevision === undefined ||
       message.kind === "watchEvents" && message.events.some(({ previous }) => previous === undefined),
   });
-  visit(ofTable("answers to hellos", HELLO_ANSWERS, {
-    encode: (out, answer) =>
-      answer.kind === "welcome" ? encodeWelcome(out, answer) : encodeRefusal(out, answer),
-    decode: decodeHelloAnswer,
-  }));
+  visit({
+    ...ofTable("answers to hellos", HELLO_ANSWERS, { encode: encodeHelloAnswer, decode: decodeHelloAnswer }),
+    isShort: (answer) => answer.kind !== "challenge" && answer.proof === null,
+  });
+  visit(ofTable("peers' proofs", PEER_PROOFS, { encode: encodePeerProof, decode: decodePeerProof }));
   visit({
     ...ofShape("commands", COMMAND.shape, { encode: encodeCommand, decode: decodeCommand }),
     prefix: "command_",
@@ -190,8 +198,25 @@ const MAKERS: Makers = {
       kind: fc.constant("refusal"),
       code: fc.constantFrom(...REFUSAL_CODES),
       message: fc.string(),
+      proof: nullable(fixed(PEER_PROOF_BYTES)),
     }),
 };
+
+/** Any bytes, so many of them. */
+function fixed(length: number): fc.Arbitrary<Uint8Array> {
+  return fc.uint8Array({ minLength: length, maxLength: length });
+}
+
+function encodeHelloAnswer(out: MessagePackWriter, answer: ReturnType<typeof decodeHelloAnswer>): void {
+  switch (answer.kind) {
+    case "welcome":
+      return encodeWelcome(out, answer);
+    case "refusal":
+      return encodeRefusal(out, answer);
+    case "challenge":
+      return encodeChallenge(out, answer);
+  }
+}
 
 const MAX_NODE_ID = 9;
 
@@ -251,6 +276,11 @@ function caller(maxInteger: number): fc.Arbitrary<Caller> {
       dataId: integer({ max: maxInteger }),
       address: address(),
       featureLevel: integer({ min: 1, max: maxInteger }),
+      credentials: nullable(record({
+        keyIds: fc.array(fixed(PEER_KEY_ID_BYTES), { minLength: 1, maxLength: MAX_PEER_SECRETS }),
+        nonce: fixed(PEER_NONCE_BYTES),
+        expectedNodeId: integer({ min: 1, max: maxInteger }),
+      })),
     }),
   );
 }

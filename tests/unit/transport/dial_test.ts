@@ -37,9 +37,9 @@ function scene(
 
 Deno.test("probePeer: a probe returns the welcome and closes, without replacing the caller's lanes", async () => {
   const { node, network, options } = scene();
-  const welcome = await probePeer(N1, { ...options, caller: CALLER });
+  const welcome = await probePeer(N1, { ...options, caller: CALLER, expectedNodeId: 1 });
   assertEquals([welcome.nodeId, welcome.dataId, welcome.clusterId], [1, 101, CLUSTER_ID]);
-  assertEquals(node.callers, [{ ...CALLER, lane: "probe" }]);
+  assertEquals(node.callers, [{ ...CALLER, lane: "probe", credentials: null }]);
   const [connection] = network.connections;
   await assertRejects(async () => await connection?.read(new Uint8Array(1)), Error, "broken");
   await node.listener.close();
@@ -49,11 +49,14 @@ Deno.test("probePeer: it rejects with the reason if nothing listens, or if the n
   const { node, options } = scene({
     authorizePeer: () => ({ kind: "refusal", code: "otherData", message: "Node 2 has lost its data." }),
   });
-  const refused = await assertRejects(() => probePeer(N1, { ...options, caller: CALLER }), HandshakeError);
+  const refused = await assertRejects(
+    () => probePeer(N1, { ...options, caller: CALLER, expectedNodeId: 1 }),
+    HandshakeError,
+  );
   assertEquals(refused.code, "otherData");
   const closedAddress = { host: "n5", port: 1 };
   const missing = await assertRejects(
-    () => probePeer(closedAddress, { ...options, caller: CALLER }),
+    () => probePeer(closedAddress, { ...options, caller: CALLER, expectedNodeId: 1 }),
     NetworkError,
   );
   assertEquals(missing.code, "refused");

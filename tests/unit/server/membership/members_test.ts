@@ -57,6 +57,7 @@ function verdictOn(
     lane: "bulk",
     address: "h:2",
     featureLevel: FEATURE_LEVEL,
+    credentials: null,
     ...caller,
   } as const;
   return authorizePeer(peer, { ...configurations, featureLevel: FEATURE_LEVEL })?.code ?? null;
