@@ -1,5 +1,6 @@
 /** The interface to the process, and its implementation by Deno. Tests have an implementation of their own. */
-import { errorMessage, wrongPathReason } from "../platform/errors.ts";
+import { errorMessage } from "../platform/errors.ts";
+import { fileErrorReason } from "../platform/private_file.ts";
 import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname } from "@std/path";
@@ -176,7 +177,7 @@ function readFile(path: string, maxBytes: number): Uint8Array {
     }
     return buffer.slice(0, length);
   } catch (error) {
-    throw new Error(fileErrorMessage(error), { cause: error });
+    throw new Error(fileErrorReason(error), { cause: error });
   }
 }
 
@@ -185,23 +186,13 @@ function writeFile(path: string, text: string): void {
     Deno.mkdirSync(dirname(path), { recursive: true });
     Deno.writeTextFileSync(path, text);
   } catch (error) {
-    throw new Error(fileErrorMessage(error), { cause: error });
+    throw new Error(fileErrorReason(error), { cause: error });
   }
 }
 
 /** Returns the reason that the operating system gave, without number and call: `No space left on device`. */
 function systemReason(error: unknown): string {
   return errorMessage(error).replace(/ \(os error \d+\).*$/, "");
-}
-
-function fileErrorMessage(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file";
-  if (error instanceof Deno.errors.NotCapable) {
-    return "this program may read only what is in the directory it was started in; start it where the file is, " +
-      "or copy the file there";
-  }
-  if (error instanceof Deno.errors.PermissionDenied) return "its owner does not permit it";
-  return wrongPathReason(error) ?? systemReason(error);
 }
 
 function onSignals(signals: readonly Deno.Signal[], handler: () => void): () => void {

@@ -2,14 +2,25 @@
  * The configuration of a server. One table of options gives the type, the defaults, the flags, the keys of the config
  * file, the help and the checks. Nothing is started, opened or created before all of it is checked.
  */
-import { errorMessage, shortened } from "../../platform/errors.ts";
+import { errorMessage } from "../../platform/errors.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
-import { AddressError, formatAddress, parseAddress } from "../../platform/address.ts";
+import { formatAddress, parseAddress } from "../../platform/address.ts";
 import { parseContacts, parseMembers } from "../../protocol/node_list.ts";
 import type { Address } from "../../platform/network.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../../platform/logger.ts";
 import { ConfigError, readConfigFile, type Setting } from "./config_file.ts";
-import { nearest } from "./nearest.ts";
+import {
+  addressOption,
+  choiceOption,
+  integerOption,
+  nullForZero,
+  nullWhenAbsent,
+  type ServerOption,
+  textOption,
+  type TypedOption,
+} from "./option_kinds.ts";
+
+export type { ServerOption } from "./option_kinds.ts";
 
 export { AddressError, formatAddress, parseMemberAddress } from "../../platform/address.ts";
 export { parseMembers } from "../../protocol/node_list.ts";
@@ -19,30 +30,6 @@ export { ConfigError } from "./config_file.ts";
 export const READ_MODES = ["read-index", "lease"] as const;
 /** One of {@link READ_MODES}. */
 export type ReadMode = typeof READ_MODES[number];
-
-/** An option as the command line and the help know it. */
-export interface ServerOption {
-  /** Name of the flag, without dashes, and of the key in the config file. */
-  readonly name: string;
-  /** Stands for the value in the help. */
-  readonly placeholder: string;
-  readonly help: string;
-  /** The allowed values, in words. */
-  readonly allowed: string;
-  /** The value that applies when none is given, with `<n>` for the node id; null when one must be given. */
-  readonly fallback: string | null;
-  /** A valid value. */
-  readonly example: string;
-}
-
-/** An option with the reading of its value. */
-interface TypedOption<T> extends ServerOption {
-  readonly numeric: boolean;
-  /** The value when none is given, where it is not what `fallback` reads as. */
-  readonly absent?: T;
-  /** Returns the value that `text` stands for; a sentence with the reason when it stands for none. */
-  read(text: string): { readonly value: T } | { readonly reason: string };
-}
 
 /** Minimum number of heartbeats in an election timeout: one that is lost must not cause an election. */
 const HEARTBEATS_PER_ELECTION_TIMEOUT = 3;
@@ -397,77 +384,4 @@ function problem(
   return new ConfigError(
     `${origin}: ${what.reason}. Allowed: ${what.allowed}. Example: --${option.name} ${what.example}`,
   );
-}
-
-function integerOption(
-  { range: { min, max }, ...option }: Omit<ServerOption, "allowed"> & { range: { min: number; max: number } },
-): TypedOption<number> {
-  return {
-    ...option,
-    numeric: true,
-    allowed: max === Number.MAX_SAFE_INTEGER
-      ? `an integer from ${min} to 2^53 - 1`
-      : `an integer from ${min} to ${max}`,
-    read(text): { value: number } | { reason: string } {
-      const value = Number(text);
-      if (!/^[+-]?[0-9]+$/.test(text)) return { reason: `"${shortened(text)}" is not an integer` };
-      if (!Number.isSafeInteger(value) || value > max) return { reason: `${shortened(text)} is too large` };
-      return value < min ? { reason: `${shortened(text)} is too small` } : { value };
-    },
-  };
-}
-
-function addressOption<T>(option: ServerOption, parse: (text: string) => T): TypedOption<T> {
-  return {
-    ...option,
-    numeric: false,
-    read(text): { value: T } | { reason: string } {
-      try {
-        return { value: parse(text) };
-      } catch (error) {
-        if (error instanceof AddressError) return { reason: error.message.replace(/\.$/, "") };
-        throw error;
-      }
-    },
-  };
-}
-
-function textOption({ pattern, ...option }: ServerOption & { pattern: RegExp }): TypedOption<string> {
-  return {
-    ...option,
-    numeric: false,
-    read: (text) => pattern.test(text) ? { value: text } : { reason: `"${shortened(text)}" can't be used` },
-  };
-}
-
-function choiceOption<T extends string>(
-  { choices, ...option }: Omit<ServerOption, "allowed"> & { choices: readonly T[] },
-): TypedOption<T> {
-  return {
-    ...option,
-    numeric: false,
-    allowed: choices.join(", "),
-    read(text): { value: T } | { reason: string } {
-      const value = choices.find((choice) => choice === text);
-      if (value !== undefined) return { value };
-      const near = nearest(text, choices);
-      return { reason: `there is no "${shortened(text)}"${near === null ? "" : `; the nearest is ${near}`}` };
-    },
-  };
-}
-
-/** An option whose value is null, and not its fallback, where none is given. */
-function nullWhenAbsent<T>(option: TypedOption<T>): TypedOption<T | null> {
-  return { ...option, absent: null };
-}
-
-/** An option whose value 0 is read as null. */
-function nullForZero(option: TypedOption<number>): TypedOption<number | null> {
-  return {
-    ...option,
-    read(text): { value: number | null } | { reason: string } {
-      const result = option.read(text);
-      return "value" in result && result.value === 0 ? { value: null } : result;
-    },
-  };
 }

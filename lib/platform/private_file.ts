@@ -1,0 +1,91 @@
+/** Files that contain secrets: keys of certificates and the peer secret. */
+import fs from "node:fs";
+import { errorCode, errorMessage, wrongPathReason } from "./errors.ts";
+
+/** Permissions of others than the owner; with GROUP_READ among them, of others than the owner and the group's readers. */
+const OTHERS = 0o077;
+const GROUP_READ = 0o040;
+
+/** Options of {@link readPrivateFile}. */
+export interface PrivateFileOptions {
+  /** Longest file that is read. */
+  readonly maxBytes: number;
+  /** Whether the group may read it too, as of files that Kubernetes mounts. */
+  readonly mayGroupRead: boolean;
+}
+
+/** Reads a file with a secret. See {@link readPrivateFile}. */
+export type ReadPrivateFile = (path: string, options: PrivateFileOptions) => string;
+
+/**
+ * Returns the text of a file that only its owner may read. Throws an Error whose message is the reason, as the end of
+ * "cannot use <path>: …", and has nothing of the content. Of a symbolic link the mode of its target counts.
+ */
+export function readPrivateFile(path: string, { maxBytes, mayGroupRead }: PrivateFileOptions): string {
+  let bytes: Uint8Array;
+  try {
+    bytes = readChecked(path, { maxBytes, mayGroupRead });
+  } catch (error) {
+    if (error instanceof PrivateFileError) throw error;
+    throw new PrivateFileError(fileErrorReason(error), { cause: error });
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new PrivateFileError("it is not UTF-8");
+  }
+}
+
+/** A file with a secret cannot be used; the message is the reason. */
+export class PrivateFileError extends Error {
+  override readonly name = "PrivateFileError";
+  /** Stable name of this error. */
+  readonly code = "privateFile";
+}
+
+/** Returns why a file could not be read or written, as part of a sentence. */
+export function fileErrorReason(error: unknown): string {
+  if (error instanceof Deno.errors.NotCapable) {
+    return "this program may read only what is in the directory it was started in; start it where the file is, " +
+      "or copy the file there";
+  }
+  if (error instanceof Deno.errors.NotFound || errorCode(error) === "ENOENT") return "there is no such file";
+  if (error instanceof Deno.errors.PermissionDenied || errorCode(error) === "EACCES") {
+    return "its owner does not permit it";
+  }
+  return wrongPathReason(error) ?? errorMessage(error).replace(/ \(os error \d+\).*$/, "");
+}
+
+function readChecked(path: string, { maxBytes, mayGroupRead }: PrivateFileOptions): Uint8Array {
+  // Opening a pipe would wait for its other end.
+  if (!fs.statSync(path).isFile()) throw new PrivateFileError("it is not a file");
+  const descriptor = fs.openSync(path, "r");
+  try {
+    const { mode, uid, size } = fs.fstatSync(descriptor);
+    const refused = mayGroupRead ? OTHERS & ~GROUP_READ : OTHERS;
+    if (Deno.build.os !== "windows" && (mode & refused) !== 0) {
+      throw new PrivateFileError(
+        `others than its owner may open it: its mode is ${octal(mode)}, its owner user ${uid}. Run: chmod ${
+          octal(mayGroupRead ? 0o640 : 0o600)
+        } ${path}`,
+      );
+    }
+    if (size > maxBytes) throw new PrivateFileError(`it is longer than ${maxBytes} bytes`);
+    const bytes = new Uint8Array(maxBytes + 1);
+    let length = 0;
+    while (length < bytes.length) {
+      const count = fs.readSync(descriptor, bytes, length, bytes.length - length, length);
+      if (count === 0) break;
+      length += count;
+    }
+    if (length > maxBytes) throw new PrivateFileError(`it is longer than ${maxBytes} bytes`);
+    return bytes.slice(0, length);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** `0600`. */
+function octal(mode: number): string {
+  return `0${(mode & 0o777).toString(8).padStart(3, "0")}`;
+}

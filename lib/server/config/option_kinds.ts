@@ -1,0 +1,105 @@
+/** The kinds of options of a server: how the text of each is read and checked. */
+import { shortened } from "../../platform/errors.ts";
+import { AddressError } from "../../platform/address.ts";
+import { nearest } from "./nearest.ts";
+
+/** An option as the command line and the help know it. */
+export interface ServerOption {
+  /** Name of the flag, without dashes, and of the key in the config file. */
+  readonly name: string;
+  /** Stands for the value in the help. */
+  readonly placeholder: string;
+  readonly help: string;
+  /** The allowed values, in words. */
+  readonly allowed: string;
+  /** The value that applies when none is given, with `<n>` for the node id; null when one must be given. */
+  readonly fallback: string | null;
+  /** A valid value. */
+  readonly example: string;
+}
+
+/** An option with the reading of its value. */
+export interface TypedOption<T> extends ServerOption {
+  readonly numeric: boolean;
+  /** The value when none is given, where it is not what `fallback` reads as. */
+  readonly absent?: T;
+  /** Returns the value that `text` stands for; a sentence with the reason when it stands for none. */
+  read(text: string): { readonly value: T } | { readonly reason: string };
+}
+
+/** Makes an option with an integer of a range. */
+export function integerOption(
+  { range: { min, max }, ...option }: Omit<ServerOption, "allowed"> & { range: { min: number; max: number } },
+): TypedOption<number> {
+  return {
+    ...option,
+    numeric: true,
+    allowed: max === Number.MAX_SAFE_INTEGER
+      ? `an integer from ${min} to 2^53 - 1`
+      : `an integer from ${min} to ${max}`,
+    read(text): { value: number } | { reason: string } {
+      const value = Number(text);
+      if (!/^[+-]?[0-9]+$/.test(text)) return { reason: `"${shortened(text)}" is not an integer` };
+      if (!Number.isSafeInteger(value) || value > max) return { reason: `${shortened(text)} is too large` };
+      return value < min ? { reason: `${shortened(text)} is too small` } : { value };
+    },
+  };
+}
+
+/** Makes an option that `parse` reads; it throws AddressError. */
+export function addressOption<T>(option: ServerOption, parse: (text: string) => T): TypedOption<T> {
+  return {
+    ...option,
+    numeric: false,
+    read(text): { value: T } | { reason: string } {
+      try {
+        return { value: parse(text) };
+      } catch (error) {
+        if (error instanceof AddressError) return { reason: error.message.replace(/\.$/, "") };
+        throw error;
+      }
+    },
+  };
+}
+
+/** Makes an option with a text of a pattern. */
+export function textOption({ pattern, ...option }: ServerOption & { pattern: RegExp }): TypedOption<string> {
+  return {
+    ...option,
+    numeric: false,
+    read: (text) => pattern.test(text) ? { value: text } : { reason: `"${shortened(text)}" can't be used` },
+  };
+}
+
+/** Makes an option with one of some names. */
+export function choiceOption<T extends string>(
+  { choices, ...option }: Omit<ServerOption, "allowed"> & { choices: readonly T[] },
+): TypedOption<T> {
+  return {
+    ...option,
+    numeric: false,
+    allowed: choices.join(", "),
+    read(text): { value: T } | { reason: string } {
+      const value = choices.find((choice) => choice === text);
+      if (value !== undefined) return { value };
+      const near = nearest(text, choices);
+      return { reason: `there is no "${shortened(text)}"${near === null ? "" : `; the nearest is ${near}`}` };
+    },
+  };
+}
+
+/** Makes an option whose value is null, and not its fallback, where none is given. */
+export function nullWhenAbsent<T>(option: TypedOption<T>): TypedOption<T | null> {
+  return { ...option, absent: null };
+}
+
+/** Makes an option whose value 0 is read as null. */
+export function nullForZero(option: TypedOption<number>): TypedOption<number | null> {
+  return {
+    ...option,
+    read(text): { value: number | null } | { reason: string } {
+      const result = option.read(text);
+      return "value" in result && result.value === 0 ? { value: null } : result;
+    },
+  };
+}
