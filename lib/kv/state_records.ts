@@ -23,6 +23,8 @@ export interface StateView extends Disposable {
    * in records are the store's own: they are good until the release, and must not be changed.
    */
   records(): Iterable<StateRecord>;
+  /** Returns the same, with a null where some work was done without a record, so that the caller can pause. */
+  steps(): Iterable<StateRecord | null>;
   /** Ends the view, whose records must not be read any more. */
   release(): void;
 }
@@ -44,12 +46,17 @@ interface ViewedState {
 export function viewOf(state: ViewedState): StateView {
   const { appliedIndex, revision, featureLevel, keys } = state;
   const release = (): void => keys.release();
-  const records = (): Iterable<StateRecord> => recordsOf(state);
-  return { appliedIndex, revision, featureLevel, records, release, [Symbol.dispose]: release };
+  const steps = (): Iterable<StateRecord | null> => stepsOf(state);
+  const records = (): Iterable<StateRecord> => recordsOf(steps());
+  return { appliedIndex, revision, featureLevel, records, steps, release, [Symbol.dispose]: release };
 }
 
-/** Yields the records of a state in canonical order. */
-function* recordsOf(state: ViewedState): Iterable<StateRecord> {
+function* recordsOf(steps: Iterable<StateRecord | null>): Iterable<StateRecord> {
+  for (const record of steps) if (record !== null) yield record;
+}
+
+/** Yields the records of a state in canonical order, and null where the caller can pause. */
+function* stepsOf(state: ViewedState): Iterable<StateRecord | null> {
   const { featureLevel, keys } = state;
   const header = [
     "header",
@@ -73,13 +80,18 @@ function* recordsOf(state: ViewedState): Iterable<StateRecord> {
   for (const session of state.sessions) yield* session.records();
 }
 
-/** Returns the history of a view: deleted keys, then superseded versions. */
-function* historyRecords(keys: StoreView): Iterable<StateRecord> {
+/** Yields the history of a view: deleted keys, then superseded versions, and null where the caller can pause. */
+function* historyRecords(keys: StoreView): Iterable<StateRecord | null> {
   const { records } = keys;
   for (const address of keys.tombstones()) {
     yield ["tombstone", records.key(address), records.modRevision(address), keys.order(address)];
   }
-  for (const { address, successor } of keys.superseded()) {
+  for (const superseded of keys.superseded()) {
+    if (superseded === null) {
+      yield null;
+      continue;
+    }
+    const { address, successor } = superseded;
     const [leaseId, expiresAtMs] = [records.leaseId(address), records.expiresAtMs(address)];
     const record = [
       "version",

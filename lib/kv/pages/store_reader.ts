@@ -12,6 +12,9 @@ import { PastCursor, PastVersions } from "./past_versions.ts";
 import type { Records } from "./records.ts";
 import { type KeyRange, TreeCursor, type TreePages } from "./tree_pages.ts";
 
+/** Events without a superseded version after which {@link StoreReader.superseded} lets its caller pause: about 1 µs. */
+const SKIPPED_PER_STEP = 16;
+
 /** A range of keys and the direction of a scan. */
 export interface Scan extends KeyRange {
   /** Whether keys descend. */
@@ -211,12 +214,18 @@ export abstract class StoreReader {
     }
   }
 
-  /** Yields the versions in the history that others superseded, in the order of their successors. */
-  *superseded(): Iterable<SupersededVersion> {
+  /**
+   * Yields the versions in the history that others superseded, in the order of their successors; and null after
+   * every {@link SKIPPED_PER_STEP} events without one, so that the caller can pause: a store that was filled has
+   * hundreds of thousands of them in a row.
+   */
+  *superseded(): Iterable<SupersededVersion | null> {
     const events = this.eventsFrom(this.compactedRevision + 1);
+    let skipped = 0;
     for (let successor = events.next(); successor !== 0; successor = events.next()) {
       const address = this.previous(successor);
       if (address !== 0) yield { address, successor };
+      else if (++skipped % SKIPPED_PER_STEP === 0) yield null;
     }
   }
 

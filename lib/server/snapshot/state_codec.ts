@@ -77,10 +77,12 @@ export async function writeState(
     body.clear(CHUNK_BYTES * 2);
     records = 0;
   };
-  for (const record of view.records()) {
+  for (const record of view.steps()) {
     const before = body.length;
-    writeRecord(body, record);
-    records++;
+    if (record !== null) {
+      writeRecord(body, record);
+      records++;
+    }
     const isDue = budget.spend(body.length - before);
     if (body.length >= CHUNK_BYTES) await endChunk();
     if (isDue) await budget.yield();

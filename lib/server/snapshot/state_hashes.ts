@@ -8,6 +8,8 @@ import { SliceBudget, type YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { stateRecordEncoder } from "./state_codec.ts";
 import { createHash } from "node:crypto";
 
+const NO_BYTES = new Uint8Array(0);
+
 /** A hash, with the index and revision of its state. */
 export interface StateHash {
   readonly appliedIndex: number;
@@ -112,8 +114,8 @@ export interface HashStateOptions {
 export async function hashState(view: StateView, options: HashStateOptions): Promise<string> {
   const hash = createHash("sha256");
   const budget = new SliceBudget(options.yieldToEventLoop);
-  for (const record of view.records()) {
-    const bytes = options.encode(record);
+  for (const record of view.steps()) {
+    const bytes = record === null ? NO_BYTES : options.encode(record);
     hash.update(bytes);
     if (budget.spend(bytes.length)) await budget.yield();
   }

@@ -160,7 +160,9 @@ export function reloaded(reader: StoreReader, limits: PageLimits): PagedStore {
     loader.addPresent(records.key(address), records.value(address), numbers(address));
   }
   for (const address of reader.tombstones()) loader.addTombstone(records.key(address), numbers(address));
-  for (const { address, successor } of reader.superseded()) {
+  for (const superseded of reader.superseded()) {
+    if (superseded === null) continue;
+    const { address, successor } = superseded;
     loader.addSuperseded(records.key(address), records.isPut(address) ? records.value(address) : null, {
       ...numbers(address),
       successor: numbers(successor),

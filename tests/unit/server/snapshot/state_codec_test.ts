@@ -12,7 +12,8 @@ import {
 import { encodeResult } from "../../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../../lib/protocol/errors.ts";
 import { MessagePackWriter } from "../../../../lib/protocol/msgpack_writer.ts";
-import { readState, writeState } from "../../../../lib/server/snapshot/state_codec.ts";
+import { readState, stateRecordEncoder, writeState } from "../../../../lib/server/snapshot/state_codec.ts";
+import { hashState } from "../../../../lib/server/snapshot/state_hashes.ts";
 import { MAX_SNAPSHOT_CHUNK_BYTES } from "../../../../lib/storage/mod.ts";
 import { anyLog, tightLimits } from "../../kv/random_log.ts";
 
@@ -68,6 +69,39 @@ Deno.test("writeState: a large state is cut into chunks, other work runs between
   assertEquals(chunks, undisturbed);
   assert(chunks.length >= 7, `2 MB came in ${chunks.length} chunks`);
   assert(pauses >= 7, `there were ${pauses} pauses in writing`);
+});
+
+/** Returns a state of `keys` keys that were each put once, at the newest feature level, with or without their events. */
+function filledMachine(keys: number, hasHistory: boolean): StateMachine {
+  const machine = new StateMachine();
+  machine.apply(1, { kind: "raiseFeatureLevel", level: FEATURE_LEVEL });
+  for (let index = 2; index < keys + 2; index++) {
+    const mutations = [{
+      kind: "put",
+      key: new TextEncoder().encode(`key ${index}`),
+      value: new Uint8Array(1),
+    }] as const;
+    machine.apply(index, { kind: "transaction", session: null, checks: [], mutations });
+  }
+  machine.apply(keys + 2, { kind: "compact", revision: hasHistory ? 0 : keys });
+  return machine;
+}
+
+Deno.test("writeState, hashState: other work runs while events without a superseded version are passed over", async () => {
+  const pausesOf = async (machine: StateMachine): Promise<readonly number[]> => {
+    const pauses = [0, 0];
+    const countAt = (position: number) => (): Promise<void> => {
+      pauses[position] = (pauses[position] ?? 0) + 1;
+      return Promise.resolve();
+    };
+    await chunksOf(machine, countAt(0));
+    await hashState(machine.snapshot(), { encode: stateRecordEncoder(), yieldToEventLoop: countAt(1) });
+    return pauses;
+  };
+  const without = await pausesOf(filledMachine(20_000, false));
+  const withEvents = await pausesOf(filledMachine(20_000, true));
+  // One pause for about 4,096 events.
+  assertEquals(withEvents.map((pauses, position) => pauses - (without[position] ?? 0) >= 4), [true, true]);
 });
 
 Deno.test("writeState: the largest key with the largest value, behind a chunk that is almost full, is still a chunk", async () => {
