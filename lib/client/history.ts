@@ -5,7 +5,7 @@ import { encodeCommand } from "../protocol/command.ts";
 import type { ClientCore } from "./core.ts";
 import { FutureRevisionError, InternalError, VersionMismatchError } from "./errors.ts";
 import { checkRevision, type ListRequest, toConsistency, toHistoryQuery } from "./input.ts";
-import { describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
+import { describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "./retry.ts";
 import { readResult } from "./writer.ts";
 import type {
   Bytes,
@@ -45,12 +45,18 @@ export async function readPage(
   const note = { kind: "read", action: "list keys", context: core.context(options) } as const;
   const consistency = toConsistency(options);
   if (revision === null) {
-    const { message } = await core.call({ kind: "list", query, consistency }, note);
+    const { message } = await core.call({ kind: "list", query, consistency, visibleOnly: false }, note);
     return message.page;
   }
   let { after } = query;
   for (;;) {
-    const request = { kind: "listAt", query: { ...query, after }, consistency, revision } as const;
+    const request = {
+      kind: "listAt",
+      query: { ...query, after },
+      consistency,
+      revision,
+      visibleOnly: false,
+    } as const;
     const { message: { page } } = await core.call(request, note);
     // A node ends a page when it has looked at many versions, even without an entry.
     if (page.entries.length > 0 || page.after === null) return page;
@@ -84,6 +90,9 @@ export async function compact(
         }`,
         { outcome },
       );
+    case "unauthenticated":
+    case "permissionDenied":
+      throw userRefused(reason, action, outcome);
     case "sessionExpired":
     case "answerForgotten":
     case null:

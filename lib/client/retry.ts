@@ -11,6 +11,7 @@ import type { Random } from "../platform/clock.ts";
 import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import {
+  AuthenticationError,
   BusyError,
   CompactedError,
   ConnectionError,
@@ -145,6 +146,10 @@ function decideOnCode(code: ErrorCode, node: NodeId): Decision {
     case "membershipRefused":
     case "compacted":
     case "futureRevision":
+    case "unauthenticated":
+    case "signInFailed":
+    case "tokenExpired":
+    case "permissionDenied":
     case "tooManyWatches":
     case "unknownKind":
     case "internal":
@@ -227,6 +232,18 @@ export function describeOutcome(outcome: Outcome): string {
 /** The meaning of an unknown outcome where an answer came: the write is not in flight any more. */
 export const MAY_HAVE_BEEN_APPLIED = "It may have been applied: read before trying again.";
 
+/** Returns the error of a command that was refused because of its user when it was applied. */
+export function userRefused(
+  reason: "unauthenticated" | "permissionDenied",
+  action: string,
+  outcome: Outcome,
+): AuthenticationError {
+  const why = reason === "unauthenticated"
+    ? "authentication is enabled, and the user was removed or did not sign in"
+    : "the user does not have the right any more";
+  return new AuthenticationError(`Cannot ${action}: ${why}. ${describeOutcome(outcome)}`, { outcome });
+}
+
 function refusalError(
   code: Exclude<ErrorCode, "compacted">,
   message: string,
@@ -256,6 +273,11 @@ function refusalError(
       return new MembershipRefusedError(message, options);
     case "futureRevision":
       return new FutureRevisionError(message, options);
+    case "unauthenticated":
+    case "signInFailed":
+    case "tokenExpired":
+    case "permissionDenied":
+      return new AuthenticationError(message, options);
     case "unknownKind":
       return new VersionMismatchError(message, options);
     case "internal":

@@ -14,7 +14,7 @@ import type { CallContext } from "./call_context.ts";
 import type { Answered, CallNotes, CallRunner } from "./calls.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
 import { bytesOf, toWrite, type UnstampedWrite, type WriteRequest } from "./input.ts";
-import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED } from "./retry.ts";
+import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "./retry.ts";
 
 /**
  * The result of a write in the store: of the short form of a transaction "applied" or "checksFailed", of the full one
@@ -269,6 +269,8 @@ function readAnswer(
     case "compacted":
     case "leasesKeptAlive":
     case "expiredDeleted":
+    case "authChanged":
+    case "authFailed":
       throw notToAWrite(action);
     default:
       assertNever(result);
@@ -287,6 +289,9 @@ function readAnswer(
           "Update its nodes, or use a client of their version.",
         { outcome },
       );
+    case "unauthenticated":
+    case "permissionDenied":
+      throw userRefused(reason, action, outcome);
     case "futureRevision":
       throw notToAWrite(action);
     case "answerForgotten":

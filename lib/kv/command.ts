@@ -10,6 +10,7 @@
  * and in the codec, the client and the checker, where the compiler reports each place.
  */
 import { assertNever } from "../platform/assert.ts";
+import type { AuthorizedCommand, AuthResult, ChangeAuth } from "./auth/auth_command.ts";
 import type { BranchingTransaction, OperationOutcome, TransactionFailure } from "./branching_command.ts";
 import type { LeaseCommand, LeaseResult } from "./leases/lease_command.ts";
 
@@ -156,15 +157,27 @@ export interface Compact {
   readonly revision: number;
 }
 
-/** The data of a log entry of kind `command`. */
-export type Command =
+/** A command without the identity of a user: one of a client, or of the leader itself. */
+export type PlainCommand =
   | Transaction
   | BranchingTransaction
   | RegisterSession
   | ExpireSessions
   | RaiseFeatureLevel
   | Compact
-  | LeaseCommand;
+  | LeaseCommand
+  | ChangeAuth;
+
+/** A command with a session, which is executed once. */
+export type SessionWrite = Extract<PlainCommand, { readonly session: SessionStamp | null }>;
+
+/** The data of a log entry of kind `command`. */
+export type Command = PlainCommand | AuthorizedCommand;
+
+/** Returns the command without the identity of its user. */
+export function unwrapped(command: Command): PlainCommand {
+  return command.kind === "authorized" ? command.command : command;
+}
 
 /** The lease and the time that end a key by themselves; without either it lives until it is deleted. */
 export interface Attachment {
@@ -207,6 +220,10 @@ export type RefusalReason =
   | "answerForgotten"
   /** The revision to compact at is above the present one. */
   | "futureRevision"
+  /** Authentication is enabled, and the command names no user, or one that was removed, or an old credential. */
+  | "unauthenticated"
+  /** The user does not have the rights that the command needs. */
+  | "permissionDenied"
   /** The entry's bytes are not a command of this version. */
   | "invalidCommand";
 
@@ -258,7 +275,8 @@ export type CommandResult =
   /** The compacted revision after the entry. */
   | { readonly kind: "compacted"; readonly revision: number }
   | { readonly kind: "refused"; readonly reason: RefusalReason }
-  | LeaseResult;
+  | LeaseResult
+  | AuthResult;
 
 /** The range of a listing, in unsigned byte order. */
 export interface ListQuery {

@@ -23,6 +23,9 @@ export const HISTORY_LEVEL = 2;
 /** From this level on there are leases and keys that expire (leases/lease_command.ts). */
 export const LEASE_LEVEL = 2;
 
+/** From this level on there are users, roles and tokens (auth/auth_command.ts). */
+export const AUTH_LEVEL = 2;
+
 /** Whether a command, with all its parts, exists at a feature level. At a lower one every version refuses it. */
 export function isOfLevel(command: Command, featureLevel: number): boolean {
   switch (command.kind) {
@@ -37,6 +40,10 @@ export function isOfLevel(command: Command, featureLevel: number): boolean {
     case "keepLeasesAlive":
     case "deleteExpired":
       return featureLevel >= LEASE_LEVEL;
+    case "changeAuth":
+      return featureLevel >= AUTH_LEVEL;
+    case "authorized":
+      return featureLevel >= AUTH_LEVEL && isOfLevel(command.command, featureLevel);
     case "registerSession":
     case "expireSessions":
     case "raiseFeatureLevel":

@@ -5,13 +5,19 @@
  * validates them, `state_machine.ts` applies them to the keys (`store.ts`, which contains a paged store of `pages/`; the
  * full form is planned first, in `transaction_plan.ts`), each once per session and sequence number
  * (`sessions/`), and `record.ts` defines the records of the state in snapshots and hashes. The module is pure:
- * it has no encodings, clock or randomness. Leases are in `leases/`; their keys are indexed in the paged store.
+ * it has no encodings, clock or randomness. Users, roles and tokens are in `auth/`. Leases are in `leases/`; their keys are indexed in the paged store.
  */
+export * from "./auth/auth_command.ts";
+export { type AuthState, type AuthView, type Role, type Token, type User } from "./auth/auth_state.ts";
+export * from "./auth/command_rights.ts";
+export { type KeyRange, UserRights } from "./auth/user_rights.ts";
+export { validateAuthChange, validateAuthName } from "./auth/validate_auth.ts";
 export * from "./branching_command.ts";
 export * from "./command.ts";
 export { entryBytes } from "./outcomes.ts";
 export { compareKeys, prefixEnd, successor } from "./keys.ts";
 export {
+  AUTH_LEVEL,
   BRANCHING_LEVEL,
   EMPTY_CHANGE_LEVEL,
   FEATURE_LEVEL,
@@ -31,7 +37,8 @@ export type { StructureFigures } from "./pages/check_store.ts";
 export type { EventReader } from "./pages/event_reader.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./sessions/session_table.ts";
-export { type Readability, type Restoring, StateMachine, type StateMachineOptions } from "./state_machine.ts";
+export { type Restoring, StateMachine, type StateMachineOptions } from "./state_machine.ts";
+export type { Readability } from "./store.ts";
 export type { StateView } from "./state_records.ts";
 export {
   keepsStoreLimits,

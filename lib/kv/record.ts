@@ -7,6 +7,7 @@
  * given another meaning.
  */
 import type { CommandResult } from "./command.ts";
+import type { AuthResult } from "./auth/auth_command.ts";
 import type { LeaseWriteResult } from "./leases/lease_command.ts";
 
 /** The result of a transaction. */
@@ -16,7 +17,7 @@ export type TransactionResult = Extract<
 >;
 
 /** The result of a command with a session, which remembers it as the answer. */
-export type WriteResult = TransactionResult | LeaseWriteResult;
+export type WriteResult = TransactionResult | LeaseWriteResult | AuthResult;
 
 /** The store's own numbers. It is the first record and occurs once. */
 export type HeaderRecord = readonly [
@@ -97,6 +98,8 @@ export type SessionRecord = readonly [
   /** Log time at that entry. */
   lastActiveMs: number,
   acknowledgedBelow: number,
+  /** The user whose session it is; without one the record ends before it. */
+  userId?: number,
 ];
 
 /** One answer of the session with this id, whose record precedes it. */

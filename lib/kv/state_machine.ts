@@ -4,6 +4,8 @@
  * Only the log determines its state: no clock, randomness, configuration or hash map order. Applying never throws because
  * of a command's content: every node refuses an invalid command alike.
  */
+import { AuthState } from "./auth/auth_state.ts";
+import { admittedUser } from "./auth/authorize.ts";
 import type { Branches, BranchingTransaction } from "./branching_command.ts";
 import type {
   Command,
@@ -15,10 +17,13 @@ import type {
   ListQuery,
   Mutation,
   MutationOutcome,
+  PlainCommand,
   RefusalReason,
   SessionStamp,
+  SessionWrite,
   Transaction,
 } from "./command.ts";
+import { unwrapped } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import {
   EMPTY_CHANGE_LEVEL,
@@ -37,14 +42,7 @@ import {
   leasePage,
   leaseState,
 } from "./leases/execute_leases.ts";
-import type {
-  GrantLease,
-  LeaseKeysPage,
-  LeaseKeysQuery,
-  LeasePage,
-  LeaseState,
-  RevokeLease,
-} from "./leases/lease_command.ts";
+import type { LeaseKeysPage, LeaseKeysQuery, LeasePage, LeaseState } from "./leases/lease_command.ts";
 import { type LeaseLimits, Leases } from "./leases/leases.ts";
 import type { StateRecord, TransactionResult, WriteResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
@@ -52,7 +50,7 @@ import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
 import { StateRestorer, type StateView, viewOf } from "./state_records.ts";
-import { type Past, Store } from "./store.ts";
+import { type Past, type Readability, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
 export interface StateMachineOptions {
@@ -65,15 +63,6 @@ export interface StateMachineOptions {
   /** Limits of leases. Default {@link LEASE_LIMITS}. */
   readonly leaseLimits?: LeaseLimits;
 }
-
-/**
- * Whether the state as of a revision can be read: it is above the present revision (`futureRevision`), below the
- * compacted one, or the state has no history, since its feature level is too low.
- */
-export type Readability = "readable" | "futureRevision" | "compacted" | "noHistory";
-
-/** A command with a session, which is executed once. */
-type SessionWrite = Transaction | BranchingTransaction | GrantLease | RevokeLease;
 
 /** A state machine that is being restored, record by record in the order of a view. */
 export interface Restoring {
@@ -112,6 +101,8 @@ export class StateMachine {
   #store = new Store();
   readonly #sessions: SessionTable;
   readonly #leases: Leases;
+  readonly #auth = new AuthState();
+  readonly #leasedKeyFrom = this.leasedKeyFrom.bind(this);
   #appliedIndex = 0;
   #revision = 0;
   #featureLevel = FIRST_FEATURE_LEVEL;
@@ -181,6 +172,11 @@ export class StateMachine {
   /** Returns the revision to compact at so that the history takes about `bytes` at most. */
   revisionToKeep(bytes: number): number {
     return this.#store.revisionToKeep(bytes);
+  }
+
+  /** The users, roles and tokens; another object after a restore. */
+  get auth(): AuthState {
+    return this.#auth;
   }
 
   /** The events of the history, at feature level 2; another object after a restore. */
@@ -289,6 +285,11 @@ export class StateMachine {
     return this.#store.leased.page(leaseId, query);
   }
 
+  /** Returns the first key that is attached to a lease and not below `from`, or null; the caller owns it. O(log n). */
+  leasedKeyFrom(leaseId: number, from: Uint8Array): Uint8Array | null {
+    return this.#store.leased.firstFrom(leaseId, from);
+  }
+
   /** Returns one page of the leases by id, after an id (0: from the first). O(page × log n). */
   leases(query: { readonly after: number; readonly limit: number }): LeasePage {
     return leasePage(query, this.#leased);
@@ -361,12 +362,20 @@ export class StateMachine {
   }
 
   #execute(command: Command): CommandResult {
+    const user = admittedUser(command, this.#auth, this.#leasedKeyFrom);
+    return typeof user === "string" ? refused(user) : this.#executeFor(user, unwrapped(command));
+  }
+
+  #executeFor(userId: number, command: PlainCommand): CommandResult {
     switch (command.kind) {
       case "transaction":
       case "branchingTransaction":
-        return this.#executeOnce(command);
+      case "grantLease":
+      case "revokeLease":
+      case "changeAuth":
+        return this.#executeOnce(userId, command);
       case "registerSession": {
-        const reason = this.#sessions.register(command, this.#appliedIndex);
+        const reason = this.#sessions.register(command, this.#appliedIndex, userId);
         return reason === null ? { kind: "sessionRegistered" } : refused(reason);
       }
       case "expireSessions": {
@@ -380,9 +389,6 @@ export class StateMachine {
         return this.#raiseFeatureLevel(command.level);
       case "compact":
         return this.#compact(command.revision);
-      case "grantLease":
-      case "revokeLease":
-        return this.#executeOnce(command);
       case "keepLeasesAlive":
       case "deleteExpired": {
         const result = executeLeaseEntry(command, this.#leased);
@@ -411,10 +417,10 @@ export class StateMachine {
     return { kind: "compacted", revision: this.#store.compactedRevision };
   }
 
-  #executeOnce(write: SessionWrite): CommandResult {
+  #executeOnce(userId: number, write: SessionWrite): CommandResult {
     const stamp = write.session;
     if (stamp === null) return this.#executeNow(write);
-    const admission = this.#sessions.admit(stamp, this.#appliedIndex);
+    const admission = this.#sessions.admit(stamp, this.#appliedIndex, userId);
     switch (admission.kind) {
       case "refused":
         return admission;
@@ -442,6 +448,8 @@ export class StateMachine {
         this.#revision = result.revision;
         return result;
       }
+      case "changeAuth":
+        return this.#auth.change(write.change);
       default:
         return assertNever(write);
     }

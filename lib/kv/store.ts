@@ -42,6 +42,12 @@ import { SlabCopier } from "../platform/slab.ts";
 const COMPARED_BYTES_A_KEY = 512;
 const VERSIONS_A_KEY = 8;
 
+/**
+ * Whether the state as of a revision can be read: it is above the present revision (`futureRevision`), below the
+ * compacted one, or the state has no history, since its feature level is too low.
+ */
+export type Readability = "readable" | "futureRevision" | "compacted" | "noHistory";
+
 /** The result of a read of the past. */
 export interface Past<T> {
   readonly result: T;

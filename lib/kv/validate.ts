@@ -21,6 +21,7 @@ import {
   writtenValue,
 } from "./command.ts";
 import { assertNever } from "../platform/assert.ts";
+import { validateAuthChange } from "./auth/validate_auth.ts";
 import type { BranchingTransaction } from "./branching_command.ts";
 import { keyText } from "./keys.ts";
 import { validateAttachment, validateLeaseCommand } from "./leases/validate_leases.ts";
@@ -76,6 +77,10 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
       return validateLeaseCommand(command);
     case "deleteExpired":
       return invalid("Cannot delete expired keys: only the leader does.");
+    case "changeAuth":
+      return validateAuthChange(command.change) ?? validateStamp(command.session);
+    case "authorized":
+      return validateCommand(command.command, limits);
     default:
       return assertNever(command);
   }
@@ -102,6 +107,10 @@ export function keepsStoreLimits(command: Command): boolean {
     case "keepLeasesAlive":
     case "deleteExpired":
       return validateLeaseCommand(command) === null;
+    case "changeAuth":
+      return validateAuthChange(command.change) === null;
+    case "authorized":
+      return keepsStoreLimits(command.command);
     default:
       return assertNever(command);
   }

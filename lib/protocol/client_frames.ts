@@ -21,7 +21,6 @@
  * How to add a code or a role: in the list of messages.ts; the compiler names the places that decide by it.
  */
 import { MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
-import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { SlabCopier } from "../platform/slab.ts";
 import { DecodeError } from "./errors.ts";
 import {
@@ -29,7 +28,6 @@ import {
   bytes,
   copiedOnce,
   type Field,
-  formatted,
   integer,
   list,
   nullable,
@@ -40,20 +38,12 @@ import {
   text,
   trailing,
 } from "./field.ts";
+import { AUTH_NAME, AUTH_POSITION, GRANT, SIGN_IN, USER } from "./auth_command.ts";
 import { KEY_SET } from "./branching_command.ts";
 import { KEY_VALUE, KEY_VERSION } from "./key_value.ts";
 import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
-import {
-  CONSISTENCY,
-  type DiskState,
-  ERROR_CODES,
-  type Member,
-  type MemberRole,
-  type NodeStatus,
-  type Outcome,
-  type PeerStatus,
-  WATCH_END_CODES,
-} from "./messages.ts";
+import { CHANGE, MEMBERS, STATUS } from "./members.ts";
+import { CONSISTENCY, type Credential, ERROR_CODES, type Outcome, WATCH_END_CODES } from "./messages.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 import {
@@ -65,18 +55,8 @@ import {
   type Layout,
   type MessageOf,
   record,
-  variants,
 } from "./schema.ts";
 import { WATCH_EVENT_LIST, WATCH_EVENTS_NUMBER } from "./watch_event.ts";
-
-/** The members of a cluster, sorted by id. */
-export const MEMBERS: Field<readonly Member[]> = list(
-  record("member", {
-    id: integer(1),
-    address: text(),
-    role: oneOf<MemberRole>({ voter: true, learner: true, leaving: true }),
-  }),
-);
 
 /** Why a request was not done. A code that a newer node may have added reads as "internal". */
 export const REFUSAL = {
@@ -87,50 +67,6 @@ export const REFUSAL = {
 
 /** An encoded {@link import("../kv/command.ts").CommandResult}, which may be passed on in another frame. */
 export const RESULT_BYTES = bytes(MAX_RESULT_BYTES);
-
-/** An address that others can dial; every written form is read, and brought into the one that is kept. */
-const ADDRESS = formatted("address", {
-  expected: "host:port that others can dial",
-  parse: normalAddress,
-});
-
-/** A change of membership. */
-export const CHANGE = variants("change", {
-  add: frame(1, { id: integer(1), address: ADDRESS, learner: boolean() }),
-  remove: frame(2, { id: integer(1) }),
-  promote: frame(3, { id: integer(1) }),
-  demote: frame(4, { id: integer(1) }),
-  replace: frame(5, { dead: integer(1), id: integer(1), address: ADDRESS }),
-  update: frame(6, { id: integer(1), address: ADDRESS }),
-});
-
-const STATUS: Field<NodeStatus> = record("status", {
-  id: integer(1),
-  role: oneOf<NodeStatus["role"]>({ follower: true, preCandidate: true, candidate: true, leader: true }),
-  term: integer(),
-  leader: nullable(integer(1)),
-  commitIndex: integer(),
-  appliedIndex: integer(),
-  lastLogIndex: integer(),
-  revision: integer(),
-  keys: integer(),
-  sessions: integer(),
-  version: text(),
-  members: MEMBERS,
-  firstLogIndex: integer(),
-  snapshotIndex: integer(),
-  stateBytes: integer(),
-  peers: list(record("peer", {
-    id: integer(1),
-    matchIndex: integer(),
-    state: oneOf<PeerStatus["state"]>({ probe: true, replicate: true, snapshot: true }),
-    lastContactMs: nullable(integer()),
-    snapshotSentBytes: integer(),
-    snapshotTotalBytes: integer(),
-    hasDiskSpace: trailing(nullable(boolean()), null),
-  })),
-  disk: trailing(oneOf<DiskState>({ ok: true, nearlyFull: true, full: true }), "ok"),
-});
 
 /** A lease with the time that it has left. */
 const LEASE = {
@@ -150,6 +86,8 @@ function request<N extends number, A extends ServerMessage["kind"], F extends Fi
 }
 
 const CONSISTENCY_NUMBER = numbered(CONSISTENCY);
+/** Whether keys that the user may not read are left out, instead of the request being refused. */
+const VISIBLE_ONLY = omittable(boolean(), false);
 const ENTRY = copiedOnce(nullable(KEY_VALUE));
 const LIST_QUERY = group({
   prefix: bytes(),
@@ -179,7 +117,11 @@ const REQUESTS = {
     }),
   }),
   /** Reads one page of a range. */
-  list: request(42, "listResult", { query: LIST_QUERY, consistency: CONSISTENCY_NUMBER }),
+  list: request(42, "listResult", {
+    query: LIST_QUERY,
+    consistency: CONSISTENCY_NUMBER,
+    visibleOnly: VISIBLE_ONLY,
+  }),
   /** Asks this node for its status. */
   status: request(43, "statusResult", {}),
   /** Asks this node for the hash of its state, to compare replicas. */
@@ -207,6 +149,7 @@ const REQUESTS = {
     query: LIST_QUERY,
     consistency: CONSISTENCY_NUMBER,
     revision: integer(),
+    visibleOnly: VISIBLE_ONLY,
   }),
   /** Reads the versions of one key, from the newest one below the revision `before` on. */
   keyHistory: request(52, "keyHistoryResult", {
@@ -224,6 +167,7 @@ const REQUESTS = {
     puts: boolean(),
     deletes: boolean(),
     previous: boolean(),
+    visibleOnly: VISIBLE_ONLY,
   }),
   /** Ends a watch of this connection; done as well if there is none of this id. */
   cancelWatch: request(54, "watchCancelled", { watchId: integer(1) }),
@@ -244,6 +188,19 @@ const REQUESTS = {
   }),
   /** Keeps leases alive: each has its whole time to live again. A node makes one write of all requests of a turn. */
   keepAlive: request(58, "keepAliveResult", { leaseIds: list(integer(), MAX_KEEP_ALIVES) }),
+  /** Makes the requests of this connection those of a user. Neither the password nor the token is kept or logged. */
+  signIn: request(59, "signedIn", { method: SIGN_IN }),
+  /** Asks whether authentication is enabled, and which user the requests of this connection are of. */
+  authStatus: request(60, "authStatusResult", {}),
+  /**
+   * Reads one user, one role, or both; with neither, one page of all roles and users, those after the position `after`.
+   */
+  readAuth: request(61, "authResult", {
+    user: nullable(AUTH_NAME),
+    role: nullable(AUTH_NAME),
+    after: nullable(AUTH_POSITION),
+    consistency: CONSISTENCY_NUMBER,
+  }),
 };
 
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
@@ -379,6 +336,30 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   }),
   /** The time to live of each lease, in the order of the request; 0 for one that does not exist. */
   keepAliveResult: frame(91, { requestId: integer(1), ttlsMs: list(integer(), MAX_KEEP_ALIVES) }),
+  /** `expiresAtMs`: the time of the wall clock at which the token expires; null for a password, and for a token that does not. */
+  signedIn: frame(93, { requestId: integer(1), user: text(), expiresAtMs: nullable(integer(1)) }),
+  /**
+   * `user` and `via`: of the connection, null while it has none; then with the user's roles and their grants, merged.
+   * `more`: there are further grants, which would not fit.
+   */
+  authStatusResult: frame(94, {
+    requestId: integer(1),
+    enabled: boolean(),
+    authRevision: integer(),
+    user: nullable(text()),
+    via: nullable(oneOf<Credential>({ password: true, token: true, certificate: true })),
+    roles: list(text()),
+    grants: list(GRANT),
+    more: boolean(),
+  }),
+  /** Users and roles by name, without the role root; `after`: where the next page continues, null at the end. */
+  authResult: frame(95, {
+    requestId: integer(1),
+    users: list(USER),
+    roles: list(record("role", { name: text(), grants: list(GRANT) })),
+    authRevision: integer(),
+    after: nullable(AUTH_POSITION),
+  }),
 });
 
 /** Any request of a client. */
@@ -451,14 +432,4 @@ export function encodeServerMessage(out: MessagePackWriter, message: ServerMessa
 /** Reads the payload of a message to a client; the bytes in it are the caller's own. Throws DecodeError. */
 export function decodeServerMessage(payload: Uint8Array): ServerMessage {
   return SERVER_MESSAGES.decode(payload);
-}
-
-/** Returns the one written form of an address; null where it is none that others can dial. */
-function normalAddress(written: string): string | null {
-  try {
-    return formatAddress(parseMemberAddress(written));
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-    return null;
-  }
 }

@@ -11,16 +11,20 @@ import {
   type Command,
   type CommandResult,
   MAX_TRANSACTION_OPERATIONS,
+  type PlainCommand,
   type RefusalReason,
   type SessionStamp,
 } from "../kv/command.ts";
+import type { AuthFailure, Identity } from "../kv/auth/auth_command.ts";
 import { type LeaseFailure, MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
 import { entryBytes } from "../kv/outcomes.ts";
+import { AUTH_CHANGE } from "./auth_command.ts";
 import { BRANCHES, OPERATION_OUTCOMES, POSITION } from "./branching_command.ts";
 import { DecodeError } from "./errors.ts";
 import {
   boolean,
   bytes,
+  custom,
   type Field,
   integer,
   list,
@@ -34,7 +38,7 @@ import {
 import { KEY_VALUE } from "./key_value.ts";
 import { MessagePackReader, type ReaderOptions } from "./msgpack_reader.ts";
 import { MessagePackWriter } from "./msgpack_writer.ts";
-import { byHand, frame, recordByHand, variants } from "./schema.ts";
+import { byHand, frame, group, recordByHand, variants } from "./schema.ts";
 
 const SESSION: Field<SessionStamp | null> = nullable(recordByHand("session", {
   sessionId: integer(1),
@@ -89,8 +93,7 @@ const CHECKS = list(CHECK, MAX_TRANSACTION_OPERATIONS);
 const MUTATIONS = list(MUTATION, MAX_TRANSACTION_OPERATIONS);
 const RETURN_CURRENT = presence();
 
-/** A command. */
-export const COMMAND = variants("command", {
+const PLAIN_COMMANDS = {
   transaction: byHand(
     frame(1, { session: SESSION, checks: CHECKS, mutations: MUTATIONS, returnCurrent: RETURN_CURRENT }),
     {
@@ -118,6 +121,46 @@ export const COMMAND = variants("command", {
   revokeLease: frame(8, { session: SESSION, leaseId: integer(1) }),
   keepLeasesAlive: frame(9, { leaseIds: list(integer(1), MAX_KEEP_ALIVES) }),
   deleteExpired: frame(10, { untilMs: integer() }),
+  changeAuth: frame(11, { session: SESSION, change: AUTH_CHANGE }),
+};
+
+/** A command without the identity of a user. */
+export const PLAIN_COMMAND = variants("command", PLAIN_COMMANDS);
+
+const PLAIN_OPTIONS: ReaderOptions = { what: "the command of a user", copies: false };
+const PLAIN_READER = new MessagePackReader(new Uint8Array(0), PLAIN_OPTIONS);
+const PLAIN_WRITER = new MessagePackWriter();
+
+/** A command as the bytes of its encoding, so that a node adds an identity to bytes that it does not encode again. */
+const EMBEDDED_COMMAND: Field<PlainCommand> = custom("embeddedCommand", {
+  write: (out, command) => {
+    PLAIN_WRITER.clear(SCRATCH_RETAINED_BYTES);
+    PLAIN_COMMAND.write(PLAIN_WRITER, command);
+    out.binary(PLAIN_WRITER.view());
+  },
+  read: (input, name) => {
+    PLAIN_READER.restart(input.binary(name), PLAIN_OPTIONS);
+    try {
+      const command = PLAIN_COMMAND.read(PLAIN_READER, "command");
+      PLAIN_READER.end();
+      return command;
+    } finally {
+      PLAIN_READER.release();
+    }
+  },
+});
+
+const AUTHORIZED_NUMBER = 12;
+/** Elements of an authorized command: its number, the three of the identity, and the embedded command. */
+const AUTHORIZED_ELEMENTS = 5;
+
+/** A command. */
+export const COMMAND = variants("command", {
+  ...PLAIN_COMMANDS,
+  authorized: frame(AUTHORIZED_NUMBER, {
+    identity: group({ userId: integer(1), credential: integer(), authRevision: integer() }),
+    command: EMBEDDED_COMMAND,
+  }),
 });
 
 /** The outcome of a mutation. */
@@ -187,12 +230,30 @@ export const RESULT = variants("result", {
   }),
   leasesKeptAlive: frame(13, { ttlsMs: list(integer(), MAX_KEEP_ALIVES) }),
   expiredDeleted: frame(14, { revision: integer(), deleted: integer() }),
+  authChanged: frame(15, { authRevision: integer() }),
+  authFailed: frame(16, {
+    reason: oneOf<AuthFailure>({
+      userExists: true,
+      userNotFound: true,
+      roleExists: true,
+      roleNotFound: true,
+      tokenExists: true,
+      tokenNotFound: true,
+      grantNotFound: true,
+      noRoot: true,
+      lastRoot: true,
+      rootRole: true,
+      tooMany: true,
+    }),
+  }),
   refused: frame(5, {
     reason: oneOf<RefusalReason>({
       sessionExpired: true,
       answerForgotten: true,
       invalidCommand: true,
       futureRevision: true,
+      unauthenticated: true,
+      permissionDenied: true,
     }),
   }),
 });
@@ -243,18 +304,56 @@ export function decodeCommand(bytes: Uint8Array): Command {
   }
 }
 
-/** Returns the session stamp of a command without decoding the rest; null where it has none or the bytes are no command. */
+/**
+ * Adds the identity of a user to an encoded command, and returns the bytes of the authorized command, which the caller
+ * owns. The bytes must be those of a valid command without an identity.
+ */
+export function wrapAuthorized(
+  { userId, credential, authRevision }: Identity,
+  command: Uint8Array,
+): Uint8Array {
+  SCRATCH.clear(SCRATCH_RETAINED_BYTES);
+  SCRATCH.array(AUTHORIZED_ELEMENTS);
+  SCRATCH.integer(AUTHORIZED_NUMBER);
+  SCRATCH.integer(userId);
+  SCRATCH.integer(credential);
+  SCRATCH.integer(authRevision);
+  SCRATCH.binary(command);
+  return COMMANDS.copy(SCRATCH.view());
+}
+
+/** Whether the bytes are those of a command with the identity of a user, by its kind alone. */
+export function isAuthorized(bytes: Uint8Array): boolean {
+  return peek(bytes, (kind) => kind === AUTHORIZED_NUMBER) ?? false;
+}
+
+/**
+ * Returns the session stamp of a command, with an identity or without, without decoding the rest; null where it has none
+ * or the bytes are no command.
+ */
 export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
   return peek(bytes, (kind, input) => {
-    const { transaction, branchingTransaction, grantLease, revokeLease } = COMMAND.numbers;
-    const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease];
-    return stamped.includes(kind) ? SESSION.read(input, "session") : null;
+    if (kind === AUTHORIZED_NUMBER) return peek(embeddedIn(input), readStamp);
+    return readStamp(kind, input);
   });
 }
 
 /** Whether the bytes are those of a command that keeps leases alive, by its kind alone. */
 export function isKeepAlive(bytes: Uint8Array): boolean {
   return peek(bytes, (kind) => kind === COMMAND.numbers.keepLeasesAlive) ?? false;
+}
+
+/** Returns the stamp of a plain command of a kind; null where the kind has none. */
+function readStamp(kind: number, input: MessagePackReader): SessionStamp | null {
+  const { transaction, branchingTransaction, grantLease, revokeLease, changeAuth } = COMMAND.numbers;
+  const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease, changeAuth];
+  return stamped.includes(kind) ? SESSION.read(input, "session") : null;
+}
+
+/** Reads the identity of an authorized command, and returns the bytes of the command in it. */
+function embeddedIn(input: MessagePackReader): Uint8Array {
+  for (const name of ["userId", "credential", "authRevision"]) input.integer(name);
+  return input.binary("command");
 }
 
 /** Returns what `read` returns for the start of a command; null where the bytes are no command. */

@@ -35,8 +35,12 @@ export const REFUSAL_CODES = [
   "removedNode",
   /** A peer whose data folder is not the one in the configuration: its vote and acknowledged entries may be lost. */
   "otherData",
-  /** A peer that did not prove that it knows the peer secret. */
+  /** A peer that has not proved that it belongs to the cluster: without the secret, or with another node's certificate. */
   "peerNotAuthenticated",
+  /** The node takes connections with a certificate only. */
+  "certificateRequired",
+  /** The certificate is not of the node's authority, or not valid now; the message says of whom it is and why. */
+  "certificateRefused",
   /** Too many connections; try again later, or try another node. */
   "busy",
 ] as const;

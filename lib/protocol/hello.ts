@@ -19,7 +19,6 @@ import { FIRST_FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { isMemberAddress } from "../platform/address.ts";
 import { shortened } from "../platform/errors.ts";
 import type { NodeId } from "../raft/types.ts";
-import { MEMBERS } from "./client_frames.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
 import {
   type Field,
@@ -34,6 +33,7 @@ import {
   text,
   trailing,
 } from "./field.ts";
+import { MEMBERS } from "./members.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { frame, frameTable, type MessageOf, record } from "./schema.ts";

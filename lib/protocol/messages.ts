@@ -115,6 +115,9 @@ export interface NodeStatus {
   readonly disk: DiskState;
 }
 
+/** The kind of credential with which a user has signed in. */
+export type Credential = "password" | "token" | "certificate";
+
 /** Reasons for which a request was not done. Stable: docs/protocol.md lists them. */
 export const ERROR_CODES = [
   /** This node knows of no leader, or lost touch with the majority. Nothing happened; try again. */
@@ -139,6 +142,14 @@ export const ERROR_CODES = [
   "compacted",
   /** The revision to read, or to compact at, is above the present one. */
   "futureRevision",
+  /** Authentication is enabled and the connection is no user's, or the user or its credential was removed: sign in. */
+  "unauthenticated",
+  /** The user does not exist, or the password or token is wrong: which of them is not said. */
+  "signInFailed",
+  /** The token has expired, with which the user signed in or wants to. */
+  "tokenExpired",
+  /** The user does not have the right that the message names. */
+  "permissionDenied",
   /** The connection has as many watches as it may have. */
   "tooManyWatches",
   /** A frame of a kind that this node does not know. */
@@ -161,6 +172,10 @@ export const WATCH_END_CODES = [
   "noLeader",
   /** The node has too many watches. */
   "busy",
+  /** The user was removed, or its credential, or its token has expired. */
+  "unauthenticated",
+  /** The user may not read the keys any more. */
+  "permissionDenied",
   /** A fault of the node. */
   "internal",
 ] as const;

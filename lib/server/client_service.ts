@@ -11,6 +11,7 @@ import {
   validateListQuery,
 } from "../kv/mod.ts";
 import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/client_frames.ts";
+import { isAuthorized } from "../protocol/command.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
@@ -37,6 +38,7 @@ import {
   type ReadSize,
   requestBytes,
 } from "./read_scheduler.ts";
+import { answerAuthRead, authStatus } from "./auth/auth_reads.ts";
 import { KeepAlives } from "./leases/keep_alives.ts";
 import { answerLeaseRead, validateLeaseRead } from "./leases/lease_reads.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
@@ -99,12 +101,13 @@ export class ClientService {
 
   /** Replies to a request of `client`, at once or once its write, read or change is finished. */
   handle(request: ClientRequest, client: ClientWork): void {
-    const { writes, membership, transfers, watches, status } = this.#options;
+    const { writes, membership, transfers, watches, status, replica } = this.#options;
     const { requestId } = request;
     const reply = new Reply(request, client, this.#options);
     if (this.#stopping) return reply.refuse(this.#stoppingRefusal(request));
     switch (request.kind) {
       case "write":
+        if (isAuthorized(request.command)) return reply.refuse(ofNode());
         return writes.submit(request.command, (answer) => {
           if (answer.kind === "error") return reply.refuse(answer);
           reply.send({ kind: "writeResult", requestId, result: answer.result });
@@ -122,6 +125,14 @@ export class ClientService {
         return this.#read({ request, reply }, client, validateLeaseRead(request));
       case "keepAlive":
         return this.#keepAlive(request, reply);
+      case "signIn":
+        return reply.refuse(
+          notApplied("invalidRequest", "Cannot sign in: this node does not support it yet."),
+        );
+      case "authStatus":
+        return reply.send(authStatus(requestId, replica.stateMachine.auth, null));
+      case "readAuth":
+        return this.#read({ request, reply }, client, null);
       case "watch":
       case "cancelWatch":
       case "watchProgress":
@@ -249,6 +260,9 @@ export class ClientService {
         reply.send(answer);
         return size;
       }
+      case "readAuth":
+        reply.send(answerAuthRead(request, stateMachine.auth));
+        return NOTHING_READ;
       default:
         return assertNever(request);
     }
@@ -268,6 +282,7 @@ function pastRevision(request: ReadRequest): number | null {
     case "list":
     case "lease":
     case "listLeases":
+    case "readAuth":
       return null;
     case "getAt":
     case "listAt":
@@ -281,7 +296,7 @@ function pastRevision(request: ReadRequest): number | null {
 
 /** Returns why the state cannot answer a read of the past or of leases, or null. */
 function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAnswer | null {
-  if (request.kind === "get" || request.kind === "list") return null;
+  if (request.kind === "get" || request.kind === "list" || request.kind === "readAuth") return null;
   if (request.kind === "lease" || request.kind === "listLeases") {
     return stateMachine.featureLevel < LEASE_LEVEL ? noLeases() : null;
   }
@@ -306,6 +321,10 @@ function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAn
     default:
       return assertNever(readability);
   }
+}
+
+function ofNode(): ErrorAnswer {
+  return notApplied("invalidRequest", "Cannot write: only nodes add the identity of a user to a command.");
 }
 
 function stopping(): ErrorAnswer {

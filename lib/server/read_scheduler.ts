@@ -23,7 +23,7 @@ const VERSION_BYTES = 64;
 
 /** The request of a read: of one key, or of a page. */
 export type ReadRequest = RequestFrame<
-  "get" | "getAt" | "list" | "listAt" | "keyHistory" | "lease" | "listLeases"
+  "get" | "getAt" | "list" | "listAt" | "keyHistory" | "lease" | "listLeases" | "readAuth"
 >;
 
 /** A read with its reply. */
@@ -239,6 +239,7 @@ export function requestBytes({ request }: Read): number {
     case "lease":
       return READ_BYTES + (request.after?.length ?? 0);
     case "listLeases":
+    case "readAuth":
       return READ_BYTES;
     case "list":
     case "listAt": {

@@ -224,6 +224,8 @@ function rangeKeysOf(command: Command, stateMachine: StateMachine): number {
       return stateMachine.rangeKeys(command);
     case "revokeLease":
       return stateMachine.lease(command.leaseId)?.keyCount ?? 0;
+    case "authorized":
+      return rangeKeysOf(command.command, stateMachine);
     default:
       return 0;
   }
@@ -235,7 +237,10 @@ function stampOf(command: Command): SessionStamp | null {
     case "branchingTransaction":
     case "grantLease":
     case "revokeLease":
+    case "changeAuth":
       return command.session;
+    case "authorized":
+      return stampOf(command.command);
     case "registerSession":
     case "expireSessions":
     case "raiseFeatureLevel":

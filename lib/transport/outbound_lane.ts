@@ -286,6 +286,8 @@ function onlyOperatorHelps(error: HandshakeError): boolean {
     case "removedNode":
     case "otherData":
     case "peerNotAuthenticated":
+    case "certificateRequired":
+    case "certificateRefused":
     case "wrongNode":
     case "notKvraft":
       return true;

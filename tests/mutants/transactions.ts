@@ -355,9 +355,9 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
       failure:
         "a revocation that a leader change interrupts is reported as unknown, though a retry would tell",
       from:
-        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease];",
+        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease, changeAuth];",
       to:
-        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease].slice(0, 2);",
+        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease, changeAuth].slice(0, 2);",
     },
   ]),
 ];

@@ -34,6 +34,7 @@ export function unreadClient(simulation: Simulation, node: number): () => void {
         requestId: position + 1,
         query: { prefix: new Uint8Array(0), start: null, end: null, after: null, reverse: false, limit: 100 },
         consistency: position % 2 === 0 ? "stale" : "linearizable",
+        visibleOnly: false,
       }),
   );
   return converse(simulation, { node, host: "10.0.4.1", caller: { role: "client", clusterId: null } }, {

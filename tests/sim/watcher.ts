@@ -171,7 +171,16 @@ export class SimWatcher {
     const isOneKey = end !== null && end.length === start.length + 1 && end.at(-1) === 0;
     const keys = isOneKey ? { kind: "key", key: start } as const : { kind: "range", start, end } as const;
     const newest = truth.states.lastRevision;
-    connection.send({ kind: "watch", keys, from: watch.next, puts, deletes, previous }, (answer) => {
+    const request = {
+      kind: "watch",
+      keys,
+      from: watch.next,
+      puts,
+      deletes,
+      previous,
+      visibleOnly: false,
+    } as const;
+    connection.send(request, (answer) => {
       if (answer.kind !== "error") {
         this.#served.set(answer.requestId, watch);
         watch.started(answer.revision, newest);

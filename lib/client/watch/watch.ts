@@ -181,7 +181,15 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
       };
       const onStop = (): void => cancel("stopped");
       signal.addEventListener("abort", onStop);
-      const request = { kind: "watch", keys, from: this.#next, puts, deletes, previous } as const;
+      const request = {
+        kind: "watch",
+        keys,
+        from: this.#next,
+        puts,
+        deletes,
+        previous,
+        visibleOnly: false,
+      } as const;
       const timeoutMs = Math.min(attemptTimeoutMs(this.#round, Infinity), MAX_START_TIMEOUT_MS);
       watchId = connection.watches.start(request, timeoutMs, {
         onStarted: (revision) => this.#began(revision),

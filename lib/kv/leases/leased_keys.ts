@@ -52,6 +52,11 @@ export class LeasedKeys {
     return this.#pages.indexes.leased.keysOf(leaseId, { after, limit, maxBytes: LIST_PAGE_BYTES });
   }
 
+  /** Returns the first key of a lease that is not below `from`, or null; the caller owns it. O(log n). */
+  firstFrom(leaseId: number, from: Uint8Array): Uint8Array | null {
+    return this.#pages.indexes.leased.firstFrom(leaseId, from);
+  }
+
   /** Returns all keys that are attached to a lease, in order; the caller owns them. O(log n + keys). */
   all(leaseId: number): readonly Uint8Array[] {
     return this.#pages.indexes.leased.keysOf(leaseId).keys;

@@ -131,6 +131,19 @@ export class KeyIndex {
     return { keys, more: false };
   }
 
+  /**
+   * Returns the first key of a number that is not below `from`, which may be one byte longer than a key; null without one.
+   * The caller owns it. O(log n).
+   */
+  firstFrom(number: number, from: Uint8Array): Uint8Array | null {
+    if (this.#parts === null) return null;
+    const lower = this.#entry(number, from.subarray(0, MAX_KEY_BYTES));
+    const cursor = cursorOf(this.#parts, from.length > MAX_KEY_BYTES ? successor(lower) : lower);
+    if (cursor.left === 0) return null;
+    const entry = this.#parts.pages.records.key(cursor.next());
+    return numberOf(entry) === number ? entry.slice(NUMBER_BYTES) : null;
+  }
+
   /** Returns up to `limit` entries of all numbers up to one, in order. O(log n + entries). */
   entriesUpTo(number: number, limit: number): IndexEntry[] {
     const entries: IndexEntry[] = [];

@@ -143,6 +143,8 @@ function answerBytes(answer: WriteResult): number {
     case "leaseGranted":
     case "leaseRevoked":
     case "leaseFailed":
+    case "authChanged":
+    case "authFailed":
       return ANSWER_BYTES;
     default:
       return assertNever(answer);

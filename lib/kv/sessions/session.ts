@@ -55,6 +55,7 @@ export class Session {
   #acknowledgedBelow = 1;
   #lastActiveIndex: number;
   #lastActiveMs = 0;
+  #userId = 0;
 
   /** Makes a session without answers. */
   constructor(origin: SessionOrigin, generation: number) {
@@ -73,12 +74,24 @@ export class Session {
     copy.touch(this.#lastActiveIndex, this.#lastActiveMs);
     copy.#acknowledgedBelow = this.#acknowledgedBelow;
     copy.#answers = this.#answers.copy();
+    copy.#userId = this.#userId;
     return copy;
   }
 
   /** All answers below this sequence are forgotten. */
   get acknowledgedBelow(): number {
     return this.#acknowledgedBelow;
+  }
+
+  /** The user of the session, whose answers no other user gets; 0 while no command of it had a user. */
+  get userId(): number {
+    return this.#userId;
+  }
+
+  /** Makes the session that of a user, for good. */
+  belongTo(userId: number): void {
+    assert(this.#userId === 0 || this.#userId === userId, "a session has one user");
+    this.#userId = userId;
   }
 
   /** Log time at the session's last command. */
@@ -136,7 +149,7 @@ export class Session {
   /** Returns the records of the session and its answers, in canonical order. */
   *records(): Iterable<SessionRecord | AnswerRecord> {
     const { sessionId, openedAt, openedIndex } = this.origin;
-    yield [
+    const record = [
       "session",
       sessionId,
       openedAt,
@@ -144,7 +157,8 @@ export class Session {
       this.#lastActiveIndex,
       this.#lastActiveMs,
       this.#acknowledgedBelow,
-    ];
+    ] as const;
+    yield this.#userId === 0 ? record : [...record, this.#userId];
     for (const sequence of this.#answers.sequences()) {
       const answer = this.answerTo(sequence);
       if (answer !== null) yield ["answer", sessionId, sequence, answer];
@@ -160,6 +174,8 @@ function withoutLargeValues(answer: WriteResult): WriteResult {
     case "leaseGranted":
     case "leaseRevoked":
     case "leaseFailed":
+    case "authChanged":
+    case "authFailed":
       return answer;
     case "checksFailed":
       return { ...answer, current: "omitted" };

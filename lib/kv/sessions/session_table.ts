@@ -89,10 +89,13 @@ export class SessionTable {
       session.answerTo(sequence) !== null;
   }
 
-  /** Decides about the write with this stamp in the entry at `index`. Opens the session when it is new. */
-  admit(stamp: SessionStamp, index: number): Admission {
+  /**
+   * Decides about the write with this stamp in the entry at `index`, of a user (0: of none). Opens the session when it is
+   * new.
+   */
+  admit(stamp: SessionStamp, index: number, userId: number): Admission {
     if (stampProblem(stamp) !== null) return { kind: "refused", reason: "invalidCommand" };
-    const session = this.#enter(stamp, index);
+    const session = this.#enter(stamp, index, userId);
     if (session === null) return { kind: "refused", reason: "sessionExpired" };
     this.#answersBytes -= session.answersBytes;
     session.acknowledge(stamp.acknowledgedBelow);
@@ -115,12 +118,12 @@ export class SessionTable {
   }
 
   /** Opens a session, or keeps it from expiring; returns the reason when it is refused. */
-  register(command: RegisterSession, index: number): RefusalReason | null {
+  register(command: RegisterSession, index: number, userId: number): RefusalReason | null {
     const { sessionId, openedAt } = command;
     if (stampProblem({ sessionId, openedAt, sequence: 1, acknowledgedBelow: 1 }) !== null) {
       return "invalidCommand";
     }
-    return this.#enter(command, index) === null ? "sessionExpired" : null;
+    return this.#enter(command, index, userId) === null ? "sessionExpired" : null;
   }
 
   /** Advances the clock and forgets idle sessions; returns their number, or null for an invalid time. */
@@ -162,6 +165,7 @@ export class SessionTable {
       case "session": {
         const [, sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow] = record;
         const session = this.#open({ sessionId, openedAt, openedIndex });
+        session.belongTo(record[7] ?? 0);
         session.touch(lastActiveIndex, lastActiveMs);
         session.acknowledge(acknowledgedBelow);
         break;
@@ -179,17 +183,24 @@ export class SessionTable {
   }
 
   /** Returns the session of the entry at `index` and records its activity; null when it may have been forgotten. */
-  #enter(claim: { readonly sessionId: number; readonly openedAt: number }, index: number): Session | null {
+  #enter(
+    claim: { readonly sessionId: number; readonly openedAt: number },
+    index: number,
+    userId: number,
+  ): Session | null {
     const { sessionId, openedAt } = claim;
     const known = this.#sessions.get(sessionId);
     // Another openedAt under a known id is another client's session that has the same id by chance.
     if (known !== undefined && known.origin.openedAt !== openedAt) return null;
+    // An answer that is remembered for one user is not for another one, who may have guessed the id.
+    if (known !== undefined && known.userId !== userId && known.userId !== 0 && userId !== 0) return null;
     // No node of this cluster can have been at this index when the client received it (it may be from before the cluster
     // was restored from a backup), and the session would not be below the forgottenIndex that it leaves.
     if (known === undefined && (openedAt < this.#forgottenIndex || openedAt >= index)) return null;
     const session = known === undefined
       ? this.#open({ sessionId, openedAt, openedIndex: index })
       : this.#changeable(known);
+    if (userId !== 0) session.belongTo(userId);
     session.touch(index, this.#logTimeMs);
     this.#recency.touch(sessionId);
     this.#forgetOverflow();

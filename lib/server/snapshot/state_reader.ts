@@ -186,7 +186,16 @@ export class StateRecordReader {
     const acknowledgedBelow = input.integer("acknowledgedBelow", 1);
     this.#lastSession = { sessionId, acknowledgedBelow };
     this.#lastSequence = 0;
-    return ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow];
+    const record = [
+      "session",
+      sessionId,
+      openedAt,
+      openedIndex,
+      lastActiveIndex,
+      lastActiveMs,
+      acknowledgedBelow,
+    ] as const;
+    return input.isAtEnd ? record : [...record, input.integer("userId", 1)];
   }
 
   #readAnswer(input: MessagePackReader): StateRecord {

@@ -52,7 +52,7 @@ Deno.bench({
   group: "session",
   fn(): void {
     const stamp = stampAt(sequence++);
-    const admission = sessions.admit(stamp, sequence);
+    const admission = sessions.admit(stamp, sequence, 0);
     assert(admission.kind === "execute");
     sessions.remember(admission.session, stamp.sequence, {
       kind: "applied",
@@ -69,7 +69,7 @@ Deno.bench({
   fn(): void {
     const stamp = { ...stampAt(Math.floor(turn / 1_000)), sessionId: 1 + turn % 1_000 };
     turn += 1;
-    const admission = crowd.admit(stamp, turn);
+    const admission = crowd.admit(stamp, turn, 0);
     assert(admission.kind === "execute");
     crowd.remember(admission.session, stamp.sequence, { kind: "applied", revision: turn, outcomes: [] });
   },

@@ -1,6 +1,7 @@
 /** Values that frames carry as encoded bytes, with hostile fields: commands, configurations and their parts. */
 import { encode, type ValueType } from "@std/msgpack";
 import { MAX_KEEP_ALIVES, MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
+import { AUTH_CHANGE } from "../../../lib/protocol/auth_command.ts";
 import { BRANCHES } from "../../../lib/protocol/branching_command.ts";
 import { CHECK, COMMAND, MUTATION } from "../../../lib/protocol/command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
@@ -70,7 +71,21 @@ const COMMANDS: Readonly<
   },
   [COMMAND.numbers.deleteExpired]: (random) =>
     encode([COMMAND.numbers.deleteExpired, integer(random, 1_000), ...trailing(random)]),
+  [COMMAND.numbers.changeAuth]: (random) => {
+    // Enabled, it would refuse the commands of all other clients.
+    const change = hostileElement(AUTH_CHANGE.shape, random, { enabled: () => false });
+    return encode([COMMAND.numbers.changeAuth, session(random), change, ...trailing(random)]);
+  },
+  [COMMAND.numbers.authorized]: (random) => {
+    const identity = [integer(random, 1), integer(random, 0), integer(random, 0)];
+    const embedded = COMMANDS[random.pick(EMBEDDED)](random);
+    return encode([COMMAND.numbers.authorized, ...identity, embedded, ...trailing(random)]);
+  },
 };
+
+/** Kinds of commands in an authorized one: it cannot contain another one. */
+const { transaction, changeAuth, authorized } = COMMAND.numbers;
+const EMBEDDED = [transaction, changeAuth, authorized];
 
 /** Returns a small put with padding that nearly fills a frame. */
 function padded(random: SeededRandom): Uint8Array {

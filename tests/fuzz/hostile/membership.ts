@@ -2,7 +2,7 @@
  * Changes of membership that must be refused. Valid changes, which any client may request, are not tried here.
  */
 import type { ValueType } from "@std/msgpack";
-import { CHANGE } from "../../../lib/protocol/client_frames.ts";
+import { CHANGE } from "../../../lib/protocol/members.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { address, integer, isHostile, trailing } from "./values.ts";
 

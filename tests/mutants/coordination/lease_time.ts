@@ -151,9 +151,10 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       id: "M757",
       title: "a grant that is sent again is proposed again",
       failure: "each retry is an entry of the log",
-      from: '    case "grantLease":\n    case "revokeLease":\n      return command.session;',
+      from:
+        '    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return command.session;',
       to:
-        '      return command.session;\n    case "grantLease":\n    case "revokeLease":\n      return null;',
+        '      return command.session;\n    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return null;',
     },
     {
       id: "M762",

@@ -206,6 +206,12 @@ export class FakeNode {
         return { kind: "leasesResult", requestId, leases: [], more: false, revision: 1 };
       case "keepAlive":
         return { kind: "keepAliveResult", requestId, ttlsMs: request.leaseIds.map(() => 10_000) };
+      case "signIn":
+        return { kind: "signedIn", requestId, user: "alice", expiresAtMs: null };
+      case "authStatus":
+        return { kind: "authStatusResult", requestId, ...NO_AUTHENTICATION };
+      case "readAuth":
+        return { kind: "authResult", requestId, users: [], roles: [], authRevision: 0, after: null };
       case "watch":
         return { kind: "watchStarted", requestId, revision: 1 };
       case "cancelWatch":
@@ -274,6 +280,17 @@ export class FakeNode {
     };
   }
 }
+
+/** The answer to authStatus where authentication is disabled. */
+const NO_AUTHENTICATION = {
+  enabled: false,
+  authRevision: 0,
+  user: null,
+  via: null,
+  roles: [],
+  grants: [],
+  more: false,
+} as const;
 
 /** A few nodes, their network and their clock. Node 1 leads unless a test sets another. */
 export class FakeCluster {

@@ -36,7 +36,7 @@ function arbitrary(
       return fc.option(integer({ min: 1, max: maxInteger }), { nil: undefined });
     case "bytes":
       return shape.minBytes === 0
-        ? binary()
+        ? binary().map((bytes) => bytes.slice(0, shape.maxBytes))
         : fc.uint8Array({ minLength: shape.minBytes, maxLength: shape.maxBytes });
     case "text":
       return TEXTS[shape.format]();

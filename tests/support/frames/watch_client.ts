@@ -126,7 +126,15 @@ export class WatchClient {
   async watch(options: WatchOptions): Promise<TestWatch | ServerFrame<"error"> | null> {
     const watchId = this.#nextRequestId;
     const { keys, from = null, puts = true, deletes = true, previous = false } = options;
-    const answer = await this.request({ kind: "watch", keys, from, puts, deletes, previous });
+    const answer = await this.request({
+      kind: "watch",
+      keys,
+      from,
+      puts,
+      deletes,
+      previous,
+      visibleOnly: false,
+    });
     if (answer === null || answer.kind === "error") return answer;
     const watch = this.#watches.get(watchId);
     assert(watch !== undefined, `a watch is answered by watchStarted, not ${answer.kind}`);

@@ -37,7 +37,7 @@ export async function readPast({ network, clock, address, revisions, key }: Past
   const bytes = new TextEncoder().encode(key);
   for (const revision of revisions) {
     const query = { ...EVERYTHING, limit: MAX_LIST_ENTRIES };
-    await ask({ kind: "listAt", query, consistency, revision });
+    await ask({ kind: "listAt", query, consistency, revision, visibleOnly: false });
     await ask({ kind: "getAt", key: bytes, revision, consistency });
   }
   await ask({

@@ -124,6 +124,9 @@ export class NaiveMachine {
         return this.#featureLevel === 1
           ? { kind: "refused", reason: "invalidCommand" }
           : this.#executeLeaseCommand(command);
+      case "changeAuth":
+      case "authorized":
+        throw new Error("random logs have no users");
     }
   }
 
@@ -181,6 +184,7 @@ export class NaiveMachine {
     const execute = (): WriteResult => {
       if (command.kind === "transaction") return this.#execute(command);
       if (command.kind === "branchingTransaction") return this.#executeBranches(command);
+      if (command.kind === "changeAuth") throw new Error("random logs have no users");
       const result = this.#executeLeaseCommand(command);
       assert(result.kind !== "leasesKeptAlive" && result.kind !== "expiredDeleted");
       return result;
@@ -483,6 +487,8 @@ function answerBytes(answer: WriteResult): number {
     case "leaseGranted":
     case "leaseRevoked":
     case "leaseFailed":
+    case "authChanged":
+    case "authFailed":
       return 64;
   }
 }

@@ -18,6 +18,7 @@ import {
   decodeResult,
   encodeCommand,
   encodeResult,
+  PLAIN_COMMAND,
   RESULT,
 } from "../../../lib/protocol/command.ts";
 import { decodeConfiguration, encodeConfiguration } from "../../../lib/protocol/configuration.ts";
@@ -82,9 +83,13 @@ export class OtherVersionsError extends Error {}
 /** Shows every format to `visit`. */
 export function forEachFormat(visit: FormatVisitor): void {
   visit(ofTable("peer frames", PEER_FRAMES, { encode: encodePeerFrame, decode: decodePeerFrame }));
-  visit(
-    ofTable("client requests", CLIENT_REQUESTS, { encode: encodeClientRequest, decode: decodeClientRequest }),
-  );
+  visit({
+    ...ofTable("client requests", CLIENT_REQUESTS, {
+      encode: encodeClientRequest,
+      decode: decodeClientRequest,
+    }),
+    isShort: (request) => "visibleOnly" in request && !request.visibleOnly,
+  });
   visit({
     ...ofTable("server messages", SERVER_MESSAGES, {
       encode: encodeServerMessage,
@@ -193,6 +198,7 @@ const MAKERS: Makers = {
         const entries = entriesBehind({ prevLogIndex, prevLogTerm, term: head.term }, seeds);
         return { kind: "appendEntries", ...head, prevLogIndex, prevLogTerm, leaderCommit, entries };
       }),
+  embeddedCommand: (maxInteger) => arbitraryOf(PLAIN_COMMAND.shape, maxInteger),
   refusal: () =>
     record({
       kind: fc.constant("refusal"),

@@ -12,7 +12,10 @@ import { forEachFormat, type Format, GOLDEN_FOLDER, goldenBytes, goldenSamples }
 
 const MEANINGS = join(dirname(GOLDEN_FOLDER), "wire.txt");
 const BYTES_PER_LINE = 32;
-const CUSTOM = { entries: [{ index: 8, term: 7, kind: "noop", data: new Uint8Array() }] };
+const CUSTOM = {
+  entries: [{ index: 8, term: 7, kind: "noop", data: new Uint8Array() }],
+  embeddedCommand: { kind: "grantLease", session: null, leaseId: 2, ttlMs: 3_000 },
+};
 const update = Deno.args.includes("--update");
 
 if (update) {

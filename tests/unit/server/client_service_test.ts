@@ -189,7 +189,10 @@ class Bench {
       reverse: false,
       limit: 1,
     };
-    this.service.handle({ kind: "list", requestId, query, consistency: "linearizable" }, this.client);
+    this.service.handle(
+      { kind: "list", requestId, query, consistency: "linearizable", visibleOnly: false },
+      this.client,
+    );
   }
 
   put(requestId: number, sequence: number): void {

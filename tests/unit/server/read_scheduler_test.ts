@@ -50,7 +50,13 @@ class Scene {
   }
 
   list(queue: ReadQueue, requestId: number): void {
-    const request = { kind: "list", requestId, query: QUERY, consistency: "stale" } as const;
+    const request = {
+      kind: "list",
+      requestId,
+      query: QUERY,
+      consistency: "stale",
+      visibleOnly: false,
+    } as const;
     queue.add({ request, reply: {} as Reply });
   }
 

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { NodeRefusedError, type RunningServer } from "../../../lib/server/mod.ts";
 import { JoinError } from "../../../lib/server/startup/identity.ts";
 import { SNAPSHOT_LIMITS } from "../../../lib/server/snapshot/snapshots.ts";
-import { CHANGE } from "../../../lib/protocol/client_frames.ts";
+import { CHANGE } from "../../../lib/protocol/members.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { RawConnection } from "../../support/fakes/accepting_node.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";

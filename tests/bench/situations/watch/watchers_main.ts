@@ -115,6 +115,7 @@ async function open(
       puts: true,
       deletes: true,
       previous: false,
+      visibleOnly: false,
     } as const;
     socket.send(framed((out) => encodeClientRequest(out, request)));
   }

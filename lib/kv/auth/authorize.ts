@@ -1,0 +1,65 @@
+/** The decision whether a command is executed while authentication is enabled, alike on every replica. */
+import type { Command, PlainCommand, RefusalReason } from "../command.ts";
+import { assertNever } from "../../platform/assert.ts";
+import type { AuthorizedCommand } from "./auth_command.ts";
+import type { AuthState } from "./auth_state.ts";
+import { concernsLeases, isAllowed, type Requester, requiredRights } from "./command_rights.ts";
+
+/** The id of a command of no user. */
+const NO_USER = 0;
+
+/**
+ * Returns the id of the user for whom a command is executed, 0 for no user, or why it is not executed. While authentication
+ * is disabled no command has a user.
+ */
+export function admittedUser(
+  command: Command,
+  auth: AuthState,
+  leasedKeyFrom: Requester["leasedKeyFrom"],
+): number | RefusalReason {
+  if (!auth.enabled) return NO_USER;
+  if (command.kind !== "authorized") return needsUser(command) ? "unauthenticated" : NO_USER;
+  return refusalOfUser(command, auth, leasedKeyFrom) ?? command.identity.userId;
+}
+
+/**
+ * Whether a command is refused that has no user. The leader proposes the other kinds itself; a node adds the user to every
+ * command that it receives from a client.
+ */
+function needsUser(command: PlainCommand): boolean {
+  switch (command.kind) {
+    case "transaction":
+    case "branchingTransaction":
+    case "registerSession":
+    case "grantLease":
+    case "revokeLease":
+    case "changeAuth":
+      return true;
+    case "expireSessions":
+    case "raiseFeatureLevel":
+    case "compact":
+    case "keepLeasesAlive":
+    case "deleteExpired":
+      return false;
+    default:
+      return assertNever(command);
+  }
+}
+
+/**
+ * Returns why a command of a user is not executed, or null. The node that received it has checked it by the state of its
+ * auth revision, so it is checked again only if there was a change since, or if the decision depends on the keys of a
+ * lease.
+ */
+function refusalOfUser(
+  { identity, command }: AuthorizedCommand,
+  auth: AuthState,
+  leasedKeyFrom: Requester["leasedKeyFrom"],
+): RefusalReason | null {
+  const isCurrent = identity.authRevision === auth.revision;
+  if (isCurrent && !concernsLeases(command)) return null;
+  const user = auth.userById(identity.userId);
+  if (user === null || !auth.holds(identity)) return "unauthenticated";
+  const requester = { name: user.name, rights: auth.rightsOf(user.id), leasedKeyFrom };
+  return isAllowed(requiredRights(command), requester) ? null : "permissionDenied";
+}

@@ -1,0 +1,238 @@
+/**
+ * The rights that a command needs, and the decision whether a user has them. The node that receives a command decides by
+ * its state, and every replica again when the command is applied, where the state has changed meanwhile.
+ */
+import type { Branches, KeySet, Operation } from "../branching_command.ts";
+import type { Check, Command, Mutation, PlainCommand } from "../command.ts";
+import { assertNever } from "../../platform/assert.ts";
+import type { AuthChange, Grant, GrantedKeys, Right } from "./auth_command.ts";
+import type { KeyRange, UserRights } from "./user_rights.ts";
+
+/** A right over all keys that are attached to a lease now; none is needed for a lease without keys. */
+export interface LeaseRight {
+  readonly right: Right;
+  readonly leaseId: number;
+}
+
+/** The rights that a request or command needs. */
+export type Requirement =
+  /** Any user. */
+  | { readonly kind: "signedIn" }
+  /** All of these rights. */
+  | { readonly kind: "keys"; readonly grants: readonly Grant[]; readonly leases: readonly LeaseRight[] }
+  /** The right `admin` over all keys: operates the cluster. */
+  | { readonly kind: "admin" }
+  /** The role root. */
+  | { readonly kind: "root" }
+  /** The user of this name itself, or the role root. */
+  | { readonly kind: "ownUser"; readonly user: string }
+  /** No user may. */
+  | { readonly kind: "never" };
+
+/** The user who asks, and the state by which it is decided. */
+export interface Requester {
+  readonly name: string;
+  readonly rights: UserRights;
+  /**
+   * Returns the first key that is attached to a lease and not below `from`, or null. It is in key order; the caller owns
+   * it or it is valid until the next entry.
+   */
+  readonly leasedKeyFrom: (leaseId: number, from: Uint8Array) => Uint8Array | null;
+}
+
+/** The missing right of a user: a right over keys, the role root, or (`never`) nothing that a user can have. */
+export type Denial =
+  | ({ readonly kind: "keys" } & Grant)
+  | { readonly kind: "root" }
+  | { readonly kind: "never" };
+
+const SIGNED_IN: Requirement = { kind: "signedIn" };
+const ADMIN: Requirement = { kind: "admin" };
+const NEVER: Requirement = { kind: "never" };
+const NO_KEY = new Uint8Array(0);
+const ALL_KEYS: GrantedKeys = { kind: "range", start: NO_KEY, end: null };
+
+/** Returns the rights that a command of a client needs; the commands of the leader are `never` a client's. */
+export function requiredRights(command: Command): Requirement {
+  switch (command.kind) {
+    case "transaction":
+      return new Rights().ofTransaction(command.checks, command.mutations);
+    case "branchingTransaction":
+      return new Rights().ofBranches(command);
+    case "registerSession":
+    case "grantLease":
+      return SIGNED_IN;
+    case "revokeLease":
+      return { kind: "keys", grants: [], leases: [{ right: "write", leaseId: command.leaseId }] };
+    case "compact":
+      return ADMIN;
+    case "changeAuth":
+      return rightsToChange(command.change);
+    // Clients keep leases alive by a request of its own, of which a node makes one command for several clients.
+    case "keepLeasesAlive":
+    case "expireSessions":
+    case "raiseFeatureLevel":
+    case "deleteExpired":
+    case "authorized":
+      return NEVER;
+    default:
+      return assertNever(command);
+  }
+}
+
+/** Whether the rights that a command needs may depend on the keys of a lease: these change without a change of users. */
+export function concernsLeases(command: PlainCommand): boolean {
+  if (command.kind !== "transaction") {
+    return command.kind === "revokeLease" || command.kind === "branchingTransaction";
+  }
+  // A loop without a function: every transaction of a user is looked at.
+  for (const mutation of command.mutations) if (mutation.kind === "expiringPut") return true;
+  return false;
+}
+
+/** Returns what a user lacks, or null for one that has all rights that are needed. */
+export function denialOf(requirement: Requirement, requester: Requester): Denial | null {
+  const { rights } = requester;
+  switch (requirement.kind) {
+    case "signedIn":
+      return null;
+    case "keys":
+      return rights.isRoot ? null : deniedGrant(requirement, requester);
+    case "admin":
+      return rights.allowsAll("admin") ? null : { kind: "keys", right: "admin", keys: ALL_KEYS };
+    case "root":
+      return rights.isRoot ? null : { kind: "root" };
+    case "ownUser":
+      return rights.isRoot || requirement.user === requester.name ? null : { kind: "root" };
+    case "never":
+      return { kind: "never" };
+    default:
+      return assertNever(requirement);
+  }
+}
+
+/** Whether a user has all rights that are needed. */
+export function isAllowed(requirement: Requirement, requester: Requester): boolean {
+  return denialOf(requirement, requester) === null;
+}
+
+function rightsToChange(change: AuthChange): Requirement {
+  switch (change.kind) {
+    case "setPassword":
+    case "addToken":
+    case "revokeToken":
+      return { kind: "ownUser", user: change.user };
+    case "setEnabled":
+    case "addUser":
+    case "removeUser":
+    case "grantRole":
+    case "revokeRole":
+    case "addRole":
+    case "removeRole":
+    case "addGrant":
+    case "removeGrant":
+      return { kind: "root" };
+    default:
+      return assertNever(change);
+  }
+}
+
+function deniedGrant(
+  { grants, leases }: Extract<Requirement, { readonly kind: "keys" }>,
+  requester: Requester,
+): Denial | null {
+  for (const { right, keys } of grants) {
+    if (!requester.rights.allowsKeys(right, keys)) return { kind: "keys", right, keys };
+  }
+  for (const lease of leases) {
+    const key = deniedLeaseKey(lease, requester);
+    if (key !== null) return { kind: "keys", right: lease.right, keys: { kind: "key", key } };
+  }
+  return null;
+}
+
+/** Returns a key of a lease over which the user does not have a right, or null. O(ranges of the user × log n). */
+function deniedLeaseKey(
+  { right, leaseId }: LeaseRight,
+  { rights, leasedKeyFrom }: Requester,
+): Uint8Array | null {
+  const ranges = rights.ranges(right);
+  let from: KeyRange["end"] = NO_KEY;
+  while (from !== null) {
+    const key = leasedKeyFrom(leaseId, from);
+    if (key === null) return null;
+    const range = ranges.rangeWith(key);
+    if (range === null) return key;
+    from = range.end;
+  }
+  return null;
+}
+
+/** Collects the rights that a transaction needs, whichever branch it takes. */
+class Rights {
+  readonly #grants: Grant[] = [];
+  readonly #leases: LeaseRight[] = [];
+
+  ofTransaction(checks: readonly Check[], mutations: readonly Mutation[]): Requirement {
+    for (const { key } of checks) this.#add("read", { kind: "key", key });
+    for (const mutation of mutations) {
+      this.#add("write", { kind: "key", key: mutation.key });
+      if (mutation.kind === "expiringPut") this.#attach(mutation.leaseId);
+    }
+    return this.#requirement;
+  }
+
+  ofBranches(branches: Branches): Requirement {
+    this.#addBranches(branches);
+    return this.#requirement;
+  }
+
+  get #requirement(): Requirement {
+    return { kind: "keys", grants: this.#grants, leases: this.#leases };
+  }
+
+  /** Adds those of all levels; the decoder and the validation bound their number. */
+  #addBranches({ conditions, then, else: otherwise }: Branches): void {
+    for (const { keys } of conditions) this.#add("read", keys);
+    for (const operation of then) this.#addOperation(operation);
+    for (const operation of otherwise) this.#addOperation(operation);
+  }
+
+  #addOperation(operation: Operation): void {
+    switch (operation.kind) {
+      case "put": {
+        const keys: KeySet = { kind: "key", key: operation.key };
+        this.#add("write", keys);
+        if (operation.returnPrevious) this.#add("read", keys);
+        if (operation.leaseId !== "keep") this.#attach(operation.leaseId);
+        break;
+      }
+      case "delete":
+        this.#add("write", operation.keys);
+        if (operation.returnPrevious) this.#add("read", operation.keys);
+        break;
+      case "get":
+        this.#add("read", operation.keys);
+        break;
+      case "sum":
+      case "min":
+      case "max":
+        this.#add("write", { kind: "key", key: operation.key });
+        break;
+      case "transaction":
+        this.#addBranches(operation);
+        break;
+      default:
+        assertNever(operation);
+    }
+  }
+
+  /** Adds the right to attach a key to a lease: a user who may not write its keys could keep its holder from ending it. */
+  #attach(leaseId: number | null): void {
+    if (leaseId !== null) this.#leases.push({ right: "write", leaseId });
+  }
+
+  #add(right: Right, keys: GrantedKeys): void {
+    this.#grants.push({ right, keys });
+  }
+}
