@@ -182,7 +182,12 @@ fi
 
 address() { printf '127.0.0.1:%s' $((base_port + $1 - 1)); }
 
-remember_cluster() { echo "$nodes $base_port $founders $removed" >data/cluster; }
+# Runs a command that creates files in ./data, which are their owner's alone with any umask: logs name addresses,
+# and flags name files with secrets.
+private() { (umask 077 && "$@"); }
+
+write_cluster() { echo "$nodes $base_port $founders $removed" >data/cluster; }
+remember_cluster() { private write_cluster; }
 
 # Prints the ids of the current nodes, separated by spaces.
 node_ids() {
@@ -402,7 +407,8 @@ flags_for() { # node
 }
 
 # Stores the given flags in place of the stored ones; without arguments, removes them.
-remember_flags() { if [ $# -eq 0 ]; then rm -f data/flags; else printf '%s\n' "$@" >data/flags; fi; }
+write_flags() { printf '%s\n' "$@" >data/flags; }
+remember_flags() { if [ $# -eq 0 ]; then rm -f data/flags; else private write_flags "$@"; fi; }
 
 # --- starting and stopping -----------------------------------------------------------------------------------
 
@@ -416,7 +422,7 @@ launch() {
     how=--join
     whom=$(others_of "$n")
   fi
-  touch "$log"
+  private touch "$log" "data/node-$n.pid"
   log_from[n]=$(wc -c <"$log")
   flags_for "$n"
   # Starts the node in its own process group, so that Ctrl-C on this script does not end it.
@@ -531,7 +537,7 @@ start() {
     fi
   done
   choose_program build
-  mkdir -p data
+  private mkdir -p data
   remember_cluster
   if [ -n "$has_new_flags" ]; then server_flags=("$@"); else read_flags; fi
   if [ "$(node_count)" -eq 1 ]; then

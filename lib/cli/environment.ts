@@ -60,7 +60,7 @@ export interface Environment {
    * Returns the first `maxBytes` + 1 bytes of a file. Throws an error whose message is the reason if it cannot be read.
    */
   readFile(path: string, maxBytes: number): Uint8Array;
-  /** Writes a file and creates its folders. Throws an error whose message is the reason if that fails. */
+  /** Writes a file and creates its folders, its owner's alone. Throws an error whose message is the reason if that fails. */
   writeFile(path: string, text: string): void;
   /** Returns whether this process is permitted to write there, and to read what it wrote. */
   mayWrite(path: string): boolean;
@@ -81,6 +81,10 @@ export interface Environment {
 
 /** Width of a terminal that does not report it. */
 const DEFAULT_COLUMNS = 80;
+
+/** Modes of what is written: a history of a check has keys and values, which are the user's alone. */
+const OWNERS_FILE = 0o600;
+const OWNERS_FOLDER = 0o700;
 
 /** Bytes of standard input that are read at once. */
 const INPUT_CHUNK_BYTES = 65_536;
@@ -183,8 +187,8 @@ function readFile(path: string, maxBytes: number): Uint8Array {
 
 function writeFile(path: string, text: string): void {
   try {
-    Deno.mkdirSync(dirname(path), { recursive: true });
-    Deno.writeTextFileSync(path, text);
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_FOLDER });
+    Deno.writeTextFileSync(path, text, { mode: OWNERS_FILE });
   } catch (error) {
     throw new Error(fileErrorReason(error), { cause: error });
   }

@@ -7,7 +7,7 @@ import { TestCluster } from "../support/processes/cluster.ts";
 import { CountingClient } from "../support/processes/counting_client.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePorts } from "../support/temporary.ts";
-import { parseMetrics } from "../support/prometheus.ts";
+import { metricAt } from "../support/prometheus.ts";
 import { step } from "../support/step.ts";
 
 const KEYS = 2_500;
@@ -63,14 +63,6 @@ Deno.test("overload: a thousand lists on one connection are answered while other
   assertEquals((await cluster.status(leader))?.term, term, "nothing here was a reason for an election");
 });
 
-/** Returns the only sample of a metric of a node. */
-async function metric(httpPort: number, name: string): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
-  const [sample] = parseMetrics(await answer.text()).get(name)?.samples ?? [];
-  assert(sample !== undefined, `there is a metric ${name}`);
-  return sample.value;
-}
-
 Deno.test("overload: clients that read no answers share one budget, the largest are disconnected, and others are served", async () => {
   const firstPort = freePorts(3);
   await using cluster = await TestCluster.start({ flagsOf: (id) => ["--http", `${firstPort + id - 1}`] });
@@ -91,16 +83,16 @@ Deno.test("overload: clients that read no answers share one budget, the largest 
   }
   let mostBytes = 0;
   await eventually("a connection is closed", async () => {
-    mostBytes = Math.max(mostBytes, await metric(httpPort, "kvraft_waiting_bytes"));
+    mostBytes = Math.max(mostBytes, await metricAt(httpPort, "kvraft_waiting_bytes"));
     await client.put("other", "value");
-    return await metric(httpPort, "kvraft_connections_overloaded_total") > 0 || null;
+    return await metricAt(httpPort, "kvraft_connections_overloaded_total") > 0 || null;
   }, { explain: cluster.logs });
   assert(mostBytes <= MAX_WAITING_BYTES, `${mostBytes} bytes waited`);
   assertEquals((await client.get("other"))?.key.length, 5);
   silent.dispose();
   await eventually(
     "nothing waits any more",
-    async () => await metric(httpPort, "kvraft_waiting_bytes") < LARGE_VALUE_BYTES || null,
+    async () => await metricAt(httpPort, "kvraft_waiting_bytes") < LARGE_VALUE_BYTES || null,
     { explain: cluster.logs },
   );
   assertEquals(await cluster.waitForLeader(), leader, cluster.logs());

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { dirname } from "@std/path";
 import { copyCheckout } from "../support/checkout.ts";
 import { eventually } from "../support/eventually.ts";
+import { openPaths } from "../support/processes/file_modes.ts";
 import { type Finished, Process } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
@@ -30,7 +31,9 @@ class Copy implements AsyncDisposable {
 
   /** Runs ./cluster.sh with these arguments; it must exit with `code`. */
   async run(args: readonly string[], { code = 0 }: { code?: number } = {}): Promise<Finished> {
-    await using process = Process.start("bash", [`${this.path}/cluster.sh`, ...args], {
+    // With a umask that withholds nothing, so that files are private only because the script makes them so.
+    const script = ["-c", 'umask 000; exec bash "$@"', "bash", `${this.path}/cluster.sh`, ...args];
+    await using process = Process.start("bash", script, {
       cwd: "/",
       env: this.#env,
     });
@@ -78,6 +81,19 @@ class Copy implements AsyncDisposable {
     await this.run(["clean"]);
     await this.#folder[Symbol.asyncDispose]();
   }
+}
+
+/** Restarts the nodes with flags, and checks the modes of all files. */
+async function checkModes(t: Deno.TestContext, copy: Copy): Promise<void> {
+  await step(t, "data, logs and pid files are their owner's alone", async () => {
+    await copy.run(["stop"]);
+    await copy.run(["start", "3", "--", "--log-level", "debug"]);
+    const names = [...Deno.readDirSync(`${copy.path}/data`)].map(({ name }) => name).sort();
+    const nodes = [1, 2, 3].flatMap((id) => [`node-${id}`, `node-${id}.log`, `node-${id}.pid`]);
+    assertEquals(names, ["cluster", "flags", ...nodes]);
+    const mode = (Deno.statSync(`${copy.path}/data`).mode ?? 0) & 0o777;
+    assertEquals([mode, openPaths(`${copy.path}/data`)], [0o700, []]);
+  });
 }
 
 Deno.test("cluster.sh: starts a cluster, survives kill -9, and cleans up", async (t) => {
@@ -190,6 +206,7 @@ async function slips(t: Deno.TestContext, copy: Copy): Promise<void> {
     assert(/^130\n.*Interrupted: removing the keys.*Removed \d+ keys\./s.test(stdout), stdout);
     assertEquals((await copy.run(["client", "list", "demo/"])).stdout, "");
   });
+  await checkModes(t, copy);
 }
 
 /** Checks the state kept between commands: a stale lock, and flags for the servers. Leaves the nodes stopped. */

@@ -83,3 +83,11 @@ function parseSample(line: string): ParsedSample {
 function belongs(name: string, { name: of, type }: ParsedMetric): boolean {
   return type === "histogram" ? [`${of}_bucket`, `${of}_sum`, `${of}_count`].includes(name) : name === of;
 }
+
+/** Fetches the pages of a node on loopback, and returns the only sample of a metric. */
+export async function metricAt(httpPort: number, name: string): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
+  const [sample] = parseMetrics(await answer.text()).get(name)?.samples ?? [];
+  if (sample === undefined) throw new Error(`There is no metric ${name}`);
+  return sample.value;
+}

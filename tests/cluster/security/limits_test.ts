@@ -17,7 +17,7 @@ import { eventually } from "../../support/eventually.ts";
 import type { TestCluster } from "../../support/processes/cluster.ts";
 import { ConnectionFrom, HAS_MANY_LOOPBACK_ADDRESSES } from "../../support/processes/source_address.ts";
 import { underLoad } from "../../support/processes/under_load.ts";
-import { parseMetrics } from "../../support/prometheus.ts";
+import { metricAt } from "../../support/prometheus.ts";
 import { step } from "../../support/step.ts";
 import { freePorts } from "../../support/temporary.ts";
 import { clientHello, frame } from "../../support/wire.ts";
@@ -52,13 +52,6 @@ async function greeted(
   await connection.sendFrame(clientHello());
   const [kind, code, message] = await connection.frameAt(1);
   return { connection, kind: Number(kind), text: `${code}: ${message}` };
-}
-
-async function metric(httpPort: number, name: string): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
-  const [sample] = parseMetrics(await answer.text()).get(name)?.samples ?? [];
-  assert(sample !== undefined, `there is a metric ${name}`);
-  return sample.value;
 }
 
 /** An attack; `held` owns its connections, which stay open until the attack ends. */
@@ -103,7 +96,8 @@ const attacks: readonly Attack[] = [
       });
       await eventually(
         "the node has more silent connections than it keeps",
-        async () => await metric(httpPort, "kvraft_connections_accepted_total") > MAX_PENDING_HELLOS || null,
+        async () =>
+          await metricAt(httpPort, "kvraft_connections_accepted_total") > MAX_PENDING_HELLOS || null,
       );
       await othersAreServed();
       await Promise.all(opening);
@@ -113,7 +107,7 @@ const attacks: readonly Attack[] = [
   {
     limit: "memory for partial frames of all connections",
     async run({ port, httpPort, othersAreServed }, held): Promise<void> {
-      const before = await metric(httpPort, "kvraft_connections_overloaded_total");
+      const before = await metricAt(httpPort, "kvraft_connections_overloaded_total");
       const begin = new Uint8Array(4 + PARTIAL_BYTES);
       new DataView(begin.buffer).setUint32(0, MAX_FRAME_BYTES);
       const count = Math.ceil(MAX_WAITING_BYTES / PARTIAL_BYTES) + 2;
@@ -124,8 +118,8 @@ const attacks: readonly Attack[] = [
       });
       await Promise.all(sent);
       await eventually("a connection is closed", async () => {
-        assert(await metric(httpPort, "kvraft_waiting_bytes") <= MAX_WAITING_BYTES);
-        return await metric(httpPort, "kvraft_connections_overloaded_total") > before || null;
+        assert(await metricAt(httpPort, "kvraft_waiting_bytes") <= MAX_WAITING_BYTES);
+        return await metricAt(httpPort, "kvraft_connections_overloaded_total") > before || null;
       });
       await othersAreServed();
     },
@@ -211,9 +205,9 @@ Deno.test({
       const httpPort = firstPort + leader - 1;
       const othersAreServed = async (): Promise<void> => {
         await progress();
-        await using newcomer = await cluster.connect();
-        await newcomer.put("another client", "is served");
-        assertEquals((await newcomer.get("another client"))?.key.length, 14);
+        await using other = await cluster.connect();
+        await other.put("another client", "is served");
+        assertEquals((await other.get("another client"))?.key.length, 14);
         const answer = await fetch(`http://127.0.0.1:${httpPort}/live`);
         assertEquals([answer.status, (await answer.text()).length > 0], [200, true]);
       };
