@@ -34,5 +34,7 @@ export type {
   MembershipChange,
   NodeStatus,
   Outcome,
+  PeerAuthenticatedBy,
+  PeerLink,
   PeerStatus,
 } from "./protocol/messages.ts";

@@ -9,11 +9,13 @@ export const MAIN_HELP = `kvraft: a linearizable key-value store of 1 to 7 nodes
 Usage:
   kvraft server --node-id <n> --bind <host:port> --cluster <nodes> [options]
   kvraft server inspect | restore | recover [options]
+  kvraft secret new
   kvraft client --cluster <nodes> [options] [command [arguments]]
   kvraft --help | --version
 
   kvraft server --help    a node: its options, with examples
   kvraft client --help    the client and its shell: options, commands, exit codes
+  kvraft secret new       print a new secret for --peer-secret-file of all nodes
 
 Example, a cluster of one node and a first key:
   kvraft server --node-id 1 --bind 127.0.0.1:7001 --cluster 1=127.0.0.1:7001 &

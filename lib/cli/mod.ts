@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { errorMessage, shortened } from "../platform/errors.ts";
 import { clientCommand, type Connect } from "./client.ts";
 import { denoEnvironment, type Environment } from "./environment.ts";
@@ -14,6 +15,7 @@ import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
 import { MAIN_HELP } from "./help.ts";
 import { serverCommand, startDenoServer, type StartServer } from "./server.ts";
 import { escapeUnprintable } from "./text.ts";
+import { secretBytes } from "../platform/secrets.ts";
 import { KvClient } from "../client/client.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { VERSION } from "../server/mod.ts";
@@ -70,6 +72,8 @@ async function dispatch(args: readonly string[], dependencies: Dependencies): Pr
       return await serverCommand(rest, dependencies);
     case "client":
       return await clientCommand(rest, dependencies);
+    case "secret":
+      return await secretCommand(rest, environment);
     case "--help":
     case "help":
       await environment.stdout.write(MAIN_HELP);
@@ -81,12 +85,31 @@ async function dispatch(args: readonly string[], dependencies: Dependencies): Pr
       environment.stderr.write(MAIN_HELP);
       return ExitCode.usage;
     default: {
-      const near = nearest(command, ["server", "client", "--help", "--version"]);
-      const hint = near === null ? "Allowed: server, client, --help, --version." : `Did you mean ${near}?`;
+      const near = nearest(command, ["server", "client", "secret", "--help", "--version"]);
+      const hint = near === null
+        ? "Allowed: server, client, secret, --help, --version."
+        : `Did you mean ${near}?`;
       environment.stderr.write(
         `kvraft: There is no command "${shortened(command)}". ${hint} Example: kvraft server --help\n`,
       );
       return ExitCode.usage;
     }
   }
+}
+
+/** Bytes of a new secret. */
+const SECRET_BYTES = 32;
+
+/** Runs `kvraft secret new`: prints a secret that `--peer-secret-file` takes. */
+async function secretCommand(args: readonly string[], environment: Environment): Promise<ExitCode> {
+  if (args.length === 1 && args[0] === "new") {
+    const text = Buffer.from(secretBytes(SECRET_BYTES)).toString("base64url");
+    await environment.stdout.write(`${text}\n`);
+    return ExitCode.done;
+  }
+  environment.stderr.write(
+    "kvraft: secret takes one word, new: it prints a secret for --peer-secret-file of all nodes. " +
+      "Example: (umask 077; kvraft secret new > peer.secret)\n",
+  );
+  return ExitCode.usage;
 }

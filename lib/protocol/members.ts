@@ -1,7 +1,14 @@
 /** The bytes of the members of a cluster, of changes of them, and of the status of a node. */
 import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
 import { boolean, type Field, formatted, integer, list, nullable, oneOf, text, trailing } from "./field.ts";
-import type { DiskState, Member, MemberRole, NodeStatus, PeerStatus } from "./messages.ts";
+import {
+  type DiskState,
+  type Member,
+  type MemberRole,
+  type NodeStatus,
+  PEER_AUTHENTICATIONS,
+  type PeerStatus,
+} from "./messages.ts";
 import { frame, record, variants } from "./schema.ts";
 
 /** The members of a cluster, sorted by id. */
@@ -56,6 +63,7 @@ export const STATUS: Field<NodeStatus> = record("status", {
     hasDiskSpace: trailing(nullable(boolean()), null),
   })),
   disk: trailing(oneOf<DiskState>({ ok: true, nearlyFull: true, full: true }), "ok"),
+  links: trailing(list(record("link", { id: integer(1), authenticatedBy: oneOf(PEER_AUTHENTICATIONS) })), []),
 });
 
 /** Returns the one written form of an address; null where it is none that others can dial. */

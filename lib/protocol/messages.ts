@@ -47,11 +47,19 @@ export interface Member {
 
 /**
  * How two nodes have shown each other that they belong to one cluster: by certificates, by the peer secret, or not at
- * all.
+ * all. The most first.
  */
 export const PEER_AUTHENTICATIONS = ["certificate", "secret", "none"] as const;
 /** One of {@link PEER_AUTHENTICATIONS}. */
 export type PeerAuthenticatedBy = typeof PEER_AUTHENTICATIONS[number];
+
+/** The connections between a node and another member. */
+export interface PeerLink {
+  /** The member. */
+  readonly id: NodeId;
+  /** How they are authenticated, the least of them. */
+  readonly authenticatedBy: PeerAuthenticatedBy;
+}
 
 /** A leader's progress with another member. */
 export interface PeerStatus {
@@ -113,6 +121,8 @@ export interface NodeStatus {
   readonly peers: readonly PeerStatus[];
   /** The state of its disk. */
   readonly disk: DiskState;
+  /** Its connections to other members, sorted by id; empty from a node of version 0.1.0. */
+  readonly links: readonly PeerLink[];
 }
 
 /** The kind of credential with which a user has signed in. */

@@ -3,7 +3,7 @@
  * changes of membership. Messages come from and go to server.ts.
  */
 import { assert } from "../platform/assert.ts";
-import type { NodeStatus } from "../protocol/messages.ts";
+import type { NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { ReadMode } from "./config/config.ts";
 import { CONFIGURATION_CODEC } from "../protocol/configuration.ts";
@@ -79,6 +79,8 @@ export interface NodeOptions {
 export interface NodePeers extends PeerSender {
   /** Whether messages can be sent to a node. */
   isConnected(node: NodeId): boolean;
+  /** Returns how the connections between this node and another are authenticated; null without one. */
+  authenticatedBy(node: NodeId): PeerAuthenticatedBy | null;
 }
 
 /** The events of a node. None of the handlers may throw or wait. */
@@ -152,6 +154,7 @@ export class Node {
       snapshots: this.#snapshots,
       exchange: this.#exchange,
       tickMs: tickMsOf(options),
+      peers,
     });
     this.#diskSpace = new DiskSpaceMonitor(start.log, {
       clock,

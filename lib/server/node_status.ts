@@ -1,6 +1,6 @@
 /** A node's description of itself: its status, which clients can request, and its condition, for metrics. */
-import type { DiskState, NodeStatus } from "../protocol/messages.ts";
-import type { Raft } from "../raft/mod.ts";
+import type { DiskState, NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
+import type { NodeId, Raft } from "../raft/mod.ts";
 import type { Driver } from "./driver.ts";
 import { membersOf } from "./membership/members.ts";
 import type { Replica } from "./replica.ts";
@@ -45,6 +45,8 @@ export interface DescribedNode {
   readonly exchange: SnapshotExchange;
   /** Duration of a tick of the core. */
   readonly tickMs: number;
+  /** Its connections to other nodes. */
+  readonly peers: { authenticatedBy(node: NodeId): PeerAuthenticatedBy | null };
 }
 
 /** Describes one node. */
@@ -64,7 +66,7 @@ export class NodeDescription {
 
   /** Returns this node's view of itself. */
   status(): NodeStatus {
-    const { raft, replica, snapshots, exchange, tickMs } = this.#node;
+    const { raft, replica, snapshots, exchange, tickMs, peers: connected } = this.#node;
     const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = raft.status();
     const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = replica.stateMachine;
     return {
@@ -96,6 +98,10 @@ export class NodeDescription {
         };
       }),
       disk: this.disk,
+      links: raft.committedConfiguration.members.flatMap(({ id: member }) => {
+        const authenticatedBy = member === id ? null : connected.authenticatedBy(member);
+        return authenticatedBy === null ? [] : [{ id: member, authenticatedBy }];
+      }),
     };
   }
 

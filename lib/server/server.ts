@@ -13,6 +13,9 @@ import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { ServerConfig } from "./config/config.ts";
 import { fitConnections } from "./startup/descriptors.ts";
 import { establishIdentity, requireOrigin } from "./startup/identity.ts";
+import { openPeerSecret, type PeerSecretFile } from "./startup/peer_secret_file.ts";
+import type { ReadPrivateFile } from "../platform/private_file.ts";
+import type { PeerAuthentication } from "../transport/handshake/peer_authentication.ts";
 import { addressesOf, authorizePeer, membersOf } from "./membership/members.ts";
 import { MemberProbe } from "./membership/member_probe.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
@@ -36,6 +39,10 @@ export interface ServerPlatform {
   /** Returns milliseconds since 1970. Keys with `expiresAtMs` are deleted by it; nothing else depends on it. */
   readonly wallClock: () => number;
   readonly random: Random;
+  /** Returns so many unpredictable bytes, for the proofs of the peer secret. Default: from the operating system. */
+  readonly randomBytes?: (count: number) => Uint8Array;
+  /** Reads the file of `--peer-secret-file`. */
+  readonly readPrivateFile?: ReadPrivateFile;
   readonly logger: Logger;
   /** Default {@link SERVER_LIMITS}. */
   readonly limits?: ServerLimits;
@@ -77,6 +84,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   const { maxConnections, dataDir } = config;
   // What is opened here is closed, in the opposite order, where the start fails.
   await using opened = new AsyncDisposableStack();
+  const peerSecret = openPeerSecret(config, platform);
   const monitor = openMonitor(config, platform);
   opened.defer(() => monitor?.close());
   const limits = withConfig(platformLimits, config);
@@ -93,7 +101,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   if (config.join.length > 0) {
     monitor?.show({ reason: "joining", message: "This node asks the cluster for its members." });
   }
-  const identity = await establishIdentity({ ...platform, config, directory, signal });
+  const identity = await establishIdentity({ ...platform, config, directory, peerSecret, signal });
   monitor?.show({ reason: "starting", message: "This node reads its snapshot and log back." });
   const start = await recoverState({
     disk,
@@ -111,24 +119,31 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   });
   opened.defer(() => start.log.close());
   signal.throwIfAborted();
-  const { nodeId: self, bind, maxValueBytes } = config;
-  const { clusterId, dataId } = identity;
+  const peerAuthentication = peerSecret?.authenticationFor(identity.clusterId) ?? null;
   const listener = opened.adopt(
     new ConnectionListener({
       ...platform,
-      bind,
-      self,
-      clusterId,
-      dataId,
+      ...config,
+      ...identity,
       ...connections,
-      maxConnectionsPerAddress: config.maxConnectionsPerAddress,
-      maxValueBytes,
+      self: config.nodeId,
+      peerAuthentication,
       maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
       traffic: monitor && { clients: monitor.metrics.clientTraffic, peers: monitor.metrics.peerTraffic },
     }),
     (listener) => listener.close(),
   );
-  const server = new Server(config, { ...platform, limits, directory, identity, start, monitor, listener });
+  const server = new Server(config, {
+    ...platform,
+    limits,
+    directory,
+    identity,
+    start,
+    monitor,
+    listener,
+    peerSecret,
+    peerAuthentication,
+  });
   opened.move();
   server.start();
   return server;
@@ -150,6 +165,8 @@ interface Opened extends ServerPlatform {
   readonly start: StartingPoint;
   readonly monitor: Monitor | null;
   readonly listener: ConnectionListener;
+  readonly peerSecret: PeerSecretFile | null;
+  readonly peerAuthentication: PeerAuthentication | null;
 }
 
 /**
@@ -173,7 +190,7 @@ class Server implements RunningServer {
     this.#config = config;
     this.#opened = opened;
     const { nodeId: self, bind } = config;
-    const { listener, monitor, network, clock, identity: { clusterId, dataId } } = opened;
+    const { listener, monitor, network, clock, peerAuthentication, identity: { clusterId, dataId } } = opened;
     this.clusterId = clusterId;
     this.#peers = new Peers({
       ...opened,
@@ -181,6 +198,7 @@ class Server implements RunningServer {
       clusterId,
       dataId,
       isCalling: (id) => listener.hasPeer(id),
+      callerAuthentications: (id) => listener.authenticationsOf(id),
       featureLevel: () => this.#node.featureLevel,
       traffic: monitor?.metrics.peerTraffic ?? null,
     });
@@ -192,7 +210,7 @@ class Server implements RunningServer {
       self,
       clusterId,
       dataId,
-      peerAuthentication: null,
+      peerAuthentication,
       listening,
       featureLevel,
     });
@@ -225,6 +243,11 @@ class Server implements RunningServer {
       },
     });
     listener.start(this.#connectionHandlers());
+    this.#opened.peerSecret?.watch((secrets) => {
+      this.#opened.peerAuthentication?.setSecrets(secrets);
+      listener.dropPeersOfOldSecrets();
+      this.#peers.dropOldSecrets();
+    });
     node.leadership.onChange(({ leader, term }) => {
       for (const client of this.#clients) client.send({ kind: "leader", leader, term });
     });
@@ -355,10 +378,11 @@ class Server implements RunningServer {
   }
 
   async #stop({ orderly }: { readonly orderly: boolean }): Promise<void> {
-    const { start, directory, listener, logger, monitor } = this.#opened;
+    const { start, directory, listener, logger, monitor, peerSecret } = this.#opened;
     monitor?.show({ reason: "stopping", message: "This node is stopping." });
     try {
       this.#leaving?.cancel();
+      peerSecret?.close();
       this.#probe.close();
       this.#node.clients.stop();
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);

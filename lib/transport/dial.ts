@@ -199,12 +199,20 @@ export function probePeer(
 /**
  * Requests a welcome from the nodes at `addresses` in turn, as a client without a cluster id; the first welcome identifies
  * the cluster and its members. Rejects with an AggregateError whose message has every reason.
+ *
+ * `verify` returns the welcome to use in place of one, or rejects with the reason why that node is not used.
  */
-export async function probeAny(addresses: readonly Address[], options: ProbeOptions): Promise<Welcome> {
+export async function probeAny(
+  addresses: readonly Address[],
+  { verify = (_, welcome) => Promise.resolve(welcome), ...options }: ProbeOptions & {
+    readonly verify?: (address: Address, welcome: Welcome) => Promise<Welcome>;
+  },
+): Promise<Welcome> {
   const errors: Error[] = [];
   for (const address of addresses) {
     try {
-      return await ask(address, { caller: { role: "client", clusterId: null } }, options);
+      const welcome = await ask(address, { caller: { role: "client", clusterId: null } }, options);
+      return await verify(address, welcome);
     } catch (error) {
       if (options.signal.aborted || !(error instanceof Error)) throw error;
       errors.push(error);

@@ -37,6 +37,7 @@ import { AcceptingHandshake, type HandshakeHandlers, type Welcomed } from "./han
 import {
   type Authenticated,
   type PeerAuthentication,
+  type ProofFailures,
   SECRET_REPLACED,
 } from "./handshake/peer_authentication.ts";
 import { InboundLane } from "./inbound_lane.ts";
@@ -104,6 +105,8 @@ export interface ConnectionCounts {
   readonly accepted: number;
   /** Refused hellos so far. */
   readonly refused: number;
+  /** Nodes that were not authenticated so far, by reason; null without the peer secret. */
+  readonly failedProofs: Readonly<ProofFailures> | null;
   /** Bytes that wait for slow connections. */
   readonly waitingBytes: number;
   /** Connections closed so far because too many bytes waited in total. */
@@ -196,6 +199,7 @@ export class ConnectionListener {
       pending: this.#pending.size,
       accepted: this.#accepted,
       refused: this.#handshake.refused,
+      failedProofs: this.#options.peerAuthentication?.failures ?? null,
       waitingBytes: this.#memory.usedBytes,
       overloaded: this.#memory.closedConnections,
     };

@@ -16,7 +16,7 @@ import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Timer } from "../platform/clock.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../protocol/limits.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
-import type { PeerAuthenticatedBy } from "../protocol/messages.ts";
+import { PEER_AUTHENTICATIONS, type PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 
 /** The options of a peer that are known at the start: this node's address, and the handlers of events. */
@@ -32,6 +32,8 @@ export interface PeersStart extends StartOptions {
 export interface PeersOptions extends Omit<PeerOptions, keyof StartOptions> {
   /** Whether a node has a connection to this one, over which it may send a request. */
   readonly isCalling: (id: NodeId) => boolean;
+  /** Returns how a node has authenticated each of its connections to this one. */
+  readonly callerAuthentications: (id: NodeId) => readonly PeerAuthenticatedBy[];
 }
 
 /** A peer that is not a member. */
@@ -48,6 +50,8 @@ export interface PeerConnectionView {
   readonly isConnected: boolean;
   /** Round trip time of the last ping; null before the first answer. */
   readonly roundTripMs: number | null;
+  /** How the connections between the two nodes are authenticated, the least of them; null without a connection. */
+  readonly authenticatedBy: PeerAuthenticatedBy | null;
 }
 
 /** The connections to every other node of the cluster. No event occurs after it is closed. */
@@ -147,15 +151,19 @@ export class Peers {
     return (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.isConnected ?? false;
   }
 
-  /** Returns how a node has authenticated each lane to it that is connected. */
-  authenticationsOf(id: NodeId): readonly PeerAuthenticatedBy[] {
-    return (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.authentications ?? [];
+  /** Returns how the connections between this node and another are authenticated; null without one. */
+  authenticatedBy(id: NodeId): PeerAuthenticatedBy | null {
+    const lanes = (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.authentications ?? [];
+    const all = [...lanes, ...this.#options.callerAuthentications(id)];
+    // One connection that is not authenticated is enough for an attacker.
+    return PEER_AUTHENTICATIONS.findLast((by) => all.includes(by)) ?? null;
   }
 
   /** Returns the state of the connections to the members, by id. */
   views(): readonly PeerConnectionView[] {
-    return [...this.#members].map(([id, { isConnected, roundTripMs }]) => ({ id, isConnected, roundTripMs }))
-      .sort((a, b) => a.id - b.id);
+    return [...this.#members].map(([id, { isConnected, roundTripMs }]) => (
+      { id, isConnected, roundTripMs, authenticatedBy: this.authenticatedBy(id) }
+    )).sort((a, b) => a.id - b.id);
   }
 
   /** Closes every peer; resolves once that is done. */

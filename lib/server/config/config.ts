@@ -8,6 +8,7 @@ import { formatAddress, parseAddress } from "../../platform/address.ts";
 import { parseContacts, parseMembers } from "../../protocol/node_list.ts";
 import type { Address } from "../../platform/network.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../../platform/logger.ts";
+import { PEER_AUTH_MODES } from "../../transport/handshake/peer_authentication.ts";
 import { ConfigError, readConfigFile, type Setting } from "./config_file.ts";
 import {
   addressOption,
@@ -183,6 +184,25 @@ const OPTIONS = {
     fallback: "0",
     example: "500",
   })),
+  /** Holds the secret that the nodes of a cluster share; null without one. */
+  peerSecretFile: nullWhenAbsent(textOption({
+    name: "peer-secret-file",
+    placeholder: "<path>",
+    help: "the secret by which the nodes of a cluster know each other",
+    allowed: "a file in the working directory or below that only its owner may read",
+    pattern: /^[^\0]+$/,
+    fallback: "none",
+    example: "peer.secret",
+  })),
+  /** Whether nodes that do not prove the secret are refused. */
+  peerAuth: choiceOption({
+    name: "peer-auth",
+    placeholder: "<mode>",
+    help: "whether nodes without the peer secret are refused; accept is for introducing it",
+    choices: PEER_AUTH_MODES,
+    fallback: "require",
+    example: "accept",
+  }),
   /** Maximum bytes of keys and values; null for no quota. */
   quotaBytes: nullForZero(integerOption({
     name: "quota-bytes",
@@ -312,6 +332,14 @@ function checkTogether(config: ServerConfig, settings: Settings): void {
       reason: `${config.nodeId} is not in --cluster`,
       allowed: `one of its ids: ${ids.join(", ")}; a node that is to be added uses --join in its place`,
       example: String(ids[0]),
+    });
+  }
+  if (config.peerSecretFile === null && settings.has(OPTIONS.peerAuth.name)) {
+    throw problem(OPTIONS.peerAuth, {
+      settings,
+      reason: "it has no effect without --peer-secret-file",
+      allowed: "both, or neither",
+      example: `${OPTIONS.peerAuth.example} --peer-secret-file ${OPTIONS.peerSecretFile.example}`,
     });
   }
   if (config.http !== null && formatAddress(config.http) === formatAddress(config.bind)) {

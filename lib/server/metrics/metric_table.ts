@@ -16,6 +16,8 @@ import {
   seconds,
 } from "./metric.ts";
 
+import { PEER_AUTHENTICATIONS } from "../../protocol/messages.ts";
+
 const SECONDS_PER_MICRO = 1e-6;
 const ROLES = ["follower", "preCandidate", "candidate", "leader"];
 const PEER_STATES = ["probe", "replicate", "snapshot"];
@@ -151,6 +153,24 @@ const PEERS: readonly Metric[] = [
     help: "1 while both of the node's connections to another are up.",
     measured: "lib/transport/peers.ts",
     read: ({ links }) => links.map(({ id, isConnected }) => sample({ peer: id }, isConnected ? 1 : 0)),
+  }),
+  gauge("kvraft_peer_authenticated", {
+    unit: "",
+    labels: ["peer", "by"],
+    help: "1 for how the connections between the node and another are authenticated, the least of them.",
+    measured: "lib/transport/peers.ts",
+    read: ({ links }) =>
+      links.flatMap(({ id, authenticatedBy }) =>
+        authenticatedBy === null ? [] : oneOf("by", PEER_AUTHENTICATIONS, authenticatedBy, { peer: id })
+      ),
+  }),
+  counter("kvraft_peer_proofs_failed_total", {
+    unit: "connections",
+    labels: ["reason"],
+    help:
+      "With a peer secret: connections of nodes that did not prove that they know it, or were dialled and did not.",
+    measured: "lib/transport/handshake/peer_authentication.ts",
+    read: ({ connections: { failedProofs } }) => counts("reason", { ...failedProofs }),
   }),
   gauge("kvraft_peer_round_trip_seconds", {
     unit: "seconds",

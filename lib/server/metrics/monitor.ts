@@ -135,7 +135,7 @@ function statusDocument(
     "clusterId" | "status" | "condition" | "featureLevel" | "links"
   >,
 ): unknown {
-  const { members, peers, ...node } = status;
+  const { members, peers, links: _, ...node } = status;
   const { historyBytes, compactedRevision } = condition;
   return {
     cluster: clusterId,
@@ -150,6 +150,7 @@ function statusDocument(
         ...member,
         connected: member.id === node.id || (link?.isConnected ?? false),
         roundTripMs: toMicroseconds(link?.roundTripMs ?? null),
+        authenticatedBy: link?.authenticatedBy ?? null,
         matchIndex: peer?.matchIndex ?? null,
         lag: peer === undefined ? null : Math.max(0, node.lastLogIndex - peer.matchIndex),
         lastContactMs: peer?.lastContactMs ?? null,

@@ -2,6 +2,7 @@
 import process from "node:process";
 import { SystemClock } from "../../platform/system.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
+import { readPrivateFile } from "../../platform/private_file.ts";
 import { HttpOverNetwork } from "../../transport/http_server.ts";
 import { DenoDisk, isOutOfDescriptors } from "../../storage/mod.ts";
 import { Log, type LogFormat, type LogLevel } from "../../platform/logger.ts";
@@ -33,6 +34,7 @@ export function denoPlatform(
     clock,
     wallClock: Date.now,
     random: Math.random,
+    readPrivateFile,
     logger,
     freeDescriptors,
     monitoring: { http: new HttpOverNetwork({ network, clock, logger }), resources },

@@ -6,14 +6,16 @@
  * `--cluster` and `--join` take effect only once.
  */
 import { errorMessage, shortened, wrongPathReason } from "../../platform/errors.ts";
-import { formatAddress } from "../../platform/address.ts";
+import { formatAddress, isDialable } from "../../platform/address.ts";
+import { FEATURE_LEVEL } from "../../kv/mod.ts";
 import { type NodeAddress } from "../../protocol/node_list.ts";
 import type { Clock, Random } from "../../platform/clock.ts";
 import { pause } from "../../platform/promise.ts";
 import type { Welcome } from "../../protocol/hello.ts";
 import type { Logger } from "../../platform/logger.ts";
-import type { Network } from "../../platform/network.ts";
-import { probeAny } from "../../transport/dial.ts";
+import type { Address, Network } from "../../platform/network.ts";
+import { probeAny, probePeer } from "../../transport/dial.ts";
+import type { PeerSecretFile } from "./peer_secret_file.ts";
 import { type DataDirectory, type Disk, type Identity, readIdentity } from "../../storage/mod.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_file.ts";
@@ -42,6 +44,8 @@ export class FolderLostError extends JoinError {
 export interface IdentityOptions {
   readonly config: ServerConfig;
   readonly directory: DataDirectory;
+  /** The peer secret; null without one. */
+  readonly peerSecret: PeerSecretFile | null;
   readonly network: Network;
   readonly clock: Clock;
   readonly random: Random;
@@ -125,7 +129,7 @@ async function newIdentity(options: IdentityOptions): Promise<Identity> {
     const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));
     return { clusterId: clusterIdOf(clusterName, members), clusterName, nodeId, dataId, founders };
   }
-  const welcome = await askForCluster(options);
+  const welcome = await askForCluster(options, dataId);
   const known = welcome.members.find(({ id }) => id === nodeId);
   if (known !== undefined) {
     throw new FolderLostError(
@@ -143,12 +147,13 @@ async function newIdentity(options: IdentityOptions): Promise<Identity> {
 /** The name of a cluster for which none was given. */
 export const DEFAULT_CLUSTER_NAME = "kvraft";
 
-async function askForCluster(
-  { config, network, clock, logger, signal }: IdentityOptions,
-): Promise<Welcome> {
+async function askForCluster(options: IdentityOptions, dataId: number): Promise<Welcome> {
+  const { config, network, clock, logger, signal } = options;
+  const verify = (address: Address, welcome: Welcome): Promise<Welcome> =>
+    proven(welcome, { ...options, address, dataId });
   for (let attempt = 1;; attempt++) {
     try {
-      return await probeAny(config.join, { network, clock, signal });
+      return await probeAny(config.join, { network, clock, signal, verify });
     } catch (error) {
       signal.throwIfAborted();
       const reason = errorMessage(error);
@@ -166,6 +171,38 @@ async function askForCluster(
       signal.throwIfAborted();
     }
   }
+}
+
+/**
+ * Returns the welcome of a node that has proved that it knows the peer secret, where that is required: the data folder
+ * must not be given to the cluster of another program that listens at the address.
+ *
+ * The first welcome is that of a client, since this node does not know the cluster's id yet, from which the key is
+ * derived. It calls again as a node; a program that has named another cluster has no proof for that one either.
+ */
+async function proven(
+  welcome: Welcome,
+  { config, peerSecret, network, clock, signal, address, dataId }:
+    & IdentityOptions
+    & { readonly address: Address; readonly dataId: number },
+): Promise<Welcome> {
+  const { nodeId, bind } = config;
+  const isMember = welcome.members.some(({ id }) => id === nodeId); // which ends the start in any case
+  if (peerSecret === null || config.peerAuth === "accept" || isMember) return welcome;
+  const { clusterId, nodeId: expectedNodeId } = welcome;
+  const caller = {
+    role: "peer",
+    clusterId,
+    nodeId,
+    dataId,
+    address: formatAddress({
+      host: isDialable(bind) ? bind.host : "localhost",
+      port: Math.max(1, bind.port),
+    }),
+    featureLevel: FEATURE_LEVEL,
+  } as const;
+  const peerAuthentication = peerSecret.authenticationFor(clusterId);
+  return await probePeer(address, { network, clock, signal, caller, expectedNodeId, peerAuthentication });
 }
 
 function isSame(members: readonly NodeAddress[], founders: Identity["founders"]): boolean {

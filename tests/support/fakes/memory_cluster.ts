@@ -45,6 +45,8 @@ export class MemoryCluster implements AsyncDisposable {
   readonly http = new MemoryHttp();
   readonly clock = new ManualClock();
   readonly logger = new RecordingLogger();
+  /** The files with secrets, by path; a test may change them. */
+  readonly secretFiles = new Map<string, string>();
   readonly #disks = new Map<number, MemoryDisk>();
   readonly #servers = new Map<number, RunningServer>();
   readonly #clients: KvClient[] = [];
@@ -103,6 +105,12 @@ export class MemoryCluster implements AsyncDisposable {
       clock,
       wallClock: () => START_OF_2026_MS + clock.now(),
       random: () => this.#random.next(),
+      randomBytes: (count) => Uint8Array.from({ length: count }, () => this.#random.below(256)),
+      readPrivateFile: (path) => {
+        const text = this.secretFiles.get(path);
+        if (text === undefined) throw new Error("there is no such file");
+        return text;
+      },
       logger,
       limits: this.#limits,
       monitoring: { http: this.http, resources: () => NO_RESOURCES },

@@ -277,6 +277,7 @@ export class FakeNode {
       stateBytes: 0,
       peers: [],
       disk: "ok",
+      links: [],
     };
   }
 }

@@ -1,6 +1,7 @@
 /** The commands on the cluster itself: status, members, health, transfer-leader; and the deadline of every command. */
 import { assert, assertEquals } from "@std/assert";
-import { FakeStore, peer, STATUS } from "./support/fake_store.ts";
+import type { PeerLink } from "../../../lib/mod.ts";
+import { FakeStore, healthy, peer, STATUS } from "./support/fake_store.ts";
 import { FakeEnvironment } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
@@ -43,6 +44,27 @@ Deno.test("status, members and transfer-leader: text answers are tables and sent
   assertEquals((await run(["transfer-leader", "n3"])).out, "ok  leader n3\n");
 });
 
+Deno.test("status: a line says how nodes are authenticated, the least of what both say, unless none is", async () => {
+  const lineOf = async (links: readonly (readonly PeerLink[])[]): Promise<string | undefined> => {
+    const store = new FakeStore();
+    const nodes = links.map((own, position) => ({ ...healthy(position + 1, "follower"), links: own }));
+    store.clusterStatus = { ...STATUS, nodes };
+    return /^nodes authenticated by: (.*)$/m.exec((await run(["status"], { store })).out)?.[1];
+  };
+  const link = (id: number, authenticatedBy: PeerLink["authenticatedBy"]): PeerLink => ({
+    id,
+    authenticatedBy,
+  });
+  assertEquals(await lineOf([[link(2, "none")], [link(1, "none")]]), undefined);
+  assertEquals(await lineOf([[link(2, "secret")], [link(1, "secret")]]), "secret");
+  assertEquals(
+    await lineOf([[link(2, "secret"), link(3, "secret")], [link(1, "secret"), link(3, "certificate")], [
+      link(1, "none"),
+    ]]),
+    "certificate (n2-n3), secret (n1-n2), none (n1-n3)",
+  );
+});
+
 Deno.test("status and members: JSON answers have the documented fields", async () => {
   const sizes = { lastLogIndex: 12, firstLogIndex: 1, snapshotIndex: 0, keys: 1, stateBytes: 64 };
   const unsaidSizes = Object.fromEntries(Object.keys(sizes).map((name) => [name, null]));
@@ -54,6 +76,7 @@ Deno.test("status and members: JSON answers have the documented fields", async (
     commitIndex: 12,
     appliedIndex: 12,
     version: "0.1.0",
+    links: [],
     ...sizes,
   };
   const down = {
@@ -67,6 +90,7 @@ Deno.test("status and members: JSON answers have the documented fields", async (
     commitIndex: null,
     appliedIndex: null,
     version: null,
+    links: null,
   };
   const table: readonly (readonly [readonly string[], number, unknown])[] = [
     [["members"], 0, {

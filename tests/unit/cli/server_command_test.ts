@@ -3,6 +3,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { FakeStore } from "./support/fake_store.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
 import { FakeTools } from "./support/fake_tools.ts";
+import { peerSecretsOf } from "../../../lib/server/startup/peer_secret_file.ts";
 import { describeFault, runKvraft } from "../../../lib/cli/mod.ts";
 import type { StartServer } from "../../../lib/cli/server.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";
@@ -273,6 +274,21 @@ Deno.test("runKvraft: help and version work without a cluster, and the version i
   for (const args of [["--help"], ["server", "--help"], ["client", "--help"]]) {
     const [code, out, err] = await run(args);
     assertEquals([code, out.includes("Usage:"), err], [0, true, ""]);
+  }
+});
+
+Deno.test("runKvraft: secret new prints a secret that --peer-secret-file takes, another one each time", async () => {
+  const secrets: string[] = [];
+  for (let time = 0; time < 2; time++) {
+    const [code, out, err] = await run(["secret", "new"]);
+    assertEquals([code, err], [0, ""]);
+    secrets.push(...peerSecretsOf(out));
+  }
+  assertEquals(secrets.map((secret) => /^[A-Za-z0-9_-]{43}$/.test(secret)), [true, true]);
+  assertEquals(new Set(secrets).size, 2);
+  for (const args of [["secret"], ["secret", "old"], ["secret", "new", "now"], ["secret", "--help"]]) {
+    const [code, out, err] = await run(args);
+    assertEquals([code, out, err.startsWith("kvraft: secret takes one word, new")], [2, "", true]);
   }
 });
 

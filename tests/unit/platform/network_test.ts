@@ -242,6 +242,7 @@ Deno.test("Peers: links over real sockets carry large messages completely, and r
     clusterId: CLUSTER_ID,
     dataId: 102,
     isCalling: () => false,
+    callerAuthentications: () => [],
     featureLevel: () => FEATURE_LEVEL,
   });
   links.start({

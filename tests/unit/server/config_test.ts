@@ -59,6 +59,8 @@ const DEFAULTS: ServerConfig = {
   segmentBytes: 67_108_864,
   maxConnections: 4096,
   maxConnectionsPerAddress: null,
+  peerSecretFile: null,
+  peerAuth: "require",
   quotaBytes: null,
   historyBytes: 67_108_864,
   historySeconds: null,
@@ -98,6 +100,8 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "segment-bytes": "4096",
     "max-connections": "16",
     "max-connections-per-address": "8",
+    "peer-secret-file": "secrets/peer",
+    "peer-auth": "accept",
     "quota-bytes": "1000000",
     "history-bytes": "0",
     "history-seconds": "3600",
@@ -121,6 +125,8 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     segmentBytes: 4096,
     maxConnections: 16,
     maxConnectionsPerAddress: 8,
+    peerSecretFile: "secrets/peer",
+    peerAuth: "accept",
     quotaBytes: 1_000_000,
     historyBytes: 0,
     historySeconds: 3_600,
@@ -176,7 +182,8 @@ Deno.test("readServerConfig: the config file accepts every setting, comments and
 Deno.test("readServerConfig: the example in the help of each option is accepted", () => {
   for (const { name, example } of SERVER_OPTIONS.filter((option) => option.name !== "config")) {
     const { cluster: _, ...joining } = REQUIRED;
-    read({ flags: { ...(name === "join" ? joining : REQUIRED), [name]: example } });
+    const others = name === "peer-auth" ? { "peer-secret-file": "peer.secret" } : {};
+    read({ flags: { ...(name === "join" ? joining : REQUIRED), ...others, [name]: example } });
   }
 });
 
@@ -232,6 +239,17 @@ Deno.test("readServerConfig: the error for a missing flag names it", () => {
   );
 });
 
+Deno.test("readServerConfig: --peer-auth without a peer secret is refused, in the file too", () => {
+  const expected =
+    "it has no effect without --peer-secret-file. Allowed: both, or neither. Example: --peer-auth accept " +
+    "--peer-secret-file peer.secret";
+  assertEquals(refusal({ flags: { ...REQUIRED, "peer-auth": "accept" } }), `--peer-auth: ${expected}`);
+  assertEquals(
+    refusal({ flags: REQUIRED, file: '{ "peer-auth": "require" }' }),
+    `"peer-auth" (node.json, line 1, column 3): ${expected}`,
+  );
+});
+
 Deno.test("readServerConfig: an invalid address is refused with the flag that has it", () => {
   const one = "1=127.0.0.1:7001";
   const table = [
@@ -259,7 +277,7 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, max-value-bytes, segment-bytes, max-connections, max-connections-per-address, quota-bytes, " +
+  "log-format, max-value-bytes, segment-bytes, max-connections, max-connections-per-address, peer-secret-file, peer-auth, quota-bytes, " +
   "history-bytes, history-seconds, snapshot-log-bytes";
 
 Deno.test("readServerConfig: an error in the config file has line and column", () => {

@@ -39,6 +39,7 @@ export class LinkScene {
       clusterId: options.clusterId ?? CLUSTER_ID,
       dataId: 102,
       isCalling: (id) => this.calling.has(id),
+      callerAuthentications: () => [],
       featureLevel: () => this.featureLevel,
     });
     this.links.start({

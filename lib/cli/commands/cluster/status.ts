@@ -1,5 +1,6 @@
 /** The command `status`. */
 import type { ClusterStatus, NodeView } from "../../../client/types.ts";
+import type { PeerAuthenticatedBy } from "../../../protocol/messages.ts";
 import { diskNote, stateOf, stateText } from "../../cluster_view.ts";
 import { type Answer, answer, defineCommand, withElapsed } from "../../command.ts";
 import { callOptions } from "../../options.ts";
@@ -12,7 +13,8 @@ export const STATUS = defineCommand({
   summary: "who leads, and how each node is",
   details: [
     "Asks each node itself. unreachable: no connection to it could be had; not answering: nothing came from it in time,",
-    "as when its process or machine is stopped. Ends with 3 when there is no leader.",
+    "as when its process or machine is stopped. Where nodes are authenticated, a line says how: by certificate, or by",
+    "the peer secret. Ends with 3 when there is no leader.",
   ],
   example: [
     "status",
@@ -38,7 +40,33 @@ function statusTable({ leader, term, nodes }: ClusterStatus): string {
   const reasons = nodes.flatMap((node) =>
     node.reachable ? [] : [`${nodeName(node)}: ${escapeText(node.reason)}`]
   );
-  return [first, ...table([header, ...nodes.map(statusRow)]), ...reasons].map((line) => `${line}\n`).join("");
+  const rows = table([header, ...nodes.map(statusRow)]);
+  return [first, ...rows, ...reasons, ...authenticationLine(nodes)].map((line) => `${line}\n`).join("");
+}
+
+/** How nodes are authenticated, the strongest first. */
+const AUTHENTICATIONS = Object.keys(
+  { certificate: true, secret: true, none: true } satisfies Record<PeerAuthenticatedBy, true>,
+);
+
+/** Returns the line on how the nodes are authenticated to each other; none where no node is. */
+function authenticationLine(nodes: readonly NodeView[]): readonly string[] {
+  const least = new Map<string, PeerAuthenticatedBy>();
+  for (const node of nodes) {
+    for (const { id, authenticatedBy } of node.reachable ? node.links : []) {
+      const pair = [Number(node.id), id].sort((a, b) => a - b).map((one) => `n${one}`).join("-");
+      const known = least.get(pair) ?? authenticatedBy;
+      // Each of the two says how the connections between them are authenticated, as it knows them.
+      const isLess = AUTHENTICATIONS.indexOf(authenticatedBy) > AUTHENTICATIONS.indexOf(known);
+      least.set(pair, isLess ? authenticatedBy : known);
+    }
+  }
+  const pairs = [...least].sort(([a], [b]) => a < b ? -1 : 1);
+  const parts = AUTHENTICATIONS.flatMap((by) => {
+    const found = pairs.filter(([, one]) => one === by).map(([pair]) => pair);
+    return found.length === 0 ? [] : [found.length === pairs.length ? by : `${by} (${found.join(", ")})`];
+  });
+  return parts.length === 0 || parts[0] === "none" ? [] : [`nodes authenticated by: ${parts.join(", ")}`];
 }
 
 function statusRow(node: NodeView): string[] {
@@ -71,5 +99,15 @@ function nodeDocument(node: NodeView): unknown {
   const { id, address, reachable } = node;
   const [role, reason] = node.reachable ? [node.role, null] : [null, node.reason];
   const answered = ANSWERED_FIELDS.map((name) => [name, node.reachable ? node[name] : null]);
-  return { id, address, role, reachable, state: stateOf(node), reason, ...Object.fromEntries(answered) };
+  const links = node.reachable ? node.links : null;
+  return {
+    id,
+    address,
+    role,
+    reachable,
+    state: stateOf(node),
+    reason,
+    ...Object.fromEntries(answered),
+    links,
+  };
 }

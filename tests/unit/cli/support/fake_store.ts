@@ -58,6 +58,7 @@ export function healthy(id: number, role: "leader" | "follower"): ClusterStatus[
     stateBytes: 64,
     peers: [],
     disk: "ok",
+    links: [],
   };
 }
 

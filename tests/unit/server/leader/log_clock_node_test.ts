@@ -70,7 +70,11 @@ class Bench {
       random: () => 0.5,
       logger: new RecordingLogger(),
       metrics: null,
-      peers: { send: (message) => this.#sent.push(message) > 0, isConnected: () => true },
+      peers: {
+        send: (message) => this.#sent.push(message) > 0,
+        isConnected: () => true,
+        authenticatedBy: () => null,
+      },
       probe: () => Promise.resolve("no node is there"),
     });
   }

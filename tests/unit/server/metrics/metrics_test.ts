@@ -10,9 +10,9 @@ import { CHECKOUT, filesOfCheckout, readCheckout } from "../../../support/checko
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
 import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 
-const LINKS = [
-  { id: 2, isConnected: true, roundTripMs: 0.25 },
-  { id: 3, isConnected: false, roundTripMs: null },
+const LINKS: MetricSources["links"] = [
+  { id: 2, isConnected: true, roundTripMs: 0.25, authenticatedBy: "secret" },
+  { id: 3, isConnected: false, roundTripMs: null, authenticatedBy: null },
 ];
 const CONNECTIONS = {
   clients: 4,
@@ -22,6 +22,7 @@ const CONNECTIONS = {
   refused: 2,
   waitingBytes: 70_000,
   overloaded: 3,
+  failedProofs: { missing: 4, otherSecret: 0, wrongProof: 1, noAnswer: 0, dialled: 0 },
 };
 
 const CONDITION: NodeCondition = {
@@ -81,6 +82,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
         },
       ],
       disk: "ok",
+      links: [],
     },
     condition: CONDITION,
     featureLevel: 2,

@@ -22,6 +22,7 @@ const STATUS: NodeStatus = {
   members: [{ id: 1, address: "n1:7001", role: "voter" }, { id: 2, address: "n2:7001", role: "voter" }],
   peers: [],
   disk: "ok",
+  links: [],
 };
 
 /** A node whose answers a test decides. */
