@@ -53,6 +53,11 @@ export const PEER_AUTHENTICATIONS = ["certificate", "secret", "none"] as const;
 /** One of {@link PEER_AUTHENTICATIONS}. */
 export type PeerAuthenticatedBy = typeof PEER_AUTHENTICATIONS[number];
 
+/** Returns the least of these; null of none. One connection that is not authenticated is enough for an attacker. */
+export function leastOf(authentications: readonly PeerAuthenticatedBy[]): PeerAuthenticatedBy | null {
+  return PEER_AUTHENTICATIONS.findLast((by) => authentications.includes(by)) ?? null;
+}
+
 /** The connections between a node and another member. */
 export interface PeerLink {
   /** The member. */

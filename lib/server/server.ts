@@ -246,7 +246,7 @@ class Server implements RunningServer {
     this.#opened.peerSecret?.watch((secrets) => {
       this.#opened.peerAuthentication?.setSecrets(secrets);
       listener.dropPeersOfOldSecrets();
-      this.#peers.dropOldSecrets();
+      this.#peers.secretReplaced();
     });
     node.leadership.onChange(({ leader, term }) => {
       for (const client of this.#clients) client.send({ kind: "leader", leader, term });

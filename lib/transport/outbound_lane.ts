@@ -134,9 +134,10 @@ export class OutboundLane {
     }
   }
 
-  /** Closes a connection on which a secret was proved that was replaced. */
-  dropOldSecret(): void {
+  /** Closes a connection on which a secret was proved that was replaced; without a connection, tries again now. */
+  secretReplaced(): void {
     const { peerAuthentication } = this.#options;
+    this.retryNow();
     if (peerAuthentication?.isCurrent(this.#authenticated) === false) this.#channel?.close(SECRET_REPLACED);
   }
 
@@ -285,13 +286,13 @@ function onlyOperatorHelps(error: HandshakeError): boolean {
     case "unknownNode":
     case "removedNode":
     case "otherData":
-    case "peerNotAuthenticated":
     case "certificateRequired":
     case "certificateRefused":
     case "wrongNode":
     case "notKvraft":
       return true;
     case "busy":
+    case "peerNotAuthenticated": // until both ends have read the same secret
       return false;
     default:
       return assertNever(error.code);

@@ -8,7 +8,7 @@ import type { Clock, Random } from "../platform/clock.ts";
 import type { HandshakeError } from "../protocol/errors.ts";
 import { logConnectionFault } from "./fault.ts";
 import type { PeerAuthentication } from "./handshake/peer_authentication.ts";
-import type { PeerAuthenticatedBy } from "../protocol/messages.ts";
+import { leastOf, type PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { Lane, PeerCaller } from "../protocol/hello.ts";
 import { PEER_FAILURE_LOG_INTERVAL_MS, PEER_START_QUIET_MS } from "../protocol/limits.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -121,10 +121,10 @@ export class Peer {
     this.#lanes.bulk.dropBelowFeatureLevel();
   }
 
-  /** Closes the lanes on which a secret was proved that was replaced. */
-  dropOldSecret(): void {
-    this.#lanes.control.dropOldSecret();
-    this.#lanes.bulk.dropOldSecret();
+  /** See {@link OutboundLane.secretReplaced}. */
+  secretReplaced(): void {
+    this.#lanes.control.secretReplaced();
+    this.#lanes.bulk.secretReplaced();
   }
 
   /** Closes both lanes without events; resolves once that is done. */
@@ -204,7 +204,8 @@ export class Peer {
   }
 
   #logConnected(): void {
-    this.#options.logger.info("Connected to a node", this.#fields());
+    const authenticatedBy = leastOf(this.authentications);
+    this.#options.logger.info("Connected to a node", { ...this.#fields(), authenticatedBy });
     this.#loggedFailureAt = null;
     this.#failures = 0;
     this.#refusedWith = null;

@@ -16,7 +16,7 @@ import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Timer } from "../platform/clock.ts";
 import { INTRODUCED_IDLE_MS, MAX_INTRODUCED_PEERS } from "../protocol/limits.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
-import { PEER_AUTHENTICATIONS, type PeerAuthenticatedBy } from "../protocol/messages.ts";
+import { leastOf, type PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 
 /** The options of a peer that are known at the start: this node's address, and the handlers of events. */
@@ -140,10 +140,10 @@ export class Peers {
     for (const { peer } of this.#transientPeers.values()) peer.dropBelowFeatureLevel();
   }
 
-  /** Closes the lanes on which a secret was proved that was replaced. */
-  dropOldSecrets(): void {
-    for (const peer of this.#members.values()) peer.dropOldSecret();
-    for (const { peer } of this.#transientPeers.values()) peer.dropOldSecret();
+  /** Closes the lanes on which a secret was proved that was replaced, and retries those that wait. */
+  secretReplaced(): void {
+    for (const peer of this.#members.values()) peer.secretReplaced();
+    for (const { peer } of this.#transientPeers.values()) peer.secretReplaced();
   }
 
   /** Whether both lanes to a node are connected. */
@@ -154,9 +154,7 @@ export class Peers {
   /** Returns how the connections between this node and another are authenticated; null without one. */
   authenticatedBy(id: NodeId): PeerAuthenticatedBy | null {
     const lanes = (this.#members.get(id) ?? this.#transientPeers.get(id)?.peer)?.authentications ?? [];
-    const all = [...lanes, ...this.#options.callerAuthentications(id)];
-    // One connection that is not authenticated is enough for an attacker.
-    return PEER_AUTHENTICATIONS.findLast((by) => all.includes(by)) ?? null;
+    return leastOf([...lanes, ...this.#options.callerAuthentications(id)]);
   }
 
   /** Returns the state of the connections to the members, by id. */

@@ -8,6 +8,7 @@
 import type { ReadMode } from "../../lib/server/config/config.ts";
 import { LEASE_LIMITS, type LeaseLimits } from "../../lib/kv/mod.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../lib/server/config/server_limits.ts";
+import { PEER_AUTH_MODES, type PeerAuthMode } from "../../lib/transport/handshake/peer_authentication.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 
 /** The target of a fault: a node, or the leader at that time. */
@@ -188,6 +189,15 @@ export interface Coordination {
 /** A run with readers and writers alone. */
 export const NO_COORDINATION: Coordination = { watchers: 0, libraryWatchers: 0, holders: 0, lockUsers: 0 };
 
+/** The peer secret of a run. */
+export interface PeerSecretPlan {
+  readonly peerAuth: PeerAuthMode;
+  /** Whether every second node has none, which nodes that require it would not take. */
+  readonly isPartial: boolean;
+  /** Time from which on the secret is replaced, one node after the other; null if it stays. */
+  readonly replacedAtMs: number | null;
+}
+
 /** All decisions of a seed that are drawn before the run. */
 export interface Plan {
   readonly seed: number;
@@ -197,6 +207,8 @@ export interface Plan {
   readonly spares: number;
   readonly clients: number;
   readonly coordination: Coordination;
+  /** Null for a run without a peer secret. */
+  readonly peerSecret: PeerSecretPlan | null;
   /** Calls that a client has in flight at a time. */
   readonly callsPerClient: number;
   readonly keys: number;
@@ -236,6 +248,10 @@ export function readsPastInTransactions({ seed }: Pick<Plan, "seed">): boolean {
 /** Approximate number of calls of all clients of a run; more would reach no new states. */
 const MAX_OPERATIONS = 500;
 
+/** Time between two nodes that get the next secret, and for which each accepts both: all have got it before. */
+const SECRET_STEP_MS = 300;
+const SECRET_OVERLAP_MS = 8_000;
+
 /** Returns the plan of a seed. */
 export function planOf(seed: number): Plan {
   const random = new SeededRandom(seed * 2_654_435_761);
@@ -252,6 +268,7 @@ export function planOf(seed: number): Plan {
     spares: random.pick([1, 2, 4]),
     clients,
     coordination: drawCoordination(seed),
+    peerSecret: drawPeerSecret(seed, chaosMs),
     callsPerClient,
     keys: random.pick([1, 3, 8, 20]),
     maxValueBytes,
@@ -290,6 +307,27 @@ function drawCoordination(seed: number): Coordination {
     holders: random.pick([0, 0, 0, 1, 2]),
     lockUsers: random.pick([0, 0, 0, 0, 0, 2]),
   };
+}
+
+/** Draws the peer secret, from numbers of its own, too. */
+function drawPeerSecret(seed: number, chaosMs: number): PeerSecretPlan | null {
+  const random = new SeededRandom(seed * 668_265_263 + 3);
+  if (random.chance(0.4)) return null;
+  const peerAuth = random.pick(PEER_AUTH_MODES);
+  return {
+    peerAuth,
+    isPartial: peerAuth === "accept" && random.chance(0.5),
+    replacedAtMs: random.chance(0.5) ? chaosMs * random.next() / 2 : null,
+  };
+}
+
+/** Returns the content of a node's file with the secret at a time. */
+export function peerSecretAt({ replacedAtMs }: PeerSecretPlan, node: number, nowMs: number): string {
+  const [old, next] = ["the secret that the nodes have at first", "the secret that the nodes have at last"]
+    .map((text) => text.replaceAll(" ", "-"));
+  const sinceMs = replacedAtMs === null ? -1 : nowMs - replacedAtMs - node * SECRET_STEP_MS;
+  if (sinceMs < 0) return `${old}`;
+  return sinceMs < SECRET_OVERLAP_MS ? `${next}\n${old}` : `${next}`;
 }
 
 /** Draws limits that few leases reach. */

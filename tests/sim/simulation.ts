@@ -13,7 +13,8 @@ import { hasMajorities } from "../support/raft/promises.ts";
 import { Invariants } from "./invariants/invariants.ts";
 import { LeaseTimes, type SeenLeader } from "./invariants/lease_times.ts";
 import { Machine, wallMsOf } from "./environment/machine.ts";
-import type { Plan } from "./plan.ts";
+import { assert } from "../../lib/platform/assert.ts";
+import { peerSecretAt, type Plan } from "./plan.ts";
 import { Process } from "./environment/process.ts";
 import { Replay } from "./invariants/replay.ts";
 import { Scheduler } from "./environment/scheduler.ts";
@@ -29,6 +30,12 @@ import { SimClient } from "./workload.ts";
 const PORT = 7_000;
 /** Wall clocks of nodes are wrong by up to this much. */
 export const MAX_WALL_OFFSET_MS = 2_000;
+/** Rare states that a line of a log reports. */
+const LOGGED_STATES: Readonly<Record<string, RareState>> = {
+  "Connected to a node": "peersProved",
+  "Cannot authenticate a node": "peersNotAuthenticated",
+  "Read the peer secret again; new connections use it": "secretsReplaced",
+};
 const DISK_FAULTS = {
   died: "deathsInDiskOperations",
   failed: "diskFailures",
@@ -229,6 +236,8 @@ export class Simulation {
       address: { host: hostOf(position + 1), port: PORT },
     }));
     const isFounder = id <= plan.nodes;
+    const { peerSecret } = plan;
+    const hasSecret = peerSecret !== null && !(peerSecret.isPartial && id % 2 === 0);
     const config = serverConfigOf({
       nodeId: id,
       bind: { host: hostOf(id), port: PORT },
@@ -243,10 +252,16 @@ export class Simulation {
       join: isFounder ? [] : this.contacts,
       historyBytes: plan.limits.historyBytes,
       snapshotLogBytes: plan.limits.snapshots.logBytes,
+      peerSecretFile: hasSecret ? "peer.secret" : null,
+      peerAuth: peerSecret?.peerAuth ?? "require",
     });
     return new Machine({
       config,
       limits: plan.limits,
+      readPrivateFile: () => {
+        assert(peerSecret !== null, "only a server with a secret reads its file");
+        return peerSecretAt(peerSecret, id, scheduler.nowMs);
+      },
       host: hostOf(id),
       scheduler,
       fabric,
@@ -264,6 +279,13 @@ export class Simulation {
       onExpulsion: () => this.#expelled(id),
       onFallback: () => this.coverage.count("snapshotsFellBack"),
       onDiskFault: (fault) => this.coverage.count(DISK_FAULTS[fault]),
+      onLogLine: (message, fields) => {
+        const state = LOGGED_STATES[message];
+        if (state === undefined || (state === "peersProved" && fields["authenticatedBy"] !== "secret")) {
+          return;
+        }
+        this.coverage.count(state);
+      },
       trace: (line) => this.trace(line),
     });
   }

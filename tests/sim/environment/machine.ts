@@ -53,6 +53,8 @@ export function wallMsOf({ nowMs }: Scheduler): number {
 export interface MachineOptions {
   readonly config: ServerConfig;
   readonly limits: ServerLimits;
+  /** Returns the content of its file with the peer secret. */
+  readonly readPrivateFile: () => string;
   readonly host: string;
   readonly scheduler: Scheduler;
   readonly fabric: Fabric;
@@ -73,6 +75,8 @@ export interface MachineOptions {
   readonly onExpulsion: () => boolean;
   /** Called when it started although its newest snapshot is damaged. */
   readonly onFallback: () => void;
+  /** Called with each line of its log. */
+  readonly onLogLine: (message: string, fields: LogFields) => void;
   readonly trace: (line: () => string) => void;
 }
 
@@ -163,7 +167,7 @@ export class Machine {
   /** Starts the server, unless it runs or something keeps it down. */
   start(): void {
     if (this.#process !== null || this.#downs > 0 || this.#isRetired) return;
-    const { limits, host, scheduler, fabric, random, clockSpeed } = this.#options;
+    const { limits, readPrivateFile, host, scheduler, fabric, random, clockSpeed } = this.#options;
     const config = this.#config;
     this.#starts += 1;
     if (this.#leftBehind) this.drive.processDied();
@@ -179,6 +183,8 @@ export class Machine {
       clock,
       wallClock: (): number => this.wallMs,
       random: (): number => random.next(),
+      randomBytes: (count) => Uint8Array.from({ length: count }, () => random.below(256)),
+      readPrivateFile,
       logger: this.#logger(process),
       limits,
     };
@@ -412,6 +418,7 @@ export class Machine {
       if (message === CONNECTION_FAULT) {
         this.#options.violated(`node ${this.id}: a connection ended by a fault: ${fields?.["stack"]}`);
       }
+      this.#options.onLogLine(message, fields ?? {});
       this.#options.trace(() => `n${this.id} ${level}: ${message} ${JSON.stringify(fields ?? {})}`);
     };
     return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
