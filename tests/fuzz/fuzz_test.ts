@@ -8,6 +8,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { COMMAND_LINE, CONFIG_FILE, SHELL_LINES } from "./command_line.ts";
 import { CLIENT_FRAMES, HANDSHAKE, PEER_FRAMES } from "./connections.ts";
+import { HTTP_REQUESTS } from "./http_requests.ts";
 import { IDENTITY_FILE, LOG_FILES } from "./data_folder.ts";
 import { corpusOf, fuzz } from "./fuzzer.ts";
 import { MAX_INPUT_BYTES, mutated } from "./mutator.ts";
@@ -19,6 +20,7 @@ const TARGETS: readonly FuzzTarget[] = [
   HANDSHAKE,
   CLIENT_FRAMES,
   PEER_FRAMES,
+  HTTP_REQUESTS,
   LOG_FILES,
   IDENTITY_FILE,
   SNAPSHOT_FILES,

@@ -13,7 +13,10 @@ import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { clientHello, frame, Wire } from "../../support/wire.ts";
+import { freePorts } from "../../support/temporary.ts";
+import { HAS_MANY_LOOPBACK_ADDRESSES } from "../../support/processes/source_address.ts";
 import { ALL_KINDS, type FrameKindName, type Knowledge } from "./frames.ts";
+import { HttpSpeaker } from "./http_speaker.ts";
 import { listenAsMember } from "./member.ts";
 import { Speaker } from "./speaker.ts";
 import { Witness } from "./witness.ts";
@@ -47,6 +50,8 @@ export interface ProcessesReport {
   readonly nodesEnded: number;
   readonly termsChanged: number;
   readonly longestWaitMs: number;
+  /** Requests to the HTTP ports. */
+  readonly httpRequests: number;
   /** Longest time for which this process was too busy to handle an answer: that part of a wait is its own. */
   readonly ownPauseMs: number;
   readonly calls: number;
@@ -57,18 +62,22 @@ export interface ProcessesReport {
 /** Starts nodes, disturbs them for the given time, and restarts them at the end. */
 export async function runAgainstProcesses(options: ProcessesOptions): Promise<ProcessesReport> {
   const started = options.nodes === 1 ? [1] : [1, 2, 3];
+  const firstHttpPort = freePorts(HOSTILE_MEMBER);
   await using cluster = await TestCluster.start({
     nodes: options.nodes === 1 ? 1 : HOSTILE_MEMBER,
     started,
     flags: FLAGS,
+    flagsOf: (id) => ["--http", `${firstHttpPort + id - 1}`],
   });
-  return await new RealRun(cluster, started, options).run();
+  return await new RealRun(cluster, { ...options, started, firstHttpPort }).run();
 }
 
 class RealRun {
   readonly #cluster: TestCluster;
   readonly #started: readonly number[];
   readonly #options: ProcessesOptions;
+  readonly #httpPorts: readonly number[];
+  readonly #http: HttpSpeaker;
   readonly #clock = new SystemClock();
   readonly #network = new DenoNetwork();
   readonly #frames = new Map<FrameKindName, number>();
@@ -81,10 +90,20 @@ class RealRun {
   #hasEnded = false;
   #ownPauseMs = 0;
 
-  constructor(cluster: TestCluster, started: readonly number[], options: ProcessesOptions) {
+  constructor(
+    cluster: TestCluster,
+    options: ProcessesOptions & { readonly started: readonly number[]; readonly firstHttpPort: number },
+  ) {
+    const { started, firstHttpPort, seed } = options;
     this.#cluster = cluster;
     this.#started = started;
     this.#options = options;
+    this.#httpPorts = started.map((id) => firstHttpPort + id - 1);
+    this.#http = new HttpSpeaker({
+      clock: this.#clock,
+      ports: this.#httpPorts,
+      random: new SeededRandom(seed + 1),
+    });
   }
 
   async run(): Promise<ProcessesReport> {
@@ -106,6 +125,7 @@ class RealRun {
     await Promise.all([
       witness.run(goesOn),
       ...Array.from({ length: SPEAKERS }, () => this.#speaker(random.below(2 ** 31)).run(goesOn)),
+      ...HAS_MANY_LOOPBACK_ADDRESSES ? [this.#http.run(goesOn), this.#watchHttp(goesOn)] : [],
       watching,
       this.#watchSelf(goesOn),
     ]);
@@ -125,6 +145,7 @@ class RealRun {
       longestWaitMs: witness.longestWaitMs,
       ownPauseMs: this.#ownPauseMs,
       calls: witness.calls,
+      httpRequests: this.#http.requests,
       problems: this.#problems,
     };
   }
@@ -143,6 +164,18 @@ class RealRun {
       this.#options.tell(reportText(this.#report(witness), (reportedMs - begin) / 1_000));
     }
     this.#hasEnded = true;
+  }
+
+  /** Checks that the nodes answer other programs on their HTTP ports. */
+  async #watchHttp(goesOn: () => boolean): Promise<void> {
+    while (goesOn()) {
+      for (const port of this.#httpPorts) {
+        const answer = await fetch(`http://127.0.0.1:${port}/live`).catch((error: unknown) => `${error}`);
+        const found = typeof answer === "string" ? answer : `${answer.status} ${await answer.text()}`;
+        if (found !== "200 live\n") this.#problems.push(`the HTTP port ${port} answered ${found}`);
+      }
+      await new Promise<void>((resolve) => void this.#clock.after(OWN_LOOK_MS, resolve));
+    }
   }
 
   async #watchSelf(goesOn: () => boolean): Promise<void> {
@@ -229,11 +262,13 @@ class RealRun {
 
 /** Returns a line about a run: frames by kind, and counts that must be 0. */
 export function reportText(report: ProcessesReport, afterSeconds: number): string {
-  const { frames, nodesEnded, termsChanged, longestWaitMs, ownPauseMs, calls } = report;
+  const { frames, nodesEnded, termsChanged, longestWaitMs, ownPauseMs, calls, httpRequests } = report;
   const sum = [...frames.values()].reduce((total, count) => total + count, 0);
   const byKind = ALL_KINDS.map((kind) => `${kind} ${frames.get(kind) ?? 0}`).join(", ");
   const memoryMiB = Math.round(Deno.memoryUsage().rss / 2 ** 20);
-  return `after ${Math.round(afterSeconds)} s: ${sum} hostile frames, nodes ended ${nodesEnded}, ` +
+  return `after ${
+    Math.round(afterSeconds)
+  } s: ${sum} hostile frames, ${httpRequests} hostile HTTP requests, nodes ended ${nodesEnded}, ` +
     `terms changed ${termsChanged}, longest wait of another client ${
       Math.round(longestWaitMs)
     } ms in ${calls} calls ` +
