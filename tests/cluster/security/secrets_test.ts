@@ -76,7 +76,7 @@ async function sendMalformed(port: number): Promise<void> {
   await noHello.waitForEnd();
 }
 
-Deno.test("secrets: no key and no value is in a log line, metric, page or error, whatever fails", async (t) => {
+Deno.test("secrets: no key and no value is in a log line, metric, page or error, with calls that fail", async (t) => {
   const firstPort = freePorts(3);
   await using cluster = await TestCluster.start({
     flags: ["--log-level", "debug", "--max-value-bytes", "1000", "--segment-bytes", "4096"],
