@@ -2,7 +2,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { shortened } from "../platform/errors.ts";
 import { nearest } from "../server/config/nearest.ts";
-import { UsageError } from "./errors.ts";
+import { SecretArgumentError, UsageError } from "./errors.ts";
 
 /** Greatest weight of an option such as `--mix`. */
 const MAX_WEIGHT = 1_000_000;
@@ -110,8 +110,22 @@ function textsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.map(String) : [];
 }
 
+/** Options by which other programs take secrets, with what to use here. */
+const SECRET_OPTIONS: ReadonlyMap<string, string> = new Map([
+  ["password", "--user asks for it; --password-file and --password-stdin do not ask"],
+  ["passwd", "--user asks for it; --password-file and --password-stdin do not ask"],
+  ["new-password", "it is asked for; --new-password-file and --new-password-stdin do not ask"],
+  ["token", "--token-file names the file that has it"],
+]);
+
 function unknownOption(arg: string, specs: readonly OptionSpec[]): UsageError {
   const [name] = partsOf(arg);
+  const instead = SECRET_OPTIONS.get(name);
+  if (instead !== undefined) {
+    return new SecretArgumentError(
+      `There is no option --${name}. ${SecretArgumentError.REASON} Instead: ${instead}.`,
+    );
+  }
   const chooser = specs.find((candidate) => choicesOf(candidate).includes(name));
   const near = chooser === undefined
     ? nearest(name, specs.map((candidate) => candidate.name))

@@ -18,6 +18,8 @@ import { clientHelp } from "./help.ts";
 import { readLines } from "./input.ts";
 import { failureAsJson, jsonText } from "./json.ts";
 import { COMMANDS, parseCommand, parseLine, QUIT } from "./registry.ts";
+import type { SecretEnd } from "./secret_line.ts";
+import { SIGN_IN_OPTIONS, type SignIn, signInOf } from "./secrets.ts";
 import { runShell } from "./shell/shell.ts";
 import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
@@ -30,10 +32,14 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
     placeholder: "<nodes>",
     help: "one or more nodes, as host:port, parted by commas (required)",
   },
+  ...SIGN_IN_OPTIONS,
 ];
 
+/** The options of a connection to a cluster. */
+type ConnectTo = { readonly cluster: readonly string[]; readonly timeoutMs?: number };
+
 /** Connects to a cluster. */
-export type Connect = (options: { cluster: readonly string[]; timeoutMs?: number }) => Promise<StoreClient>;
+export type Connect = (options: ConnectTo | (ConnectTo & SignIn)) => Promise<StoreClient>;
 
 /** Dependencies of the command. */
 interface ClientDependencies {
@@ -83,8 +89,12 @@ class Client {
   #output: OutputFormat;
   #timeoutMs: number | null = null;
   #cluster: string | null = null;
+  #options: ReadonlyMap<string, string> = new Map();
+  #signIn: Promise<SignIn | null> | null = null;
   #connected: Promise<StoreClient> | null = null;
   #isConnecting = false;
+  /** Whether a secret is asked for on the terminal. */
+  #isAsking = false;
 
   constructor({ environment, connect }: ClientDependencies, output: OutputFormat) {
     this.#environment = environment;
@@ -98,10 +108,11 @@ class Client {
     this.#output = outputOf(options) ?? "text";
     this.#timeoutMs = timeoutOf(options);
     this.#cluster = options.get("cluster") ?? null;
+    this.#options = options;
     if (invocation !== null) {
       return await this.#runInvocation(invocation, {
-        stdin: () => this.#environment.stdin.stream,
-        endOfInput: () => endOf(this.#environment.stdin.stream),
+        stdin: () => this.#stdin(),
+        endOfInput: () => endOf(this.#stdin()),
         isOneOfMany: false,
       });
     }
@@ -110,6 +121,11 @@ class Client {
       return ExitCode.done;
     }
     const { stdin, stdout } = this.#environment;
+    if (options.has("password-stdin")) {
+      throw new UsageError(
+        "--password-stdin needs a command: standard input can have the password or commands.",
+      );
+    }
     if (!stdin.isTerminal || !stdout.isTerminal) return await this.#runLines();
     await runShell({
       environment: this.#environment,
@@ -129,6 +145,14 @@ class Client {
     const text = this.#output === "json" ? failureAsJson({ ...failure, message }) : `kvraft: ${message}`;
     this.#environment.stderr.write(`${text}\n`);
     return failure.exitCode;
+  }
+
+  /** Returns standard input as the data of a command. */
+  #stdin(): ReadableStream<Uint8Array> {
+    if (this.#options.has("password-stdin")) {
+      throw new UsageError("Standard input has the password, so it cannot be the data. Use --password-file.");
+    }
+    return this.#environment.stdin.stream;
   }
 
   async close(): Promise<void> {
@@ -196,6 +220,7 @@ class Client {
     let connectMs = 0;
     const context: CommandContext = {
       client: async () => {
+        await this.#credentials(); // the time that typing takes is none of the command's
         const startedAt = clock.now();
         const client = await this.#client();
         connectMs += clock.now() - startedAt;
@@ -204,6 +229,7 @@ class Client {
       connect: () => this.#open(),
       stdin,
       endOfInput,
+      readSecret: async (prompt) => await this.#readSecret(prompt),
       output: this.#environment.stdout,
       show: (parts) => this.#showParts(parts),
       note: (remark) => this.#environment.stderr.write(textOfNote(remark, this.#output)),
@@ -278,7 +304,7 @@ class Client {
 
   /** Returns what a command waits for; null while connecting, which has a line of its own. */
   async #look(): Promise<string | null> {
-    if (this.#isConnecting) return null;
+    if (this.#isConnecting || this.#isAsking) return null;
     const client = await this.#connected;
     if (client === null) throw new Error("nothing to look at yet");
     return describeWaiting(await client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS }));
@@ -301,23 +327,52 @@ class Client {
     stderr.showLine(dim(fit(line, this.#environment.columns() - 1), this.#view(true)));
   }
 
-  /** Returns the client; the first call connects it. */
-  async #client(): Promise<StoreClient> {
-    if (this.#connected === null) {
-      this.#isConnecting = true;
-      const opened = this.#open().finally(() => this.#isConnecting = false);
-      this.#connected = this.#withWaitingLine(opened, () => Promise.resolve("waiting for a node to answer"));
+  /** Asks for a secret on the terminal. */
+  async #readSecret(prompt: string): Promise<SecretEnd> {
+    if (!this.#environment.stdin.isTerminal) {
+      throw new UsageError(
+        "There is no terminal to ask for a secret on. Take it from a file or standard input.",
+      );
     }
-    return await this.#connected;
+    this.#isAsking = true;
+    try {
+      return await this.#environment.readSecret(prompt);
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+
+  /** Returns how the client signs in. The password is asked for once and kept in memory. */
+  #credentials(): Promise<SignIn | null> {
+    const { stdin } = this.#environment;
+    const readFile = (path: string, maxBytes: number): Uint8Array =>
+      this.#environment.readFile(path, maxBytes);
+    const readSecret = (prompt: string): Promise<SecretEnd> => this.#readSecret(prompt);
+    this.#signIn ??= signInOf({ options: this.#options, environment: { stdin, readFile, readSecret } });
+    return this.#signIn;
+  }
+
+  /** Returns the client; the first call connects it. */
+  #client(): Promise<StoreClient> {
+    this.#connected ??= this.#connectFirst();
+    return this.#connected;
+  }
+
+  async #connectFirst(): Promise<StoreClient> {
+    await this.#credentials();
+    this.#isConnecting = true;
+    const opened = this.#open().finally(() => this.#isConnecting = false);
+    return await this.#withWaitingLine(opened, () => Promise.resolve("waiting for a node to answer"));
   }
 
   async #open(): Promise<StoreClient> {
     if (this.#cluster === null) {
       throw new UsageError("--cluster is missing. Example: --cluster 127.0.0.1:7001,127.0.0.1:7002");
     }
+    const signIn = await this.#credentials();
     try {
       const timeout = this.#timeoutMs === null ? {} : { timeoutMs: this.#timeoutMs };
-      return await this.#connect({ cluster: this.#cluster.split(","), ...timeout });
+      return await this.#connect({ cluster: this.#cluster.split(","), ...timeout, ...signIn });
     } catch (error) {
       if (error instanceof InvalidRequestError) {
         throw new UsageError(`--cluster: ${error.message}`);

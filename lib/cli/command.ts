@@ -4,9 +4,10 @@
  */
 import { type OptionSpec, optionUsage, type ParsedArguments, type Positional } from "./arguments.ts";
 import type { Environment, Output } from "./environment.ts";
-import { ExitCode, UsageError } from "./errors.ts";
+import { ExitCode, SecretArgumentError, UsageError } from "./errors.ts";
 import { jsonText } from "./json.ts";
 import type { OutputFormat } from "./options.ts";
+import type { SecretEnd } from "./secret_line.ts";
 import { dim, duration, escapeUnprintable } from "./text.ts";
 import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
@@ -55,6 +56,8 @@ export interface Command {
   readonly arguments: readonly ArgumentSpec[];
   /** The text that it takes in place of arguments; null for most commands. */
   readonly text: TextSpec | null;
+  /** Whether it takes a password, which is no argument: a further argument is refused with the reason. */
+  readonly takesPassword: boolean;
   /** Its own options, beside those that every command takes. */
   readonly options: readonly OptionSpec[];
   /** A few words on its effect. */
@@ -89,6 +92,10 @@ export interface CommandContext {
    * {@link UsageError} where the commands come from it.
    */
   endOfInput(): Promise<void>;
+  /**
+   * Shows a prompt and reads a secret, which is not shown. Throws {@link UsageError} where there is no terminal to ask on.
+   */
+  readSecret(prompt: string): Promise<SecretEnd>;
   /** Standard output, for a command that writes data while it runs. */
   readonly output: Output;
   /** Writes parts of the answer to standard output while the command runs. Rejects as `output.write` does. */
@@ -156,7 +163,7 @@ export function defineCommand(
   spec: Pick<Command, "name" | "summary" | "example" | "run"> & Partial<Command>,
 ): Command {
   const nothing = { aliases: [], otherNames: [], arguments: [], text: null, options: [], details: [] };
-  return { isLong: false, ...nothing, ...spec };
+  return { isLong: false, takesPassword: false, ...nothing, ...spec };
 }
 
 /** Returns an answer; the properties that `spec` leaves out are those of a command that reads and succeeds. */
@@ -241,6 +248,12 @@ export function bindArguments(command: Command, parsed: ParsedArguments): Invoca
     );
   }
   if (parsed.positionals.length > wanted.length) {
+    if (command.takesPassword) {
+      throw new SecretArgumentError(
+        `${command.name} takes ${countOf(wanted.length)}, not ${parsed.positionals.length}. ` +
+          `${SecretArgumentError.REASON} Usage: ${commandUsage(command)}.`,
+      );
+    }
     throw new UsageError(
       `${command.name} takes ${countOf(wanted.length)}, not ${parsed.positionals.length}. ` +
         `Usage: ${commandUsage(command)}. Text with spaces goes in quotes.`,

@@ -4,7 +4,8 @@ import { fileErrorReason } from "../platform/private_file.ts";
 import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname } from "@std/path";
-import { InputError, OutputClosedError, OutputError } from "./errors.ts";
+import { ExitCode, InputError, OutputClosedError, OutputError } from "./errors.ts";
+import { type SecretEnd, SecretLine } from "./secret_line.ts";
 import { terminalLine, terminalText } from "./text.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import { SystemClock } from "../platform/system.ts";
@@ -66,6 +67,8 @@ export interface Environment {
   mayWrite(path: string): boolean;
   /** Opens the terminal for an interactive program. */
   openTerminal(): Terminal;
+  /** Shows a prompt on the terminal and reads a secret, which is not shown. Only if standard input is a terminal. */
+  readSecret(prompt: string): Promise<SecretEnd>;
   /**
    * Calls `handler` at every {@link END_SIGNALS} instead of ending the process. Returns a function that undoes this.
    */
@@ -119,6 +122,7 @@ export function denoEnvironment(): Environment {
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
       Deno.permissions.querySync({ name: "read", path }).state === "granted",
     openTerminal: (): Terminal => ({ input: process.stdin, output: process.stdout }),
+    readSecret,
     onEndSignal: (handler) => onSignals(END_SIGNALS, handler),
     onHangup: (handler) => onSignals(["SIGHUP"], handler),
     exit: (code) => Deno.exit(code),
@@ -140,6 +144,38 @@ function readInput(): ReadableStream<Uint8Array> {
       }
     },
   }, { highWaterMark: 0 });
+}
+
+/** Keys that were typed before the prompt for them was shown, such as a pasted password behind another one. */
+let typedAhead = "";
+
+async function readSecret(prompt: string): Promise<SecretEnd> {
+  const line = new SecretLine();
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const buffer = new Uint8Array(INPUT_CHUNK_BYTES);
+  const restore = (): void => Deno.stdin.setRaw(false);
+  // The shell that started this program would go on without echo.
+  const unlisten = onSignals(["SIGTERM", "SIGHUP"], () => {
+    restore();
+    Deno.exit(ExitCode.unavailable);
+  });
+  writeDiagnostics(terminalText(prompt));
+  Deno.stdin.setRaw(true);
+  try {
+    for (let keys = typedAhead;;) {
+      const taken = line.take(keys);
+      typedAhead = taken?.rest ?? "";
+      if (taken !== null) return taken.end;
+      const length = await Deno.stdin.read(buffer);
+      if (length === null) return { kind: "cancelled" };
+      keys = decoder.decode(buffer.subarray(0, length), { stream: true });
+    }
+  } finally {
+    buffer.fill(0);
+    restore();
+    unlisten();
+    writeDiagnostics("\n");
+  }
 }
 
 async function writeOutput(text: string | Uint8Array): Promise<void> {

@@ -28,6 +28,11 @@ export const ExitCode = {
    * results of a transaction are no longer remembered. Standard error has the outcome.
    */
   output: 5,
+  /**
+   * The cluster did not take the user's password, token or certificate, or the user has no right to it; nothing was changed
+   * by the command that was refused.
+   */
+  denied: 6,
   /** A fault in kvraft. For a server: any other error, which may be absent after a restart (EX_SOFTWARE). */
   internal: 70,
 } as const;
@@ -40,6 +45,17 @@ export class UsageError extends Error {
   override readonly name: string = "UsageError";
   /** Stable name of this error. */
   readonly code = "usage";
+}
+
+/**
+ * A secret among the arguments, or a place for one. The message does not have it, and the shell does not remember the
+ * line.
+ */
+export class SecretArgumentError extends UsageError {
+  /** Why secrets are not taken from arguments, as a sentence. */
+  static readonly REASON =
+    "Passwords and tokens are no arguments: other users of this machine could read them, and shells remember them.";
+  override readonly name = "SecretArgumentError";
 }
 
 /** Standard output was closed by its reader (`kvraft … | head`), which ends the program without a message. */

@@ -45,12 +45,13 @@ const HELP = defineCommand({
   arguments: [
     { name: "command", required: false },
     { name: "word", required: false },
+    { name: "another", required: false },
   ],
   summary: "the commands, or one of them with an example",
-  details: ["A command of two words is named by both: help member add."],
+  details: ["A command of several words is named by all of them: help member add."],
   example: ["help put"],
   run(invocation): Promise<Answer> {
-    const words = ["command", "word"].flatMap((name) => invocation.args.get(name)?.text ?? []);
+    const words = ["command", "word", "another"].flatMap((name) => invocation.args.get(name)?.text ?? []);
     const help = helpOf(words);
     return Promise.resolve(answer({ text: () => ({ output: help, note: "" }), json: () => ({ help }) }));
   },
@@ -59,7 +60,7 @@ const HELP = defineCommand({
 function helpOf(words: readonly string[]): string {
   if (words.length === 0) return helpOfCommands(COMMANDS);
   const found = findCommand(words);
-  if (found?.kind === "group" && words.length === 1) return helpOfCommands(found.commands);
+  if (found?.kind === "group" && words.length === found.wordCount) return helpOfCommands(found.commands);
   return helpOfCommand(commandNamed(words).command, COMMON_OPTIONS);
 }
 
@@ -114,25 +115,32 @@ function meantBy(word: string): string | null {
   return spelled ?? other ?? nearest(word, COMMAND_NAMES);
 }
 
-/** The meaning of the first words of a line: a command, or a group of commands that share the first word. */
+/** The most words of a command's name. */
+const MAX_NAME_WORDS = 3;
+
+/**
+ * The meaning of the first words of a line: a command, or a group of commands that share these words. `wordCount`: how many
+ * words name it.
+ */
 export type Found =
   | { readonly kind: "command"; readonly command: Command; readonly wordCount: number }
-  | { readonly kind: "group"; readonly commands: readonly Command[] };
+  | { readonly kind: "group"; readonly commands: readonly Command[]; readonly wordCount: number };
 
-/** Returns the command or group that these words name; null for an unknown name. */
-export function findCommand([first, second]: readonly string[]): Found | null {
-  if (first === undefined) return null;
-  const single = COMMANDS.find(({ name, aliases }) => name === first || aliases.includes(first));
-  if (single !== undefined) return { kind: "command", command: single, wordCount: 1 };
-  const commands = COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
-  if (commands.length === 0) return null;
-  const command = commands.find(({ name }) => name === `${first} ${second}`);
-  return command === undefined ? { kind: "group", commands } : { kind: "command", command, wordCount: 2 };
+/** Returns the command or group that these words name, by as many of them as possible; null for an unknown name. */
+export function findCommand(words: readonly string[]): Found | null {
+  for (let wordCount = Math.min(MAX_NAME_WORDS, words.length); wordCount > 0; wordCount -= 1) {
+    const typed = words.slice(0, wordCount).join(" ");
+    const command = COMMANDS.find(({ name, aliases }) => name === typed || aliases.includes(typed));
+    if (command !== undefined) return { kind: "command", command, wordCount };
+    const commands = COMMANDS.filter(({ name }) => name.startsWith(`${typed} `));
+    if (commands.length > 0) return { kind: "group", commands, wordCount };
+  }
+  return null;
 }
 
-/** Returns the second words of a group's commands. */
-export function secondWords(commands: readonly Command[]): readonly string[] {
-  return commands.map(({ name }) => name.slice(name.indexOf(" ") + 1));
+/** Returns the words that can follow the first `wordCount` words of a group's commands. */
+export function nextWords({ commands, wordCount }: Extract<Found, { kind: "group" }>): readonly string[] {
+  return [...new Set(commands.map(({ name }) => name.split(" ")[wordCount] ?? ""))];
 }
 
 /**
@@ -142,21 +150,24 @@ export function secondWords(commands: readonly Command[]): readonly string[] {
 function commandNamed(words: readonly string[]): Extract<Found, { kind: "command" }> {
   const found = findCommand(words);
   if (found?.kind === "command") return found;
-  const [first = "", second] = words;
+  const [first = ""] = words;
   if (found === null) {
     const near = meantBy(first);
     const hint = near === null ? "help lists the commands." : `Did you mean ${near}?`;
     throw new UsageError(`There is no command "${shortened(first)}". ${hint}`);
   }
-  const allowed = secondWords(found.commands);
-  if (second === undefined) {
+  const allowed = nextWords(found);
+  const group = words.slice(0, found.wordCount).join(" ");
+  const next = words[found.wordCount];
+  if (next === undefined) {
+    const ordinal = found.wordCount === 1 ? "second" : "third";
     throw new UsageError(
-      `${first} needs a second word: ${allowed.join(", ")}. Example: ${found.commands[0]?.example[0]}`,
+      `${group} needs a ${ordinal} word: ${allowed.join(", ")}. Example: ${found.commands[0]?.example[0]}`,
     );
   }
-  const near = nearest(second, allowed);
-  const hint = near === null ? `There are ${allowed.join(", ")}.` : `Did you mean ${first} ${near}?`;
-  throw new UsageError(`There is no command "${first} ${shortened(second)}". ${hint}`);
+  const near = nearest(next, allowed);
+  const hint = near === null ? `There are ${allowed.join(", ")}.` : `Did you mean ${group} ${near}?`;
+  throw new UsageError(`There is no command "${group} ${shortened(next)}". ${hint}`);
 }
 
 /** A parsed line; `invocation` is null if it has options only. */
@@ -223,7 +234,7 @@ export function parseLine(line: string): ParsedLine | null {
  */
 function likelyCommand(words: readonly string[], everywhere: readonly OptionSpec[]): Command | null {
   const typed: string[] = [];
-  for (let next = 0; next < words.length && typed.length < 2; next += 1) {
+  for (let next = 0; next < words.length && typed.length < MAX_NAME_WORDS; next += 1) {
     const word = words[next] ?? "";
     if (word === "--") break;
     if (!word.startsWith("-")) typed.push(word);
@@ -246,8 +257,9 @@ function parseWords(
   );
   const parsed = parseArguments(words, [...specs.values()]);
   const typed = parsed.positionals.map(({ text }) => text);
-  const isGroupHelp = parsed.options.has("help") && typed.length === 1 &&
-    findCommand(typed)?.kind === "group";
+  const named = findCommand(typed);
+  const isGroupHelp = parsed.options.has("help") && named?.kind === "group" &&
+    typed.length === named.wordCount;
   const found = typed.length === 0 || isGroupHelp ? null : commandNamed(typed);
   const command = found?.command ?? null;
   const allowed = [...everywhere, ...command?.options ?? []].map((spec) => spec.name);
@@ -256,8 +268,8 @@ function parseWords(
   }
   const { options } = parsed;
   if (parsed.options.has("help") && typed.length > 0) {
-    const named = typed.slice(0, found?.wordCount).map((text) => ({ text, literal: true }));
-    return { invocation: bindArguments(HELP, { positionals: named, options }), options };
+    const topic = typed.slice(0, named?.wordCount).map((text) => ({ text, literal: true }));
+    return { invocation: bindArguments(HELP, { positionals: topic, options }), options };
   }
   if (found === null) return { invocation: null, options };
   if (found.command.text !== null) {

@@ -2,7 +2,7 @@
 import { choicesOf, type OptionSpec, optionUsage } from "../arguments.ts";
 import { argumentUsage, type Command, type TextSpec, wantedArguments } from "../command.ts";
 import { COMMON_OPTIONS } from "../options.ts";
-import { COMMAND_NAMES, findCommand, secondWords, wordsBeforeText } from "../registry.ts";
+import { COMMAND_NAMES, findCommand, nextWords, wordsBeforeText } from "../registry.ts";
 import { bytesOfWord, escapeBytes, wordAsTyped } from "../text.ts";
 import { type Token, tokenizePartly, tokenizeStatements } from "../tokenize.ts";
 
@@ -38,7 +38,7 @@ export async function complete(line: string, sources: CompletionSources): Promis
   if (words.length === 0) return offer(COMMAND_NAMES);
   const found = findCommand(words);
   if (found === null) return offer([]);
-  if (found.kind === "group") return offer(words.length === 1 ? secondWords(found.commands) : []);
+  if (found.kind === "group") return offer(words.length === found.wordCount ? nextWords(found) : []);
   const { command, wordCount } = found;
   const rest = words.slice(wordCount);
   const text = textIn(line, before, { command, end: line.length - typed.length });
@@ -129,8 +129,8 @@ async function keyWords({ current, typed, sources }: Place): Promise<readonly st
 /** Returns the words that can follow `help` and these words. */
 function helpTopics(words: readonly string[]): readonly string[] {
   if (words.length === 0) return COMMAND_NAMES;
-  const found = words.length === 1 ? findCommand(words) : null;
-  return found?.kind === "group" ? secondWords(found.commands) : [];
+  const found = findCommand(words);
+  return found?.kind === "group" && found.wordCount === words.length ? nextWords(found) : [];
 }
 
 /** Returns a key, quoted as the beginning of the word is. */
@@ -146,7 +146,7 @@ export function argumentHint(line: string): string {
   const found = findCommand(words);
   if (found === null) return "";
   if (found.kind === "group") {
-    return words.length === 1 ? behind(line, secondWords(found.commands).join("|")) : "";
+    return words.length === found.wordCount ? behind(line, nextWords(found).join("|")) : "";
   }
   const { command, wordCount } = found;
   const rest = words.slice(wordCount);

@@ -13,6 +13,7 @@ import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
 import type { Terminal } from "../environment.ts";
+import { type SecretEnd, SecretLine } from "../secret_line.ts";
 import { dim, terminalLine, terminalText } from "../text.ts";
 
 /** Longest line, in characters; a longer one is refused. */
@@ -40,6 +41,8 @@ class TypedInput extends Readable {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   readonly #take: (chunk: Uint8Array) => void;
   readonly #end = (): void => void this.emit("end");
+  /** Takes what is typed in place of readline; null while readline does. */
+  #taker: ((typed: string) => string | null) | null = null;
   /** Whether an escape sequence is incomplete: readline then reads its rest character by character. */
   #isWithinSequence = false;
 
@@ -48,7 +51,7 @@ class TypedInput extends Readable {
     super({ read: () => {} });
     this.#source = source;
     this.#freeFor = freeFor;
-    this.#take = (chunk) => this.#emitKeys(this.#decoder.decode(chunk, { stream: true }));
+    this.#take = (chunk) => this.#receive(this.#decoder.decode(chunk, { stream: true }));
     source.on("data", this.#take);
     source.on("end", this.#end);
   }
@@ -70,10 +73,23 @@ class TypedInput extends Readable {
     return this;
   }
 
+  /** Passes what is typed to `take` until that returns what is left, which readline gets. */
+  passTo(take: (typed: string) => string | null): void {
+    this.#taker = take;
+  }
+
   /** Stops reading from the source. */
   release(): void {
     this.#source.off("data", this.#take);
     this.#source.off("end", this.#end);
+  }
+
+  #receive(typed: string): void {
+    if (this.#taker === null) return this.#emitKeys(typed);
+    const rest = this.#taker(typed);
+    if (rest === null) return;
+    this.#taker = null;
+    this.#emitKeys(rest);
   }
 
   #emitKeys(typed: string): void {
@@ -138,6 +154,8 @@ interface LineEditorOptions {
   columns(): number;
   hint(line: string): string;
   complete(line: string): Promise<Completions>;
+  /** Whether the up key may bring a line back: not one with a secret. */
+  mayRemember(line: string): boolean;
   /**
    * Called at the end of a line. `problem`: why it differs from what was typed and must not be run; null if it does
    * not.
@@ -153,7 +171,10 @@ interface LineEditorOptions {
 export class LineEditor implements Disposable {
   readonly #options: LineEditorOptions;
   readonly #screen: Screen;
+  readonly #input: TypedInput;
   readonly #readline: Interface;
+  /** Ends the prompt for a secret; null while there is none. */
+  #cancelSecret: (() => void) | null = null;
   #isTooLong = false;
   #isHintShown = false;
   #isClosed = false;
@@ -163,6 +184,7 @@ export class LineEditor implements Disposable {
     const { terminal: { input: source, output }, prompt } = options;
     const input = new TypedInput(source, { freeFor: (characters) => this.#freeFor(characters) });
     this.#options = options;
+    this.#input = input;
     this.#screen = new Screen(output, () => options.columns());
     // This listener comes first, so that a hint is cleared before readline writes.
     const clearHint = (): void => this.#clearHint();
@@ -186,12 +208,16 @@ export class LineEditor implements Disposable {
     });
     const drawHint = (): void => this.#drawHint();
     input.on("keypress", drawHint);
+    this.#readline.on("history", (lines: string[]) => {
+      if (!options.mayRemember(lines[0] ?? "")) lines.shift();
+    });
     this.#readline.on("line", (line: string) => this.#endLine(line));
     this.#readline.on("SIGINT", () => options.onInterrupt(this.#readline.line));
     // Without a listener readline would stop this process, for which it has no permission.
     this.#readline.on("SIGTSTP", () => {});
     this.#readline.on("close", () => {
       this.#isClosed = true;
+      this.#cancelSecret?.();
       input.off("keypress", clearHint);
       input.off("keypress", drawHint);
       input.release();
@@ -234,6 +260,26 @@ export class LineEditor implements Disposable {
   /** Shows a line in place of the one with the cursor. Only while hidden. */
   showLine(line: string): void {
     this.#options.terminal.output.write(terminalLine(line));
+  }
+
+  /** Shows a prompt and reads a secret, which is neither shown nor remembered. Only while hidden. */
+  readSecret(prompt: string): Promise<SecretEnd> {
+    const { promise, resolve } = Promise.withResolvers<SecretEnd>();
+    if (this.#isClosed) return Promise.resolve({ kind: "cancelled" });
+    const line = new SecretLine();
+    const finish = (end: SecretEnd): void => {
+      this.#cancelSecret = null;
+      this.print("\n");
+      resolve(end);
+    };
+    this.#cancelSecret = () => finish({ kind: "cancelled" });
+    this.print(prompt);
+    this.#input.passTo((typed) => {
+      const taken = line.take(typed);
+      if (taken !== null) finish(taken.end);
+      return taken === null ? null : taken.rest;
+    });
+    return promise;
   }
 
   /** Releases the terminal. */

@@ -17,7 +17,7 @@ import {
 import { type OutputFormat, outputOf } from "../options.ts";
 import { argumentHint, complete } from "./completion.ts";
 import type { Environment } from "../environment.ts";
-import { type Failure, failureOf, UsageError } from "../errors.ts";
+import { type Failure, failureOf, SecretArgumentError, UsageError } from "../errors.ts";
 import { failureAsJson, jsonText } from "../json.ts";
 import { LineEditor } from "./line_editor.ts";
 import { parseLine, QUIT } from "../registry.ts";
@@ -101,6 +101,16 @@ function cancelled(error: AbortError): Failure {
   return { ...failureOf(error), message: `cancelled; ${outcome}` };
 }
 
+/** Returns whether the up key may bring a line back: not one that has a password or token among its arguments. */
+function mayRemember(line: string): boolean {
+  try {
+    parseLine(line);
+    return true;
+  } catch (error) {
+    return !(error instanceof SecretArgumentError);
+  }
+}
+
 class Shell implements Disposable {
   readonly #options: ShellOptions;
   readonly #editor: LineEditor;
@@ -126,6 +136,7 @@ class Shell implements Disposable {
           nodes: () => this.#nodeIds(),
           leases: () => this.#leaseIds(),
         }),
+      mayRemember,
       onLine: (line, problem) => this.#takeLine({ line, problem }),
       onInterrupt: (line) => this.#interrupt(line),
       onEnd: () => {
@@ -220,8 +231,9 @@ class Shell implements Disposable {
     const { client, connect, environment, timeoutMs } = this.#options;
     const startedAt = environment.clock.now();
     let isLineShown = false;
+    let isAsking = false;
     const showLine = (line: string): void => {
-      if (line === "" && !isLineShown) return;
+      if (isAsking || (line === "" && !isLineShown)) return;
       isLineShown = line !== "";
       this.#editor.showLine(dim(fit(line, environment.columns() - 1), this.#view()));
     };
@@ -236,6 +248,13 @@ class Shell implements Disposable {
       },
       // Ctrl-D ends the command through the signal.
       endOfInput: () => new Promise(() => {}),
+      readSecret: async (prompt) => {
+        showLine("");
+        isAsking = true;
+        const end = await this.#editor.readSecret(prompt);
+        isAsking = false;
+        return end;
+      },
       output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
       show: (parts) => {
         showLine("");

@@ -76,7 +76,7 @@ Deno.test("argumentHint: it shows the arguments that are still missing", () => {
     ["lock ", "<name> [--ttl <time>] [--wait <time>]"],
     ["elect ", "<name> <value> [--ttl <time>] [--wait <time>] [--observe]"],
     ["elect --observe ", "<name>"],
-    ["help ", "[command] [word]"],
+    ["help ", "[command] [word] [another]"],
     ["txn", " if|put|touch|delete|get|sum|min|max"],
     ["txn --output json put ", "<key>"],
     ["txn put k", " <value>"],

@@ -26,6 +26,7 @@ class Typing implements Disposable {
         return "";
       },
       complete: () => Promise.resolve({ words: [], typed: "" }),
+      mayRemember: () => true,
       onLine: (line, problem) => void this.lines.push([line, problem]),
       onInterrupt: () => {},
       onEnd: () => {},

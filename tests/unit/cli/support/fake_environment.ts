@@ -2,6 +2,7 @@
 import { PassThrough } from "node:stream";
 import type { Diagnostics, Environment, Output, Terminal } from "../../../../lib/cli/environment.ts";
 import { OutputClosedError, OutputError } from "../../../../lib/cli/errors.ts";
+import type { SecretEnd } from "../../../../lib/cli/secret_line.ts";
 import { terminalLine, terminalText } from "../../../../lib/cli/text.ts";
 import { seededRandom } from "../../../../lib/loadgen/mod.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";
@@ -21,6 +22,8 @@ export interface FakeEnvironmentOptions {
   readonly inputError?: Error;
   /** Whether standard output fails. */
   readonly isOutputFull?: boolean;
+  /** Secrets that are typed, one for each prompt; Ctrl-C where there are none left. */
+  readonly secrets?: readonly string[];
 }
 
 /** Keeps what is written to it, until its reader goes away. */
@@ -83,6 +86,8 @@ export class FakeEnvironment implements Environment {
   readonly written = new Map<string, string>();
   /** Streams of the terminal. */
   readonly terminal = { input: new PassThrough(), output: new PassThrough() };
+  /** Prompts for secrets that were shown. */
+  readonly prompts: string[] = [];
   /** CPU time that the program reports. */
   cpuTimeMs = 0;
   /** Exit codes that were requested. */
@@ -134,6 +139,12 @@ export class FakeEnvironment implements Environment {
 
   openTerminal(): Terminal {
     return this.terminal;
+  }
+
+  readSecret(prompt: string): Promise<SecretEnd> {
+    const secret = this.#options.secrets?.[this.prompts.length];
+    this.prompts.push(prompt);
+    return Promise.resolve(secret === undefined ? { kind: "cancelled" } : { kind: "typed", secret });
   }
 
   onEndSignal(handler: () => void): () => void {

@@ -1,0 +1,54 @@
+/** A secret that is typed on a terminal, which does not show it. */
+
+/** The longest secret, in characters. */
+export const MAX_SECRET_CHARACTERS = 1_024;
+
+/** How the typing of a secret ended. */
+export type SecretEnd =
+  | { readonly kind: "typed"; readonly secret: string }
+  /** Ctrl-C, or Ctrl-D before anything was typed, or the terminal was closed. */
+  | { readonly kind: "cancelled" };
+
+/** An escape sequence, such as that of an arrow key or of the beginning of pasted text. */
+// deno-lint-ignore no-control-regex -- keys are control sequences
+const ESCAPE_SEQUENCE = /^\x1b(?:\[[0-?]*[ -/]*[@-~]?|O[ -~]?|[^[O])?/u;
+
+/** The keys of one secret: Backspace and Ctrl-U correct it, Enter ends it, other control keys have no effect. */
+export class SecretLine {
+  #characters: string[] = [];
+
+  /** Takes keys. Returns how the typing ended, with the keys behind the end; null while it goes on. */
+  take(keys: string): { readonly end: SecretEnd; readonly rest: string } | null {
+    for (let at = 0; at < keys.length;) {
+      const sequence = ESCAPE_SEQUENCE.exec(keys.slice(at))?.[0];
+      const key = sequence ?? String.fromCodePoint(keys.codePointAt(at) ?? 0);
+      at += key.length;
+      const end = sequence === undefined ? this.#takeKey(key) : null;
+      // Enter is CR, LF, or, in pasted text, both.
+      if (end !== null) return { end, rest: keys.slice(key === "\r" && keys[at] === "\n" ? at + 1 : at) };
+    }
+    return null;
+  }
+
+  #takeKey(key: string): SecretEnd | null {
+    switch (key) {
+      case "\r":
+      case "\n":
+        return { kind: "typed", secret: this.#characters.join("") };
+      case "\x03":
+        return { kind: "cancelled" };
+      case "\x04":
+        return this.#characters.length === 0 ? { kind: "cancelled" } : null;
+      case "\x7f":
+      case "\b":
+        this.#characters.pop();
+        return null;
+      case "\x15":
+        this.#characters = [];
+        return null;
+    }
+    // One more than allowed is kept, so that a longer secret is refused and not cut off.
+    if (key >= " " && this.#characters.length <= MAX_SECRET_CHARACTERS) this.#characters.push(key);
+    return null;
+  }
+}
