@@ -16,6 +16,8 @@
  * @module
  */
 export { KvClient } from "./client/client.ts";
+export type { AuthClient } from "./client/auth/auth_client.ts";
+export type * from "./client/auth/types.ts";
 export type { ClusterClient } from "./client/cluster.ts";
 export type { KeyspaceClient } from "./client/keyspace_client.ts";
 export type { LeaseClient } from "./client/leases/lease_client.ts";
@@ -26,8 +28,10 @@ export * from "./client/errors.ts";
 export type * from "./client/transaction/types.ts";
 export type * from "./client/types.ts";
 export type * from "./client/watch/types.ts";
+export type { Grant, GrantedKeys } from "./kv/auth/auth_command.ts";
 export type { Attachment, KeyValue, KeyVersion } from "./kv/command.ts";
 export type {
+  Credential,
   DiskState,
   Member,
   MemberRole,

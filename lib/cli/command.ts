@@ -7,8 +7,9 @@ import type { Environment, Output } from "./environment.ts";
 import { ExitCode, SecretArgumentError, UsageError } from "./errors.ts";
 import { jsonText } from "./json.ts";
 import type { OutputFormat } from "./options.ts";
-import type { SecretEnd } from "./secret_line.ts";
+import type { SecretEnd } from "./sign_in/secret_line.ts";
 import { dim, duration, escapeUnprintable } from "./text.ts";
+import type { AuthClient } from "../client/auth/auth_client.ts";
 import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
 import type { LeaseClient } from "../client/leases/lease_client.ts";
@@ -17,8 +18,10 @@ import type { LeaseClient } from "../client/leases/lease_client.ts";
 export interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
-  /** Tab completes it with keys of the store, with ids of the cluster's nodes, or with ids of leases. */
-  readonly completion?: "key" | "node" | "lease";
+  /** Tab completes it with keys of the store, ids of the cluster's nodes, ids of leases, users, or roles. */
+  readonly completion?: "key" | "node" | "lease" | "user" | "role";
+  /** Its allowed values, which Tab completes. */
+  readonly choices?: readonly string[];
   /** Options each of which replaces it. */
   readonly replacedBy?: readonly string[];
 }
@@ -291,7 +294,8 @@ function countOf(count: number): string {
 
 /** The public methods of {@link KvClient}, which tests implement without a cluster. */
 export interface StoreClient
-  extends Omit<KvClient, "cluster" | "lease" | "leases" | "prefix" | typeof Symbol.asyncDispose> {
+  extends Omit<KvClient, "auth" | "cluster" | "lease" | "leases" | "prefix" | typeof Symbol.asyncDispose> {
+  readonly auth: Omit<AuthClient, never>;
   readonly leases: Omit<LeaseClient, never>;
   readonly cluster: Omit<ClusterClient, never>;
 }

@@ -5,7 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname } from "@std/path";
 import { ExitCode, InputError, OutputClosedError, OutputError } from "./errors.ts";
-import { type SecretEnd, SecretLine } from "./secret_line.ts";
+import { type SecretEnd, SecretLine } from "./sign_in/secret_line.ts";
 import { terminalLine, terminalText } from "./text.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import { SystemClock } from "../platform/system.ts";

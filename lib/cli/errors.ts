@@ -1,6 +1,6 @@
 /** Exit codes of the command line, and its own errors. */
 import { errorMessage } from "../platform/errors.ts";
-import { KvraftError, type KvraftErrorCode } from "../client/errors.ts";
+import { AuthenticationError, KvraftError, type KvraftErrorCode } from "../client/errors.ts";
 import { assertNever } from "../platform/assert.ts";
 
 /**
@@ -120,6 +120,10 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof HalfwayError) {
     return { code: error.code, message: error.message, exitCode: error.exitCode };
   }
+  if (error instanceof AuthenticationError && error.reason === "unauthenticated" && error.user === null) {
+    const message = `${error.message} Sign in: kvraft client --user <name>, or --token-file <path>.`;
+    return { code: error.code, message, exitCode: exitCodeOf(error) };
+  }
   if (error instanceof KvraftError) {
     return { code: error.code, message: error.message, exitCode: exitCodeOf(error) };
   }
@@ -182,7 +186,11 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
     case "tooManyLeases":
     case "tooManyLeaseKeys":
     case "leaseLost":
+    case "authChangeRefused":
       return ExitCode.no;
+    case "authentication":
+    case "permissionDenied":
+      return ExitCode.denied;
     case "answerOmitted":
       return ExitCode.output;
     case "notLeader":
@@ -190,7 +198,6 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
     case "timeout":
     case "storageFull":
     case "versionMismatch":
-    case "authentication":
     case "busy":
     case "tooManyWatches":
     case "unavailable":

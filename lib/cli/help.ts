@@ -25,8 +25,12 @@ Example, a cluster of one node and a first key:
 /** Returns the text of `kvraft server --help`. `tools`: the lines on the tools. */
 export function serverHelp(tools: string): string {
   const rows = SERVER_OPTIONS.map((option): [string, string] => {
-    const fallback = option.fallback === null ? "required" : `default ${option.fallback}`;
-    return [optionUsage(option), `${option.help} (${fallback})\n${option.allowed}`];
+    const fallback = option.fallback === null ? "(required)" : `(default ${option.fallback})`;
+    const first = `${option.help} ${fallback}`;
+    const text = first.length <= MAX_HELP_COLUMNS
+      ? `${first}\n${option.allowed}`
+      : `${option.help}\n${option.allowed} ${fallback}`;
+    return [optionUsage(option), text];
   });
   rows.push(["--help", "explain, and do nothing"]);
   return `Runs one node of a cluster.
@@ -35,7 +39,7 @@ Usage:
   kvraft server --node-id <n> --bind <host:port> --cluster <nodes> [--data-dir <path>] [options]
 
 Options:
-${columns(rows)}
+${columns(rows, MAX_OPTION_COLUMNS)}
 
 It prints one line to standard output when it is ready, logs to standard error, and stops cleanly on SIGINT and
 SIGTERM; a second signal ends it at once.
@@ -88,7 +92,9 @@ Exit codes: 0 done; 1 the answer is no (key not found, compare failed, condition
 change refused, no such lease, lock lost or not had in time); 2 usage, also a revision that the history does not have;
 3 the cluster could not be reached or has no leader, and nothing happened; 4 a write or change whose outcome is not
 known; 5 done, but standard output did not take the answer, or the results of a transaction are no longer known
-(standard error has the outcome); 70 a fault in kvraft.
+(standard error has the outcome); 6 not signed in, or not permitted, and nothing was changed; 70 a fault in kvraft.
+
+Passwords and tokens are never arguments: --user asks for the password, or a file or standard input has it.
 
 Examples:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
@@ -123,12 +129,23 @@ export function helpOfCommand(command: Command, common: readonly OptionSpec[]): 
   }\n\nExample:\n${example}\n`;
 }
 
-/** Returns two indented columns, the second one aligned; a newline in it starts another line of it. */
-export function columns(rows: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...rows.map(([left]) => left.length));
+/** The width of the text of an option, which ends within 120 columns then. */
+const MAX_HELP_COLUMNS = 88;
+/** The width of the options of a server; the text of a longer one begins on the next line. */
+const MAX_OPTION_COLUMNS = 28;
+
+/**
+ * Returns two indented columns, the second one aligned; a newline in it starts another line of it. Behind a first column
+ * of more than `maxWidth` the second one begins on the next line.
+ */
+export function columns(rows: readonly (readonly [string, string])[], maxWidth = Infinity): string {
+  const width = Math.max(...rows.map(([left]) => left.length).filter((length) => length <= maxWidth));
   return rows.map(([left, right]) => {
-    const [first = "", ...rest] = right.split("\n");
-    return [`  ${left.padEnd(width)}  ${first}`, ...rest.map((line) => `  ${" ".repeat(width)}  ${line}`)]
+    const [first = "", ...rest] = (left.length > width ? `\n${right}` : right).split("\n");
+    return [
+      `  ${left.padEnd(width)}  ${first}`.trimEnd(),
+      ...rest.map((line) => `  ${" ".repeat(width)}  ${line}`),
+    ]
       .join("\n");
   }).join("\n");
 }

@@ -51,6 +51,14 @@ export const READ_OPTIONS: readonly OptionSpec[] = [
   ...CONSISTENCY_OPTIONS,
 ];
 
+/** Leaves out keys that the user may not read. */
+export const VISIBLE_ONLY: OptionSpec = {
+  name: "visible-only",
+  placeholder: null,
+  isSeldom: true,
+  help: "leave out keys that the user may not read, in place of being refused",
+};
+
 /** Switches on escapes in keys and values among the arguments. */
 const ESCAPES: OptionSpec = {
   name: "escapes",

@@ -11,6 +11,9 @@ import {
 } from "./command.ts";
 import { COMMON_OPTIONS } from "./options.ts";
 import { type OptionSpec, parseArguments } from "./arguments.ts";
+import { AUTH_COMMANDS } from "./commands/auth/auth.ts";
+import { ROLE_COMMANDS } from "./commands/auth/role.ts";
+import { USER_COMMANDS } from "./commands/auth/user.ts";
 import { ELECT } from "./commands/coordination/elect.ts";
 import { LEASE_COMMANDS } from "./commands/coordination/lease.ts";
 import { LOCK } from "./commands/coordination/lock.ts";
@@ -94,6 +97,9 @@ export const COMMANDS: readonly Command[] = [
   ...MEMBER_COMMANDS,
   TRANSFER_LEADER,
   ...SNAPSHOT_COMMANDS,
+  ...AUTH_COMMANDS,
+  ...USER_COMMANDS,
+  ...ROLE_COMMANDS,
   EXPORT,
   IMPORT,
   BENCH,

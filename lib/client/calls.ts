@@ -11,7 +11,14 @@ import type { NodeId } from "../raft/types.ts";
 import { type AdmissionRequest, CallAdmission, MAX_IN_FLIGHT } from "./admission.ts";
 import type { CallContext, StopReason } from "./call_context.ts";
 import type { NodeConnection, RequestEnd, RequestOf } from "./connection.ts";
-import { AbortError, ClosedError, ConnectionError, type KvraftError, TimeoutError } from "./errors.ts";
+import {
+  AbortError,
+  AuthenticationError,
+  ClosedError,
+  ConnectionError,
+  type KvraftError,
+  TimeoutError,
+} from "./errors.ts";
 import type { ConnectionPool } from "./pool.ts";
 import {
   type AttemptFailure,
@@ -22,6 +29,7 @@ import {
   describeFailure,
   describeOutcome,
   mayHaveApplied,
+  needsSignIn,
   pauseAfterMs,
   reasonOf,
   toError,
@@ -151,6 +159,7 @@ export class CallRunner {
     let outcome: Outcome = "not-applied";
     let failure: AttemptFailure | null = null;
     let avoided: NodeId | null = null;
+    let signedInAt: NodeId | null = null;
     let attempted = first;
     for (let attempt = 0;; attempt++) {
       if (attempted === null) {
@@ -164,6 +173,12 @@ export class CallRunner {
       if (changesSomething(kind) && mayHaveApplied(attempted)) outcome = "unknown";
       if (attempted.kind !== "stopped") {
         failure = attempted;
+        attempted = null;
+        if (needsSignIn(failure) && failure.node !== signedInAt) {
+          signedInAt = failure.node;
+          await this.signInAgain(signedInAt, { action, context, outcome });
+          continue;
+        }
         const decision = decide(failure, kind);
         if (decision.kind === "giveUp") {
           if (failure.kind !== "refused") throwIfStopped({ action, context, outcome, failure });
@@ -176,7 +191,22 @@ export class CallRunner {
     }
   }
 
-  /** Sends a request to the node at one address, once, with all the time that is left. */
+  /**
+   * Signs in again at a node that does not accept the connection's user any more. Rejects with an AuthenticationError if
+   * that is refused; other failures show themselves at the next attempt.
+   */
+  async signInAgain(node: NodeId, { action, context, outcome }: Omit<Ending, "failure">): Promise<void> {
+    try {
+      await context.waitFor(this.#pool.signInAgain(node));
+    } catch (error) {
+      if (error instanceof AuthenticationError) throw notSignedIn(error, { action, outcome });
+    }
+  }
+
+  /**
+   * Sends a request to the node at one address, once, with all the time that is left; again if the connection has to be
+   * signed in again.
+   */
   async runAt<K extends RequestKind>(address: string, call: Call<K>): Promise<Answered<K>> {
     const { action, context } = call;
     const ending = { action, context, outcome: "not-applied", failure: null } as const;
@@ -185,9 +215,15 @@ export class CallRunner {
     if (waited.kind === "stopped") throw stopError(waited.reason, ending);
     if (waited.value.kind === "failed") {
       const { error: cause } = waited.value;
+      if (cause instanceof AuthenticationError) throw notSignedIn(cause, ending);
       throw new ConnectionError(`Cannot ${action}: ${reasonOf(cause.message)}`, { cause });
     }
-    const attempted = await this.#send(waited.value.connection, call, context.remainingMs);
+    const { connection } = waited.value;
+    let attempted = await this.#send(connection, call, context.remainingMs);
+    if (attempted.kind === "refused" && needsSignIn(attempted)) {
+      await this.signInAgain(connection.node, ending);
+      attempted = await this.#send(connection, call, context.remainingMs);
+    }
     if (attempted.kind === "answered") {
       const { message, connection } = attempted;
       return { message, outcome: "not-applied", connection };
@@ -270,6 +306,18 @@ interface Ending {
 function throwIfStopped(ending: Ending): void {
   const reason = ending.context.stopped;
   if (reason !== null) throw stopError(reason, ending);
+}
+
+/** Returns the error of a call whose connection could not be signed in. */
+function notSignedIn(
+  cause: AuthenticationError,
+  { action, outcome }: Pick<Ending, "action" | "outcome">,
+): AuthenticationError {
+  const { reason, user } = cause;
+  const how = user === null ? "by the token" : `as ${user}`;
+  const failed = reason === "unauthenticated" ? "" : `signing in ${how} failed: `;
+  const message = `Cannot ${action}: ${failed}${reasonOf(cause.message)} ${describeOutcome(outcome)}`;
+  return new AuthenticationError(message, { reason, user, outcome, cause });
 }
 
 /** Returns the error of a call that its deadline, its caller or the closing of the client ended. */

@@ -1,5 +1,6 @@
 /** The entry point of the client library: {@link KvClient}. */
 import { checkFunction } from "./argument_checks.ts";
+import { type AuthClient, authOn } from "./auth/auth_client.ts";
 import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
 import { compact } from "./history.ts";
@@ -40,6 +41,8 @@ export let clientOn: (core: ClientCore) => KvClient;
  * ```
  */
 export class KvClient extends KeyspaceClient implements AsyncDisposable {
+  /** Users, roles and tokens, and whether clients have to sign in. */
+  readonly auth: AuthClient;
   /** Status, members, snapshots and leadership of the cluster. */
   readonly cluster: ClusterClient;
   /** The calls on leases by their ids; {@link lease} grants one and keeps it alive. */
@@ -53,6 +56,7 @@ export class KvClient extends KeyspaceClient implements AsyncDisposable {
   private constructor(core: ClientCore) {
     super(core, Keyspace.ALL);
     this.#core = core;
+    this.auth = authOn(core);
     this.cluster = clusterOn(core);
     this.leases = leasesOn(core);
   }
@@ -61,6 +65,7 @@ export class KvClient extends KeyspaceClient implements AsyncDisposable {
    * Connects to the cluster. One node is enough, even without a leader; addresses are tried in random order.
    *
    * @throws {ConnectionError} when no node answers; the message names each address and the reason
+   * @throws {AuthenticationError} when a node refuses the password, the token or the certificate
    * @throws {VersionMismatchError} when every node uses another version of the protocol
    * @throws {InvalidRequestError} when an address or an option is wrong
    *
@@ -71,6 +76,15 @@ export class KvClient extends KeyspaceClient implements AsyncDisposable {
    * export async function greet(): Promise<void> {
    *   await using client = await KvClient.connect({ cluster: ["1=127.0.0.1:7001", "2=127.0.0.1:7002"] });
    *   await client.put("greeting", "hello");
+   * }
+   * ```
+   *
+   * @example Signing in by a token that something else renews
+   * ```ts
+   * import { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function signedIn(readToken: () => Promise<string>): Promise<KvClient> {
+   *   return await KvClient.connect({ cluster: ["127.0.0.1:7001"], token: readToken });
    * }
    * ```
    */

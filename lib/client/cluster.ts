@@ -5,7 +5,7 @@ import type { Member, MembershipChange } from "../protocol/messages.ts";
 import type { CallContext } from "./call_context.ts";
 import { type CallRunner, stopError } from "./calls.ts";
 import type { ClientCore } from "./core.ts";
-import { KvraftError, TimeoutError } from "./errors.ts";
+import { AuthenticationError, KvraftError, PermissionDeniedError, TimeoutError } from "./errors.ts";
 import { checkBoolean, checkObject } from "./argument_checks.ts";
 import { throwIfNoNodeId, toAddresses, toMembershipChange, toTimeoutMs } from "./input.ts";
 import type { ConnectionPool } from "./pool.ts";
@@ -47,7 +47,8 @@ export class ClusterClient {
    * Asks every member for its status, each directly. A node that does not answer within 2 s (or `timeoutMs`, if that is
    * less) is in the result as not reachable, and is no reason to reject.
    *
-   * @throws {KvraftError} AbortError or ClosedError only
+   * @throws {AuthenticationError} when this client has to sign in, or was refused
+   * @throws {KvraftError} else AbortError or ClosedError only
    *
    * @example
    * ```ts
@@ -257,7 +258,8 @@ async function viewNode({ id, address }: Member, { pool, runner, context }: Tool
       const { members: _, ...view } = status;
       return { reachable: true, address, ...view };
     } catch (error) {
-      if (!(error instanceof KvraftError)) throw error;
+      const isOwnFault = error instanceof AuthenticationError || error instanceof PermissionDeniedError;
+      if (!(error instanceof KvraftError) || isOwnFault) throw error;
       silence = silenceOf(error, share);
     }
   }

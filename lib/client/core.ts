@@ -3,6 +3,8 @@ import type { Clock, Random } from "../platform/clock.ts";
 import type { Dialer } from "../platform/network.ts";
 import { pause } from "../platform/promise.ts";
 import { SystemClock, systemDialer } from "../platform/system.ts";
+import { toCredentials } from "./auth/credentials.ts";
+import { SignIns } from "./auth/sign_ins.ts";
 import { CallContext } from "./call_context.ts";
 import { checkObject, checkSignal } from "./argument_checks.ts";
 import { type Answered, CallRunner, stopError } from "./calls.ts";
@@ -41,6 +43,8 @@ export interface WriteNotes {
 export class ClientCore {
   readonly pool: ConnectionPool;
   readonly runner: CallRunner;
+  /** Signs in on every connection; null for a client without credentials. */
+  readonly signIns: SignIns | null;
   readonly clock: ClientPlatform["clock"];
   readonly random: ClientPlatform["random"];
   /** Deadline of a call that names none. */
@@ -53,9 +57,14 @@ export class ClientCore {
 
   private constructor(
     pool: ConnectionPool,
-    { platform, timeoutMs }: { readonly platform: ClientPlatform; readonly timeoutMs: number },
+    { platform, timeoutMs, signIns }: {
+      readonly platform: ClientPlatform;
+      readonly timeoutMs: number;
+      readonly signIns: SignIns | null;
+    },
   ) {
     this.pool = pool;
+    this.signIns = signIns;
     this.clock = platform.clock;
     this.random = platform.random;
     this.timeoutMs = timeoutMs;
@@ -78,7 +87,9 @@ export class ClientCore {
     );
     const timeoutMs = toTimeoutMs(givenMs);
     const signal = checkSignal(options.signal ?? null);
-    const pool = new ConnectionPool({ platform, addresses: toAddresses(cluster) });
+    const credentials = toCredentials(options);
+    const signIns = credentials === null ? null : new SignIns({ credentials, clock: platform.clock });
+    const pool = new ConnectionPool({ platform, addresses: toAddresses(cluster), signIns });
     const context = new CallContext({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
     try {
       await reachCluster(pool, { context, random: platform.random, cluster });
@@ -88,7 +99,7 @@ export class ClientCore {
       await pool.close();
       throw error;
     }
-    return new ClientCore(pool, { platform, timeoutMs });
+    return new ClientCore(pool, { platform, timeoutMs, signIns });
   }
 
   /** Applies a transaction once; resolves to what `read` returns for its result. Rejects with a KvraftError. */

@@ -35,6 +35,8 @@ export interface RaceEnd {
 export interface DialsOptions {
   /** Dials an address until `signal` ends it. Never rejects. */
   readonly dialNow: (address: string, signal: AbortSignal) => Promise<Dialled>;
+  /** Whether a dial failed for a reason that all addresses share, so that a race need not dial the others. */
+  readonly isFinal: (error: Error) => boolean;
   readonly clock: Clock;
   /** Ends every dial. */
   readonly closing: CloseSignal;
@@ -73,14 +75,14 @@ export class Dials {
     addresses: readonly string[],
     isWanted: (connection: NodeConnection) => boolean,
   ): Promise<RaceEnd> {
-    const { clock, closing } = this.#options;
+    const { isFinal, clock, closing } = this.#options;
     const joined: [string, PendingDial][] = [];
     const join = (address: string): Promise<Dialled> => {
       const dial = this.#join(address);
       joined.push([address, dial]);
       return dial.promise;
     };
-    const end = await new Race({ addresses, isWanted, join, clock, closing }).run();
+    const end = await new Race({ addresses, isWanted, isFinal, join, clock, closing }).run();
     for (const [address, dial] of joined) this.#leave(address, dial);
     return end;
   }
@@ -123,7 +125,7 @@ export class Dials {
 }
 
 /** Options of {@link Race}. */
-interface RaceOptions extends Pick<DialsOptions, "clock" | "closing"> {
+interface RaceOptions extends Pick<DialsOptions, "isFinal" | "clock" | "closing"> {
   readonly addresses: readonly string[];
   readonly isWanted: (connection: NodeConnection) => boolean;
   readonly join: (address: string) => Promise<Dialled>;
@@ -170,8 +172,10 @@ class Race {
 
   #dialEnded(dialled: Dialled): void {
     this.#underWay -= 1;
-    if (dialled.kind === "failed") this.#failures.set(dialled.address, dialled);
-    else if (this.#options.isWanted(dialled.connection)) return this.#end.resolve(dialled.connection);
+    if (dialled.kind === "failed") {
+      this.#failures.set(dialled.address, dialled);
+      if (this.#options.isFinal(dialled.error)) return this.#end.resolve(null);
+    } else if (this.#options.isWanted(dialled.connection)) return this.#end.resolve(dialled.connection);
     this.#dialNext();
   }
 }

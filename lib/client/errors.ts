@@ -2,6 +2,7 @@
  * The errors of the client library. Each class has a stable `code`, and each error says whether the call may have
  * changed something: after `outcome: "unknown"` a program reads before it writes again.
  */
+import type { AuthFailure } from "../kv/auth/auth_command.ts";
 import type { TransactionFailure } from "../kv/branching_command.ts";
 import type { Outcome } from "../protocol/messages.ts";
 
@@ -19,6 +20,8 @@ export type KvraftErrorCode =
   | "futureRevision"
   | "versionMismatch"
   | "authentication"
+  | "permissionDenied"
+  | "authChangeRefused"
   | "busy"
   | "unavailable"
   | "sessionExpired"
@@ -180,12 +183,73 @@ export class VersionMismatchError extends KvraftError {
   override readonly code = "versionMismatch";
 }
 
-/** The cluster did not accept this client's credentials. */
+/** The reason of an {@link AuthenticationError}. */
+export type AuthenticationReason =
+  /** The user does not exist, or the password or token is wrong: a node does not say which. */
+  | "signInFailed"
+  /** The token has expired. */
+  | "tokenExpired"
+  /** The request needs a user, and this client has none, or its user, password or token was removed. */
+  | "unauthenticated"
+  /** A node needs a certificate, or did not accept that of this client. */
+  | "certificate"
+  /** The function that returns the password or token failed. */
+  | "noSecret";
+
+/**
+ * The cluster did not accept this client's credentials, or it has none. The message says whose and what to do; it never has
+ * the password or the token.
+ */
 export class AuthenticationError extends KvraftError {
   /** The name of the class. */
   override readonly name = "AuthenticationError";
   /** The stable code of this error. */
   override readonly code = "authentication";
+  /** Why. */
+  readonly reason: AuthenticationReason;
+  /** The user who was to sign in by a password; null for a token or a certificate. */
+  readonly user: string | null;
+
+  /** `message` says what could not be done, why, and what to do. */
+  constructor(
+    message: string,
+    { reason, user, ...options }: KvraftErrorOptions & Pick<AuthenticationError, "reason" | "user">,
+  ) {
+    super(message, options);
+    this.reason = reason;
+    this.user = user;
+  }
+}
+
+/** The user of this client does not have the right to the request. The message names the user, the right and the keys. */
+export class PermissionDeniedError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "PermissionDeniedError";
+  /** The stable code of this error. */
+  override readonly code = "permissionDenied";
+}
+
+/** The reason of an {@link AuthChangeRefusedError}. */
+export type AuthChangeRefusalReason = AuthFailure;
+
+/** The cluster did not make a change of users, roles or tokens; `reason` says why. */
+export class AuthChangeRefusedError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "AuthChangeRefusedError";
+  /** The stable code of this error. */
+  override readonly code = "authChangeRefused";
+  /**
+   * "userExists", "userNotFound", "roleExists", "roleNotFound" (also: the user does not have it), "tokenExists",
+   * "tokenNotFound", "grantNotFound"; "noRoot": authentication cannot be enabled before a user with the role root can sign in;
+   * "lastRoot": no such user would be left; "rootRole": the role root cannot be changed; "tooMany": a limit is reached.
+   */
+  readonly reason: AuthChangeRefusalReason;
+
+  /** `message` says what could not be done, why, and what to do. */
+  constructor(message: string, { reason }: Pick<AuthChangeRefusedError, "reason">) {
+    super(message);
+    this.reason = reason;
+  }
 }
 
 /** Too many calls are in flight, in this client or at the node. */

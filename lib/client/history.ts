@@ -39,26 +39,18 @@ export async function readHistory(
 /** Returns one page of a listing; of the present state if the request has no revision. */
 export async function readPage(
   core: ClientCore,
-  { query, revision }: ListRequest,
+  { query, revision, visibleOnly }: ListRequest,
   options: ConsistencyOptions,
 ): Promise<ListPage> {
   const note = { kind: "read", action: "list keys", context: core.context(options) } as const;
   const consistency = toConsistency(options);
-  if (revision === null) {
-    const { message } = await core.call({ kind: "list", query, consistency, visibleOnly: false }, note);
-    return message.page;
-  }
   let { after } = query;
   for (;;) {
-    const request = {
-      kind: "listAt",
-      query: { ...query, after },
-      consistency,
-      revision,
-      visibleOnly: false,
-    } as const;
-    const { message: { page } } = await core.call(request, note);
-    // A node ends a page when it has looked at many versions, even without an entry.
+    const rest = { query: { ...query, after }, consistency, visibleOnly };
+    const { message: { page } } = revision === null
+      ? await core.call({ kind: "list", ...rest }, note)
+      : await core.call({ kind: "listAt", revision, ...rest }, note);
+    // A node ends a page when it has looked at many versions or keys, even without an entry.
     if (page.entries.length > 0 || page.after === null) return page;
     after = page.after;
   }

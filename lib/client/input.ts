@@ -2,6 +2,7 @@
  * Converts the arguments of calls to requests: encodes text and checks every argument before anything is sent. Also the
  * cursors of listings.
  */
+import type { ChangeAuth } from "../kv/auth/auth_command.ts";
 import type { Branches, BranchingTransaction } from "../kv/branching_command.ts";
 import {
   type Check,
@@ -68,7 +69,8 @@ export type UnstampedWrite =
   | Omit<Transaction, "session">
   | Omit<BranchingTransaction, "session">
   | Omit<GrantLease, "session">
-  | Omit<RevokeLease, "session">;
+  | Omit<RevokeLease, "session">
+  | Omit<ChangeAuth, "session">;
 
 /** A transaction in the short form, as a call of this client makes it. */
 export type ShortRequest = Omit<TransactionRequest, "then" | "else"> & Pick<Transaction, "returnCurrent">;
@@ -76,9 +78,13 @@ export type ShortRequest = Omit<TransactionRequest, "then" | "else"> & Pick<Tran
 /** A write as a call of this client makes it. */
 export type WriteRequest =
   | ShortRequest
-  | { readonly branches: Branches; readonly mutations?: never; readonly lease?: never }
+  | { readonly branches: Branches; readonly mutations?: never; readonly command?: never }
+  /** A command on a lease, or on users and roles. */
   | {
-    readonly lease: Extract<UnstampedWrite, { readonly kind: "grantLease" | "revokeLease" }>;
+    readonly command: Exclude<
+      UnstampedWrite,
+      { readonly kind: "transaction" | "branchingTransaction" }
+    >;
     readonly mutations?: never;
   };
 
@@ -97,7 +103,7 @@ export function toKey(key: Bytes): Uint8Array {
  */
 export function toWrite(request: WriteRequest): UnstampedWrite {
   if (request.mutations === undefined) {
-    return request.lease ?? toBranchingTransaction(request.branches);
+    return request.command ?? toBranchingTransaction(request.branches);
   }
   const checks = request.checks === undefined
     ? NO_CHECKS
@@ -145,6 +151,8 @@ export function toConsistency(options: ConsistencyOptions): Consistency {
 export interface ListRequest {
   readonly query: ListQuery;
   readonly revision: number | null;
+  /** Whether keys that the user may not read are left out. */
+  readonly visibleOnly: boolean;
 }
 
 /** Returns the request of one page of a listing. */
@@ -163,7 +171,8 @@ export function toListRequest(options: ListOptions): ListRequest {
     limit: checkNumber(options.limit ?? DEFAULT_LIST_LIMIT, "limit"),
   };
   throwProblem(validateListQuery(query));
-  return { query, revision: cursor === null ? given : cursor.revision };
+  const visibleOnly = checkBoolean(options.visibleOnly ?? false, "visibleOnly");
+  return { query, visibleOnly, revision: cursor === null ? given : cursor.revision };
 }
 
 /** Returns the query of one page of a key's history. */

@@ -129,7 +129,8 @@ export class KeyspaceClient {
   delete(key: Bytes, options: CallOptions = {}): Promise<DeleteResult> {
     const request: ShortRequest = { mutations: [{ kind: "delete", key: this.#keyspace.toStore(key) }] };
     return this.#core.write(request, { action: "delete a key", options }, (result) => {
-      const [outcome] = result.kind === "applied" ? result.outcomes : [];
+      if (result.kind !== "applied") throw wrongAnswer("delete a key");
+      const [outcome] = result.outcomes;
       if (outcome?.kind !== "delete") throw wrongAnswer("delete a key");
       return { deleted: outcome.deleted, revision: result.revision };
     });

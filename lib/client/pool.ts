@@ -16,8 +16,9 @@ import { NodeConnection } from "./connection.ts";
 import { type Dialled, Dials, type FailedDial, HEAD_START_MS } from "./dials.ts";
 import type { ClientPlatform } from "./core.ts";
 import { Directory } from "./directory.ts";
-import { ConnectionError, VersionMismatchError } from "./errors.ts";
-import { backoffMs, reasonWithin, type Unreachable } from "./retry.ts";
+import type { SignIns } from "./auth/sign_ins.ts";
+import { AuthenticationError, ConnectionError, type KvraftError, VersionMismatchError } from "./errors.ts";
+import { BACKOFF_MAX_MS, backoffMs, BUSY_BACKOFF_MAX_MS, reasonWithin, type Unreachable } from "./retry.ts";
 import type { ConnectionState } from "./types.ts";
 
 /** The result of dialing the cluster. */
@@ -29,6 +30,8 @@ const FINAL_REASONS: readonly (HandshakeError["code"] | NetworkErrorCode)[] = [
   "wrongCluster",
   "notKvraft",
   "badHello",
+  "certificateRequired",
+  "certificateRefused",
   "notPermitted",
 ];
 
@@ -37,11 +40,14 @@ export interface ConnectionPoolOptions {
   readonly platform: ClientPlatform;
   /** `host:port`, each in canonical form. */
   readonly addresses: readonly string[];
+  /** Signs in on every connection; null for a client without credentials. */
+  readonly signIns: SignIns | null;
 }
 
 /** All connections of one client. */
 export class ConnectionPool {
   readonly #platform: ClientPlatform;
+  readonly #signIns: SignIns | null;
   readonly #directory: Directory;
   readonly #open = new Map<NodeId, NodeConnection>();
   readonly #dials: Dials;
@@ -61,11 +67,13 @@ export class ConnectionPool {
   #verifiedFor: NodeId | null = null;
 
   /** Connects to nothing yet. */
-  constructor({ platform, addresses }: ConnectionPoolOptions) {
+  constructor({ platform, addresses, signIns }: ConnectionPoolOptions) {
     this.#platform = platform;
+    this.#signIns = signIns;
     this.#directory = new Directory(addresses);
     this.#dials = new Dials({
       dialNow: (address, signal) => this.#dialNow(address, signal),
+      isFinal: (error) => error instanceof AuthenticationError,
       clock: platform.clock,
       closing: this.#closing,
     });
@@ -166,6 +174,17 @@ export class ConnectionPool {
     await this.#dialLeader();
   }
 
+  /**
+   * Signs in again over the connection to a node that does not accept its user any more. Rejects with
+   * {@link AuthenticationError} if it is refused, or if this client has no credentials.
+   */
+  async signInAgain(node: NodeId): Promise<void> {
+    if (this.#signIns === null) throw withoutCredentials(node);
+    const connection = this.#connectionTo(node);
+    // Without a connection there is nothing to do: the next one is signed in before it is used.
+    if (connection !== null) await this.#signIns.signInAgain(connection);
+  }
+
   /** Ends every connection and dial; resolves when nothing of them is left. */
   async close(): Promise<void> {
     this.#downReason = "the client was closed";
@@ -212,6 +231,8 @@ export class ConnectionPool {
     const { clock, network } = this.#platform;
     const startedAt = clock.now();
     try {
+      // A secret that was refused lately is not sent again, so no connection is needed either.
+      await this.#signIns?.secret();
       const connection = await NodeConnection.open({
         address: parseAddress(address),
         network,
@@ -219,10 +240,9 @@ export class ConnectionPool {
         clusterId: this.#clusterId,
         signal,
       });
-      if (signal.aborted) {
-        connection.close("it is not needed any more");
-        throw new Error("The client was closed, or reached another node before.");
-      }
+      closeUnneeded(connection, signal);
+      this.#meet(connection);
+      if (this.#signIns !== null) await this.#signIn(this.#signIns, connection, signal);
       return { kind: "open", connection: this.#add(connection) };
     } catch (error) {
       // One that was ended as soon as it began had no time to fail.
@@ -233,8 +253,8 @@ export class ConnectionPool {
     }
   }
 
-  /** Adds a new connection. If two addresses lead to one node, the first connection is kept. */
-  #add(connection: NodeConnection): NodeConnection {
+  /** Records what the welcome of a new connection says, and serves the connection until it ends. */
+  #meet(connection: NodeConnection): void {
     const { welcome, node } = connection;
     this.#clusterId ??= welcome.clusterId;
     if (welcome.clusterId !== this.#clusterId) {
@@ -250,10 +270,26 @@ export class ConnectionPool {
     this.#directory.noteAnswer(connection.address, node);
     this.#noteMembers(welcome);
     this.#directory.noteLeader(node, welcome.leader, welcome.term);
+    this.#own(this.#serve(connection));
+  }
+
+  /** Signs in over a new connection, and closes it if that fails. */
+  async #signIn(signIns: SignIns, connection: NodeConnection, signal: AbortSignal): Promise<void> {
+    try {
+      await signIns.signIn(connection, signal);
+    } catch (error) {
+      connection.close("it is not signed in");
+      throw error;
+    }
+    closeUnneeded(connection, signal);
+  }
+
+  /** Adds a connection that can be used. If two addresses lead to one node, the first connection is kept. */
+  #add(connection: NodeConnection): NodeConnection {
+    const { node } = connection;
     const first = this.#connectionTo(node);
     if (first === null) this.#open.set(node, connection);
     else connection.close("another connection to this node is open");
-    this.#own(this.#serve(connection));
     this.#leaderMayHaveChanged();
     return first ?? connection;
   }
@@ -262,14 +298,14 @@ export class ConnectionPool {
   async #serve(connection: NodeConnection): Promise<void> {
     const { node } = connection;
     const reason = await connection.serve((notice) => {
-      if (this.#open.get(node) !== connection) return;
+      if ((this.#open.get(node) ?? connection) !== connection) return;
       if (notice.kind === "members") this.#noteMembers(notice);
       else this.#directory.noteLeader(node, notice.leader, notice.term);
       this.#leaderMayHaveChanged();
     });
-    if (this.#open.get(node) !== connection) return;
-    this.#open.delete(node);
+    if ((this.#open.get(node) ?? connection) !== connection) return;
     this.#directory.forgetView(node);
+    if (!this.#open.delete(node)) return; // it was never signed in, so it was not used
     this.#directory.noteFailure(connection.address, this.#platform.clock.now());
     this.#downReason = `the connection to node ${node} was lost: ${reason}`;
     this.#leaderMayHaveChanged();
@@ -342,9 +378,10 @@ export class ConnectionPool {
     const { clock, random } = this.#platform;
     const loop = async (): Promise<void> => {
       for (let round = 0; isNeeded(); round++) {
-        await this.reach(null);
+        const reached = await this.reach(null);
         if (!isNeeded()) break;
-        const timeoutMs = backoffMs(round, random);
+        const isRefused = reached.kind === "unreachable" && reached.hope === "none";
+        const timeoutMs = backoffMs(round, random, isRefused ? BUSY_BACKOFF_MAX_MS : BACKOFF_MAX_MS);
         await new CallContext({ clock, timeoutMs, signal: null, closing: this.#closing }).untilStopped();
       }
       this.#isReconnecting = false;
@@ -377,8 +414,26 @@ function isSameState(a: ConnectionState, b: ConnectionState): boolean {
   return b.kind === "reconnecting" && a.reason === b.reason;
 }
 
+/** Closes a connection that nothing waits for any more, and throws. */
+function closeUnneeded(connection: NodeConnection, signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  connection.close("it is not needed any more");
+  throw new Error("The client was closed, or reached another node before.");
+}
+
+function withoutCredentials(node: NodeId): AuthenticationError {
+  return new AuthenticationError(
+    `Cannot sign in at node ${node}: this client has no credentials. Connect with a user and its password, or with a token.`,
+    { reason: "unauthenticated", user: null },
+  );
+}
+
 /** Returns one failure for all addresses that were tried, of the class of their reason if they share one. */
 function unreachable(failures: readonly FailedDial[]): Unreachable {
+  for (const { error } of failures) {
+    // One node has the users of all.
+    if (error instanceof AuthenticationError) return { kind: "unreachable", error, hope: "none" };
+  }
   const reasons = failures.map(({ address, error }) => `${address}: ${reasonWithin(error.message)}`);
   const message = `Cannot reach the cluster: ${
     reasons.length === 0 ? "there is no address to dial" : reasons.join("; ")
@@ -388,9 +443,20 @@ function unreachable(failures: readonly FailedDial[]): Unreachable {
     failures.every(({ error }) =>
       (error instanceof HandshakeError || error instanceof NetworkError) && codes.includes(error.code)
     );
-  const error = isAlways("versionMismatch")
-    ? new VersionMismatchError(message)
-    : new ConnectionError(message);
-  if (isAlways("busy")) return { kind: "unreachable", error, hope: "later" };
-  return { kind: "unreachable", error, hope: isAlways(...FINAL_REASONS) ? "none" : "soon" };
+  return {
+    kind: "unreachable",
+    error: unreachableError(message, isAlways),
+    hope: isAlways("busy") ? "later" : isAlways(...FINAL_REASONS) ? "none" : "soon",
+  };
+}
+
+function unreachableError(
+  message: string,
+  isAlways: (...codes: readonly string[]) => boolean,
+): KvraftError {
+  if (isAlways("versionMismatch")) return new VersionMismatchError(message);
+  if (isAlways("certificateRequired", "certificateRefused")) {
+    return new AuthenticationError(message, { reason: "certificate", user: null });
+  }
+  return new ConnectionError(message);
 }

@@ -25,6 +25,7 @@ import {
   MembershipRefusedError,
   NoLeaderError,
   NotLeaderError,
+  PermissionDeniedError,
   StorageFullError,
   TooManyWatchesError,
   ValueTooLargeError,
@@ -43,9 +44,9 @@ export const MIN_ATTEMPT_TIMEOUT_MS = 50;
 /** The middle of the pause before the second attempt; each further one is twice as long. */
 const BACKOFF_MIN_MS = 10;
 /** The longest middle of a pause: below the time of an election, so that a new leader is not kept waiting. */
-const BACKOFF_MAX_MS = 200;
+export const BACKOFF_MAX_MS = 200;
 /** The same while nodes answer "busy": thousands of clients that ask five times a second are too many by themselves. */
-const BUSY_BACKOFF_MAX_MS = 2_000;
+export const BUSY_BACKOFF_MAX_MS = 2_000;
 
 /** The kind of a call, which decides how it is retried. */
 export type CallKind =
@@ -124,7 +125,10 @@ export function decide(failure: AttemptFailure, call: CallKind): Decision {
     case "silent":
       return { kind: "retry", except: failure.node };
     case "unreachable":
-      return { kind: "retry", except: null };
+      // A refused sign-in is refused again at every other node.
+      return failure.error instanceof AuthenticationError
+        ? { kind: "giveUp" }
+        : { kind: "retry", except: null };
     default:
       return assertNever(failure);
   }
@@ -232,16 +236,36 @@ export function describeOutcome(outcome: Outcome): string {
 /** The meaning of an unknown outcome where an answer came: the write is not in flight any more. */
 export const MAY_HAVE_BEEN_APPLIED = "It may have been applied: read before trying again.";
 
-/** Returns the error of a command that was refused because of its user when it was applied. */
+/**
+ * Returns the error of a command that was refused because of its user when it was applied: a right, or the user, was taken
+ * away after a node had let the command through.
+ */
 export function userRefused(
   reason: "unauthenticated" | "permissionDenied",
   action: string,
   outcome: Outcome,
-): AuthenticationError {
-  const why = reason === "unauthenticated"
-    ? "authentication is enabled, and the user was removed or did not sign in"
-    : "the user does not have the right any more";
-  return new AuthenticationError(`Cannot ${action}: ${why}. ${describeOutcome(outcome)}`, { outcome });
+): AuthenticationError | PermissionDeniedError {
+  const fate = describeOutcome(outcome);
+  if (reason === "permissionDenied") {
+    return new PermissionDeniedError(
+      `Cannot ${action}: the user does not have the right to it any more. ${fate}`,
+      {
+        outcome,
+      },
+    );
+  }
+  return new AuthenticationError(
+    `Cannot ${action}: authentication is enabled, and this client has not signed in, or its user was removed. ${fate}`,
+    { outcome, reason, user: null },
+  );
+}
+
+/** Whether a node refused a request since the connection's user is not accepted any more: a new sign-in may help. */
+export function needsSignIn(
+  failure: AttemptFailure,
+): failure is Extract<AttemptFailure, { readonly kind: "refused" }> {
+  return failure.kind === "refused" &&
+    (failure.code === "unauthenticated" || failure.code === "tokenExpired");
 }
 
 function refusalError(
@@ -276,8 +300,9 @@ function refusalError(
     case "unauthenticated":
     case "signInFailed":
     case "tokenExpired":
+      return new AuthenticationError(message, { ...options, reason: code, user: null });
     case "permissionDenied":
-      return new AuthenticationError(message, options);
+      return new PermissionDeniedError(message, options);
     case "unknownKind":
       return new VersionMismatchError(message, options);
     case "internal":

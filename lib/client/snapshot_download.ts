@@ -6,11 +6,13 @@ import { errorMessage } from "../platform/errors.ts";
 import { assertNever } from "../platform/assert.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../protocol/limits.ts";
 import { checkObject } from "./argument_checks.ts";
+import type { CallContext } from "./call_context.ts";
 import { type Answered, stopError } from "./calls.ts";
+import type { RequestEnd } from "./connection.ts";
 import type { ClientCore } from "./core.ts";
 import { ConnectionError, InternalError, InvalidRequestError, KvraftError, TimeoutError } from "./errors.ts";
 import { throwIfNoNodeId } from "./input.ts";
-import { toError } from "./retry.ts";
+import { needsSignIn, toError } from "./retry.ts";
 import type { CallOptions, SnapshotDownload, SnapshotInfo, SnapshotOptions } from "./types.ts";
 
 /** Parts that are requested before the first of them has arrived. */
@@ -112,12 +114,23 @@ export class FileDownload implements SnapshotDownload {
     }
   }
 
-  async #readPart(offset: number): Promise<Uint8Array> {
+  /** Requests a part; again after a new sign-in if the node asks for one: the file belongs to it. */
+  async #requestPart(offset: number, context: CallContext): Promise<RequestEnd<"readSnapshot">> {
     const { connection, message: { snapshotId } } = this.#taken;
-    const context = this.#core.context(this.#options);
-    const { node } = connection;
+    const request = { kind: "readSnapshot", snapshotId, offset } as const;
     const limits = { timeoutMs: context.timeoutMs, signal: context.signal };
-    const end = await connection.request({ kind: "readSnapshot", snapshotId, offset }, limits);
+    const end = await connection.request(request, limits);
+    if (end.kind !== "refused" || !needsSignIn({ ...end.error, kind: "refused", node: connection.node })) {
+      return end;
+    }
+    await this.#core.runner.signInAgain(connection.node, { action: ACTION, context, outcome: "not-applied" });
+    return await connection.request(request, limits);
+  }
+
+  async #readPart(offset: number): Promise<Uint8Array> {
+    const { node } = this.#taken.connection;
+    const context = this.#core.context(this.#options);
+    const end = await this.#requestPart(offset, context);
     const stopped = context.stopped;
     const ending = { action: ACTION, context, outcome: "not-applied", failure: null } as const;
     switch (end.kind) {

@@ -23,6 +23,26 @@ export interface ConnectOptions {
    * @default none
    */
   readonly signal?: AbortSignal;
+  /**
+   * The user to sign in as, with its password.
+   *
+   * @default none
+   */
+  readonly user?: string;
+  /**
+   * The password of the user, or a function that returns it, which is called at each sign-in. The client signs in on every
+   * connection.
+   *
+   * @default none
+   */
+  readonly password?: string | (() => string | Promise<string>);
+  /**
+   * A token to sign in by, in place of a user and a password, or a function that returns the present one: it is called at
+   * each sign-in, so a token that expires can be renewed.
+   *
+   * @default none
+   */
+  readonly token?: string | (() => string | Promise<string>);
 }
 
 /** Options of every call. */
@@ -95,6 +115,13 @@ export interface ListOptions extends ReadOptions {
    * @default 100
    */
   readonly limit?: number;
+  /**
+   * Whether keys that the user may not read are left out. Without it the listing is refused unless the user may read all of
+   * its keys.
+   *
+   * @default false
+   */
+  readonly visibleOnly?: boolean;
   /**
    * The `cursor` of the page before; null for the first page. That of a page at a `revision` continues at the same one.
    *

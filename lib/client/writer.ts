@@ -10,6 +10,7 @@ import { type CommandResult, MAX_SESSION_WINDOW, type SessionStamp } from "../kv
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
 import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command.ts";
+import type { NodeId } from "../raft/types.ts";
 import type { CallContext } from "./call_context.ts";
 import type { Answered, CallNotes, CallRunner } from "./calls.ts";
 import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
@@ -18,7 +19,7 @@ import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "
 
 /**
  * The result of a write in the store: of the short form of a transaction "applied" or "checksFailed", of the full one
- * "executed", of both "transactionFailed", and of a command on a lease the others.
+ * "executed", of both "transactionFailed", and of a command on a lease or on users the others.
  */
 export type WriteResult = Extract<
   CommandResult,
@@ -30,7 +31,9 @@ export type WriteResult = Extract<
       | "transactionFailed"
       | "leaseGranted"
       | "leaseRevoked"
-      | "leaseFailed";
+      | "leaseFailed"
+      | "authChanged"
+      | "authFailed";
   }
 >;
 
@@ -156,24 +159,36 @@ export class SessionWriter {
   #finish<T>(write: EnteredWrite, notes: CallNotes, read: (result: WriteResult) => T): Promise<T> {
     return this.#send(write, notes).then((answered) => {
       const result = readAnswer(answered, notes.action);
-      return result === "sessionExpired" ? this.#writeAgain(write, notes, read) : read(result);
+      return "kind" in result ? read(result) : this.#writeAgain(write, result, { notes, read });
     });
   }
 
-  /** Repeats a write in new sessions: the store has dropped its session before it was applied. */
+  /**
+   * Repeats a write that was certainly not applied: in new sessions where the store has dropped its session, after a new
+   * sign-in where its user was not accepted.
+   */
   async #writeAgain<T>(
-    expired: EnteredWrite,
-    notes: CallNotes,
-    read: (result: WriteResult) => T,
+    refused: EnteredWrite,
+    first: NotApplied,
+    { notes, read }: { readonly notes: CallNotes; readonly read: (result: WriteResult) => T },
   ): Promise<T> {
-    let write = expired;
+    let write = refused;
+    let why = first;
+    let hasSignedIn = false;
     for (let round = 0;; round++) {
       if (round > 0) await notes.context.pause(backoffMs(round, this.#random));
-      await this.#replace(write.session, notes);
+      if (why.reason === "sessionExpired") {
+        await this.#replace(write.session, notes);
+      } else {
+        if (hasSignedIn) throw userRefused(why.reason, notes.action, "not-applied");
+        hasSignedIn = true;
+        await this.#runner.signInAgain(why.node, { ...notes, outcome: "not-applied" });
+      }
       const same = writeIn(write.command);
       write = this.#tryEnter(same) ?? await this.#enter(same, notes);
       const result = readAnswer(await this.#send(write, notes), notes.action);
-      if (result !== "sessionExpired") return read(result);
+      if ("kind" in result) return read(result);
+      why = result;
     }
   }
 
@@ -240,17 +255,24 @@ function writeIn(command: Uint8Array): UnstampedWrite {
   const write = decodeCommand(command);
   assert(
     write.kind === "transaction" || write.kind === "branchingTransaction" || write.kind === "grantLease" ||
-      write.kind === "revokeLease",
+      write.kind === "revokeLease" || write.kind === "changeAuth",
     "a write has a session",
   );
   return write;
 }
 
-/** Returns the result of a write; "sessionExpired" when it was certainly not applied. */
+/** Why a write was certainly not applied, and may be sent again. */
+interface NotApplied {
+  readonly reason: "sessionExpired" | "unauthenticated";
+  /** The node that answered. */
+  readonly node: NodeId;
+}
+
+/** Returns the result of a write, or why it was certainly not applied. */
 function readAnswer(
-  { message, outcome }: Answered<"write">,
+  { message, outcome, connection }: Answered<"write">,
   action: string,
-): WriteResult | "sessionExpired" {
+): WriteResult | NotApplied {
   const result = readResult(message.result, action);
   switch (result.kind) {
     case "applied":
@@ -260,6 +282,8 @@ function readAnswer(
     case "leaseGranted":
     case "leaseRevoked":
     case "leaseFailed":
+    case "authChanged":
+    case "authFailed":
       return result;
     case "refused":
       break;
@@ -269,8 +293,6 @@ function readAnswer(
     case "compacted":
     case "leasesKeptAlive":
     case "expiredDeleted":
-    case "authChanged":
-    case "authFailed":
       throw notToAWrite(action);
     default:
       assertNever(result);
@@ -278,7 +300,7 @@ function readAnswer(
   const { reason } = result;
   switch (reason) {
     case "sessionExpired":
-      if (outcome === "not-applied") return "sessionExpired";
+      if (outcome === "not-applied") return { reason, node: connection.node };
       throw new SessionExpiredError(
         `Cannot ${action}: the cluster forgot this client's session before a retry arrived. ${MAY_HAVE_BEEN_APPLIED}`,
         { outcome },
@@ -290,6 +312,8 @@ function readAnswer(
         { outcome },
       );
     case "unauthenticated":
+      if (outcome === "not-applied") return { reason, node: connection.node };
+      throw userRefused(reason, action, outcome);
     case "permissionDenied":
       throw userRefused(reason, action, outcome);
     case "futureRevision":

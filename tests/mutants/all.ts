@@ -11,6 +11,7 @@ import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
 import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
+import { SIGN_IN_MUTANTS } from "./security/sign_in.ts";
 import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { SIMULATED_MUTANTS } from "./coordination/simulated.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
@@ -31,6 +32,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...STORAGE_MUTANTS,
   ...SNAPSHOT_MUTANTS,
   ...SERVICE_MUTANTS,
+  ...SIGN_IN_MUTANTS,
   ...NETWORK_MUTANTS,
   ...INPUT_MUTANTS,
   ...HISTORY_MUTANTS,

@@ -64,6 +64,8 @@ export const SERVER = tests("server", "tests/unit/server");
 export const LOG = tests("log", "tests/unit/platform/logger_test.ts");
 /** The client's library. */
 export const CLIENT = tests("client", "tests/unit/client");
+/** Sign-ins of the client's library. */
+export const SIGN_IN = tests("sign-in", "tests/unit/client/auth");
 /** The command line and the shell. */
 export const CLI = tests("cli", "tests/unit/cli");
 /** The linearizability checker on transactions with branches and on reads of the past. */
@@ -97,6 +99,7 @@ export const ALL_CHECKS: readonly Check[] = [
   LOG,
   SERVER,
   CLIENT,
+  SIGN_IN,
   CLI,
   LINCHECK,
   MODEL,

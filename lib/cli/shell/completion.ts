@@ -1,10 +1,19 @@
 /** Completions by the Tab key and the grey hint of missing arguments, for a line that is being typed. */
+import { assertNever } from "../../platform/assert.ts";
 import { choicesOf, type OptionSpec, optionUsage } from "../arguments.ts";
-import { argumentUsage, type Command, type TextSpec, wantedArguments } from "../command.ts";
+import {
+  type ArgumentSpec,
+  argumentUsage,
+  type Command,
+  type TextSpec,
+  wantedArguments,
+} from "../command.ts";
 import { COMMON_OPTIONS } from "../options.ts";
 import { COMMAND_NAMES, findCommand, nextWords, wordsBeforeText } from "../registry.ts";
 import { bytesOfWord, escapeBytes, wordAsTyped } from "../text.ts";
 import { type Token, tokenizePartly, tokenizeStatements } from "../tokenize.ts";
+
+const utf8 = new TextEncoder();
 
 /** Completions of `typed`, the end of the line. Each word begins with `typed`. */
 export interface Completions {
@@ -20,6 +29,8 @@ interface CompletionSources {
   nodes(): Promise<readonly number[]>;
   /** Returns the ids of leases. */
   leases(): Promise<readonly number[]>;
+  /** Returns the names of users, or of roles. */
+  names(kind: "user" | "role"): Promise<readonly string[]>;
 }
 
 /** Returns the completions of the end of `line`. */
@@ -48,9 +59,30 @@ export async function complete(line: string, sources: CompletionSources): Promis
   if (typed.startsWith("-") && !isLiteral) return offer(optionWords(typed, command));
   if (command.name === "help") return offer(helpTopics(rest));
   const argument = wantedArguments(command, options)[given];
-  if (argument?.completion === "node") return offer(await nodeWords(typed, sources));
-  if (argument?.completion === "lease") return offer((await sources.leases()).map(String));
-  return offer(argument?.completion === "key" ? await keyWords({ current, typed, sources }) : []);
+  return offer(argument === undefined ? [] : await argumentWords(argument, { current, typed, sources }));
+}
+
+/** Returns the words that can be an argument. */
+async function argumentWords(
+  { completion, choices = [] }: ArgumentSpec,
+  place: Place,
+): Promise<readonly string[]> {
+  const { typed, sources } = place;
+  switch (completion) {
+    case "key":
+      return await keyWords(place);
+    case "node":
+      return await nodeWords(typed, sources);
+    case "lease":
+      return (await sources.leases()).map(String);
+    case "user":
+    case "role":
+      return (await sources.names(completion)).map((name) => wordAsTyped(utf8.encode(name)));
+    case undefined:
+      return choices;
+    default:
+      return assertNever(completion);
+  }
 }
 
 /** The text of a command in a line, from the character `start` on. */

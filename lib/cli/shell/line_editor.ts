@@ -13,7 +13,7 @@ import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
 import type { Terminal } from "../environment.ts";
-import { type SecretEnd, SecretLine } from "../secret_line.ts";
+import { type SecretEnd, SecretLine } from "../sign_in/secret_line.ts";
 import { dim, terminalLine, terminalText } from "../text.ts";
 
 /** Longest line, in characters; a longer one is refused. */

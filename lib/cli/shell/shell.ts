@@ -135,6 +135,7 @@ class Shell implements Disposable {
           keys: (prefix) => this.#keysWith(prefix),
           nodes: () => this.#nodeIds(),
           leases: () => this.#leaseIds(),
+          names: (kind) => this.#authNames(kind),
         }),
       mayRemember,
       onLine: (line, problem) => this.#takeLine({ line, problem }),
@@ -336,6 +337,16 @@ class Shell implements Disposable {
       timeoutMs: COMPLETION_TIMEOUT_MS,
     });
     return leases.map(({ leaseId }) => leaseId);
+  }
+
+  /** Returns the names of users or roles, if this client may read them. */
+  async #authNames(kind: "user" | "role"): Promise<readonly string[]> {
+    const { auth } = this.#options.client;
+    const options = { timeoutMs: COMPLETION_TIMEOUT_MS };
+    const found = kind === "user"
+      ? await auth.users(options)
+      : [{ name: "root" }, ...await auth.roles(options)];
+    return found.map(({ name }) => name);
   }
 
   #view(): View {

@@ -215,7 +215,7 @@ export async function grantLease(
   checkTtl(ttlMs);
   const action = "grant a lease";
   return await core.write(
-    { lease: { kind: "grantLease", leaseId, ttlMs } },
+    { command: { kind: "grantLease", leaseId, ttlMs } },
     { action, options },
     (result) => {
       if (result.kind !== "leaseGranted") throw leaseError(result, { action, leaseId });
@@ -231,7 +231,7 @@ export async function revokeLease(
   options: CallOptions,
 ): Promise<RevokedLease> {
   const action = `revoke lease ${checkLeaseId(leaseId)}`;
-  return await core.write({ lease: { kind: "revokeLease", leaseId } }, { action, options }, (result) => {
+  return await core.write({ command: { kind: "revokeLease", leaseId } }, { action, options }, (result) => {
     if (result.kind !== "leaseRevoked") throw leaseError(result, { action, leaseId });
     return { deleted: result.deleted, revision: result.revision };
   });

@@ -109,8 +109,8 @@ export class ContenderQueue {
   ): Promise<{ readonly revision: number; readonly entries: KeyValue[] }> {
     const start = toKey(this.#keyspace.toStore(`${this.#prefix}0`));
     const end = toKey(this.#keyspace.toStore(`${this.#prefix}g`));
-    const range = { kind: "range", start, end } as const;
-    const { revision, entries } = await this.#core.repeat(() => readKeys(this.#core, range, signal), signal);
+    const chosen = { keys: { kind: "range", start, end }, visibleOnly: false } as const;
+    const { revision, entries } = await this.#core.repeat(() => readKeys(this.#core, chosen, signal), signal);
     const own = this.#keyspace.listToCaller(entries).filter(({ key }) => this.isContender(key));
     return { revision, entries: own.toSorted(byCreation) };
   }

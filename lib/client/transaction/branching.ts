@@ -215,6 +215,8 @@ export function toBranchingResult(
     case "leaseGranted":
     case "leaseRevoked":
     case "leaseFailed":
+    case "authChanged":
+    case "authFailed":
       return null;
     default:
       return assertNever(answer);

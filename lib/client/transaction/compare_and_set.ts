@@ -30,6 +30,7 @@ export async function compareAndSet(
   const context = core.context(options);
   for (;;) {
     const result = await core.write(request, { action, options, context }, (result) => result);
+    if (result.kind !== "applied" && result.kind !== "checksFailed") throw wrongAnswer(action);
     const { revision } = result;
     if (result.kind === "applied") {
       const [outcome] = result.outcomes;
@@ -38,7 +39,6 @@ export async function compareAndSet(
       const current = { ...put, createRevision, modRevision: revision, version };
       return { succeeded: true, current: keyspace.toCaller(current), revision };
     }
-    if (result.kind !== "checksFailed") throw wrongAnswer(action);
     if (result.current !== "omitted") {
       return { succeeded: false, current: keyspace.toCaller(result.current), revision };
     }

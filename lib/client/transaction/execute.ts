@@ -44,14 +44,15 @@ function executeShort(
     mutations: keyed(mutations, "the mutations of a transaction", keyspace),
   };
   return core.write(short, { action: ACTION, options }, (result) => {
-    const { revision } = result;
-    if (result.kind === "applied") return { succeeded: true, failedChecks: [], revision };
+    if (result.kind === "applied") {
+      return { succeeded: true, failedChecks: [], revision: result.revision };
+    }
     if (result.kind === "transactionFailed") {
-      const { reason, position } = result;
+      const { reason, position, revision } = result;
       throw failedAt(`mutations[${position.join(".")}]`, { reason, revision });
     }
     if (result.kind !== "checksFailed") throw wrongAnswer(ACTION);
-    return { succeeded: false, failedChecks: result.failedChecks, revision };
+    return { succeeded: false, failedChecks: result.failedChecks, revision: result.revision };
   });
 }
 

@@ -14,7 +14,7 @@ import {
 import { InvalidRequestError } from "../errors.ts";
 import { throwProblem, toKey, toRevision } from "../input.ts";
 import type { Keyspace } from "../keyspace.ts";
-import type { WatchEvent, WatchRequest } from "./types.ts";
+import type { WatchedKeys, WatchEvent, WatchRequest } from "./types.ts";
 
 /** A watch as the store knows it. */
 export interface WatchPlan {
@@ -26,6 +26,7 @@ export interface WatchPlan {
   readonly previous: boolean;
   readonly resync: boolean;
   readonly progress: boolean;
+  readonly visibleOnly: boolean;
   readonly onInterruption: (reason: string) => void;
   readonly signal: AbortSignal | null;
 }
@@ -39,6 +40,7 @@ export function toWatchPlan(request: WatchRequest, keyspace: Keyspace): WatchPla
     previous = false,
     resync = false,
     progress = false,
+    visibleOnly = false,
     onInterruption = () => {},
     signal = null,
   } = checkObject(
@@ -47,7 +49,7 @@ export function toWatchPlan(request: WatchRequest, keyspace: Keyspace): WatchPla
   );
   if (only !== undefined) checkChoice(only, ["puts", "deletes"], "the kind of events");
   const watched = {
-    keys: toWatchedKeys(request, keyspace),
+    keys: toKeySet(request, keyspace),
     from: toRevision(request.from),
     puts: only !== "deletes",
     deletes: only !== "puts",
@@ -58,17 +60,19 @@ export function toWatchPlan(request: WatchRequest, keyspace: Keyspace): WatchPla
     previous: checkBoolean(previous, "previous"),
     resync: checkBoolean(resync, "resync"),
     progress: checkBoolean(progress, "progress"),
+    visibleOnly: checkBoolean(visibleOnly, "visibleOnly"),
     onInterruption: checkFunction(onInterruption, "onInterruption"),
     signal: checkSignal(signal),
   };
 }
 
-function toWatchedKeys(request: WatchRequest, keyspace: Keyspace): KeySet {
-  const { key, prefix, start, end } = request;
+/** Returns the keys that a caller names: one, those with a prefix, a range, or all. Throws KvraftError. */
+export function toKeySet(keys: WatchedKeys, keyspace: Keyspace): KeySet {
+  const { key, prefix, start, end } = keys;
   const isRange = start !== undefined || end !== undefined;
   if ([key !== undefined, prefix !== undefined, isRange].filter((isGiven) => isGiven).length > 1) {
     throw new InvalidRequestError(
-      "Cannot watch keys: name a key, a prefix, or the start and end of a range.",
+      "Cannot choose keys by several of these: name a key, a prefix, or the start and end of a range.",
     );
   }
   if (key !== undefined) return { kind: "key", key: toKey(keyspace.toStore(key)) };

@@ -6,6 +6,7 @@ import type { ClientCore } from "../core.ts";
 import { CompactedError } from "../errors.ts";
 import { readPage } from "../history.ts";
 import { backoffMs } from "../retry.ts";
+import type { WatchPlan } from "./input.ts";
 
 /** Entries of a page. */
 const PAGE_ENTRIES = 1_000;
@@ -18,8 +19,12 @@ export interface KeyStates {
 }
 
 /** Returns all keys of a set as of one revision that is not older than the call. Rejects with a KvraftError. */
-export async function readKeys(core: ClientCore, keys: KeySet, signal: AbortSignal): Promise<KeyStates> {
-  if (keys.kind === "key") {
+export async function readKeys(
+  core: ClientCore,
+  { keys, visibleOnly }: Pick<WatchPlan, "keys" | "visibleOnly">,
+  signal: AbortSignal,
+): Promise<KeyStates> {
+  if (keys.kind === "key" && !visibleOnly) {
     const request = { kind: "get", key: keys.key, consistency: "linearizable" } as const;
     const notes = { kind: "read", action: ACTION, context: core.context({ signal }) } as const;
     const { message: { entry, revision } } = await core.call(request, notes);
@@ -27,7 +32,7 @@ export async function readKeys(core: ClientCore, keys: KeySet, signal: AbortSign
   }
   for (let attempt = 0;; attempt++) {
     try {
-      return await readRange(core, keys, signal);
+      return await readRange(core, { ...rangeOf(keys), visibleOnly }, signal);
     } catch (error) {
       // The revision of the first page was compacted before the last page was read.
       if (!(error instanceof CompactedError)) throw error;
@@ -36,9 +41,20 @@ export async function readKeys(core: ClientCore, keys: KeySet, signal: AbortSign
   }
 }
 
+/** A range of keys; `end` is null for one without an end. */
+type KeyRange = Omit<Extract<KeySet, { readonly kind: "range" }>, "kind">;
+
+function rangeOf(keys: KeySet): KeyRange {
+  if (keys.kind === "range") return keys;
+  const { key } = keys;
+  const end = new Uint8Array(key.length + 1); // the next key in byte order
+  end.set(key);
+  return { start: key, end };
+}
+
 async function readRange(
   core: ClientCore,
-  { start, end }: Extract<KeySet, { readonly kind: "range" }>,
+  { start, end, visibleOnly }: KeyRange & Pick<WatchPlan, "visibleOnly">,
   signal: AbortSignal,
 ): Promise<KeyStates> {
   const query: ListQuery = {
@@ -49,11 +65,12 @@ async function readRange(
     reverse: false,
     limit: PAGE_ENTRIES,
   };
-  const first = await readPage(core, { query, revision: null }, { signal });
+  const first = await readPage(core, { query, revision: null, visibleOnly }, { signal });
   const entries = [...first.entries];
   for (let page = first; page.more;) {
     const after = page.after ?? page.entries.at(-1)?.key ?? null;
-    page = await readPage(core, { query: { ...query, after }, revision: first.revision }, { signal });
+    const { revision } = first;
+    page = await readPage(core, { query: { ...query, after }, revision, visibleOnly }, { signal });
     entries.push(...page.entries);
   }
   return { revision: first.revision, entries };

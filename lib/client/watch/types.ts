@@ -60,6 +60,13 @@ export interface WatchOptions {
    */
   readonly progress?: boolean;
   /**
+   * Whether changes of keys that the user may not read are left out. Without it the watch is refused unless the user may
+   * read all of its keys.
+   *
+   * @default false
+   */
+  readonly visibleOnly?: boolean;
+  /**
    * Is called with the reason when the watch is lost at its node, and when it cannot begin at another one. It goes on by
    * itself: this is for logs.
    *

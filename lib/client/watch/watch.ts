@@ -7,20 +7,30 @@
  * what is queued, so that other calls over the connection go on.
  */
 import { assertNever } from "../../platform/assert.ts";
+import { errorMessage } from "../../platform/errors.ts";
 import { pause, unlessAborted } from "../../platform/promise.ts";
 import type { ServerFrame } from "../../protocol/client_frames.ts";
 import type { NodeId } from "../../raft/types.ts";
 import { refusalOf } from "../calls.ts";
 import type { NodeConnection } from "../connection.ts";
 import type { ClientCore } from "../core.ts";
-import { AbortError, ClosedError, CompactedError, InternalError, TooManyWatchesError } from "../errors.ts";
+import {
+  AbortError,
+  AuthenticationError,
+  ClosedError,
+  CompactedError,
+  InternalError,
+  TooManyWatchesError,
+} from "../errors.ts";
 import type { Keyspace } from "../keyspace.ts";
 import {
   type AttemptFailure,
   attemptTimeoutMs,
   decide,
   describeFailure,
+  needsSignIn,
   pauseAfterMs,
+  reasonWithin,
   toError,
 } from "../retry.ts";
 import { BatchQueue } from "./batch_queue.ts";
@@ -65,6 +75,8 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
   #parts: WatchEvent[] = [];
   /** Failures since the watch last began at a node. */
   #round = 0;
+  /** The node at which this client has signed in again since. */
+  #signedInAt: NodeId | null = null;
 
   constructor(core: ClientCore, keyspace: Keyspace, plan: WatchPlan) {
     this.#core = core;
@@ -138,6 +150,10 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
           await this.#resync(end.compactedRevision);
           break;
         case "failed": {
+          if (needsSignIn(end.failure) && end.failure.node !== this.#signedInAt) {
+            await this.#signInAgain(end.failure.node);
+            break;
+          }
           const decision = decide(end.failure, "read");
           const isFinal = end.failure.kind === "unreachable" && end.failure.hope === "none";
           if (decision.kind === "giveUp" || isFinal) throw toError(end.failure, ACTION, "not-applied");
@@ -166,7 +182,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
   }
 
   #sessionAt(connection: NodeConnection): Promise<SessionEnd> {
-    const { keys, puts, deletes, previous } = this.#plan;
+    const { keys, puts, deletes, previous, visibleOnly } = this.#plan;
     const { signal } = this.#stop;
     this.#parts = [];
     return new Promise((resolve) => {
@@ -188,7 +204,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
         puts,
         deletes,
         previous,
-        visibleOnly: false,
+        visibleOnly,
       } as const;
       const timeoutMs = Math.min(attemptTimeoutMs(this.#round, Infinity), MAX_START_TIMEOUT_MS);
       watchId = connection.watches.start(request, timeoutMs, {
@@ -203,8 +219,20 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
     });
   }
 
+  /** Signs in again at a node, after which the watch goes on. Throws AuthenticationError if that is refused. */
+  async #signInAgain(node: NodeId): Promise<void> {
+    this.#signedInAt = node;
+    try {
+      await unlessAborted(this.#core.pool.signInAgain(node), this.#stop.signal);
+    } catch (error) {
+      if (error instanceof AuthenticationError) throw error;
+      this.#plan.onInterruption(reasonWithin(errorMessage(error)));
+    }
+  }
+
   #began(revision: number): void {
     this.#round = 0;
+    this.#signedInAt = null;
     this.#next ??= revision + 1;
     if (this.#plan.progress) this.#queue.push({ kind: "progress", revision: this.#next - 1 });
   }
@@ -239,6 +267,12 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
       case "ended": {
         const { code, message, compactedRevision = 0 } = end.notice;
         if (code === "compacted") return { kind: "compacted", compactedRevision };
+        if (code === "permissionDenied" || code === "unauthenticated") {
+          return {
+            kind: "failed",
+            failure: { kind: "refused", node, code, message, outcome: "not-applied" },
+          };
+        }
         return { kind: "failed", failure: { kind: "lost", node, left: true, reason: message } };
       }
       default:
@@ -257,7 +291,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
     }
     const { signal } = this.#stop;
     const { revision, entries } = await this.#core.repeat(
-      () => readKeys(this.#core, this.#plan.keys, signal),
+      () => readKeys(this.#core, this.#plan, signal),
       signal,
     );
     if (this.#next !== null && revision < this.#next - 1) {

@@ -179,7 +179,7 @@ const OPTIONS = {
   maxConnectionsPerAddress: nullForZero(integerOption({
     name: "max-connections-per-address",
     placeholder: "<n>",
-    help: "clients from one IP address at a time (0: three quarters of --max-connections)",
+    help: "clients from one IP address at a time (0: three quarters of all)",
     range: { min: 0, max: 65_536 },
     fallback: "0",
     example: "500",

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { commandUsage } from "../../../lib/cli/command.ts";
 import { argumentHint, complete } from "../../../lib/cli/shell/completion.ts";
-import { UsageError } from "../../../lib/cli/errors.ts";
+import { SecretArgumentError, UsageError } from "../../../lib/cli/errors.ts";
 import { clientHelp, serverHelp } from "../../../lib/cli/help.ts";
 import { COMMAND_NAMES, COMMANDS, findCommand, parseCommand } from "../../../lib/cli/registry.ts";
 import { toolsHelp } from "../../../lib/cli/server_tools.ts";
@@ -76,6 +76,13 @@ Deno.test("argumentHint: it shows the arguments that are still missing", () => {
     ["lock ", "<name> [--ttl <time>] [--wait <time>]"],
     ["elect ", "<name> <value> [--ttl <time>] [--wait <time>] [--observe]"],
     ["elect --observe ", "<name>"],
+    ["auth", " status|enable|disable"],
+    ["user", " list|show|add|passwd|remove|grant|revoke|token"],
+    ["user token ", "create|list|revoke"],
+    ["user token create ada ", "<name>"],
+    ["user add ", "<user> [--new-password-file <path>] [--new-password-stdin] [--no-password]"],
+    ["role grant ", "<role> <right> <key> [--prefix] [--all]"],
+    ["role grant app read --all", ""],
     ["help ", "[command] [word] [another]"],
     ["txn", " if|put|touch|delete|get|sum|min|max"],
     ["txn --output json put ", "<key>"],
@@ -109,7 +116,12 @@ Deno.test("parseCommand: a command of two words is found by both, and help by as
 
 Deno.test("complete: Tab offers the commands of the history, their keys and options, and no revisions", async () => {
   const keys = (): Promise<Uint8Array[]> => Promise.resolve([new TextEncoder().encode("user:1")]);
-  const sources = { keys, nodes: () => Promise.resolve([]), leases: () => Promise.resolve([]) };
+  const sources = {
+    keys,
+    nodes: () => Promise.resolve([]),
+    leases: () => Promise.resolve([]),
+    names: () => Promise.resolve([]),
+  };
   const table: readonly (readonly [string, readonly string[]])[] = [
     ["hist", ["history "]],
     ["history u", ["user:1 "]],
@@ -132,8 +144,69 @@ async function offered(line: string): Promise<readonly string[]> {
     keys: source,
     nodes: () => Promise.resolve([1, 2, 3]),
     leases: () => Promise.resolve([47, 4_711]),
+    names: (kind) => Promise.resolve(kind === "user" ? ["ada", "two words"] : ["root", "app"]),
   })).words;
 }
+
+Deno.test("complete: Tab offers users, roles and rights, and the words of a command of three words", async () => {
+  const table: readonly (readonly [string, readonly string[]])[] = [
+    ["auth ", ["status", "enable", "disable"]],
+    ["user ", ["list", "show", "add", "passwd", "remove", "grant", "revoke", "token"]],
+    ["user t", ["token "]],
+    ["user token ", ["create", "list", "revoke"]],
+    ["user token c", ["create "]],
+    ["user token create a", ["ada "]],
+    ["user add ", []],
+    ["user passwd --new", ["--new-password-file", "--new-password-stdin"]],
+    ["user grant t", ["two\\ words "]],
+    ["user grant ada ", ["root", "app"]],
+    ["role grant ", ["root", "app"]],
+    ["role grant app ", ["read", "write", "admin"]],
+    ["role grant app w", ["write "]],
+    ["role grant app write u", ["user:1", "user:2"]],
+    ["role revoke app write --a", ["--all "]],
+    ["help user t", ["token "]],
+    ["help user token ", ["create", "list", "revoke"]],
+  ];
+  for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
+});
+
+Deno.test("parseCommand: a command of three words is found by all of them", () => {
+  const shown = (...words: readonly string[]): string => {
+    const { invocation } = parseCommand(words);
+    return [invocation?.command.name, ...[...invocation?.args.values() ?? []].map(({ text }) => text)].join(
+      " ",
+    );
+  };
+  assertEquals(shown("user", "token", "create", "ada", "ci"), "user token create ada ci");
+  assertEquals(shown("user", "token", "--ttl", "1h", "create", "ada", "ci"), "user token create ada ci");
+  assertEquals(shown("user", "show", "token"), "user show token");
+  assertEquals(shown("user", "token", "--help"), "help user token");
+  assertEquals(shown("user", "token", "list", "--help"), "help user token list");
+  const refused = (...words: readonly string[]): string =>
+    assertThrows(() => parseCommand(words), UsageError).message;
+  assertEquals(
+    refused("user", "token"),
+    "user token needs a third word: create, list, revoke. Example: user token create deploy ci --ttl 720h",
+  );
+  assertEquals(
+    refused("user", "token", "lst"),
+    'There is no command "user token lst". Did you mean user token list?',
+  );
+  assertEquals(refused("user", "tokn"), 'There is no command "user tokn". Did you mean user token?');
+});
+
+Deno.test("parseCommand: a password behind the name of a user is refused with the reason, and not repeated", () => {
+  for (const command of ["add", "passwd"]) {
+    const words = ["user", command, "ada", "s3cret"];
+    const { message } = assertThrows(() => parseCommand(words), SecretArgumentError);
+    assert(
+      message.startsWith(`user ${command} takes 1 argument, not 2. Passwords and tokens are no arguments`),
+      message,
+    );
+    assert(!message.includes("s3cret"), message);
+  }
+});
 
 Deno.test("complete: Tab offers the commands of coordination, ids of leases, and no other words in their place", async () => {
   const table: readonly (readonly [string, readonly string[]])[] = [

@@ -1,15 +1,21 @@
 /** Passwords and tokens of the command line: their sources, and the places where they never are. */
 import { assert, assertEquals } from "@std/assert";
 import { clientCommand, type Connect } from "../../../lib/cli/client.ts";
-import { SecretLine } from "../../../lib/cli/secret_line.ts";
+import { SecretLine } from "../../../lib/cli/sign_in/secret_line.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
 import { FakeStore } from "./support/fake_store.ts";
-import { CLUSTER } from "./support/run_client.ts";
+import { CLUSTER, type Ended } from "./support/run_client.ts";
 
 const LONG = "x".repeat(1_025);
 
+/** The end of a command, the prompts it showed, and how it signed in, with what its functions return. */
+interface SignedIn extends Ended {
+  readonly prompts: readonly string[];
+  readonly signIns: readonly Record<string, unknown>[];
+}
+
 /** Runs a client command; returns its end and the options by which it connected. */
-async function run(args: readonly string[], options: FakeEnvironmentOptions = {}) {
+async function run(args: readonly string[], options: FakeEnvironmentOptions = {}): Promise<SignedIn> {
   const environment = new FakeEnvironment(options);
   const connected: Parameters<Connect>[0][] = [];
   const code = await clientCommand([...CLUSTER, ...args], {

@@ -329,3 +329,70 @@ Deno.test("shell: Ctrl-C gives a lock up that another client holds", async () =>
   await session.shows("n2 (leader)> ");
   await session.leave();
 });
+
+Deno.test("shell: a password is asked for twice, not shown, and not among the lines of the up key", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("user add eve\r");
+  await session.shows("New password of eve: ");
+  await session.type("n3w\x7fwx");
+  await session.type("\x7f\r");
+  await session.shows("The same again: ");
+  await session.type("n3w\r");
+  await session.shows("ok  user eve added");
+  assertEquals(session.store.auth.passwords.get("eve"), "n3w");
+  const mark = session.screen.length;
+  await session.type(`${UP}${UP}${UP}`);
+  assert(session.since(mark).includes("user add eve"), session.screen);
+  await session.type(CTRL_U);
+  assert(!session.screen.includes("n3w"), session.screen);
+  await session.leave();
+});
+
+Deno.test("shell: Ctrl-C at the prompt for a password cancels the command, and the shell goes on", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("user passwd eve\r");
+  await session.shows("New password of eve: ");
+  await session.type(`half${CTRL_C}`);
+  await session.shows("error: cancelled; nothing was changed.\n");
+  assertEquals(session.store.auth.passwords.size, 0);
+  await session.type("put k v\r");
+  await session.shows("ok  revision 1");
+  await session.leave();
+});
+
+Deno.test("shell: a line with a password among its arguments is refused and forgotten", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("get before\r");
+  await session.shows("(not found)");
+  for (const line of ["user add eve s3cret", "user passwd eve --password s3cret", "get k --token=s3cret"]) {
+    const mark = session.screen.length;
+    await session.type(`${line}\r`);
+    await session.shows("Passwords and tokens are no arguments");
+    assertEquals(
+      session.since(mark).split("s3cret").length,
+      2,
+      "it is shown as it was typed, and not in the answer",
+    );
+  }
+  const mark = session.screen.length;
+  await session.type(UP);
+  assert(session.since(mark).includes("get before"), session.since(mark));
+  assert(!session.since(mark).includes("s3cret"), session.since(mark));
+  await session.type(CTRL_U);
+  await session.leave();
+});
+
+Deno.test("shell: Tab offers users and roles that the client may read", async () => {
+  const session = new Session();
+  await session.store.auth.addUser("ada");
+  await session.shows("n2 (leader)> ");
+  await session.type("user grant a\t");
+  await session.shows("user grant ada ");
+  await session.type("ro\t");
+  await session.shows("user grant ada root ");
+  await session.type(CTRL_U);
+  await session.leave();
+});

@@ -75,7 +75,7 @@ Deno.test("prefix: listings stay below it, and their cursors continue there", as
     [
       { prefix: bytes("app/"), start: bytes("app/a"), end: null, after: null, ...query },
       { prefix: bytes("app/b"), start: null, end: bytes("app/c"), after: bytes("app/k"), ...query },
-    ].map((query) => ({ kind: "list", query, consistency: "linearizable" })),
+    ].map((query) => ({ kind: "list", query, consistency: "linearizable", visibleOnly: false })),
   );
 });
 

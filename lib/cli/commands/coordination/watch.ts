@@ -11,7 +11,7 @@ import {
   type Invocation,
 } from "../../command.ts";
 import { UsageError } from "../../errors.ts";
-import { bytesOf, KEY_BYTES_OPTIONS, keyOf } from "../../options.ts";
+import { bytesOf, KEY_BYTES_OPTIONS, keyOf, VISIBLE_ONLY } from "../../options.ts";
 import { countOf, wordAsTyped } from "../../text.ts";
 import { nextPageLine } from "../keys/list.ts";
 import { entryPart, eventPart, progressPart, resetPart } from "./watch_lines.ts";
@@ -32,6 +32,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { name: "only", placeholder: "puts|deletes", help: "leave the other changes out" },
   { name: "previous", placeholder: null, help: "with the value before each change" },
   { name: "resync", placeholder: null, help: "go on with all keys where history is missing" },
+  VISIBLE_ONLY,
   { name: "progress", placeholder: null, isSeldom: true, help: "also say up to which revision all is shown" },
   ...KEY_BYTES_OPTIONS,
 ];
@@ -87,6 +88,7 @@ function requestOf(invocation: Invocation): WatchRequest {
     ...(only !== null && { only }),
     previous: options.has("previous"),
     resync: options.has("resync"),
+    ...(options.has(VISIBLE_ONLY.name) && { visibleOnly: true }),
   };
 }
 

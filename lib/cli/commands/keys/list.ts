@@ -11,7 +11,7 @@ import {
   type Invocation,
   type View,
 } from "../../command.ts";
-import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "../../options.ts";
+import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions, VISIBLE_ONLY } from "../../options.ts";
 import { UsageError } from "../../errors.ts";
 import { entryDocument } from "../../json.ts";
 import {
@@ -44,6 +44,7 @@ const OPTIONS: readonly OptionSpec[] = [
   { name: "start", placeholder: "<key>", help: "first key, included" },
   { name: "end", placeholder: "<key>", help: "last key, not included" },
   { name: "reverse", placeholder: null, help: "from the greatest key down" },
+  VISIBLE_ONLY,
   ...READ_OPTIONS,
   ...BYTES_OPTIONS,
 ];
@@ -147,6 +148,7 @@ function rangeOf(invocation: Invocation): ListOptions {
     );
   }
   const range: { -readonly [Name in keyof ListOptions]: ListOptions[Name] } = { reverse };
+  if (invocation.options.has(VISIBLE_ONLY.name)) range.visibleOnly = true;
   const prefix = invocation.args.get("prefix");
   if (prefix !== undefined) range.prefix = bytesOf(prefix.text, invocation);
   const limit = invocation.options.get("limit");

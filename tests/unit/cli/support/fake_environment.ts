@@ -2,7 +2,7 @@
 import { PassThrough } from "node:stream";
 import type { Diagnostics, Environment, Output, Terminal } from "../../../../lib/cli/environment.ts";
 import { OutputClosedError, OutputError } from "../../../../lib/cli/errors.ts";
-import type { SecretEnd } from "../../../../lib/cli/secret_line.ts";
+import type { SecretEnd } from "../../../../lib/cli/sign_in/secret_line.ts";
 import { terminalLine, terminalText } from "../../../../lib/cli/text.ts";
 import { seededRandom } from "../../../../lib/loadgen/mod.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";

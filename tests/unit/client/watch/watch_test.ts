@@ -394,6 +394,7 @@ Deno.test("watch: keys, ranges and filters as they are sent, below a prefix too"
     [client.prefix("p/"), {}],
     [client.prefix("p/"), { start: "b" }],
     [client.prefix("p/"), { end: "b" }],
+    [client, { prefix: "a", visibleOnly: true }],
   ];
   const readers = requests.map(([client, request]) => new BatchReader(client, request));
   const reading = readers.map((reader) => reader.readAll());
@@ -401,7 +402,7 @@ Deno.test("watch: keys, ranges and filters as they are sent, below a prefix too"
   const keyed = (key: string) => ({ kind: "key", key: bytes(key) }) as const;
   const ranged = (start: string, end: string | null) =>
     ({ kind: "range", start: bytes(start), end: end === null ? null : bytes(end) }) as const;
-  const plain = { kind: "watch", from: null, puts: true, deletes: true, previous: false };
+  const plain = { kind: "watch", from: null, puts: true, deletes: true, previous: false, visibleOnly: false };
   assertEquals(sent(cluster), [
     { ...plain, keys: keyed("k"), from: 3, deletes: false, previous: true },
     { ...plain, keys: ranged("a", "b"), puts: false },
@@ -412,6 +413,7 @@ Deno.test("watch: keys, ranges and filters as they are sent, below a prefix too"
     { ...plain, keys: ranged("p/", "p0") },
     { ...plain, keys: ranged("p/b", "p0") },
     { ...plain, keys: ranged("p/", "p/b") },
+    { ...plain, keys: ranged("a", "b"), visibleOnly: true },
   ]);
   await Promise.all([...readers.map((reader) => reader.end()), ...reading]);
 });

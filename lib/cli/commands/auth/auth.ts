@@ -1,0 +1,98 @@
+/** The commands `auth status`, `enable` and `disable`. */
+import type { AuthStatus } from "../../../client/auth/types.ts";
+import { AuthChangeRefusedError } from "../../../client/errors.ts";
+import {
+  type Answer,
+  answer,
+  changeAnswer,
+  type Command,
+  defineCommand,
+  withElapsed,
+} from "../../command.ts";
+import { grantDocument, keysAsTyped } from "./auth_options.ts";
+import { callOptions } from "../../options.ts";
+import { escapeText, table } from "../../text.ts";
+
+const STATUS = defineCommand({
+  name: "auth status",
+  otherNames: ["whoami", "id"],
+  summary: "whether clients have to sign in, and who this one is",
+  details: [
+    "Needs no right. Shows the roles of the user and what they allow: right and keys, parted by two spaces.",
+  ],
+  example: [
+    "auth status",
+    "authentication is enabled",
+    "signed in as ada, by password",
+    "roles: app",
+    "read  app/",
+  ],
+  async run(invocation, context): Promise<Answer> {
+    const client = await context.client();
+    const status = await client.auth.status(callOptions(invocation, context));
+    return answer({
+      text: (view) => ({ output: withElapsed(statusText(status), view), note: "" }),
+      json: () => ({ ...status, grants: status.grants.map(grantDocument) }),
+    });
+  },
+});
+
+const ENABLE = defineCommand({
+  name: "auth enable",
+  otherNames: ["login", "authenticate"],
+  summary: "have every client sign in from now on",
+  details: [
+    "Needs a user with the role root that can sign in: user add ada, then user grant ada root. Clients that are connected",
+    "are asked to sign in with their next request.",
+  ],
+  example: ["auth enable", "ok  authentication is enabled"],
+  async run(invocation, context): Promise<Answer> {
+    const client = await context.client();
+    try {
+      const { authRevision } = await client.auth.enable(callOptions(invocation, context));
+      return changeAnswer({
+        line: "ok  authentication is enabled",
+        document: { enabled: true, authRevision },
+      });
+    } catch (error) {
+      if (!(error instanceof AuthChangeRefusedError) || error.reason !== "noRoot") throw error;
+      throw new AuthChangeRefusedError(
+        "Cannot enable authentication: no user has the role root and a way to sign in, so it could not be disabled again. " +
+          "Type user add <name>, then user grant <name> root, and try again.",
+        { reason: error.reason },
+      );
+    }
+  },
+});
+
+const DISABLE = defineCommand({
+  name: "auth disable",
+  summary: "let every client do everything without signing in",
+  details: ["Users and roles are kept."],
+  example: ["auth disable", "ok  authentication is disabled"],
+  async run(invocation, context): Promise<Answer> {
+    const client = await context.client();
+    const { authRevision } = await client.auth.disable(callOptions(invocation, context));
+    return changeAnswer({
+      line: "ok  authentication is disabled",
+      document: { enabled: false, authRevision },
+    });
+  },
+});
+
+export const AUTH_COMMANDS: readonly Command[] = [STATUS, ENABLE, DISABLE];
+
+function statusText({ enabled, user, via, roles, grants, hasMoreGrants }: AuthStatus): string {
+  const lines = [
+    enabled ? "authentication is enabled" : "authentication is disabled: every client may do everything",
+  ];
+  if (user === null) {
+    lines.push("not signed in");
+  } else {
+    lines.push(`signed in as ${escapeText(user)}, by ${via ?? "?"}`);
+    lines.push(`roles: ${roles.length === 0 ? "none" : roles.map(escapeText).join(", ")}`);
+  }
+  lines.push(...table(grants.map(({ right, keys }) => [right, keysAsTyped(keys)])));
+  if (hasMoreGrants) lines.push("… and more");
+  return lines.map((line) => `${line}\n`).join("");
+}
