@@ -28,6 +28,10 @@ export type NetworkErrorCode =
   | "notPermitted"
   /** A connection broke before it was accepted. */
   | "connectionLost"
+  /** The certificate of the other end is not accepted. */
+  | "notTrusted"
+  /** The other end does not speak TLS, or the handshake failed. */
+  | "tlsFailed"
   | "failed";
 
 /** A listener or a connection could not be had. */

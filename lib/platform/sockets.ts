@@ -161,6 +161,9 @@ function explain(cause: unknown): [NetworkErrorCode, string] {
     case "EACCES":
     case "EPERM":
       return ["notPermitted", `not permitted (${message})`];
+    case "notTrusted":
+    case "tlsFailed":
+      return [errorCode(cause) === "notTrusted" ? "notTrusted" : "tlsFailed", message];
   }
   if (name === "NotCapable" || name === "PermissionDenied") {
     return ["notPermitted", `not permitted (${message})`];

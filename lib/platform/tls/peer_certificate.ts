@@ -1,0 +1,102 @@
+/**
+ * The certificate that the other end of a connection has shown: whose it is, and the reason why it must not be trusted.
+ *
+ * The runtime verifies the chain of signatures, the dates and the usage, and reports only whether all of them hold
+ * (`authorized`); of a chain that does not hold, Deno 2.9.6 gives the same reason for all. So the reason is found here.
+ */
+import { createHash, X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { shortened } from "../errors.ts";
+import type { PeerCertificate } from "../network.ts";
+import { CertificateError, type CertificateFields, readCertificateFields } from "./certificate_fields.ts";
+
+const RESUMED = "the connection resumes an earlier TLS session, in which no certificate is checked; " +
+  "connect without session resumption";
+
+/** The certificate without a claim of identity: of a connection that proves none. */
+const UNKNOWN = { commonName: "", altNames: [], issuer: "", notBeforeMs: 0, notAfterMs: 0, fingerprint: "" };
+
+/** Returns the certificate that the other end of a connection has shown after its handshake; null if it showed none. */
+export function peerCertificateOf(
+  socket: TLSSocket,
+  { authorities, nowMs }: { readonly authorities: readonly X509Certificate[]; readonly nowMs: number },
+): PeerCertificate | null {
+  if (socket.isSessionReused()) return { ...UNKNOWN, problem: RESUMED };
+  const bytes = rawCertificateOf(socket);
+  if (bytes === null) return null;
+  let fields: CertificateFields;
+  try {
+    fields = readCertificateFields(bytes);
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    return { ...UNKNOWN, problem: `it cannot be read (${error.message})` };
+  }
+  const { isAuthority, ...shown } = fields;
+  const fingerprint = (digestOf(bytes).match(/../g) ?? []).join(":").toUpperCase();
+  const isTrusted = socket.authorized === true && !isAuthority;
+  const problem = isTrusted ? null : reasonAgainst(fields, { bytes, authorities, nowMs });
+  return { ...shown, fingerprint, problem };
+}
+
+/** Returns the certificate of the other end in DER, or null. */
+export function rawCertificateOf(socket: TLSSocket): Uint8Array | null {
+  // The types say that there always is one; without a certificate it is an empty object.
+  const shown: { readonly raw?: Uint8Array } | null = socket.getPeerCertificate();
+  return shown?.raw ?? null;
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Returns the reason why the runtime, or the rule against authorities, refuses a certificate. */
+function reasonAgainst(
+  fields: CertificateFields,
+  { bytes, authorities, nowMs }: {
+    readonly bytes: Uint8Array;
+    readonly authorities: readonly X509Certificate[];
+    readonly nowMs: number;
+  },
+): string {
+  const { notBeforeMs, notAfterMs, isAuthority } = fields;
+  if (nowMs > notAfterMs) return `it expired on ${dateOf(notAfterMs)}`;
+  if (nowMs < notBeforeMs) return `it is not valid before ${dateOf(notBeforeMs)}`;
+  if (isAuthority) return "it is the certificate of an authority";
+  return isIssuedByOneOf(authorities, bytes)
+    ? "its extended key usage does not allow this use"
+    : "it is not issued by a trusted authority";
+}
+
+function isIssuedByOneOf(authorities: readonly X509Certificate[], bytes: Uint8Array): boolean {
+  try {
+    const certificate = new X509Certificate(bytes);
+    return authorities.some((authority) =>
+      certificate.checkIssued(authority) && certificate.verify(authority.publicKey)
+    );
+  } catch {
+    return false; // of a kind that the runtime cannot read
+  }
+}
+
+/** Returns whether a certificate is for a host: a name, which may be covered by a wildcard for one label, or an address. */
+export function isForHost({ altNames }: Pick<PeerCertificate, "altNames">, host: string): boolean {
+  if (host.includes(":") || /^[0-9.]+$/.test(host)) return altNames.includes(`IP:${host}`);
+  const name = host.toLowerCase();
+  const parent = name.slice(name.indexOf(".") + 1);
+  return altNames.includes(`DNS:${name}`) ||
+    (parent !== name && parent.includes(".") && altNames.includes(`DNS:*.${parent}`));
+}
+
+/** Returns `the certificate of "alice" (issued by "ca", valid from … to …)`. */
+export function describeCertificate(certificate: PeerCertificate): string {
+  const { commonName, altNames, issuer, notBeforeMs, notAfterMs, fingerprint } = certificate;
+  if (fingerprint === "") return "the certificate";
+  const subject = commonName === "" ? altNames.slice(0, 3).join(", ") : `"${shortened(commonName)}"`;
+  return `the certificate of ${subject === "" ? "no name" : shortened(subject)} (issued by "${issuer}", ` +
+    `valid from ${dateOf(notBeforeMs)} to ${dateOf(notAfterMs)})`;
+}
+
+/** Returns `2026-11-30`. */
+export function dateOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}

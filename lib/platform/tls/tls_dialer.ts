@@ -1,0 +1,120 @@
+/**
+ * Opens TLS connections, in Deno, Node and Bun.
+ *
+ * The runtime checks the chain of the server's certificate and reports the result. Whether the certificate is for the
+ * host is decided here, so that the error can say whose certificate was shown.
+ */
+import { createHash, X509Certificate } from "node:crypto";
+import { connect as connectPlain, isIP } from "node:net";
+import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
+import type { Address, Connection, ConnectionSecurity, Dialer } from "../network.ts";
+import { withResolvers } from "../promise.ts";
+import { SocketConnection } from "../socket_connection.ts";
+import { connectToFirst } from "../sockets.ts";
+import { describeCertificate, isForHost, peerCertificateOf, rawCertificateOf } from "./peer_certificate.ts";
+import { certificatesOf } from "./pem.ts";
+import { unreadBudget } from "./unread_budget.ts";
+import { explainTlsError, TlsError } from "./tls_error.ts";
+
+/** The certificates and the key of one end of TLS connections, as texts in PEM. */
+export interface TlsCredentials {
+  /** The certificates of the authorities that are trusted. */
+  readonly ca: string;
+  /** This end's certificate, with those of intermediate authorities behind it; null without one. */
+  readonly cert: string | null;
+  /** The private key of `cert`. */
+  readonly key: string | null;
+}
+
+/** TLS sockets of Deno cannot be paused. */
+const budget = "Deno" in globalThis ? unreadBudget : null;
+
+/** Options of a {@link TlsDialer}. */
+export interface TlsDialerOptions {
+  /** Returns what new connections show and trust. */
+  readonly credentials: () => TlsCredentials;
+  /** The name that the server's certificate must have in place of the host that is dialled; null for the host. */
+  readonly serverName: string | null;
+  readonly minVersion: "TLSv1.2" | "TLSv1.3";
+}
+
+/** Opens TLS connections, without Nagle's delay and without session resumption. */
+export class TlsDialer implements Dialer {
+  readonly #options: TlsDialerOptions;
+
+  /** Opens nothing. */
+  constructor(options: TlsDialerOptions) {
+    this.#options = options;
+  }
+
+  /** Connects, and checks the server's certificate. Rejects with {@link NetworkError}. */
+  async connect(address: Address, signal: AbortSignal): Promise<Connection> {
+    const { credentials, serverName, minVersion } = this.#options;
+    const { ca, cert, key } = credentials();
+    const name = serverName ?? address.host;
+    const open = (ip: string): Promise<Connection> => {
+      const own = cert === null || key === null ? {} : { cert, key };
+      const server = isIP(name) === 0 ? { servername: name } : {};
+      const options = { host: ip, port: address.port, ca, minVersion, ...own, ...server };
+      return openSocket(options, { name, ca, signal });
+    };
+    return await connectToFirst(address, signal, open);
+  }
+}
+
+async function openSocket(
+  options: ConnectionOptions & { readonly host: string; readonly port: number },
+  { name, ca, signal }: { readonly name: string; readonly ca: string; readonly signal: AbortSignal },
+): Promise<Connection> {
+  const { host, port, ...context } = options;
+  const { promise, resolve, reject } = withResolvers<void>();
+  const onAbort = (): void => reject(signal.reason);
+  const plain = connectPlain({ host, port, noDelay: true, keepAlive: true });
+  const socket = connect({
+    ...context,
+    socket: plain,
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+  });
+  // These stay: an error without a listener would end the process.
+  plain.on("error", reject);
+  socket.on("error", (error) => reject(explainTlsError(error)));
+  socket.once("secureConnect", resolve);
+  signal.addEventListener("abort", onAbort);
+  try {
+    if (signal.aborted) onAbort();
+    await promise;
+    const security = checkServer(socket, { name, ca });
+    return new SocketConnection(socket, security, budget);
+  } catch (error) {
+    socket.destroy();
+    plain.destroy();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Returns the identity of the server. Throws {@link TlsError} if it must not be trusted. */
+function checkServer(
+  socket: TLSSocket,
+  { name, ca }: { readonly name: string; readonly ca: string },
+): ConnectionSecurity {
+  const authorities = certificatesOf(ca).map((pem) => new X509Certificate(pem));
+  const certificate = peerCertificateOf(socket, { authorities, nowMs: Date.now() });
+  const bytes = rawCertificateOf(socket);
+  if (certificate === null || bytes === null) throw new TlsError("notTrusted", "it shows no certificate");
+  const { problem } = certificate;
+  if (problem !== null) {
+    throw new TlsError("notTrusted", `${describeCertificate(certificate)} is not accepted: ${problem}`);
+  }
+  if (!isForHost(certificate, name)) {
+    const names = certificate.altNames.slice(0, 8).join(", ");
+    throw new TlsError(
+      "notTrusted",
+      `${describeCertificate(certificate)} is not for ${name}: it is for ${names === "" ? "no name" : names}`,
+    );
+  }
+  const binding = new Uint8Array(createHash("sha256").update(bytes).digest());
+  return { security: "tls", certificate, binding };
+}
