@@ -306,9 +306,10 @@ export class Raft {
     const state = this.#state;
     const persist = state.takePersist();
     const { role } = state;
+    let hasMoreToSend = false;
     if (role.kind === "leader") {
       if (role.reads.wantsRound) sendHeartbeats(state, role);
-      replicate(state, role);
+      hasMoreToSend = replicate(state, role);
     }
     const { restore } = state;
     state.restore = null;
@@ -320,7 +321,9 @@ export class Raft {
     this.#assertInvariants();
     const idle = persist === null && restore === null &&
       [messages, committed, reads, entryReads, snapshots].every(({ length }) => length === 0);
-    return idle ? null : { persist, messages, restore, committed, reads, entryReads, snapshots };
+    return idle
+      ? null
+      : { persist, messages, hasMoreToSend, restore, committed, reads, entryReads, snapshots };
   }
 
   #takeCommitted(applyBytes: number): readonly Entry[] {

@@ -51,6 +51,8 @@ export interface SnapshotTransfer {
 export interface Ready {
   readonly persist: Persist | null;
   readonly messages: readonly Message[];
+  /** Whether the next Ready has further entries for a peer that is behind; the caller may do other work before. */
+  readonly hasMoreToSend: boolean;
   /**
    * A snapshot that replaces the state machine's state before `committed` is applied, or null. It may precede the `persist`
    * with the same snapshot, while another write is in progress.

@@ -294,6 +294,7 @@ export class Driver {
       entries += ready.committed.length;
       for (const { data } of ready.committed) bytes += data.length;
       this.#process(ready);
+      if (ready.hasMoreToSend) break;
     } while (entries < ENTRIES_PER_TURN && bytes < BYTES_PER_TURN && clock.now() < end);
     this.#continueLater();
   }

@@ -221,6 +221,24 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       to: "peer.progress.matchIndex >= configurations.newestIndex",
     },
   ]),
+  ...inFile("lib/raft/replication.ts", [RAFT, SERVER], [
+    {
+      id: "M981",
+      title: "a peer that was behind is sent all that may be in flight at once",
+      failure: "clients wait for 8 MiB of entries to be encoded",
+      from: "if (bytes >= MAX_SENT_BYTES_PER_READY) {",
+      to: "if (bytes > 16 * MAX_SENT_BYTES_PER_READY) {",
+    },
+  ]),
+  ...inFile("lib/server/driver.ts", [SERVER], [
+    {
+      id: "M982",
+      title: "the driver sends all batches for a peer that was behind in one turn",
+      failure: "the same",
+      from: "if (ready.hasMoreToSend) break;",
+      to: "",
+    },
+  ]),
   ...inFile("lib/raft/replication.ts", CORE, [
     {
       id: "M314",

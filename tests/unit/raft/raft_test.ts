@@ -265,7 +265,7 @@ Deno.test("Raft: entries read back for a follower are not sent after the node ha
     result: { kind: "rejected", prevLogIndex: 2, conflictIndex: 0, conflictTerm: 0 },
   });
   const entryRead = raft.takeReady()?.entryReads[0];
-  assertEquals(entryRead, { to: 2, firstIndex: 1, maxBytes: DEFAULT_LIMITS.appendBytes });
+  assertEquals(entryRead, { to: 2, firstIndex: 1, maxBytes: 262_144 });
   raft.step(append({ term: 3, from: 3, prevLogIndex: 3, prevLogTerm: 2 }));
   work(raft);
   if (entryRead !== undefined) raft.entriesRead(entryRead, disk.read(entryRead));

@@ -259,6 +259,39 @@ Deno.test("Driver: a leader sends entries during its own sync", async () => {
   await bench.driver.stop();
 });
 
+Deno.test("Driver: a follower that was behind is sent one large batch of entries a turn, before any response", async () => {
+  const bench = new Bench(1, [1, 2, 3]);
+  await bench.tick(ELECTION_TICKS);
+  bench.driver.step({ kind: "preVoteResponse", from: 2, to: 1, term: 1, granted: true });
+  await settle();
+  await bench.endSync();
+  bench.driver.step({ kind: "requestVoteResponse", from: 2, to: 1, term: 1, granted: true });
+  await settle();
+  await bench.endSync();
+  const acknowledge = async (from: number, matchIndex: number): Promise<void> => {
+    const result = { kind: "accepted", matchIndex } as const;
+    bench.driver.step({ kind: "appendEntriesResponse", from, to: 1, term: 1, result });
+    await settle();
+  };
+  await acknowledge(2, 1);
+  for (let write = 0; write < 4; write++) {
+    bench.driver.ask((raft) => raft.propose(new Uint8Array(1_000_000)));
+    await settle();
+    await bench.endSync();
+    await acknowledge(2, 2 + write);
+  }
+  bench.sent.splice(0);
+  await acknowledge(3, 1);
+  const sentByTurn: number[] = [];
+  while (sentByTurn.length < 5) {
+    sentByTurn.push(bench.sent.filter(({ to }) => to === 3).length);
+    bench.clock.sleep(0);
+    await settle();
+  }
+  assertEquals(sentByTurn, [1, 2, 3, 4, 4]);
+  await bench.driver.stop();
+});
+
 Deno.test("Driver: a leader with a full disk steps down, and continues once there is space", async () => {
   const bench = new Bench(1, [1]);
   await bench.tick(ELECTION_TICKS);
