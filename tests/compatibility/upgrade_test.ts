@@ -84,3 +84,35 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the fe
     await cluster.waitForEqualStates();
   });
 });
+
+Deno.test("upgrade: nodes with a peer secret take nodes of 0.1.0 with --peer-auth accept, and refuse them without", async () => {
+  await withEarlier(async (earlier) => {
+    let flags: readonly string[] = ["--peer-secret-file", "peer.secret", "--peer-auth", "accept"];
+    const prepare = async (cluster: TestCluster): Promise<null> => {
+      await Deno.writeTextFile(`${cluster.folder.path}/peer.secret`, "s".repeat(43), { mode: 0o600 });
+      return null;
+    };
+    const flagsOf = (id: number): readonly string[] => id === 3 ? [] : flags;
+    await using cluster = await TestCluster.start({ prepare, flagsOf, started: [1, 2] });
+    await cluster.startNode(3, earlier);
+    await using client = await cluster.connect();
+    await client.put("key", "value");
+    await cluster.waitForEqualStates();
+    await eventually("the nodes know how each is authenticated", async () => {
+      const links = (await cluster.status(1))?.links ?? [];
+      return links.map(({ authenticatedBy }) => authenticatedBy).join() === "secret,none" || null;
+    }, { explain: cluster.logs });
+    flags = ["--peer-secret-file", "peer.secret"];
+    for (const id of [1, 2]) {
+      await cluster.stop(id);
+      await cluster.startNode(id);
+    }
+    await client.put("key", "another value");
+    await eventually("the refusal is in the logs of both ends", () => {
+      const logs = cluster.logs();
+      return logs.includes('reason="it has no peer secret"') &&
+          logs.includes("node 3 did not prove that it knows the peer secret of this cluster") &&
+          logs.includes("it did not prove that it knows the peer secret. Start every node") || null;
+    }, { explain: cluster.logs });
+  });
+});
