@@ -385,8 +385,17 @@ function stateRows(state: StateFigures, structure: StructureFigures | null): str
     ["values", sizeText(valueBytes)],
     ["history", `${historyText(state)}, ${sizeText(historyBytes)}`],
     ["sessions", withThousands(sessions)],
+    ...usersRows(state),
     ...(structure === null ? [] : [["structure", structureText(structure)]]),
   ];
+}
+
+/** Returns the row on users and roles, if there are any. */
+function usersRows({ auth: { enabled, users, roles, tokens } }: StateFigures): string[][] {
+  if (users + roles === 0) return [];
+  const authentication = `authentication ${enabled ? "enabled" : "disabled"}`;
+  const counts = `roles ${withThousands(roles)}, tokens ${withThousands(tokens)}`;
+  return [["users", `${withThousands(users)}, ${counts}, ${authentication}`]];
 }
 
 function historyText(

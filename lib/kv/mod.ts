@@ -11,7 +11,15 @@ export * from "./auth/auth_command.ts";
 export { type AuthState, type AuthView, type Role, type Token, type User } from "./auth/auth_state.ts";
 export * from "./auth/command_rights.ts";
 export { type KeyRange, UserRights } from "./auth/user_rights.ts";
-export { validateAuthChange, validateAuthName } from "./auth/validate_auth.ts";
+export type { AuthRecord } from "./auth/auth_records.ts";
+export { compareGrants, compareNames, ownGrant, ownPassword } from "./auth/auth_values.ts";
+export {
+  grantedKeyBytes,
+  validateAuthChange,
+  validateAuthName,
+  validateGrant,
+  validatePasswordHash,
+} from "./auth/validate_auth.ts";
 export * from "./branching_command.ts";
 export * from "./command.ts";
 export { entryBytes } from "./outcomes.ts";

@@ -1,12 +1,13 @@
 /**
  * The state as a sequence of records, the content of snapshots and the input of state hashes.
  *
- * Equal logs give equal records in the same order: the header, the leases by id, the keys in byte order, the history (deleted keys in byte
+ * Equal logs give equal records in the same order: the header, the roles and users, the leases by id, the keys in byte order, the history (deleted keys in byte
  * order, then superseded versions in the order of the changes that superseded them), the sessions by id, each followed
  * by its remembered answers by sequence. A record is an array that may be extended at its end; a field is never removed or
  * given another meaning.
  */
 import type { CommandResult } from "./command.ts";
+import type { AuthRecord } from "./auth/auth_records.ts";
 import type { AuthResult } from "./auth/auth_command.ts";
 import type { LeaseWriteResult } from "./leases/lease_command.ts";
 
@@ -113,6 +114,7 @@ export type AnswerRecord = readonly [
 /** One record of the state. */
 export type StateRecord =
   | HeaderRecord
+  | AuthRecord
   | LeaseRecord
   | KeyRecord
   | TombstoneRecord

@@ -102,7 +102,6 @@ export class StateMachine {
   readonly #sessions: SessionTable;
   readonly #leases: Leases;
   readonly #auth = new AuthState();
-  readonly #leasedKeyFrom = this.leasedKeyFrom.bind(this);
   #appliedIndex = 0;
   #revision = 0;
   #featureLevel = FIRST_FEATURE_LEVEL;
@@ -130,7 +129,11 @@ export class StateMachine {
    */
   static restoring(options: StateMachineOptions = {}): Restoring {
     const machine = new StateMachine(options);
-    const restorer = new StateRestorer(machine.#sessions, machine.#leases);
+    const restorer = new StateRestorer({
+      sessions: machine.#sessions,
+      leases: machine.#leases,
+      auth: machine.#auth,
+    });
     return {
       add: (record) => restorer.add(record),
       finish: () => {
@@ -326,11 +329,10 @@ export class StateMachine {
       appliedIndex: this.#appliedIndex,
       revision: this.#revision,
       featureLevel: this.#featureLevel,
-      logTimeMs: this.#sessions.logTimeMs,
-      forgottenIndex: this.#sessions.forgottenIndex,
-      keys: this.#store.view(),
-      leases: this.#leases.view(),
-      sessions: this.#sessions.view(),
+      auth: this.#auth,
+      store: this.#store,
+      leases: this.#leases,
+      sessions: this.#sessions,
     });
   }
 
@@ -362,7 +364,7 @@ export class StateMachine {
   }
 
   #execute(command: Command): CommandResult {
-    const user = admittedUser(command, this.#auth, this.#leasedKeyFrom);
+    const user = admittedUser(command, this);
     return typeof user === "string" ? refused(user) : this.#executeFor(user, unwrapped(command));
   }
 

@@ -1,5 +1,7 @@
 /** The whole state as records: those of a view, and a state that is restored from them. */
 import { assert, assertNever } from "../platform/assert.ts";
+import { authRecords, AuthRestorer } from "./auth/auth_records.ts";
+import type { AuthState, AuthView } from "./auth/auth_state.ts";
 import { FIRST_FEATURE_LEVEL, HISTORY_LEVEL } from "./feature_level.ts";
 import type { Leases } from "./leases/leases.ts";
 import type { LeaseTimes } from "./leases/lease_table.ts";
@@ -36,15 +38,37 @@ interface ViewedState {
   readonly featureLevel: number;
   readonly logTimeMs: number;
   readonly forgottenIndex: number;
+  readonly auth: AuthView;
   readonly keys: StoreView;
   /** By id, here and below. */
   readonly leases: Iterable<LeaseTimes>;
   readonly sessions: readonly Session[];
 }
 
-/** Returns a view, which releases the keys of the state. */
-export function viewOf(state: ViewedState): StateView {
-  const { appliedIndex, revision, featureLevel, keys } = state;
+/** The collections of a state that is viewed, and its numbers. */
+interface LiveState {
+  readonly appliedIndex: number;
+  readonly revision: number;
+  readonly featureLevel: number;
+  readonly auth: AuthState;
+  readonly store: Store;
+  readonly leases: Leases;
+  readonly sessions: SessionTable;
+}
+
+/** Returns a view of a state as of now. */
+export function viewOf({ auth, store, leases, sessions, ...numbers }: LiveState): StateView {
+  const { appliedIndex, revision, featureLevel } = numbers;
+  const keys = store.view();
+  const state: ViewedState = {
+    ...numbers,
+    logTimeMs: sessions.logTimeMs,
+    forgottenIndex: sessions.forgottenIndex,
+    auth: auth.view(),
+    keys,
+    leases: leases.view(),
+    sessions: sessions.view(),
+  };
   const release = (): void => keys.release();
   const steps = (): Iterable<StateRecord | null> => stepsOf(state);
   const records = (): Iterable<StateRecord> => recordsOf(steps());
@@ -66,6 +90,7 @@ function* stepsOf(state: ViewedState): Iterable<StateRecord | null> {
     state.forgottenIndex,
   ] as const;
   yield featureLevel === FIRST_FEATURE_LEVEL ? header : [...header, featureLevel, keys.compactedRevision];
+  yield* authRecords(state.auth);
   for (const { leaseId, ttlMs, deadlineMs } of state.leases) yield ["lease", leaseId, ttlMs, deadlineMs];
   const cursor = keys.scan({ lower: null, upper: null, reverse: false });
   for (let address = cursor.next(); address !== 0; address = cursor.next()) {
@@ -109,7 +134,7 @@ function* historyRecords(keys: StoreView): Iterable<StateRecord | null> {
   }
 }
 
-/** The parts of a restored state; its sessions and leases are restored in place. */
+/** The parts of a restored state; its sessions, leases and users are restored in place. */
 export interface RestoredState {
   readonly appliedIndex: number;
   readonly revision: number;
@@ -117,18 +142,28 @@ export interface RestoredState {
   readonly store: Store;
 }
 
+/** The collections into which a state is restored. */
+interface EmptyCollections {
+  readonly sessions: SessionTable;
+  readonly leases: Leases;
+  readonly auth: AuthState;
+}
+
 /** Restores a state record by record, in the order of a view. */
 export class StateRestorer {
   readonly #sessions: SessionTable;
   readonly #leases: Leases;
+  readonly #auth: AuthState;
+  readonly #authRestorer = new AuthRestorer();
   readonly #sessionRecords: (HeaderRecord | SessionRecord | AnswerRecord)[] = [];
   #header: HeaderRecord | null = null;
   #loader: StoreLoader | null = null;
 
-  /** Makes a restorer that restores the sessions and leases into empty collections. */
-  constructor(sessions: SessionTable, leases: Leases) {
+  /** Makes a restorer that restores the sessions, leases and users into empty collections. */
+  constructor({ sessions, leases, auth }: EmptyCollections) {
     this.#sessions = sessions;
     this.#leases = leases;
+    this.#auth = auth;
   }
 
   /** Adds the next record. Long values and answers are kept, not copied. */
@@ -141,6 +176,13 @@ export class StateRestorer {
         this.#sessionRecords.push(record);
         break;
       }
+      case "auth":
+      case "role":
+      case "grant":
+      case "user":
+      case "token":
+        this.#authRestorer.add(record);
+        break;
       case "lease": {
         const [, leaseId, ttlMs, deadlineMs] = record;
         this.#leases.add({ leaseId, ttlMs, deadlineMs });
@@ -191,6 +233,7 @@ export class StateRestorer {
       const isWithin = store.leased.count(leaseId) <= this.#leases.limits.maxLeaseKeys;
       expectLoaded(isWithin, "no lease has more keys than are allowed");
     }
+    this.#authRestorer.finish(this.#auth);
     this.#sessions.restore(this.#sessionRecords);
     return { appliedIndex, revision, featureLevel: this.#header[5] ?? FIRST_FEATURE_LEVEL, store };
   }

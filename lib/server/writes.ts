@@ -256,6 +256,9 @@ function stampOf(command: Command): SessionStamp | null {
 /** Returns the refusal of a command that does not exist at the present feature level. */
 function levelRefusal(command: Command): ErrorAnswer {
   if (command.kind === "compact") return noHistory();
+  if (command.kind === "changeAuth" || command.kind === "authorized") {
+    return notApplied("invalidRequest", "Cannot change users: every node must run kvraft 0.2 or later.");
+  }
   if (command.kind !== "branchingTransaction") return noLeases();
   return notApplied(
     "invalidRequest",

@@ -55,7 +55,20 @@ async function readAndContinue(input: Bytes): Promise<void> {
 export const STATE_RECORDS: FuzzTarget = {
   name: "state_records",
   promise: "a state is refused with a named error, or is sound and executes further commands",
-  tokens: texts("header", "lease", "key", "tombstone", "version", "session", "answer"),
+  tokens: texts(
+    "header",
+    "auth",
+    "role",
+    "grant",
+    "user",
+    "token",
+    "lease",
+    "key",
+    "tombstone",
+    "version",
+    "session",
+    "answer",
+  ),
   repair: unrepaired,
   run: readAndContinue,
 };

@@ -19,7 +19,7 @@ import {
   type PasswordHash,
   ROOT_ROLE,
 } from "./auth_command.ts";
-import { compareGrants, compareNames, withElement } from "./auth_order.ts";
+import { compareGrants, compareNames, ownGrant, ownPassword, withElement } from "./auth_values.ts";
 import { keyText } from "../keys.ts";
 import { UserRights } from "./user_rights.ts";
 import { grantedKeyBytes } from "./validate_auth.ts";
@@ -375,14 +375,4 @@ function rootAccessOf({ roles, password, tokens }: User): number {
   if (!roles.includes(ROOT_ROLE)) return ROOT_ACCESS.noUser;
   if (password !== null || tokens.some(({ expiresAtMs }) => expiresAtMs === null)) return ROOT_ACCESS.lasting;
   return tokens.length > 0 ? ROOT_ACCESS.expiringToken : ROOT_ACCESS.certificateOnly;
-}
-
-/** Returns a copy: the bytes of a command are part of a buffer that is kept for as long as they are. */
-function ownPassword(password: PasswordHash | null): PasswordHash | null {
-  return password === null ? null : { ...password, salt: password.salt.slice(), hash: password.hash.slice() };
-}
-
-function ownGrant({ right, keys }: Grant): Grant {
-  if (keys.kind === "key") return { right, keys: { kind: "key", key: keys.key.slice() } };
-  return { right, keys: { kind: "range", start: keys.start.slice(), end: keys.end?.slice() ?? null } };
 }

@@ -5,6 +5,13 @@ import type { AuthorizedCommand } from "./auth_command.ts";
 import type { AuthState } from "./auth_state.ts";
 import { concernsLeases, isAllowed, type Requester, requiredRights } from "./command_rights.ts";
 
+/** The state by which a command is admitted. */
+interface AuthorizingState {
+  readonly auth: AuthState;
+  /** As in {@link Requester}. */
+  leasedKeyFrom(leaseId: number, from: Uint8Array): Uint8Array | null;
+}
+
 /** The id of a command of no user. */
 const NO_USER = 0;
 
@@ -12,14 +19,10 @@ const NO_USER = 0;
  * Returns the id of the user for whom a command is executed, 0 for no user, or why it is not executed. While authentication
  * is disabled no command has a user.
  */
-export function admittedUser(
-  command: Command,
-  auth: AuthState,
-  leasedKeyFrom: Requester["leasedKeyFrom"],
-): number | RefusalReason {
-  if (!auth.enabled) return NO_USER;
+export function admittedUser(command: Command, state: AuthorizingState): number | RefusalReason {
+  if (!state.auth.enabled) return NO_USER;
   if (command.kind !== "authorized") return needsUser(command) ? "unauthenticated" : NO_USER;
-  return refusalOfUser(command, auth, leasedKeyFrom) ?? command.identity.userId;
+  return refusalOfUser(command, state) ?? command.identity.userId;
 }
 
 /**
@@ -53,13 +56,14 @@ function needsUser(command: PlainCommand): boolean {
  */
 function refusalOfUser(
   { identity, command }: AuthorizedCommand,
-  auth: AuthState,
-  leasedKeyFrom: Requester["leasedKeyFrom"],
+  state: AuthorizingState,
 ): RefusalReason | null {
+  const { auth } = state;
   const isCurrent = identity.authRevision === auth.revision;
   if (isCurrent && !concernsLeases(command)) return null;
   const user = auth.userById(identity.userId);
   if (user === null || !auth.holds(identity)) return "unauthenticated";
+  const leasedKeyFrom: Requester["leasedKeyFrom"] = (leaseId, from) => state.leasedKeyFrom(leaseId, from);
   const requester = { name: user.name, rights: auth.rightsOf(user.id), leasedKeyFrom };
   return isAllowed(requiredRights(command), requester) ? null : "permissionDenied";
 }

@@ -3,7 +3,10 @@ import { compareKeys, successor } from "../keys.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Grant, GrantedKeys, Right } from "./auth_command.ts";
 
+/** The start of a range from the first key on. */
 const FIRST_KEY = new Uint8Array(0);
+/** The least key that there can be. */
+const LEAST_KEY = Uint8Array.of(0);
 const ALL_KEYS: GrantedKeys = { kind: "range", start: FIRST_KEY, end: null };
 
 /** A range of keys: from `start` (included) to `end` (excluded; null: to the last key). */
@@ -53,7 +56,7 @@ export class KeyRanges {
 
   /** Whether the ranges have all keys from `start` to `end` (excluded; null: to the last key). O(log n). */
   hasRange(start: Uint8Array, end: Uint8Array | null): boolean {
-    if (end !== null && compareKeys(end, start) <= 0) return true;
+    if (end !== null && compareKeys(end, start.length === 0 ? LEAST_KEY : start) <= 0) return true;
     const range = this.rangeWith(start);
     if (range === null) return false;
     return range.end === null || (end !== null && compareKeys(end, range.end) <= 0);
@@ -121,7 +124,7 @@ function rangeOf(keys: GrantedKeys): KeyRange {
   }
 }
 
-/** Returns the one written form of the start of a range: no key is below that of one zero byte. */
+/** Returns the one written form of the start of a range. */
 function firstFrom(start: Uint8Array): Uint8Array {
-  return start.length === 1 && start[0] === 0 ? FIRST_KEY : start;
+  return compareKeys(start, LEAST_KEY) <= 0 ? FIRST_KEY : start;
 }

@@ -83,7 +83,8 @@ export function grantedKeyBytes(keys: KeySet): number {
   return keys.kind === "key" ? keys.key.length : keys.start.length + (keys.end?.length ?? 0);
 }
 
-function validatePasswordHash(password: PasswordHash): CommandProblem | null {
+/** Returns the problem of the hash of a password, or null when it is valid. */
+export function validatePasswordHash(password: PasswordHash): CommandProblem | null {
   const { cost, blockSize, parallelism, salt, hash } = password;
   const isCost = cost >= MIN_SCRYPT_COST && cost <= MAX_SCRYPT_COST && Number.isInteger(Math.log2(cost));
   if (!isCost || blockSize !== SCRYPT_BLOCK_SIZE || parallelism !== SCRYPT_PARALLELISM) {

@@ -5,13 +5,15 @@
  *     chunk   [record…]                                       one MessagePack array
  *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex, featureLevel, compactedRevision]
  *                                                             at feature level 1 without the last two
+ *             users, roles and tokens                         see auth_record_codec.ts
  *             ["lease", leaseId, ttlMs, deadlineMs]           from feature level 2 on
  *             ["key", key, value, createRevision, modRevision, version, order, leaseId, expiresAtMs]
  *                                                             without the zeros at the end, from the order on
  *             ["tombstone", key, modRevision, order]          from feature level 2 on
  *             ["version", key, value | nil, createRevision, modRevision, version, order, successorRevision, successorOrder,
  *              leaseId, expiresAtMs]                          from feature level 2 on; without the last two where they are 0
- *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow]
+ *             ["session", sessionId, openedAt, openedIndex, lastActiveIndex, lastActiveMs, acknowledgedBelow, userId]
+ *                                                             without the last one where no user has the session
  *             ["answer", sessionId, sequence, result]         result: an encoded command result
  *
  * Records are checked when they are read (state_reader.ts): one that no state machine could have written is a DecodeError.
@@ -31,6 +33,7 @@ import { encodeResult } from "../../protocol/command.ts";
 import { MessagePackReader } from "../../protocol/msgpack_reader.ts";
 import { MessagePackWriter } from "../../protocol/msgpack_writer.ts";
 import { SliceBudget, type YieldToEventLoop } from "../yield_to_event_loop.ts";
+import { writeAuthRecord } from "./auth_record_codec.ts";
 import { StateRecordReader } from "./state_reader.ts";
 import { shortened } from "../../platform/errors.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
@@ -174,6 +177,13 @@ function writeRecord(out: MessagePackWriter, record: StateRecord): void {
       out.binary(encodeResult(answer));
       break;
     }
+    case "auth":
+    case "role":
+    case "grant":
+    case "user":
+    case "token":
+      writeAuthRecord(out, record);
+      break;
     default:
       assertNever(record);
   }

@@ -5,6 +5,8 @@
  */
 import { shortened } from "../../platform/errors.ts";
 import {
+  AUTH_LEVEL,
+  type AuthRecord,
   BRANCHING_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
@@ -23,6 +25,7 @@ import {
 import { decodeResult } from "../../protocol/command.ts";
 import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
 import type { MessagePackReader } from "../../protocol/msgpack_reader.ts";
+import { AuthRecordReader, isAuthKind } from "./auth_record_codec.ts";
 
 /**
  * Maximum of the clock of a state. No cluster is 71,000 years old; near MAX_LOG_TIME_MS, all further time is refused, and
@@ -30,7 +33,7 @@ import type { MessagePackReader } from "../../protocol/msgpack_reader.ts";
  */
 const MAX_STATE_TIME_MS = MAX_LOG_TIME_MS / 2;
 
-/** Reads the records of one state in their canonical order: header, leases, keys, history, sessions with their answers. */
+/** Reads the records of one state in their canonical order: header, users, leases, keys, history, sessions with their answers. */
 export class StateRecordReader {
   #appliedIndex = 0;
   #revision = 0;
@@ -38,6 +41,8 @@ export class StateRecordReader {
   #featureLevel = FIRST_FEATURE_LEVEL;
   #logTimeMs = 0;
   #hasHeader = false;
+  readonly #auth = new AuthRecordReader();
+  #hasAuthEnded = false;
   #lastLeaseId = 0;
   #leases = 0;
   #lastKey: Uint8Array | null = null;
@@ -57,6 +62,8 @@ export class StateRecordReader {
     if ((kind === "header") === this.#hasHeader) {
       throw input.error("a record's kind", "must be the header in the first record, and only there");
     }
+    if (isAuthKind(kind)) return this.#readAuth(input, kind);
+    this.#hasAuthEnded = kind !== "header";
     switch (kind) {
       case "header":
         return this.#readHeader(input);
@@ -92,6 +99,16 @@ export class StateRecordReader {
     this.#compactedRevision = upTo(input, "compactedRevision", this.#revision);
     this.#featureLevel = featureLevel;
     return [...header, featureLevel, this.#compactedRevision];
+  }
+
+  #readAuth(input: MessagePackReader, kind: AuthRecord[0]): StateRecord {
+    if (this.#featureLevel < AUTH_LEVEL || this.#hasAuthEnded) {
+      throw input.error(
+        "a record's kind",
+        "must be of users and roles before others, and at feature level 2 only",
+      );
+    }
+    return this.#auth.read(input, kind, this.#appliedIndex);
   }
 
   #readLease(input: MessagePackReader): StateRecord {
@@ -195,7 +212,7 @@ export class StateRecordReader {
       lastActiveMs,
       acknowledgedBelow,
     ] as const;
-    return input.isAtEnd ? record : [...record, input.integer("userId", 1)];
+    return input.isAtEnd ? record : [...record, upTo(input, "userId", this.#auth.revision, 1)];
   }
 
   #readAnswer(input: MessagePackReader): StateRecord {
@@ -218,9 +235,11 @@ export class StateRecordReader {
       case "leaseGranted":
       case "leaseRevoked":
       case "leaseFailed":
+      case "authChanged":
+      case "authFailed":
         if (this.#featureLevel >= BRANCHING_LEVEL) return ["answer", sessionId, sequence, answer];
     }
-    throw input.error("answer", "must be the result of a transaction");
+    throw input.error("answer", "must be the result of a write");
   }
 }
 

@@ -55,7 +55,9 @@ export function figuresOf(state: StateMachine): StateFigures {
   const { keyCount: keys, sessionCount: sessions, stateBytes } = state;
   const { historyBytes, compactedRevision, featureLevel } = state;
   const valueBytes = stateBytes - keyBytes;
-  return { keys, sessions, keyBytes, valueBytes, historyBytes, compactedRevision, featureLevel };
+  const { enabled, userCount: users, roleCount: roles, tokenCount: tokens } = state.auth;
+  const auth = { enabled, users, roles, tokens };
+  return { keys, sessions, auth, keyBytes, valueBytes, historyBytes, compactedRevision, featureLevel };
 }
 
 /** Checks the complete structure of a state. Damage of it names the page and the key. */

@@ -51,6 +51,13 @@ export interface SnapshotFileReport {
 export interface StateFigures {
   readonly keys: number;
   readonly sessions: number;
+  /** Users, roles besides the role root, and tokens. */
+  readonly auth: {
+    readonly enabled: boolean;
+    readonly users: number;
+    readonly roles: number;
+    readonly tokens: number;
+  };
   /** Bytes of keys and values. */
   readonly keyBytes: number;
   readonly valueBytes: number;

@@ -21,6 +21,7 @@ const SNAPSHOT: InspectReport = {
   contents: {
     keys: 100_000,
     sessions: 3,
+    auth: { enabled: true, users: 1_200, roles: 3, tokens: 0 },
     keyBytes: 1_300_000,
     valueBytes: 25_600_000,
     historyBytes: 3_200_000,
@@ -62,6 +63,7 @@ const CHECKED_FOLDER: InspectReport = {
     revision: 9,
     keys: 4,
     sessions: 1,
+    auth: { enabled: false, users: 0, roles: 0, tokens: 0 },
     keyBytes: 20,
     valueBytes: 40,
     historyBytes: 120,
@@ -104,6 +106,7 @@ Deno.test("inspect: it shows the contents of a backup", async () => {
       "values    25.6 MB\n",
       "history   feature level 2, compacted at revision 900, 3.2 MB\n",
       "sessions  3\n",
+      "users     1 200, roles 3, tokens 0, authentication enabled\n",
       "members   1=10.0.0.1:7001, 4=10.0.0.4:7001 (learner)\n",
       "no damage: everything can be read\n",
     ].join(""),

@@ -2,9 +2,15 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { decode, encode } from "@std/msgpack";
 import fc from "fast-check";
-import type { Command } from "../../../lib/kv/command.ts";
+import type { Command, PlainCommand } from "../../../lib/kv/command.ts";
 import { decodeServerMessage, requestIdOf } from "../../../lib/protocol/client_frames.ts";
-import { decodeCommand, encodeCommand, peekSessionStamp } from "../../../lib/protocol/command.ts";
+import {
+  decodeCommand,
+  encodeCommand,
+  isAuthorized,
+  peekSessionStamp,
+  wrapAuthorized,
+} from "../../../lib/protocol/command.ts";
 import { DecodeError, HandshakeError, UnknownKindError } from "../../../lib/protocol/errors.ts";
 import { decodeHello, decodeHelloAnswer } from "../../../lib/protocol/hello.ts";
 import { decodePeerFrame } from "../../../lib/protocol/peer_frames.ts";
@@ -233,9 +239,11 @@ Deno.test("peekSessionStamp: it reads the stamp of every command with a session,
     { kind: "branchingTransaction", session, conditions: [], then: [], else: [] },
     { kind: "grantLease", session, leaseId: 1, ttlMs: 1_000 },
     { kind: "revokeLease", session, leaseId: 1 },
+    { kind: "changeAuth", session, change: { kind: "addRole", role: "a" } },
   ];
   for (const command of withSession) {
     assertEquals(peekSessionStamp(encodeCommand(command)), session, command.kind);
+    assertEquals(peekSessionStamp(wrapAuthorized(IDENTITY, encodeCommand(command))), session, command.kind);
     assertEquals(peekSessionStamp(encodeCommand({ ...command, session: null })), null, command.kind);
   }
   const others: readonly Command[] = [
@@ -245,6 +253,29 @@ Deno.test("peekSessionStamp: it reads the stamp of every command with a session,
   ];
   for (const command of others) assertEquals(peekSessionStamp(encodeCommand(command)), null, command.kind);
   assertEquals(peekSessionStamp(key), null);
+});
+
+/** An identity whose numbers have different lengths. */
+const IDENTITY = { userId: 2 ** 40, credential: 0, authRevision: 300 };
+
+Deno.test("wrapAuthorized: the bytes are those of the command with its identity, at any length", () => {
+  for (const length of [0, 100, 70_000]) {
+    const command: PlainCommand = {
+      kind: "transaction",
+      session: null,
+      checks: [],
+      mutations: [{ kind: "put", key: new Uint8Array([1]), value: new Uint8Array(length) }],
+    };
+    const bytes = wrapAuthorized(IDENTITY, encodeCommand(command));
+    assertEquals(bytes, encodeCommand({ kind: "authorized", identity: IDENTITY, command }));
+    assertEquals(isAuthorized(bytes), true);
+    assertEquals(isAuthorized(encodeCommand(command)), false);
+  }
+});
+
+Deno.test("decodeCommand: an identity around a command that has one already is refused", () => {
+  const once = wrapAuthorized(IDENTITY, encodeCommand({ kind: "compact", revision: 1 }));
+  assertThrows(() => decodeCommand(wrapAuthorized(IDENTITY, once)), DecodeError, "12 is not known");
 });
 
 Deno.test("decodeCommand: more operations than a transaction may have are refused", () => {

@@ -86,6 +86,7 @@ Deno.test("inspect: the report of a file has its position, content and damage", 
     contents: {
       keys: 7,
       sessions: 0,
+      auth: { enabled: false, users: 0, roles: 0, tokens: 0 },
       keyBytes: 35,
       valueBytes: 70,
       historyBytes: 0,

@@ -51,6 +51,10 @@ Deno.test("KeyIndex: after any changes its entries, counts and ranges are those 
         const after = keys.filter((key) => key > "a\0");
         const page = index.keysOf(number, { after: bytesOf("a\0"), limit: 2 });
         assertEquals([page.keys.map(textOf), page.more], [after.slice(0, 2), after.length > 2]);
+        for (const from of ["", "a\0", "b", `${"q".repeat(4_090)}1`, "\u00ff".repeat(4_097)]) {
+          const first = index.firstFrom(number, bytesOf(from));
+          assertEquals(first === null ? null : textOf(first), keys.find((key) => key >= from) ?? null);
+        }
         assertEquals(index.keysOf(number, { maxBytes: 0 }), { keys: [], more: keys.length > 0 });
         const below = model.filter((entry) => entry.number <= number);
         assertEquals(shown(index.entriesUpTo(number, Infinity)), below);

@@ -1,6 +1,6 @@
-/** The order of names and grants in the state, the same on every node and in every version. */
+/** The names, grants and hashes in the state: their order, the same on every node and in every version, and copies of them. */
 import { compareKeys } from "../keys.ts";
-import { type Grant, RIGHTS } from "./auth_command.ts";
+import { type Grant, type PasswordHash, RIGHTS } from "./auth_command.ts";
 
 /** Compares names by their UTF-16 code units. */
 export function compareNames(a: string, b: string): number {
@@ -20,6 +20,17 @@ export function withElement<T>(
   compare: (a: T, b: T) => number,
 ): readonly T[] {
   return [...elements, element].sort(compare);
+}
+
+/** Returns a copy: the bytes of a command or snapshot are part of a buffer that is kept for as long as they are. */
+export function ownPassword(password: PasswordHash | null): PasswordHash | null {
+  return password === null ? null : { ...password, salt: password.salt.slice(), hash: password.hash.slice() };
+}
+
+/** Returns a copy for the same reason. */
+export function ownGrant({ right, keys }: Grant): Grant {
+  if (keys.kind === "key") return { right, keys: { kind: "key", key: keys.key.slice() } };
+  return { right, keys: { kind: "range", start: keys.start.slice(), end: keys.end?.slice() ?? null } };
 }
 
 /** By the first key; a key comes before a range, and a range without an end after others. */
