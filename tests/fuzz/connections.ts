@@ -16,6 +16,7 @@ import {
 } from "../../lib/platform/network.ts";
 import { clusterIdOf } from "../../lib/server/startup/identity.ts";
 import { NodeRefusedError, type RunningServer, startServer } from "../../lib/server/mod.ts";
+import { peerKeyOf } from "../../lib/transport/handshake/peer_secret.ts";
 import { ManualClock, settle } from "../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../support/fakes/memory_disk.ts";
 import { MemoryNetwork } from "../support/fakes/memory_network.ts";
@@ -27,13 +28,15 @@ import { type FuzzTarget, texts, unrepaired } from "./target.ts";
 
 const ELECTION_TIMEOUT_MS = 1_000;
 const CLUSTER_NAME = "fuzz";
+const CLUSTER_ID = clusterIdOf(CLUSTER_NAME, MEMBERS);
 /** Rounds of half an election timeout in which the effects of the input settle. */
 const ROUNDS = 4;
 const HEADER_BYTES = 4;
 const LIE_CHANCE = 0.1;
 const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
 /** The hello of node 2, for its entry lane. */
-const PEER_HELLO = [0, "kvraft", 1, 1, 1, clusterIdOf(CLUSTER_NAME, MEMBERS), 2, 2, null, 2, "n2:7002"];
+const PEER_HELLO = [0, "kvraft", 1, 1, 1, CLUSTER_ID, 2, 2, null, 2, "n2:7002"];
+const PEER_SECRET = "the-secret-of-the-nodes-that-are-fuzzed";
 /** A buffer may be twice as large as the received bytes, or as large as the listener's bound per connection. */
 const KEPT_BYTES = 1_048_576;
 
@@ -97,8 +100,8 @@ class Arena {
     void server.finished.then((fault) => this.#fault = fault);
   }
 
-  /** Starts node 1 of a cluster of so many; alone it leads, of three it waits for the others. */
-  static async open(nodes: number): Promise<Arena> {
+  /** Starts node 1 of a cluster; alone it leads, of three it waits for the others. */
+  static async open({ nodes, hasSecret = false }: Omit<Attack, "hello">): Promise<Arena> {
     const network = new MeasuredNetwork();
     const clock = new ManualClock();
     const random = new SeededRandom(1);
@@ -113,6 +116,7 @@ class Arena {
       maxValueBytes: 1_000,
       segmentBytes: 4_096,
       maxConnections: 16,
+      peerSecretFile: hasSecret ? "peer.secret" : null,
     });
     const server = await startServer(config, {
       disk: new MemoryDisk(),
@@ -120,6 +124,8 @@ class Arena {
       clock,
       wallClock: () => clock.now(),
       random: () => random.next(),
+      randomBytes: (count) => Uint8Array.from({ length: count }, () => random.below(256)),
+      readPrivateFile: () => PEER_SECRET,
       logger,
     });
     const arena = new Arena(server, { network, clock, logger });
@@ -161,12 +167,14 @@ class Arena {
 interface Attack {
   /** Nodes of the cluster. */
   readonly nodes: number;
+  /** Whether the node has a peer secret. Default false. */
+  readonly hasSecret?: boolean;
   /** Sent before the input; null for nothing. */
   readonly hello: ValueType | null;
 }
 
-async function attack(input: Uint8Array<ArrayBuffer>, { nodes, hello }: Attack): Promise<void> {
-  const arena = await Arena.open(nodes);
+async function attack(input: Uint8Array<ArrayBuffer>, { hello, ...options }: Attack): Promise<void> {
+  const arena = await Arena.open(options);
   await arena.mustServe();
   const connection = await RawConnection.connect(arena.network);
   if (hello !== null) await connection.send(hello);
@@ -229,6 +237,15 @@ export const HANDSHAKE: FuzzTarget = {
   tokens: [...TOKENS, ...texts("kvraft", "\0\0\0\x01\xc0")],
   repair: unrepaired,
   run: (input) => attack(input, { nodes: 1, hello: null }),
+};
+
+/** The same at a node that wants the proof of a peer secret. */
+export const SECRET_HANDSHAKE: FuzzTarget = {
+  name: "secret_handshake",
+  promise: "an exchange of proofs affects no other connection",
+  tokens: [...TOKENS, peerKeyOf(PEER_SECRET, CLUSTER_ID).id, ...texts(CLUSTER_ID)],
+  repair: reframed,
+  run: (input) => attack(input, { nodes: 3, hasSecret: true, hello: null }),
 };
 
 /** Frames of a client that was welcomed, at a leader. */

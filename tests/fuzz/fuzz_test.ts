@@ -7,7 +7,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { COMMAND_LINE, CONFIG_FILE, SHELL_LINES } from "./command_line.ts";
-import { CLIENT_FRAMES, HANDSHAKE, PEER_FRAMES } from "./connections.ts";
+import { CLIENT_FRAMES, HANDSHAKE, PEER_FRAMES, SECRET_HANDSHAKE } from "./connections.ts";
 import { HTTP_REQUESTS } from "./http_requests.ts";
 import { IDENTITY_FILE, LOG_FILES } from "./data_folder.ts";
 import { corpusOf, fuzz } from "./fuzzer.ts";
@@ -18,6 +18,7 @@ import type { FuzzTarget } from "./target.ts";
 
 const TARGETS: readonly FuzzTarget[] = [
   HANDSHAKE,
+  SECRET_HANDSHAKE,
   CLIENT_FRAMES,
   PEER_FRAMES,
   HTTP_REQUESTS,

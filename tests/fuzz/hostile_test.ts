@@ -5,6 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { MessagePackReader } from "../../lib/protocol/msgpack_reader.ts";
+import { PEER_KEY_ID_BYTES } from "../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { ALL_KINDS, hostilePayload, type Knowledge } from "./hostile/frames.ts";
@@ -24,6 +25,7 @@ function knowledgeOf(random: SeededRandom): Knowledge {
     random,
     claims: random.pick(["none", "term", "leadership"]),
     clusterId: "0011223344556677",
+    peerKeyIds: random.pick([[], [new Uint8Array(PEER_KEY_ID_BYTES)]]),
     members: [1, 2, 3],
     self: 3,
     address: "n3:7003",
@@ -63,9 +65,11 @@ for (const seed of SHORT_SEEDS) {
   });
 }
 
-for (const nodes of [1, 3] as const) {
-  Deno.test(`hostile frames: none ends one of ${nodes} real nodes or moves its term`, async () => {
-    const report = await runAgainstProcesses({ nodes, seconds: SHORT_SECONDS, seed: nodes, tell: () => {} });
+for (const [nodes, hasSecret] of [[1, false], [3, false], [3, true]] as const) {
+  const which = `${nodes} real nodes${hasSecret ? " with a peer secret" : ""}`;
+  Deno.test(`hostile frames: none ends one of ${which} or moves its term`, async () => {
+    const options = { nodes, hasSecret, seconds: SHORT_SECONDS, seed: nodes, tell: (): void => {} };
+    const report = await runAgainstProcesses(options);
     assertEquals(report.problems, []);
     assert(report.frames.size > ALL_KINDS.length / 4, "frames of many kinds were sent");
   });

@@ -50,6 +50,8 @@ export interface Knowledge {
   readonly random: SeededRandom;
   readonly claims: Claims;
   readonly clusterId: string;
+  /** Ids of the keys of the peer secret, which the hellos of nodes show; none without a secret. */
+  readonly peerKeyIds: readonly Uint8Array[];
   /** Members, by id. */
   readonly members: readonly number[];
   /** The member that it claims to be, and its address. */
@@ -210,25 +212,27 @@ function memberRows({ random, members }: Knowledge): ValueType {
   });
 }
 
-/** Credentials that the node cannot check: it has no secret. */
-function credentials(random: SeededRandom, nodeId: number): ValueType {
-  const keyIds = Array.from({ length: random.pick([1, 1, 1, 2, 0, 3]) }, () => filled(PEER_KEY_ID_BYTES));
+/** Credentials that offer a proof with the nodes' key or another one, which the hostile program cannot make. */
+function credentials({ random, peerKeyIds }: Knowledge, nodeId: number): ValueType {
+  const keyIds = peerKeyIds.length > 0 && random.chance(0.7)
+    ? [...peerKeyIds]
+    : Array.from({ length: random.pick([1, 1, 1, 2, 0, 3]) }, () => filled(PEER_KEY_ID_BYTES));
   return [keyIds, binary(random, filled(PEER_NONCE_BYTES)), integer(random, nodeId)];
 }
 
 /** A generator for each frame between nodes; the compiler reports a missing one. */
 const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
-  hello: ({ random, clusterId, self, address }) => [
-    text(random, "kvraft"),
-    integer(random, 1),
-    integer(random, 1),
-    integer(random, random.pick(Object.values(ROLES))),
-    random.chance(0.2) ? null : text(random, clusterId),
-    integer(random, self),
-    integer(random, random.pick(Object.values(LANES))),
-    random.chance(0.5) ? null : credentials(random, self),
-    integer(random, self),
-    text(random, address),
+  hello: (knows) => [
+    text(knows.random, "kvraft"),
+    integer(knows.random, 1),
+    integer(knows.random, 1),
+    integer(knows.random, knows.random.pick(Object.values(ROLES))),
+    knows.random.chance(0.2) ? null : text(knows.random, knows.clusterId),
+    integer(knows.random, knows.self),
+    integer(knows.random, knows.random.pick(Object.values(LANES))),
+    knows.random.chance(0.5) ? null : credentials(knows, knows.to),
+    integer(knows.random, knows.self),
+    text(knows.random, knows.address),
   ],
   welcome: (knows) => [
     integer(knows.random, 1),

@@ -3,6 +3,7 @@
  *
  *     --seconds N      duration (the default: 60)
  *     --nodes 1|3      real servers on loopback: one, or three of a cluster of four (the default: 3)
+ *     --peer-secret    the real servers have a peer secret, which the hostile programs do not know
  *     --simulated      simulated servers in place of real ones, seed after seed
  *     --seed S         of the hostile programs, or the first of the simulated ones (random)
  *     --seeds A..B     these simulated ones, and no others
@@ -24,6 +25,7 @@ const MAX_SEED = 2 ** 31;
 interface Flags {
   readonly seconds: number;
   readonly nodes: 1 | 3;
+  readonly hasSecret: boolean;
   readonly seed: number;
   /** First and last seed; null when the duration decides. */
   readonly seeds: readonly [number, number] | null;
@@ -41,6 +43,7 @@ function flagsOf(args: string[]): Flags {
       nodes: { type: "string", default: "3" },
       seed: { type: "string" },
       seeds: { type: "string" },
+      "peer-secret": { type: "boolean", default: false },
       simulated: { type: "boolean", default: false },
       trace: { type: "boolean", default: false },
     },
@@ -51,14 +54,15 @@ function flagsOf(args: string[]): Flags {
   const isNodes = values.nodes === "1" || values.nodes === "3";
   if (!isNodes || !(seconds > 0) || ![seed, first, last].every(Number.isSafeInteger)) {
     console.error(
-      "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--simulated] [--seed <n>] [--seeds <n>..<n>] " +
-        "[--trace]",
+      "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--peer-secret] [--simulated] [--seed <n>] " +
+        "[--seeds <n>..<n>] [--trace]",
     );
     Deno.exit(2);
   }
   return {
     seconds,
     nodes: values.nodes === "1" ? 1 : 3,
+    hasSecret: values["peer-secret"],
     seed,
     seeds: values.seeds === undefined ? null : [first, last],
     isSimulated: values.simulated || values.seeds !== undefined,
@@ -68,9 +72,15 @@ function flagsOf(args: string[]): Flags {
 
 async function main(flags: Flags): Promise<number> {
   if (flags.isSimulated) return await simulate(flags);
-  const { nodes, seconds, seed } = flags;
+  const { nodes, hasSecret, seconds, seed } = flags;
   console.log(`${nodes === 1 ? "one node" : "three nodes"} for ${seconds} s with --seed ${seed}`);
-  const report = await runAgainstProcesses({ nodes, seconds, seed, tell: (line) => console.log(line) });
+  const report = await runAgainstProcesses({
+    nodes,
+    hasSecret,
+    seconds,
+    seed,
+    tell: (line) => console.log(line),
+  });
   console.log(reportText(report, seconds));
   for (const problem of report.problems) console.log(`FAILED: ${problem}`);
   return report.problems.length > 0 ? 1 : 0;

@@ -9,6 +9,7 @@ import { parseAddress } from "../../../lib/platform/address.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import type { Listener } from "../../../lib/platform/network.ts";
+import { peerKeyOf } from "../../../lib/transport/handshake/peer_secret.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
@@ -35,9 +36,14 @@ const ELECTION_TIMEOUT_MS = 5_000;
 /** Nodes log little, since their output is kept in memory. */
 const FLAGS = ["--election-timeout-ms", `${ELECTION_TIMEOUT_MS}`, "--log-level", "error"];
 
+const SECRET_FILE = "peer.secret";
+const SECRET = "a-secret-that-hostile-programs-do-not-know";
+
 /** Options of a run. */
 export interface ProcessesOptions {
   readonly nodes: 1 | 3;
+  /** Whether the nodes have a peer secret, which the hostile programs do not know. */
+  readonly hasSecret: boolean;
   readonly seconds: number;
   readonly seed: number;
   /** Takes a line of progress. */
@@ -67,7 +73,15 @@ export async function runAgainstProcesses(options: ProcessesOptions): Promise<Pr
     nodes: options.nodes === 1 ? 1 : HOSTILE_MEMBER,
     started,
     flags: FLAGS,
-    flagsOf: (id) => ["--http", `${firstHttpPort + id - 1}`],
+    flagsOf: (id) => [
+      "--http",
+      `${firstHttpPort + id - 1}`,
+      ...options.hasSecret ? ["--peer-secret-file", SECRET_FILE] : [],
+    ],
+    prepare: async ({ folder }) => {
+      await Deno.writeTextFile(`${folder.path}/${SECRET_FILE}`, SECRET, { mode: 0o600 });
+      return null;
+    },
   });
   return await new RealRun(cluster, { ...options, started, firstHttpPort }).run();
 }
@@ -250,6 +264,7 @@ class RealRun {
       random,
       claims: "none",
       clusterId: this.#clusterId,
+      peerKeyIds: this.#options.hasSecret ? [peerKeyOf(SECRET, this.#clusterId).id] : [],
       members: this.#cluster.ids,
       self: HOSTILE_MEMBER,
       address: isMember ? this.#cluster.address(HOSTILE_MEMBER) : "127.0.0.1:1",

@@ -302,6 +302,7 @@ class SimulatedRun {
       random,
       claims,
       clusterId: clusterIdOf("sim", founders),
+      peerKeyIds: [],
       members: this.#members,
       self,
       address: addressOf(self),

@@ -90,6 +90,10 @@ export class Speaker {
       ? this.#payload("hello", to)
       : helloOf(knowledge(to), { guise, lane: random.pick(Object.values(LANES)) });
     if (!await send(connection, framed(opening))) return;
+    // Where nodes ask for a proof, few other frames are read before it.
+    if (guise === "peer" && knowledge(to).peerKeyIds.length > 0 && random.chance(0.7)) {
+      if (!await send(connection, framed(this.#payload("peerProof", to)))) return;
+    }
     const own = guise === "client" ? CLIENT_KINDS : PEER_KINDS;
     let left = MAX_SENT_BYTES;
     for (let count = random.below(MAX_FRAMES); count > 0 && left > 0; count--) {
