@@ -119,6 +119,11 @@ export class Log implements Logger, Disposable {
     this.#log("error", message, fields);
   }
 
+  /** Writes an audit line, at every level and also if it is repeated: its writer bounds their number. */
+  record(message: string, fields: LogFields): void {
+    this.#write({ level: "info", message, fields });
+  }
+
   /** Reports the repetitions that are still counted and stops the timer. */
   [Symbol.dispose](): void {
     this.#timer?.cancel();

@@ -338,9 +338,12 @@ export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
   });
 }
 
-/** Whether the bytes are those of a command that keeps leases alive, by its kind alone. */
+/** Whether the bytes are those of a command that keeps leases alive, with an identity or without, by its kind alone. */
 export function isKeepAlive(bytes: Uint8Array): boolean {
-  return peek(bytes, (kind) => kind === COMMAND.numbers.keepLeasesAlive) ?? false;
+  const isOfKind = (kind: number): boolean => kind === COMMAND.numbers.keepLeasesAlive;
+  return peek(bytes, (kind, input) => {
+    return kind === AUTHORIZED_NUMBER ? peek(embeddedIn(input), isOfKind) : isOfKind(kind);
+  }) ?? false;
 }
 
 /** Returns the stamp of a plain command of a kind; null where the kind has none. */

@@ -11,7 +11,6 @@ import {
   validateListQuery,
 } from "../kv/mod.ts";
 import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/client_frames.ts";
-import { isAuthorized } from "../protocol/command.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
@@ -42,9 +41,12 @@ import { answerAuthRead, authStatus } from "./auth/auth_reads.ts";
 import { KeepAlives } from "./leases/keep_alives.ts";
 import { answerLeaseRead, validateLeaseRead } from "./leases/lease_reads.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
+import type { ConnectionIdentity } from "./auth/connection_identity.ts";
+import { type Listing, type LookedPage, visiblePage } from "./auth/visible_page.ts";
 import type { ConnectionWatches } from "./watch/connection_watches.ts";
 import type { WatchRequests } from "./watch/watch_requests.ts";
 import { whenUpToDate } from "./up_to_date.ts";
+import type { SignIns } from "./auth/sign_ins.ts";
 import type { Writes } from "./writes.ts";
 import type { SnapshotDownloads } from "./snapshot/downloads.ts";
 
@@ -59,6 +61,7 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly transfers: LeadershipTransfers;
   readonly membership: Membership;
   readonly watches: WatchRequests;
+  readonly signIns: SignIns;
   readonly clock: Clock;
   readonly yieldToEventLoop: YieldToEventLoop;
   readonly status: () => NodeStatus;
@@ -86,7 +89,7 @@ export class ClientService {
       refused: ({ reply }) => reply.refuse(stopping()),
       dropped: ({ reply }) => reply.drop(),
     });
-    this.#keepAlives = new KeepAlives(options);
+    this.#keepAlives = new KeepAlives({ ...options, auth: () => options.access.auth });
     this.#hashes = new StateHashes({ view: () => replica.stateMachine.snapshot(), yieldToEventLoop });
   }
 
@@ -101,14 +104,14 @@ export class ClientService {
 
   /** Replies to a request of `client`, at once or once its write, read or change is finished. */
   handle(request: ClientRequest, client: ClientWork): void {
-    const { writes, membership, transfers, watches, status, replica } = this.#options;
+    const { writes, membership, transfers, watches, signIns, access, status } = this.#options;
     const { requestId } = request;
     const reply = new Reply(request, client, this.#options);
-    if (this.#stopping) return reply.refuse(this.#stoppingRefusal(request));
+    const refusal = this.#stopping ? stopping() : reply.refusal();
+    if (refusal !== null) return this.#refuse(request, reply, refusal);
     switch (request.kind) {
       case "write":
-        if (isAuthorized(request.command)) return reply.refuse(ofNode());
-        return writes.submit(request.command, (answer) => {
+        return writes.submit(request.command, client.identity, (answer) => {
           if (answer.kind === "error") return reply.refuse(answer);
           reply.send({ kind: "writeResult", requestId, result: answer.result });
         });
@@ -124,13 +127,11 @@ export class ClientService {
       case "listLeases":
         return this.#read({ request, reply }, client, validateLeaseRead(request));
       case "keepAlive":
-        return this.#keepAlive(request, reply);
+        return this.#keepAlive(request, reply, client);
       case "signIn":
-        return reply.refuse(
-          notApplied("invalidRequest", "Cannot sign in: this node does not support it yet."),
-        );
+        return signIns.request(request, reply, client);
       case "authStatus":
-        return reply.send(authStatus(requestId, replica.stateMachine.auth, null));
+        return reply.send(authStatus(requestId, access.auth, client.identity.user(access.auth)));
       case "readAuth":
         return this.#read({ request, reply }, client, null);
       case "watch":
@@ -142,20 +143,27 @@ export class ClientService {
       case "stateHash":
         return this.#hashes.ask(client, (hash) => {
           if (hash === null) return reply.drop();
+          const lateRefusal = reply.lateRefusal();
+          if (lateRefusal !== null) return reply.refuse(lateRefusal);
           reply.send({ kind: "stateHashResult", requestId, ...hash });
         });
       case "transferLeadership":
         return transfers.request(request, reply, client);
       case "changeMembership":
-        return void membership.change(request, (answer) => {
-          if (answer.kind === "error") return reply.refuse(answer);
-          reply.send({ kind: "membershipChanged", requestId, members: answer.members });
+        return void membership.change(request, {
+          lateRefusal: () => reply.lateRefusal(),
+          answer: (answer) => {
+            if (answer.kind === "error") return reply.refuse(answer);
+            reply.send({ kind: "membershipChanged", requestId, members: answer.members });
+          },
         }).catch(client.fail);
       case "takeSnapshot":
       case "readSnapshot":
       case "closeSnapshot":
         return void client.downloads.handle(request).then((answer) => {
           if (answer.kind === "error") return reply.refuse(answer);
+          const lateRefusal = reply.lateRefusal();
+          if (lateRefusal !== null) return reply.refuse(lateRefusal);
           reply.send(answer);
         }).catch(client.fail);
       default:
@@ -163,22 +171,29 @@ export class ClientService {
     }
   }
 
-  /** Returns the refusal of a stopping node. A retry is not called "not applied" while its first attempt is in progress. */
-  #stoppingRefusal(request: ClientRequest): ErrorAnswer {
-    return request.kind === "write" && this.#options.writes.isInProgress(request.command)
-      ? unknownOutcome(
-        "stopping",
-        "Cannot tell whether the write took effect: this node is stopping, and an earlier attempt is in progress.",
-      )
-      : stopping();
+  /** Refuses a request. A retry is not called "not applied" while its first attempt is in progress. */
+  #refuse(request: ClientRequest, reply: Reply, refusal: ErrorAnswer): void {
+    const isInProgress = request.kind === "write" && this.#options.writes.isInProgress(request.command);
+    if (!isInProgress) return reply.refuse(refusal);
+    reply.refuse(
+      unknownOutcome(refusal.code, `${refusal.message} An earlier attempt of the write is in progress.`),
+    );
   }
 
-  #keepAlive({ requestId, leaseIds }: RequestFrame<"keepAlive">, reply: Reply): void {
+  #keepAlive(
+    { requestId, leaseIds }: RequestFrame<"keepAlive">,
+    reply: Reply,
+    { identity }: ClientWork,
+  ): void {
     const problem = validateLeaseCommand({ kind: "keepLeasesAlive", leaseIds });
     if (problem !== null) return reply.refuse(notApplied(problem.kind, problem.message));
-    this.#keepAlives.request(leaseIds, (answer) => {
-      if (answer.kind === "error") return reply.refuse(answer);
-      reply.send({ kind: "keepAliveResult", requestId, ttlsMs: answer.ttlsMs });
+    this.#keepAlives.request({
+      leaseIds,
+      identity,
+      answer: (answer) => {
+        if (answer.kind === "error") return reply.refuse(answer);
+        reply.send({ kind: "keepAliveResult", requestId, ttlsMs: answer.ttlsMs });
+      },
     });
   }
 
@@ -218,7 +233,7 @@ export class ClientService {
   #answerFromState({ request, reply }: Read): ReadSize {
     const { requestId } = request;
     const { stateMachine } = this.#options.replica;
-    const refusal = stateRefusal(request, stateMachine);
+    const refusal = reply.lateRefusal() ?? stateRefusal(request, stateMachine);
     if (refusal !== null) {
       reply.refuse(refusal);
       return NOTHING_READ;
@@ -238,12 +253,19 @@ export class ClientService {
         return { entries: 0, bytes: entry?.value.length ?? 0, looked };
       }
       case "list": {
-        const page = stateMachine.list(request.query);
+        const { result: page, looked } = listed(request, reply, {
+          list: (query) => ({ result: stateMachine.list(query), looked: 0 }),
+          revision: stateMachine.revision,
+        });
         reply.send({ kind: "listResult", requestId, page });
-        return { entries: page.entries.length, bytes: bytesOf(page), looked: 0 };
+        return { entries: page.entries.length, bytes: bytesOf(page), looked };
       }
       case "listAt": {
-        const { result: page, looked } = stateMachine.listAt(request.query, request.revision);
+        const { revision } = request;
+        const { result: page, looked } = listed(request, reply, {
+          list: (query) => stateMachine.listAt(query, revision),
+          revision,
+        });
         reply.send({ kind: "listResult", requestId, page });
         return { entries: page.entries.length, bytes: bytesOf(page), looked };
       }
@@ -267,6 +289,16 @@ export class ClientService {
         return assertNever(request);
     }
   }
+}
+
+/** Returns a page of a listing, of the keys alone that the user may read if it asks for these. */
+function listed(
+  { query, visibleOnly }: RequestFrame<"list" | "listAt">,
+  reply: Reply,
+  listing: Listing,
+): LookedPage {
+  const visible = visibleOnly ? reply.readableRanges : null;
+  return visible === null ? listing.list(query) : visiblePage(query, visible, listing);
 }
 
 const NOTHING_READ: ReadSize = { entries: 0, bytes: 0, looked: 0 };
@@ -323,10 +355,6 @@ function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAn
   }
 }
 
-function ofNode(): ErrorAnswer {
-  return notApplied("invalidRequest", "Cannot write: only nodes add the identity of a user to a command.");
-}
-
 function stopping(): ErrorAnswer {
   return notApplied("stopping", "Cannot serve: this node is stopping.");
 }
@@ -354,6 +382,7 @@ export interface ClientWorkOptions extends ReplyTarget {
  * of it is dropped when the connection closes, since its answers would reach no client.
  */
 export class ClientWork implements ReplyTarget, TransferClient {
+  readonly identity: ConnectionIdentity;
   readonly send: (message: ServerMessage) => void;
   readonly fail: (error: unknown) => void;
   /** The reads that may be answered. */
@@ -365,7 +394,8 @@ export class ClientWork implements ReplyTarget, TransferClient {
   readonly #drops = new Set<() => void>();
   #isClosed = false;
 
-  constructor({ send, fail, isHeld, hold, reads, downloads, watches }: ClientWorkOptions) {
+  constructor({ identity, send, fail, isHeld, hold, reads, downloads, watches }: ClientWorkOptions) {
+    this.identity = identity;
     this.send = send;
     this.fail = fail;
     this.reads = reads.queue({ isHeld, hold });
@@ -388,6 +418,11 @@ export class ClientWork implements ReplyTarget, TransferClient {
   resume(): void {
     this.reads.resume();
     this.watches.resume();
+  }
+
+  /** Ends the watches of keys that the user may not read: the connection has another user. */
+  userChanged(): void {
+    this.watches.recheck();
   }
 
   /** Drops all of it: the connection is closed. */

@@ -11,6 +11,8 @@ import { DecodeError } from "../protocol/errors.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
+import { Authentication, type UserOptions } from "./auth/authentication.ts";
+import type { IdentifiedConnection } from "./auth/connection_identity.ts";
 import { ClientService, ClientWork, type ClientWorkOptions } from "./client_service.ts";
 import { ConfirmedReads, Replica } from "./replica.ts";
 import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
@@ -51,7 +53,7 @@ const LEADERLESS_TIMEOUTS = 2.5;
 const MEMBERSHIP_TIMEOUTS = 10;
 
 /** The dependencies of a node. */
-export interface NodeOptions {
+export interface NodeOptions extends UserOptions {
   readonly id: NodeId;
   readonly clusterId: string;
   readonly dataId: number;
@@ -91,6 +93,14 @@ export interface NodeEvents {
   readonly failed: (error: unknown) => void;
 }
 
+/** The connection of a client. */
+export interface ClientConnectionOptions
+  extends
+    Omit<ClientWorkOptions, "identity" | "reads" | "downloads" | "watches">,
+    Omit<WatchConnection, "access"> {
+  readonly connection: IdentifiedConnection;
+}
+
 /** The configuration in force, the newest committed one, and what this node has applied. */
 interface KnownConfigurations {
   readonly newest: Configuration;
@@ -119,6 +129,7 @@ export class Node {
   readonly #diskSpace: DiskSpaceMonitor;
   readonly #description: NodeDescription;
   readonly #termGuard: TermGuard;
+  readonly #auth: Authentication;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
   readonly #transfers: LeadershipTransfers;
   /** The configurations after the batch before. */
@@ -140,6 +151,10 @@ export class Node {
     this.#reported = this.#knownConfigurations();
     const driver = new Driver({ ...options, raft, log: start.log, tickMs: tickMsOf(options) });
     this.#driver = driver;
+    this.#auth = new Authentication(options, {
+      stateMachine: () => replica.stateMachine,
+      whenUpToDate: (answer) => whenUpToDate({ driver, replica }, answer),
+    });
     this.#commitRequests = new CommitRequests({ clock, hub: this.#watches, raft, driver });
     const yieldToEventLoop: YieldToEventLoop = () => new Promise((resolve) => clock.after(0, resolve));
     const store = start.snapshots;
@@ -219,9 +234,7 @@ export class Node {
   }
 
   /** Opens the work of a client's connection; its owner closes it. */
-  openWork(
-    options: Omit<ClientWorkOptions, "reads" | "downloads" | "watches"> & WatchConnection,
-  ): ClientWork {
+  openWork(options: ClientConnectionOptions): ClientWork {
     const { start, clock } = this.#options;
     const downloads = new SnapshotDownloads({
       snapshots: this.#snapshots,
@@ -229,8 +242,9 @@ export class Node {
       clock,
       totals: this.#downloadTotals,
     });
-    const watches = this.#watches.connect(options);
-    return new ClientWork({ ...options, reads: this.clients.reads, downloads, watches });
+    const { identity, access } = this.#auth.identify(options.connection);
+    const watches = this.#watches.connect({ ...options, access });
+    return new ClientWork({ ...options, identity, reads: this.clients.reads, downloads, watches });
   }
 
   /** Transfers leadership if this node has it; resolves when another node leads, or after `timeoutMs`. */
@@ -247,6 +261,7 @@ export class Node {
     this.#forwarding.close();
     this.#commitRequests.stop();
     this.#replica.close();
+    this.#auth.close();
     await this.#driver.stop();
     await Promise.all([this.#snapshots.stop(), this.#exchange.close()]);
   }
@@ -264,7 +279,7 @@ export class Node {
         const { forwardId } = message;
         const { metrics, peers } = this.#options;
         const begin = metrics?.requestBegan("forward") ?? 0;
-        return this.#writes.submitHere(message.command, (body) => {
+        return this.#writes.submitForwarded(message.command, from, (body) => {
           peers.send({ kind: "forwardResult", forwardId, body }, from);
           metrics?.requestAnswered("forward", body.kind === "error" ? body.code : "ok", begin);
         });
@@ -400,6 +415,7 @@ export class Node {
       driver: this.#driver,
       replica: this.#replica,
       forwarding: this.#forwarding,
+      access: this.#auth.access,
       maxValueBytes,
       quota,
       clock,
@@ -417,6 +433,8 @@ export class Node {
       leadership: this.leadership,
       transfers: this.#transfers,
       membership: this.membership,
+      access: this.#auth.access,
+      signIns: this.#auth.signIns,
       watches: new WatchRequests({ hub: this.#watches, ...parts }),
       yieldToEventLoop,
       status: () => this.status(),

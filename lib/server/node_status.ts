@@ -32,6 +32,9 @@ export interface NodeCondition {
   /** Number of leases, and of those that ended in time since the start of this node. */
   readonly leases: number;
   readonly endedLeases: number;
+  /** Whether requests need a user, and the number of users. */
+  readonly isAuthEnabled: boolean;
+  readonly users: number;
 }
 
 /** The parts of a node that its description is read from. */
@@ -108,7 +111,7 @@ export class NodeDescription {
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
     const { raft, driver, replica, watches, log } = this.#node;
-    const { historyBytes, compactedRevision, leaseCount } = replica.stateMachine;
+    const { historyBytes, compactedRevision, leaseCount, auth } = replica.stateMachine;
     return {
       isDiskFull: driver.isDiskFull,
       isDiskNearlyFull: log.isNearlyFull,
@@ -120,6 +123,8 @@ export class NodeDescription {
       watches: watches.figures,
       leases: leaseCount,
       endedLeases: replica.endedLeases,
+      isAuthEnabled: auth.enabled,
+      users: auth.userCount,
     };
   }
 }

@@ -45,6 +45,8 @@ export interface WaitingWrite {
 export interface RevisionObserver {
   /** An entry was applied that advanced the revision. */
   revisionApplied(): void;
+  /** An entry was applied that changed users, roles or tokens. */
+  authChanged(): void;
   /** The state was replaced by a later one. */
   restored(stateMachine: StateMachine): void;
 }
@@ -152,6 +154,8 @@ export class Replica {
   apply(entries: readonly Entry[]): void {
     const values = new ReturnedValues();
     let { revision } = this.#stateMachine;
+    const { auth } = this.#stateMachine;
+    const authRevision = auth.revision;
     for (const entry of entries) {
       const waiting = this.#writes.get(entry.index);
       const result = this.#applyEntry(entry, waiting?.term === entry.term ? waiting.command : null);
@@ -169,6 +173,7 @@ export class Replica {
         waiting.answer(lostLeadership());
       }
     }
+    if (auth.revision !== authRevision) this.#observer?.authChanged();
     this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
 

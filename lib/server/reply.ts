@@ -2,8 +2,11 @@
  * The replies to requests. Each request of a client has one {@link Reply}, which is sent, refused or dropped once. A
  * write ends in a {@link WriteAnswer}, whether a client of this node asked for it or a node that forwarded it.
  */
+import type { KeyRange } from "../kv/mod.ts";
 import type { ClientRequest, ServerMessage } from "../protocol/client_frames.ts";
 import type { ErrorCode, Outcome } from "../protocol/messages.ts";
+import type { Access } from "./auth/access.ts";
+import type { ConnectionIdentity } from "./auth/connection_identity.ts";
 import type { LeadershipWatch } from "./leadership.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 
@@ -47,6 +50,14 @@ export function noLeases(): ErrorAnswer {
   );
 }
 
+/** Returns the refusal of users and roles while older nodes know of none. */
+export function noUsers(): ErrorAnswer {
+  return notApplied(
+    "invalidRequest",
+    "Cannot change users: every node must run kvraft 0.2 or later.",
+  );
+}
+
 /** Returns the refusal of a revision that no write has made yet. */
 export function futureRevision(revision: number, present: number): ErrorAnswer {
   return notApplied(
@@ -57,6 +68,8 @@ export function futureRevision(revision: number, present: number): ErrorAnswer {
 
 /** The connection that a reply goes to. */
 export interface ReplyTarget {
+  /** The user of the connection. */
+  readonly identity: ConnectionIdentity;
   /** Sends one message; drops it when the connection is closed. */
   readonly send: (message: ServerMessage) => void;
   /** Ends the connection because of an unexpected error. */
@@ -67,6 +80,8 @@ export interface ReplyTarget {
 export interface ReplyOptions {
   /** Names the leader in refusals. */
   readonly leadership: LeadershipWatch;
+  /** Decides which requests are let through. */
+  readonly access: Access;
   /** Counts requests; null counts none. */
   readonly metrics: Metrics | null;
 }
@@ -77,12 +92,46 @@ export class Reply {
   readonly #target: ReplyTarget;
   readonly #options: ReplyOptions;
   readonly #begin: number;
+  /** The auth revision of the state by which the request was let through; below 0 before, and while authentication is off. */
+  #decidedAt = -1;
 
   constructor(request: ClientRequest, target: ReplyTarget, options: ReplyOptions) {
     this.#request = request;
     this.#target = target;
     this.#options = options;
     this.#begin = options.metrics?.requestBegan(request.kind) ?? 0;
+  }
+
+  /** Returns why the user of the connection may not make the request, or null. To be called before any work for it. */
+  refusal(): ErrorAnswer | null {
+    const { access } = this.#options;
+    const { auth } = access;
+    if (!auth.enabled) return null;
+    this.#decidedAt = auth.revision;
+    return access.refusalOf(this.#request, this.#target.identity);
+  }
+
+  /**
+   * Returns why the request may not be answered by the present state, or null: its user was let through by an earlier one
+   * and may have lost its right meanwhile.
+   */
+  lateRefusal(): ErrorAnswer | null {
+    const { access } = this.#options;
+    const { auth } = access;
+    if (!auth.enabled) return null;
+    const { identity } = this.#target;
+    // The keys of a lease change without a change of users and roles.
+    const isDecided = this.#decidedAt === auth.revision && this.#request.kind !== "lease";
+    if (isDecided && !identity.isOver()) return null;
+    this.#decidedAt = auth.revision;
+    return access.refusalNow(this.#request, identity);
+  }
+
+  /** The ranges of keys that the user of the connection may read; null if it may read all. */
+  get readableRanges(): readonly KeyRange[] | null {
+    const { auth } = this.#options.access;
+    if (!auth.enabled) return null;
+    return this.#target.identity.user(auth)?.rights.ranges("read").ranges ?? [];
   }
 
   /** Sends the answer. */

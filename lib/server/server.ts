@@ -7,9 +7,12 @@ import type { Clock, Random, Timer } from "../platform/clock.ts";
 import { MAX_WAITING_BYTES } from "../protocol/limits.ts";
 import { type ConnectionHandlers, ConnectionListener } from "../transport/listener.ts";
 import type { Logger } from "../platform/logger.ts";
+import { scryptOf } from "../platform/secrets.ts";
 import type { Address, Network } from "../platform/network.ts";
 import { Peers } from "../transport/peers.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
+import type { AuditWriter } from "./auth/audit_log.ts";
+import type { Scrypt } from "./auth/password_checks.ts";
 import type { ServerConfig } from "./config/config.ts";
 import { fitConnections } from "./startup/descriptors.ts";
 import { establishIdentity, requireOrigin } from "./startup/identity.ts";
@@ -44,6 +47,10 @@ export interface ServerPlatform {
   /** Reads the file of `--peer-secret-file`. */
   readonly readPrivateFile?: ReadPrivateFile;
   readonly logger: Logger;
+  /** Takes audit lines. Default: the logger does, as information. */
+  readonly audit?: AuditWriter;
+  /** Computes the hashes of passwords. Default: {@link scryptOf}. */
+  readonly scrypt?: Scrypt;
   /** Default {@link SERVER_LIMITS}. */
   readonly limits?: ServerLimits;
   /** Returns how many more files and sockets the process may open, at most `upTo`. Default: enough. */
@@ -221,6 +228,8 @@ class Server implements RunningServer {
       id: self,
       clusterId,
       dataId,
+      audit: opened.audit ?? { record: (message, fields) => opened.logger.info(message, fields) },
+      scrypt: opened.scrypt ?? scryptOf,
       metrics: monitor?.metrics ?? null,
       peers: this.#peers,
       probe: (change, configuration) => probe.find(change, configuration),
@@ -321,6 +330,7 @@ class Server implements RunningServer {
   #serve(client: ClientConnection): ClientHandlers {
     this.#clients.add(client);
     const work = this.#node.openWork({
+      connection: client,
       send: (answer) => void client.send(answer),
       sendEvents: (events) => void client.sendEvents(events),
       fail: (error) => client.fail(error),

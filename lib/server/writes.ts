@@ -11,11 +11,13 @@ import {
   FEATURE_LEVEL,
   isOfLevel,
   MAX_COMMAND_BYTES,
+  type PlainCommand,
   type SessionStamp,
   type StateMachine,
+  unwrapped,
   validateCommand,
 } from "../kv/mod.ts";
-import { decodeCommand, isKeepAlive, peekSessionStamp } from "../protocol/command.ts";
+import { decodeCommand, isKeepAlive, peekSessionStamp, wrapAuthorized } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import {
   type ErrorAnswer,
@@ -23,6 +25,7 @@ import {
   noHistory,
   noLeases,
   notApplied,
+  noUsers,
   type WriteAnswer,
 } from "./reply.ts";
 import {
@@ -31,18 +34,26 @@ import {
   RangeAdmission,
   WriteAdmission,
 } from "./write_admission.ts";
+import type { Access } from "./auth/access.ts";
+import type { ConnectionIdentity } from "./auth/connection_identity.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
+import type { NodeId } from "../raft/mod.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { Replica, WaitingWrite } from "./replica.ts";
 import { assert, assertNever } from "../platform/assert.ts";
+
+/** Takes the answer of a write; called exactly once. */
+type TakeAnswer = (answer: WriteAnswer) => void;
 
 /** The parts of a node that a write passes. */
 export interface WritesOptions {
   readonly driver: Driver;
   readonly replica: Replica;
   readonly forwarding: Forwarding;
+  /** Decides which commands are let through while authentication is enabled. */
+  readonly access: Access;
   readonly maxValueBytes: number;
   readonly quota: Quota;
   readonly clock: Clock;
@@ -65,11 +76,50 @@ export class Writes {
   }
 
   /** Takes a write of a client of this node: proposes it here, or forwards it to the leader. */
-  submit(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    const { driver, forwarding } = this.#options;
-    if (driver.isLeader) return this.submitHere(bytes, answer);
+  submit(bytes: Uint8Array, identity: ConnectionIdentity, answer: TakeAnswer): void {
+    const { driver, access } = this.#options;
+    if (driver.isLeader && this.#refusesOverload(bytes, answer)) return;
+    // With its identity also while this node has authentication off: the leader may have it on already.
+    if (access.auth.enabled || !identity.isAnonymous) return this.#submitOfUser(bytes, identity, answer);
+    const command = this.#readOfClient(bytes);
+    if (command.kind === "error") return answer(command);
+    this.#proposeOrForward(command, bytes, answer);
+  }
+
+  /**
+   * Takes a write that node `from` has forwarded: proposes it, or refuses it, also when this node does not lead although
+   * the sender believes so.
+   */
+  submitForwarded(bytes: Uint8Array, from: NodeId, answer: TakeAnswer): void {
+    if (this.#refusesOverload(bytes, answer)) return;
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
+    const { access } = this.#options;
+    const refusal = access.auth.enabled ? access.refusalOfForwarded(command, from) : null;
+    if (refusal !== null) return answer(this.#outcomeOf(refusal, command));
+    this.#propose(command, bytes, answer);
+  }
+
+  /** Takes a write of a user: the state machine gets it with its identity. */
+  #submitOfUser(bytes: Uint8Array, connection: ConnectionIdentity, answer: TakeAnswer): void {
+    const { access } = this.#options;
+    const { auth } = access;
+    const user = connection.user(auth);
+    if (user === null && auth.enabled) return answer(access.refusalWithoutUser("write", connection));
+    const command = this.#readOfClient(bytes);
+    if (command.kind === "error") return answer(command);
+    if (user === null) return this.#proposeOrForward(command, bytes, answer);
+    const refusal = auth.enabled ? access.refusalOfCommand(command, connection, user) : null;
+    if (refusal !== null) return answer(this.#outcomeOf(refusal, command));
+    const { identity } = user;
+    const wrapped = wrapAuthorized(identity, bytes);
+    if (wrapped.length > MAX_COMMAND_BYTES) return answer(tooLong(wrapped.length));
+    this.#proposeOrForward({ kind: "authorized", identity, command }, wrapped, answer);
+  }
+
+  #proposeOrForward(command: Command, bytes: Uint8Array, answer: TakeAnswer): void {
+    const { driver, forwarding } = this.#options;
+    if (driver.isLeader) return this.#propose(command, bytes, answer);
     const stamp = stampOf(command);
     const { leader } = driver;
     if (this.#join(command, answer)) return;
@@ -84,22 +134,23 @@ export class Writes {
   }
 
   /**
-   * Takes a write at the leader: proposes it, or refuses it, also when this node does not lead although the sender
-   * believes so.
+   * Refuses a write if too many wait; returns whether it did. Checked before the command is decoded: refusals must cost
+   * little, or they take the time of the writes in progress. A retry of a write in progress must not be refused as "not
+   * applied": it waits for the first attempt.
    */
-  submitHere(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+  #refusesOverload(bytes: Uint8Array, answer: TakeAnswer): boolean {
     const { metrics = null } = this.#options;
-    // Checked before the command is decoded: refusals must cost little, or they take the time of the writes in
-    // progress. A retry of a write in progress must not be refused as "not applied": it waits for the first attempt.
-    if (this.#isFullFor(bytes)) {
-      const stamp = peekSessionStamp(bytes);
-      if (stamp !== null && this.#inFlight.join(stamp, answer)) return;
-      if (metrics !== null) metrics.proposals.busy += 1;
-      return this.#refuse(busy(), stamp, answer);
-    }
-    const command = this.#read(bytes);
-    if (command.kind === "error") return answer(command);
-    this.#propose(command, bytes, answer);
+    if (!this.#isFullFor(bytes)) return false;
+    const stamp = peekSessionStamp(bytes);
+    if (stamp !== null && this.#inFlight.join(stamp, answer)) return true;
+    if (metrics !== null) metrics.proposals.busy += 1;
+    this.#refuse(busy(), stamp, answer);
+    return true;
+  }
+
+  /** Returns a refusal of a write whose earlier attempt may be in progress: then it is not said to be not applied. */
+  #outcomeOf(refusal: ErrorAnswer, command: Command): ErrorAnswer {
+    return this.#hasInProgress(stampOf(command)) ? { ...refusal, outcome: "unknown" } : refusal;
   }
 
   /**
@@ -114,7 +165,10 @@ export class Writes {
 
   /** Whether an earlier attempt of this write was proposed here or forwarded, and has not ended. */
   isInProgress(bytes: Uint8Array): boolean {
-    const stamp = peekSessionStamp(bytes);
+    return this.#hasInProgress(peekSessionStamp(bytes));
+  }
+
+  #hasInProgress(stamp: SessionStamp | null): boolean {
     return stamp !== null && (this.#inFlight.has(stamp) || this.#options.forwarding.has(stamp));
   }
 
@@ -122,27 +176,28 @@ export class Writes {
    * Refuses a write, unless an earlier attempt was forwarded and has not ended: that one may still be applied, so the
    * retry waits for it.
    */
-  #refuse(refusal: ErrorAnswer, stamp: SessionStamp | null, answer: (answer: WriteAnswer) => void): void {
+  #refuse(refusal: ErrorAnswer, stamp: SessionStamp | null, answer: TakeAnswer): void {
     if (stamp === null || !this.#options.forwarding.join(stamp, answer)) answer(refusal);
   }
 
-  #propose(command: Command, bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
+  #propose(command: Command, bytes: Uint8Array, answer: TakeAnswer): void {
     const { driver, replica, quota, metrics = null } = this.#options;
+    const plain = unwrapped(command);
     // Checked before the quota: a write in progress was admitted, and its retry must not be refused as "not applied".
     if (this.#join(command, answer)) return;
     const stamp = stampOf(command);
     const refusal = this.#stateRefusal(command);
     if (refusal !== null) return this.#refuse(refusal, stamp, answer);
-    const excess = quota.problemOf(command);
+    const excess = quota.problemOf(plain);
     if (excess !== null) {
       if (metrics !== null) metrics.proposals.storageFull += 1;
       return this.#refuse(excess, stamp, answer);
     }
-    const startsLease = command.kind === "grantLease" || command.kind === "keepLeasesAlive";
+    const startsLease = plain.kind === "grantLease" || plain.kind === "keepLeasesAlive";
     if (startsLease && !this.#options.countTime()) {
       return this.#refuse(driver.isLeader ? cannotCount() : notLeader(), stamp, answer);
     }
-    const rangeKeys = rangeKeysOf(command, replica.stateMachine);
+    const rangeKeys = rangeKeysOf(plain, replica.stateMachine);
     if (!this.#ranges.tryEnter(rangeKeys)) {
       if (metrics !== null) metrics.proposals.busy += 1;
       return this.#refuse(busy(), stamp, answer);
@@ -174,7 +229,7 @@ export class Writes {
   }
 
   /** Returns the answer of a write whose ranges have so many keys: they do not wait any more when it is called. */
-  #leavingRanges(keys: number, answer: (answer: WriteAnswer) => void): (answer: WriteAnswer) => void {
+  #leavingRanges(keys: number, answer: TakeAnswer): (answer: WriteAnswer) => void {
     return (end) => {
       this.#ranges.leave(keys);
       answer(end);
@@ -188,18 +243,26 @@ export class Writes {
   #stateRefusal(command: Command): ErrorAnswer | null {
     const { driver, replica } = this.#options;
     const { featureLevel, revision } = replica.stateMachine;
-    if (featureLevel >= FEATURE_LEVEL && command.kind !== "compact") return null;
+    const plain = unwrapped(command);
+    if (featureLevel >= FEATURE_LEVEL && plain.kind !== "compact") return null;
     if (driver.ask((raft) => raft.term) !== replica.applied.term) return null;
-    if (!isOfLevel(command, featureLevel)) return levelRefusal(command);
-    return command.kind === "compact" && command.revision > revision
-      ? futureRevision(command.revision, revision)
+    if (!isOfLevel(command, featureLevel)) return levelRefusal(plain);
+    return plain.kind === "compact" && plain.revision > revision
+      ? futureRevision(plain.revision, revision)
       : null;
   }
 
   /** Makes a retry wait for its first attempt; returns false when none is in progress here. */
-  #join(command: Command, answer: (answer: WriteAnswer) => void): boolean {
+  #join(command: Command, answer: TakeAnswer): boolean {
     const stamp = stampOf(command);
     return stamp !== null && this.#inFlight.join(stamp, answer);
+  }
+
+  /** Returns the command of a client, or the refusal of one that is invalid. */
+  #readOfClient(bytes: Uint8Array): PlainCommand | ErrorAnswer {
+    const command = this.#read(bytes);
+    if (command.kind !== "authorized") return command;
+    return notApplied("invalidRequest", "Cannot write: only nodes add the identity of a user to a command.");
   }
 
   /** Returns the command, or the refusal of an invalid one. */
@@ -218,14 +281,12 @@ export class Writes {
 }
 
 /** Returns how many keys a command reads or deletes that it does not name, at most: one of few bytes may take long. */
-function rangeKeysOf(command: Command, stateMachine: StateMachine): number {
+function rangeKeysOf(command: PlainCommand, stateMachine: StateMachine): number {
   switch (command.kind) {
     case "branchingTransaction":
       return stateMachine.rangeKeys(command);
     case "revokeLease":
       return stateMachine.lease(command.leaseId)?.keyCount ?? 0;
-    case "authorized":
-      return rangeKeysOf(command.command, stateMachine);
     default:
       return 0;
   }
@@ -254,11 +315,9 @@ function stampOf(command: Command): SessionStamp | null {
 }
 
 /** Returns the refusal of a command that does not exist at the present feature level. */
-function levelRefusal(command: Command): ErrorAnswer {
+function levelRefusal(command: PlainCommand): ErrorAnswer {
   if (command.kind === "compact") return noHistory();
-  if (command.kind === "changeAuth" || command.kind === "authorized") {
-    return notApplied("invalidRequest", "Cannot change users: every node must run kvraft 0.2 or later.");
-  }
+  if (command.kind === "changeAuth") return noUsers();
   if (command.kind !== "branchingTransaction") return noLeases();
   return notApplied(
     "invalidRequest",
@@ -287,9 +346,6 @@ function tooLong(bytes: number): ErrorAnswer {
 function busy(): ErrorAnswer {
   return notApplied("busy", "Cannot write: too many writes are in progress. Try again later.");
 }
-
-/** Takes the answer of a write; called exactly once. */
-type TakeAnswer = (answer: WriteAnswer) => void;
 
 /** A write that was proposed and has not ended, in the list of the writes of its session. */
 class InFlightWrite implements WaitingWrite {

@@ -14,6 +14,7 @@ import {
   requestIdOf,
   type ServerMessage,
 } from "../protocol/client_frames.ts";
+import type { PeerCertificate } from "../platform/network.ts";
 import type { ErrorCode } from "../protocol/messages.ts";
 import { withoutValues } from "../protocol/command.ts";
 import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
@@ -43,6 +44,8 @@ export interface ClientHandlers {
 export class ClientConnection {
   /** The other end, for logs. */
   readonly remote: string;
+  /** The certificate that the client has shown; null without one. */
+  readonly certificate: PeerCertificate | null;
   readonly #channel: FrameChannel;
   #unanswered = 0;
   #isPausedByServer = false;
@@ -52,6 +55,7 @@ export class ClientConnection {
   /** Called by the listener after the client's hello. */
   constructor(channel: FrameChannel) {
     this.remote = channel.remote;
+    this.certificate = channel.certificate;
     this.#channel = channel;
     channel.onProgress(() => {
       this.#updateReading();

@@ -3,7 +3,7 @@
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Connection } from "../platform/network.ts";
+import type { Connection, PeerCertificate } from "../platform/network.ts";
 import { FRAME_CHECK_INTERVAL_MS, FRAME_CHECKS, MAX_HELLO_BYTES } from "../protocol/limits.ts";
 import { describeEnd, type FrameLimits, FrameReader, type StreamEnd, type Traffic } from "./frame_reader.ts";
 import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
@@ -39,6 +39,8 @@ export class FrameChannel {
   readonly remote: string;
   /** See `ConnectionSecurity.binding`. */
   readonly binding: Uint8Array | null;
+  /** The certificate that the other end has shown; null without one. */
+  readonly certificate: PeerCertificate | null;
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #reader: FrameReader;
@@ -62,6 +64,7 @@ export class FrameChannel {
     this.#onFault = onFault;
     this.remote = connection.remote;
     this.binding = connection.binding;
+    this.certificate = connection.certificate;
     this.#connection = connection;
     this.#clock = clock;
     this.#reader = new FrameReader(connection, {

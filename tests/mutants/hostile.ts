@@ -155,8 +155,8 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
       id: "M366",
       title: "a stopping node calls every write not applied",
       failure: "a write reported as not applied takes effect",
-      from: 'return request.kind === "write" && this.#options.writes.isInProgress(request.command)',
-      to: 'return request.kind === "write" && request.requestId < 0',
+      from: 'request.kind === "write" && this.#options.writes.isInProgress(request.command);',
+      to: 'request.kind === "write" && request.requestId < 0;',
     },
   ]),
   ...inFile("lib/transport/frame_channel.ts", [NET], [

@@ -36,8 +36,8 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
       id: "M244",
       title: "a busy leader refuses the retry of a write that is under way as not applied",
       failure: "a client writes again under a new number what is applied a moment later",
-      from: "      if (stamp !== null && this.#inFlight.join(stamp, answer)) return;\n      if (metrics",
-      to: "      if (stamp !== null && stamp.sessionId < 0) return;\n      if (metrics",
+      from: "if (stamp !== null && this.#inFlight.join(stamp, answer)) return true;",
+      to: "if (stamp !== null && stamp.sessionId < 0) return true;",
     },
     {
       id: "M245",

@@ -175,8 +175,8 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
       id: "M625",
       title: "a leader proposes a compaction above the present revision",
       failure: "an entry of the log for nothing, and no refusal by name",
-      from: "command.revision > revision\n",
-      to: "command.revision < 0\n",
+      from: "plain.revision > revision\n",
+      to: "plain.revision < 0\n",
     },
   ]),
   ...inFile("lib/kv/store.ts", [KV], [

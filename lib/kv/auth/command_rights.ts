@@ -68,8 +68,12 @@ export function requiredRights(command: Command): Requirement {
       return ADMIN;
     case "changeAuth":
       return rightsToChange(command.change);
-    // Clients keep leases alive by a request of its own, of which a node makes one command for several clients.
     case "keepLeasesAlive":
+      return {
+        kind: "keys",
+        grants: [],
+        leases: command.leaseIds.map((leaseId) => ({ right: "write", leaseId })),
+      };
     case "expireSessions":
     case "raiseFeatureLevel":
     case "deleteExpired":
@@ -157,6 +161,7 @@ function deniedLeaseKey(
   { rights, leasedKeyFrom }: Requester,
 ): Uint8Array | null {
   const ranges = rights.ranges(right);
+  if (ranges.isAll) return null;
   let from: KeyRange["end"] = NO_KEY;
   while (from !== null) {
     const key = leasedKeyFrom(leaseId, from);

@@ -148,6 +148,15 @@ const OPTIONS = {
     fallback: "text",
     example: "json",
   }),
+  /** Whether each write and administrative request of a user has a line in the log; refusals always have. */
+  auditLog: choiceOption({
+    name: "audit-log",
+    placeholder: "<on|off>",
+    help: "also log what users write, and what they do to the cluster",
+    choices: ["on", "off"],
+    fallback: "off",
+    example: "on",
+  }),
   /** The longest value that a client may write. */
   maxValueBytes: integerOption({
     name: "max-value-bytes",

@@ -48,6 +48,13 @@ export type MembershipAnswer =
   | { readonly kind: "changed"; readonly members: readonly Member[] }
   | ErrorAnswer;
 
+/** The client that requests a change. */
+export interface MembershipRequester {
+  /** Returns why its user may not request it any more, or null: other nodes are asked first, which takes time. */
+  readonly lateRefusal: () => ErrorAnswer | null;
+  readonly answer: (answer: MembershipAnswer) => void;
+}
+
 /** The parts of a node that changes of membership involve. */
 export interface MembershipOptions {
   readonly self: NodeId;
@@ -159,7 +166,7 @@ export class Membership {
   /** Carries out a requested change; `answer` is called once, when it is finished or refused. Never rejects. */
   async change(
     request: RequestFrame<"changeMembership">,
-    answer: (answer: MembershipAnswer) => void,
+    { lateRefusal, answer }: MembershipRequester,
   ): Promise<void> {
     try {
       const { change } = request;
@@ -175,7 +182,7 @@ export class Membership {
       this.#asking += 1;
       const evidence = await this.#evidenceFor(request, plan).finally(() => this.#asking -= 1);
       if (typeof evidence === "string") return answer(membershipRefused(change, evidence));
-      const laterReason = this.#whyNotNow(change);
+      const laterReason = lateRefusal() ?? this.#whyNotNow(change);
       if (laterReason !== null) return answer(laterReason);
       this.#carryOut(this.#plan(request, evidence), change, answer);
     } catch (error) {

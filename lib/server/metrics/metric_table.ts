@@ -319,6 +319,31 @@ const CONNECTIONS: readonly Metric[] = [
   }),
 ];
 
+const AUTHENTICATION: readonly Metric[] = [
+  gauge("kvraft_auth_enabled", {
+    unit: "",
+    help: "1 while requests need a user that has signed in, by the state that the node has applied.",
+    measured: "lib/kv/auth/auth_state.ts",
+    read: ({ condition }) => one(condition.isAuthEnabled ? 1 : 0),
+  }),
+  gauge("kvraft_users", {
+    unit: "users",
+    help: "Users who may sign in.",
+    measured: "lib/kv/auth/auth_state.ts",
+    read: ({ condition }) => one(condition.users),
+  }),
+  counter("kvraft_sign_ins_total", {
+    unit: "sign-ins",
+    labels: ["result"],
+    help:
+      "Attempts to sign in by password or token. `failed`: an unknown user or token, or a wrong password; " +
+      "`busy`: too many waited. Refused requests are in `kvraft_requests_total`, " +
+      "with the outcomes `unauthenticated` and `permissionDenied`.",
+    measured: "lib/server/auth/sign_ins.ts",
+    read: ({ metrics }) => counts("result", metrics.signIns),
+  }),
+];
+
 const STORE: readonly Metric[] = [
   gauge("kvraft_keys", {
     unit: "keys",
@@ -469,6 +494,7 @@ export const METRICS: readonly Metric[] = [
   ...grouped("Other nodes", PEERS),
   ...grouped("Requests", REQUESTS),
   ...grouped("Connections", CONNECTIONS),
+  ...grouped("Authentication", AUTHENTICATION),
   ...grouped("Store and snapshots", STORE),
   ...grouped("Process", PROCESS),
 ];

@@ -17,6 +17,8 @@ export type RequestKind = ClientRequestKind | "forward";
 export type RequestOutcome = "ok" | ErrorCode;
 /** The outcome of a proposal. */
 export type ProposalOutcome = "accepted" | "storageFull" | "notLeader" | "busy" | "transferring";
+/** The end of an attempt to sign in. */
+export type SignInResult = "ok" | "failed" | "tokenExpired" | "busy" | "noLeader";
 /** The outcome of a snapshot. */
 export type SnapshotResult = "taken" | "failed" | "received";
 /** The outcome of sending a snapshot to another node. */
@@ -69,6 +71,13 @@ export class Metrics {
   };
   readonly snapshots: Record<SnapshotResult, number> = { taken: 0, failed: 0, received: 0 };
   readonly transfers: Record<TransferResult, number> = { begun: 0, failed: 0 };
+  readonly signIns: Record<SignInResult, number> = {
+    ok: 0,
+    failed: 0,
+    tokenExpired: 0,
+    busy: 0,
+    noLeader: 0,
+  };
   /** Size of the snapshot that was taken last. */
   snapshotBytes = 0;
   /** Leases that were kept alive for clients of this node, each time. */

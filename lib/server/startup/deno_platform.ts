@@ -36,6 +36,7 @@ export function denoPlatform(
     random: Math.random,
     readPrivateFile,
     logger,
+    audit: logger,
     freeDescriptors,
     monitoring: { http: new HttpOverNetwork({ network, clock, logger }), resources },
   };

@@ -1,10 +1,30 @@
 /** The watches of one connection. */
+import type { KeySet } from "../../kv/mod.ts";
 import type { ServerMessage } from "../../protocol/client_frames.ts";
+import type { WatchEndCode } from "../../protocol/messages.ts";
 import type { SharedEvents } from "../../protocol/watch_event.ts";
-import type { Watch } from "./watch.ts";
+import type { MayRead, Watch } from "./watch.ts";
+
+/** The rights of the user of a connection, as its watches need them. */
+export interface WatchAccess {
+  /** The auth revision of the present state. */
+  readonly revision: number;
+  /** Whether the user has to sign in again since its time is over. */
+  readonly isOver: boolean;
+  /** Returns why a watch of these keys ends, or null. `visibleOnly`: it leaves out the keys that may not be read. */
+  refusal(keys: KeySet, visibleOnly: boolean): WatchRefusal | null;
+  readonly mayRead: MayRead;
+}
+
+/** The reason why a watch ends. */
+export interface WatchRefusal {
+  readonly code: WatchEndCode;
+  readonly message: string;
+}
 
 /** The connection to a client, as its watches use it. */
 export interface WatchConnection {
+  readonly access: WatchAccess;
   /** Whether so much waits to be sent that its watches get nothing for now. */
   readonly isHeld: () => boolean;
   /** Sends events; drops them when the connection is closed. The frame is valid during the call only. */
@@ -23,6 +43,7 @@ export interface LevelWaiter {
 export class ConnectionWatches {
   readonly connection: WatchConnection;
   readonly #resume: (watches: ConnectionWatches) => void;
+  readonly #recheck: (watches: ConnectionWatches) => void;
   readonly #close: (watches: ConnectionWatches) => void;
   /** The watches by their ids. */
   readonly byId = new Map<number, Watch>();
@@ -35,18 +56,22 @@ export class ConnectionWatches {
   /** Number of watches that are behind. */
   behind = 0;
   readonly levelWaiters: LevelWaiter[] = [];
+  /** The auth revision by which the rights of the watches were checked last; below 0 before. */
+  checkedAt = -1;
   #isClosed = false;
 
-  /** Makes the watches of a connection without any; `resume` and `close` are called as the connection is. */
+  /** Makes the watches of a connection without any. The functions are called as the methods of the same name are. */
   constructor(
     connection: WatchConnection,
-    { resume, close }: {
+    { resume, recheck, close }: {
       readonly resume: (watches: ConnectionWatches) => void;
+      readonly recheck: (watches: ConnectionWatches) => void;
       readonly close: (watches: ConnectionWatches) => void;
     },
   ) {
     this.connection = connection;
     this.#resume = resume;
+    this.#recheck = recheck;
     this.#close = close;
   }
 
@@ -58,6 +83,17 @@ export class ConnectionWatches {
   /** Whether the connection is closed. */
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** Whether the rights of the watches were checked by the present state. */
+  get isChecked(): boolean {
+    const { access } = this.connection;
+    return this.checkedAt === access.revision && !access.isOver;
+  }
+
+  /** Ends the watches of keys that the user of the connection may not read: it has another one, or has lost rights. */
+  recheck(): void {
+    this.#recheck(this);
   }
 
   /** Goes on with held watches: the client has received some of what was queued for it. */

@@ -37,6 +37,8 @@ export interface HistoryFeedOptions {
   readonly encoder: EventEncoder;
   /** The present state. */
   readonly stateMachine: () => StateMachine;
+  /** Returns whether a watch may be sent events; it has been removed if not. */
+  readonly mayFeed: (watch: Watch) => boolean;
   /** Holds a watch whose connection takes no more bytes. */
   readonly hold: (watch: Watch) => void;
   /** Takes a watch that was sent all events. */
@@ -201,6 +203,7 @@ export class HistoryFeed {
         this.#visited++;
         if (watch.nextRevision > revision) continue;
         if (this.#leftBytes <= 0) return false;
+        if (!this.#options.mayFeed(watch)) continue;
         if (!this.#sendTo(watch, revision)) return false;
       }
     }

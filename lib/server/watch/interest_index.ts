@@ -8,7 +8,7 @@
 import { equals } from "@std/bytes";
 import { type KeySet, prefixEnd, successor } from "../../kv/mod.ts";
 import { RangeIndex } from "./range_index.ts";
-import { type Filter, Interest } from "./watch.ts";
+import { type Filter, Interest, type MayRead } from "./watch.ts";
 
 /** The hash of no bytes, and the factor of each byte (FNV-1a). */
 const HASH_START = -2128831035;
@@ -34,12 +34,15 @@ export class InterestIndex {
   readonly #ranges = new RangeIndex<Interest>();
   readonly #starts: Table = new Map();
 
-  /** Returns the interest in these keys with this filter; adds it if there is none. */
-  share(keys: KeySet, filter: Filter): Interest {
+  /**
+   * Returns the interest in these keys with this filter; adds it if there is none. With `mayRead` it is not shared: other
+   * users may read other keys.
+   */
+  share(keys: KeySet, filter: Filter, mayRead: MayRead | null = null): Interest {
     const { keys: wanted } = formOf(keys);
-    const known = this.#find(wanted, filter);
+    const known = mayRead === null ? this.#find(wanted, filter) : null;
     if (known !== null) return known;
-    const interest = new Interest(owned(wanted), filter);
+    const interest = new Interest(owned(wanted), filter, mayRead);
     const form = formOf(interest.keys);
     const table = this.#tableOf(form);
     const hash = hashOf(form.bytes);
@@ -86,7 +89,9 @@ export class InterestIndex {
   #find(keys: KeySet, filter: Filter): Interest | null {
     const form = formOf(keys);
     const sameHash = this.#tableOf(form).get(hashOf(form.bytes)) ?? [];
-    return sameHash.find((one) => isSameFilter(one.filter, filter) && isSameKeys(one.keys, keys)) ?? null;
+    const isSame = (one: Interest): boolean =>
+      one.mayRead === null && isSameFilter(one.filter, filter) && isSameKeys(one.keys, keys);
+    return sameHash.find(isSame) ?? null;
   }
 
   #tableOf({ kind }: Form): Table {

@@ -1,6 +1,6 @@
 /** The events of one revision, with the interests that they match. */
 import type { EventReader } from "../../kv/mod.ts";
-import type { InterestIndex } from "./interest_index.ts";
+import type { InterestIndex, KeyPlace } from "./interest_index.ts";
 import type { Interest } from "./watch.ts";
 
 /** Reads events revision by revision. */
@@ -51,12 +51,17 @@ export class RevisionEvents {
     if (this.#found.length === 0) return;
     const isPut = reader.isPut(event);
     for (const interest of this.#found) {
-      const { matched, filter } = interest;
+      const { matched, filter, mayRead } = interest;
       if (!(isPut ? filter.puts : filter.deletes)) continue;
+      if (mayRead !== null && !mayRead(keyIn(key))) continue;
       if (matched.length === 0) this.interests.push(interest);
       matched.push(event);
       this.matches++;
     }
     this.#found.length = 0;
   }
+}
+
+function keyIn({ bytes, start, length }: KeyPlace): Uint8Array {
+  return bytes.subarray(start, start + length);
 }

@@ -10,10 +10,15 @@ export interface Filter {
   readonly previous: boolean;
 }
 
+/** Returns whether a user may read a key now. */
+export type MayRead = (key: Uint8Array) => boolean;
+
 /** Keys and filter of one or more watches. Their events are found and encoded once. */
 export class Interest {
   readonly keys: KeySet;
   readonly filter: Filter;
+  /** Of a watch that leaves out the events of keys that its user may not read; null for all others. */
+  readonly mayRead: MayRead | null;
   /** The watches that were sent all events so far, and those that were not. */
   readonly level = new Set<Watch>();
   readonly behind = new Set<Watch>();
@@ -23,9 +28,10 @@ export class Interest {
   readonly matched: number[] = [];
 
   /** Makes an interest without watches. */
-  constructor(keys: KeySet, filter: Filter) {
+  constructor(keys: KeySet, filter: Filter, mayRead: MayRead | null = null) {
     this.keys = keys;
     this.filter = filter;
+    this.mayRead = mayRead;
   }
 
   /** Number of its watches. */

@@ -24,6 +24,13 @@ export const PROGRESS_INTERVAL_MS = 10_000;
 /** Bytes that watches are sent at once in one turn of the event loop; those beyond it fall behind, and are fed in turns. */
 export const LEVEL_TURN_BYTES = 16_777_216;
 const FRAME_COST_BYTES = 32;
+/**
+ * Time after a change of users or roles until the watches that lost their right are ended, so that many changes cost one
+ * pass. None of them is sent an event meanwhile.
+ */
+const RECHECK_DELAY_MS = 50;
+/** Watches whose rights are checked in one turn of the event loop, a few milliseconds of work. */
+const RECHECK_TURN_WATCHES = 10_000;
 /** Cost of each event that is encoded, or measured for that, besides its bytes. */
 const EVENT_COST_BYTES = 256;
 
@@ -75,6 +82,7 @@ export class WatchHub {
   readonly #frame: SharedEvents = { watchId: 0, revision: 0, events: new Uint8Array(0), more: false };
   #progressTimer: Timer | null = null;
   #leaderlessTimer: Timer | null = null;
+  #recheckTimer: Timer | null = null;
 
   constructor({ clock, stateMachine, leaderlessMs }: WatchHubOptions) {
     this.#clock = clock;
@@ -87,6 +95,7 @@ export class WatchHub {
       index: this.#index,
       encoder: this.#encoder,
       stateMachine: () => this.#machine,
+      mayFeed: (watch) => this.#isAllowed(watch),
       hold: (watch) => this.#hold(watch),
       levelled: (watch) => this.#levelled(watch),
       compacted: (watch) => this.#endCompacted(watch),
@@ -121,6 +130,7 @@ export class WatchHub {
   connect(connection: WatchConnection): ConnectionWatches {
     return new ConnectionWatches(connection, {
       resume: (watches) => this.#resume(watches),
+      recheck: (watches) => this.#recheck(watches),
       close: (watches) => this.#close(watches),
     });
   }
@@ -131,10 +141,12 @@ export class WatchHub {
    */
   start(
     connection: ConnectionWatches,
-    { watchId, keys, filter, from }: {
+    { watchId, keys, filter, visibleOnly, from }: {
       readonly watchId: number;
       readonly keys: KeySet;
       readonly filter: Filter;
+      /** Whether events of keys that the user of the connection may not read are left out. */
+      readonly visibleOnly: boolean;
       readonly from: number;
     },
   ): void {
@@ -143,7 +155,8 @@ export class WatchHub {
       from > this.#machine.compactedRevision && from <= this.#revision + 1,
       "a watch begins in the history",
     );
-    const interest = this.#index.share(keys, filter);
+    const { mayRead } = connection.connection.access;
+    const interest = this.#index.share(keys, filter, visibleOnly ? mayRead : null);
     if (interest.size === 0) this.#keyBytes += interest.keyBytes;
     const watch = new Watch(watchId, interest, connection);
     connection.byId.set(watchId, watch);
@@ -180,15 +193,22 @@ export class WatchHub {
     this.#encoder.clear();
   }
 
+  /** Ends, in a while, the watches of keys that their users may not read any more: users or roles have changed. */
+  authChanged(): void {
+    if (this.#size > 0) this.#recheckTimer ??= this.#clock.after(RECHECK_DELAY_MS, this.#recheckAll);
+  }
+
   /** Continues in a state that was received as a snapshot. The watches go on with what it has of the history. */
   restored(stateMachine: StateMachine): void {
     const next = this.#revision + 1;
+    const hasSameAuth = stateMachine.auth.revision === this.#machine.auth.revision;
     this.#machine = stateMachine;
     this.#revision = stateMachine.revision;
     this.#nextEvent = stateMachine.events.end;
     for (const { byId } of this.#connections) {
       for (const watch of byId.values()) if (watch.state === "level") this.#setBack(watch, next);
     }
+    if (!hasSameAuth) this.authChanged();
   }
 
   /** Notes whether this node knows a leader: without one for a while, the watches end. */
@@ -230,6 +250,7 @@ export class WatchHub {
     frame.events = events;
     const cost = events.length + FRAME_COST_BYTES;
     for (const watch of level) {
+      if (!this.#isAllowed(watch)) continue;
       const { connection } = watch.connection;
       if (this.#leftBytes <= 0 || connection.isHeld()) {
         this.#setBack(watch, revision);
@@ -242,6 +263,39 @@ export class WatchHub {
       this.#sentEvents += matched.length;
     }
   }
+
+  /** Whether a watch may be sent events by the present rights of its user; ends it otherwise. */
+  #isAllowed({ connection, watchId }: Watch): boolean {
+    if (connection.isChecked) return true;
+    this.#recheck(connection);
+    return connection.byId.has(watchId);
+  }
+
+  /** Ends the watches of a connection whose keys its user may not read. */
+  #recheck(connection: ConnectionWatches): void {
+    const { access } = connection.connection;
+    connection.checkedAt = access.revision;
+    for (const watch of connection.byId.values()) {
+      const { keys, mayRead } = watch.interest;
+      const refusal = access.refusal(keys, mayRead !== null);
+      if (refusal !== null) this.#end(watch, refusal);
+    }
+  }
+
+  /** Checks the rights of all watches, in turns of bounded work. */
+  readonly #recheckAll = (): void => {
+    this.#recheckTimer = null;
+    let left = RECHECK_TURN_WATCHES;
+    for (const connection of this.#connections) {
+      if (connection.isChecked) continue;
+      if (left <= 0) {
+        this.#recheckTimer = this.#clock.after(0, this.#recheckAll);
+        return;
+      }
+      left -= connection.byId.size;
+      this.#recheck(connection);
+    }
+  };
 
   /** Encodes the events that match an interest; returns null if one frame does not take them. */
   #encode({ matched, filter }: Interest): Uint8Array | null {
@@ -336,6 +390,8 @@ export class WatchHub {
     if (this.#size > 0) return;
     this.#progressTimer?.cancel();
     this.#progressTimer = null;
+    this.#recheckTimer?.cancel();
+    this.#recheckTimer = null;
   }
 
   #close({ byId, levelWaiters }: ConnectionWatches): void {
@@ -346,7 +402,10 @@ export class WatchHub {
   /** Tells each connection which of its watches are level and had no event since the last round. */
   readonly #sendProgress = (): void => {
     this.#progressTimer = this.#clock.after(PROGRESS_INTERVAL_MS, this.#sendProgress);
-    for (const { byId, connection } of this.#connections) {
+    for (const watches of this.#connections) {
+      // Tokens expire without a change of users.
+      if (!watches.isChecked) this.#recheck(watches);
+      const { byId, connection } = watches;
       const watchIds: number[] = [];
       for (const watch of byId.values()) {
         if (watch.state === "level" && !watch.hadEvent) watchIds.push(watch.watchId);

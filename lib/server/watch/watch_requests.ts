@@ -91,13 +91,13 @@ export class WatchRequests {
     ready: boolean,
   ): void {
     const { hub, replica: { stateMachine } } = this.#options;
-    const refusal = ready ? startRefusal(request, stateMachine) : notUpToDate();
+    const refusal = ready ? reply.lateRefusal() ?? startRefusal(request, stateMachine) : notUpToDate();
     if (refusal !== null) return reply.refuse(refusal);
-    const { requestId: watchId, keys, puts, deletes, previous } = request;
+    const { requestId: watchId, keys, puts, deletes, previous, visibleOnly } = request;
     const { revision } = stateMachine;
     const from = request.from ?? revision + 1;
     reply.send({ kind: "watchStarted", requestId: watchId, revision });
-    hub.start(connection, { watchId, keys, filter: { puts, deletes, previous }, from });
+    hub.start(connection, { watchId, keys, filter: { puts, deletes, previous }, visibleOnly, from });
   }
 
   #cancel(

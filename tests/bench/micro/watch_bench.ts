@@ -1,6 +1,7 @@
 /** The hub of watches: a put that is applied, without watches and with many watches of other keys. */
 import { type KeySet, StateMachine } from "../../../lib/kv/mod.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
+import { NO_WATCH_RIGHTS } from "../../support/fakes/auth.ts";
 import { WatchHub } from "../../../lib/server/watch/watch_hub.ts";
 import { putAt } from "./fixtures.ts";
 
@@ -25,9 +26,20 @@ function putting(watches: number, keysOf: (number: number) => KeySet): () => voi
   let applied = 0;
   stateMachine.apply(++applied, { kind: "raiseFeatureLevel", level: 2 });
   const hub = new WatchHub({ clock: new SystemClock(), stateMachine, leaderlessMs: 1_000 });
-  const connection = hub.connect({ isHeld: () => false, send: () => {}, sendEvents: () => {} });
+  const connection = hub.connect({
+    access: NO_WATCH_RIGHTS,
+    isHeld: () => false,
+    send: () => {},
+    sendEvents: () => {},
+  });
   for (let number = 0; number < watches; number++) {
-    hub.start(connection, { watchId: number + 1, keys: keysOf(number), filter: FILTER, from: 1 });
+    hub.start(connection, {
+      watchId: number + 1,
+      keys: keysOf(number),
+      filter: FILTER,
+      visibleOnly: false,
+      from: 1,
+    });
   }
   let writes = 0;
   return () => {

@@ -119,8 +119,8 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       id: "M754",
       title: "a write has more leases than a command may have",
       failure: "every keep-alive of a busy turn is refused, and its leases end",
-      from: "if (this.#ids + leaseIds.length > MAX_KEEP_ALIVES) this.#submit();",
-      to: "",
+      from: "waiting.ids + leaseIds.length > MAX_KEEP_ALIVES",
+      to: "waiting.ids < 0",
     },
   ]),
   ...inFile("lib/server/leases/lease_reads.ts", [LEASES], [
@@ -144,8 +144,8 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       id: "M756",
       title: "no time is counted before a grant",
       failure: "the next count covers time before the grant, and the lease ends early",
-      from: 'const startsLease = command.kind === "grantLease" || command',
-      to: "const startsLease = command",
+      from: 'const startsLease = plain.kind === "grantLease" || plain',
+      to: "const startsLease = plain",
     },
     {
       id: "M757",

@@ -6,6 +6,7 @@ import { type ServerConfig, serverConfigOf } from "../../../lib/server/config/co
 import type { Resources } from "../../../lib/server/metrics/metric.ts";
 import { type RunningServer, startServer } from "../../../lib/server/mod.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../../lib/server/config/server_limits.ts";
+import { quickScrypt } from "./auth.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { MemoryDisk } from "./memory_disk.ts";
 import { MemoryHttp } from "./memory_http.ts";
@@ -112,6 +113,7 @@ export class MemoryCluster implements AsyncDisposable {
         return text;
       },
       logger,
+      scrypt: quickScrypt,
       limits: this.#limits,
       monitoring: { http: this.http, resources: () => NO_RESOURCES },
       ...signal === undefined ? {} : { signal },

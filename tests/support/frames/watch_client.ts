@@ -27,6 +27,7 @@ export interface WatchOptions {
   readonly puts?: boolean;
   readonly deletes?: boolean;
   readonly previous?: boolean;
+  readonly visibleOnly?: boolean;
 }
 
 /** A watch, with what it was sent. */
@@ -125,16 +126,8 @@ export class WatchClient {
   /** Begins a watch; resolves to the refusal if there is one, and to null when the connection ends. */
   async watch(options: WatchOptions): Promise<TestWatch | ServerFrame<"error"> | null> {
     const watchId = this.#nextRequestId;
-    const { keys, from = null, puts = true, deletes = true, previous = false } = options;
-    const answer = await this.request({
-      kind: "watch",
-      keys,
-      from,
-      puts,
-      deletes,
-      previous,
-      visibleOnly: false,
-    });
+    const { keys, from = null, puts = true, deletes = true, previous = false, visibleOnly = false } = options;
+    const answer = await this.request({ kind: "watch", keys, from, puts, deletes, previous, visibleOnly });
     if (answer === null || answer.kind === "error") return answer;
     const watch = this.#watches.get(watchId);
     assert(watch !== undefined, `a watch is answered by watchStarted, not ${answer.kind}`);

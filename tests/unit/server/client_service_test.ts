@@ -26,6 +26,7 @@ import { WatchHub } from "../../../lib/server/watch/watch_hub.ts";
 import { WatchRequests } from "../../../lib/server/watch/watch_requests.ts";
 import { Writes } from "../../../lib/server/writes.ts";
 import type { SnapshotStore } from "../../../lib/storage/mod.ts";
+import { accessTo, NO_WATCH_RIGHTS, noSignIns, withoutSignIn } from "../../support/fakes/auth.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
@@ -88,10 +89,12 @@ class Bench {
     const stateMachine = (): StateMachine => replica.stateMachine;
     const quota = new Quota({ quotaBytes: null, stateMachine, isDiskNearlyFull: () => false });
     this.forwarding = new Forwarding({ clock, firstId: 1, timeoutMs: 50, send: () => true });
+    const access = accessTo(stateMachine);
     const writes = new Writes({
       driver,
       replica,
       forwarding: this.forwarding,
+      access,
       maxValueBytes: 100,
       quota,
       clock,
@@ -104,6 +107,8 @@ class Bench {
       writes,
       leadership,
       membership,
+      access,
+      signIns: noSignIns(stateMachine),
       watches: new WatchRequests({ hub: this.#watches, driver, replica }),
       clock,
       yieldToEventLoop: noYield,
@@ -215,6 +220,7 @@ class Bench {
       yieldToEventLoop: noYield,
     });
     return new ClientWork({
+      identity: withoutSignIn(),
       send: (message) => void this.answers.push(textOf(message)),
       fail: (error) => {
         throw error;
@@ -223,7 +229,12 @@ class Bench {
       hold: () => {},
       reads: this.service.reads,
       downloads: new SnapshotDownloads({ snapshots, store, clock, totals: { open: 0, reads: 0 } }),
-      watches: this.#watches.connect({ isHeld: () => false, send: () => {}, sendEvents: () => {} }),
+      watches: this.#watches.connect({
+        access: NO_WATCH_RIGHTS,
+        isHeld: () => false,
+        send: () => {},
+        sendEvents: () => {},
+      }),
     });
   }
 }

@@ -55,6 +55,7 @@ const DEFAULTS: ServerConfig = {
   readMode: "read-index",
   logLevel: "info",
   logFormat: "text",
+  auditLog: "off",
   maxValueBytes: 1_048_576,
   segmentBytes: 67_108_864,
   maxConnections: 4096,
@@ -95,6 +96,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "read-mode": "lease",
     "log-level": "debug",
     "log-format": "json",
+    "audit-log": "on",
     http: "127.0.0.1:9101",
     "max-value-bytes": "1024",
     "segment-bytes": "4096",
@@ -120,6 +122,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     readMode: "lease",
     logLevel: "debug",
     logFormat: "json",
+    auditLog: "on",
     http: { host: "127.0.0.1", port: 9101 },
     maxValueBytes: 1024,
     segmentBytes: 4096,
@@ -277,7 +280,8 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, max-value-bytes, segment-bytes, max-connections, max-connections-per-address, peer-secret-file, peer-auth, quota-bytes, " +
+  "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, max-connections-per-address, peer-secret-file, " +
+  "peer-auth, quota-bytes, " +
   "history-bytes, history-seconds, snapshot-log-bytes";
 
 Deno.test("readServerConfig: an error in the config file has line and column", () => {

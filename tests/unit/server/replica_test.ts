@@ -93,6 +93,7 @@ Deno.test("Replica: an entry that is no command is refused and does not stop the
 Deno.test("Replica: its observer is called after each entry that advances the revision, before the next is applied", () => {
   const seen: number[] = [];
   const observer = {
+    authChanged: (): void => {},
     revisionApplied: (): void => void seen.push(replica.stateMachine.revision),
     restored: (): void => {},
   };

@@ -1,152 +1,19 @@
 /** Writes: a write that is sent again while it is in progress stays one entry of the log, and every request is answered. */
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
-import { type Command, MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
+import { type Command, MAX_COMMAND_BYTES } from "../../../lib/kv/mod.ts";
 import { MAX_LEASE_KEYS } from "../../../lib/kv/leases/lease_command.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
-import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
-import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
-import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
-import { MAX_WAITING_RANGE_KEYS, Quota } from "../../../lib/server/write_admission.ts";
-import type { WriteAnswer } from "../../../lib/server/reply.ts";
-import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
-import { Forwarding } from "../../../lib/server/forwarding.ts";
-import { Replica } from "../../../lib/server/replica.ts";
-import { Writes } from "../../../lib/server/writes.ts";
-import { FakeLog } from "../../support/fakes/fake_log.ts";
-import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { MAX_WAITING_RANGE_KEYS } from "../../../lib/server/write_admission.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { paddedCommand } from "../../support/padded_command.ts";
-import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-
-const ELECTION_TICKS = 10;
-const TICK_MS = 10;
-const START = foundingState(foundingConfiguration([{ id: 1, address: "n1:7001" }]));
-
-/** The writes of the only node of a cluster, which leads. */
-class Bench {
-  readonly log = new FakeLog();
-  readonly answers: string[] = [];
-  readonly replica = new Replica(new StateMachine(), START.snapshot);
-  readonly driver: Driver;
-  readonly writes: Writes;
-  /** Whether the leader can count the log's time. */
-  countsTime = true;
-  readonly clock = new ManualClock();
-  readonly forwarding = new Forwarding({ clock: this.clock, firstId: 1, timeoutMs: 50, send: () => true });
-
-  private constructor() {
-    const raft = new Raft({
-      id: 1,
-      configurationCodec: CONFIGURATION_CODEC,
-      electionTicks: ELECTION_TICKS,
-      heartbeatTicks: 1,
-      random: () => 0,
-      limits: DEFAULT_LIMITS,
-      recovered: START,
-    });
-    this.driver = new Driver({
-      raft,
-      log: this.log,
-      clock: this.clock,
-      logger: new RecordingLogger(),
-      tickMs: TICK_MS,
-    });
-    const { driver, replica, forwarding } = this;
-    const quota = new Quota({
-      quotaBytes: null,
-      stateMachine: () => replica.stateMachine,
-      isDiskNearlyFull: () => false,
-    });
-    this.writes = new Writes({
-      driver,
-      replica,
-      forwarding,
-      maxValueBytes: 100,
-      quota,
-      clock: this.clock,
-      countTime: () => this.countsTime,
-    });
-  }
-
-  #events(): DriverEvents {
-    return {
-      send: () => {},
-      install: () => {},
-      restore: () => {},
-      sendSnapshot: () => {},
-      apply: (entries) => this.replica.apply(entries),
-      read: () => {},
-      settled: () => {},
-      failed: (error) => {
-        throw error;
-      },
-    };
-  }
-
-  /** Returns once the node is elected, and has applied nothing. */
-  static async elected(): Promise<Bench> {
-    const bench = new Bench();
-    bench.driver.start(bench.#events());
-    for (let tick = 0; tick < ELECTION_TICKS; tick++) {
-      bench.clock.advance(TICK_MS);
-      await settle();
-    }
-    await bench.log.endSync();
-    return bench;
-  }
-
-  /** Returns once the node leads, and its first entry is applied. */
-  static async leading(): Promise<Bench> {
-    const bench = await Bench.elected();
-    await bench.log.endSync();
-    return bench;
-  }
-
-  /** Ends syncs, and waits for the entries applied in later turns, until no write waits. */
-  async drain(): Promise<void> {
-    for (let sync = 0; this.replica.waitingWrites > 0 && sync < 100; sync++) {
-      await this.log.endSync();
-      this.clock.sleep(0);
-    }
-  }
-
-  /** Raises the feature level to 2. */
-  async raiseFeatureLevel(): Promise<void> {
-    this.driver.ask((raft) => raft.propose(encodeCommand({ kind: "raiseFeatureLevel", level: 2 })));
-    this.writes.submit(put(null), () => {});
-    await this.drain();
-  }
-
-  /** Adds the answer to a write to `answers`, under a name. */
-  answerTo(name: string): (answer: WriteAnswer) => void {
-    return (answer) => {
-      const { kind } = answer.kind === "result" ? decodeResult(answer.result) : { kind: answer.outcome };
-      this.answers.push(`${name}: ${kind}`);
-    };
-  }
-
-  /** Commands in the log. */
-  get commands(): number {
-    return this.log.entries.filter(({ kind }) => kind === "command").length;
-  }
-}
-
-/** A write as a client encodes it; `sequence` null: without a session. */
-function put(sequence: number | null): Uint8Array {
-  const value = new TextEncoder().encode("v");
-  return encodeCommand({
-    kind: "transaction",
-    session: sequence === null ? null : stampOf(sequence),
-    checks: [],
-    mutations: [{ kind: "put", key: value, value }],
-  });
-}
+import { put, WritesBench } from "../../support/fakes/writes_bench.ts";
 
 Deno.test("Writes: a leader refuses a transaction with branches until the cluster has feature level 2", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   const write = (): void =>
-    bench.writes.submit(
+    bench.submit(
       encodeCommand({ kind: "branchingTransaction", session: null, conditions: [], then: [], else: [] }),
       (answer) =>
         void bench.answers.push(answer.kind === "error" ? answer.message : decodeResult(answer.result).kind),
@@ -154,7 +21,7 @@ Deno.test("Writes: a leader refuses a transaction with branches until the cluste
   write();
   assertEquals(bench.commands, 0);
   bench.driver.ask((raft) => raft.propose(encodeCommand({ kind: "raiseFeatureLevel", level: 2 })));
-  bench.writes.submit(put(1), bench.answerTo("put"));
+  bench.submit(put(1), bench.answerTo("put"));
   await bench.drain();
   write();
   await bench.drain();
@@ -166,7 +33,7 @@ Deno.test("Writes: a leader refuses a transaction with branches until the cluste
 });
 
 Deno.test("Writes: a leader refuses leases and expiring puts until the cluster has feature level 2", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   const key = new TextEncoder().encode("k");
   const commands: readonly Command[] = [
     { kind: "grantLease", session: stampOf(1), leaseId: 7, ttlMs: 5_000 },
@@ -181,7 +48,7 @@ Deno.test("Writes: a leader refuses leases and expiring puts until the cluster h
   ];
   const writeAll = (): void => {
     for (const command of commands) {
-      bench.writes.submit(
+      bench.submit(
         encodeCommand(command),
         (answer) =>
           void bench.answers.push(answer.kind === "error" ? answer.code : decodeResult(answer.result).kind),
@@ -199,38 +66,38 @@ Deno.test("Writes: a leader refuses leases and expiring puts until the cluster h
 });
 
 Deno.test("Writes: a leader that cannot count the log's time starts no lease's time, and makes other writes", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   await bench.raiseFeatureLevel();
   bench.countsTime = false;
   const grant = encodeCommand({ kind: "grantLease", session: stampOf(1), leaseId: 7, ttlMs: 5_000 });
   const keepAlive = encodeCommand({ kind: "keepLeasesAlive", leaseIds: [7] });
   const codes: unknown[] = [];
   for (const command of [grant, keepAlive]) {
-    bench.writes.submit(
+    bench.submit(
       command,
       (answer) => codes.push(answer.kind === "error" && [answer.code, answer.outcome]),
     );
   }
   assertEquals(codes, [["noLeader", "not-applied"], ["noLeader", "not-applied"]]);
-  bench.writes.submit(
+  bench.submit(
     encodeCommand({ kind: "revokeLease", session: stampOf(2), leaseId: 7 }),
     bench.answerTo("revoke"),
   );
-  bench.writes.submit(put(3), bench.answerTo("put"));
+  bench.submit(put(3), bench.answerTo("put"));
   await bench.drain();
   assertEquals(bench.answers, ["revoke: leaseFailed", "put: applied"]);
   await bench.driver.stop();
 });
 
 Deno.test("Writes: a grant sent again while it is in progress is one entry, also at a busy leader", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   await bench.raiseFeatureLevel();
   const before = bench.commands;
   const grant = encodeCommand({ kind: "grantLease", session: stampOf(1), leaseId: 7, ttlMs: 5_000 });
-  bench.writes.submit(grant, bench.answerTo("first"));
-  bench.writes.submitHere(grant, bench.answerTo("again"));
-  for (let number = 1; number < 8_192; number++) bench.writes.submit(put(null), () => {});
-  bench.writes.submit(grant, bench.answerTo("while busy"));
+  bench.submit(grant, bench.answerTo("first"));
+  bench.submitForwarded(grant, bench.answerTo("again"));
+  for (let number = 1; number < 8_192; number++) bench.submit(put(null), () => {});
+  bench.submit(grant, bench.answerTo("while busy"));
   await bench.drain();
   assertEquals(bench.answers, ["first: leaseGranted", "again: leaseGranted", "while busy: leaseGranted"]);
   assertEquals(bench.commands - before, 8_192);
@@ -238,10 +105,10 @@ Deno.test("Writes: a grant sent again while it is in progress is one entry, also
 });
 
 Deno.test("Writes: revokes wait with so many keys of their leases in all, and are accepted again when they are done", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   await bench.raiseFeatureLevel();
   const submit = (command: Command, name: string): void =>
-    bench.writes.submit(encodeCommand(command), bench.answerTo(name));
+    bench.submit(encodeCommand(command), bench.answerTo(name));
   submit({ kind: "grantLease", session: null, leaseId: 7, ttlMs: 5_000 }, "grant");
   const value = new Uint8Array(0);
   for (let first = 0; first < MAX_LEASE_KEYS; first += 125) {
@@ -266,21 +133,21 @@ Deno.test("Writes: revokes wait with so many keys of their leases in all, and ar
 });
 
 Deno.test("Writes: a leader that refuses writes as too many keeps leases alive, up to a bound of their own", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   await bench.raiseFeatureLevel();
   const keepAlive = encodeCommand({ kind: "keepLeasesAlive", leaseIds: [7] });
-  for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
-  bench.writes.submit(put(null), bench.answerTo("put"));
+  for (let number = 0; number < 8_192; number++) bench.submit(put(null), () => {});
+  bench.submit(put(null), bench.answerTo("put"));
   for (let number = 1; number <= 1_025; number++) {
-    bench.writes.submitHere(keepAlive, bench.answerTo(`${number}`));
+    bench.submitForwarded(keepAlive, bench.answerTo(`${number}`));
   }
   assertEquals(bench.answers, ["put: not-applied", "1025: not-applied"]);
   await bench.drain();
   assertEquals([bench.answers.length, bench.answers[2]], [1_026, "1: leasesKeptAlive"]);
-  for (let number = 0; number < 1_024; number++) bench.writes.submit(put(null), () => {});
+  for (let number = 0; number < 1_024; number++) bench.submit(put(null), () => {});
   bench.clock.advance(300);
-  bench.writes.submit(put(null), bench.answerTo("put while the oldest waits for long"));
-  bench.writes.submit(keepAlive, bench.answerTo("keep-alive"));
+  bench.submit(put(null), bench.answerTo("put while the oldest waits for long"));
+  bench.submit(keepAlive, bench.answerTo("keep-alive"));
   await bench.drain();
   assertEquals(bench.answers.slice(1_026), [
     "put while the oldest waits for long: not-applied",
@@ -290,12 +157,12 @@ Deno.test("Writes: a leader that refuses writes as too many keeps leases alive, 
 });
 
 Deno.test("Writes: the bound on a command counts all its bytes, also fields that this version does not know", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   const key = new TextEncoder().encode("k");
   const mutations = [{ kind: "put", key, value: key }] as const;
   const padded = (bytes: number): Uint8Array =>
     paddedCommand({ kind: "transaction", session: null, checks: [], mutations }, bytes);
-  bench.writes.submit(padded(MAX_COMMAND_BYTES + 1), (answer) => {
+  bench.submit(padded(MAX_COMMAND_BYTES + 1), (answer) => {
     assertEquals(answer.kind === "error" && [answer.code, answer.outcome, answer.message], [
       "invalidRequest",
       "not-applied",
@@ -303,8 +170,8 @@ Deno.test("Writes: the bound on a command counts all its bytes, also fields that
     ]);
     bench.answers.push("from a client: refused");
   });
-  bench.writes.submitHere(padded(MAX_FRAME_BYTES - 100), bench.answerTo("passed on"));
-  bench.writes.submit(padded(MAX_COMMAND_BYTES), bench.answerTo("the largest"));
+  bench.submitForwarded(padded(MAX_FRAME_BYTES - 100), bench.answerTo("passed on"));
+  bench.submit(padded(MAX_COMMAND_BYTES), bench.answerTo("the largest"));
   await settle();
   await bench.log.endSync();
   assertEquals(bench.answers, ["from a client: refused", "passed on: not-applied", "the largest: applied"]);
@@ -312,11 +179,11 @@ Deno.test("Writes: the bound on a command counts all its bytes, also fields that
 });
 
 Deno.test("Writes: a write sent again while it is in progress, directly or forwarded, is one entry and answered each time", async () => {
-  const bench = await Bench.leading();
-  bench.writes.submit(put(1), bench.answerTo("first"));
-  bench.writes.submit(put(1), bench.answerTo("again"));
+  const bench = await WritesBench.leading();
+  bench.submit(put(1), bench.answerTo("first"));
+  bench.submit(put(1), bench.answerTo("again"));
   await settle();
-  bench.writes.submitHere(put(1), bench.answerTo("passed on"));
+  bench.submitForwarded(put(1), bench.answerTo("passed on"));
   await settle();
   assertEquals({ commands: bench.commands, answers: bench.answers }, { commands: 1, answers: [] });
   await bench.log.endSync();
@@ -326,9 +193,9 @@ Deno.test("Writes: a write sent again while it is in progress, directly or forwa
 });
 
 Deno.test("Writes: writes with other numbers, or without a session, are separate entries", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   for (const sequence of [1, 2, null, null]) {
-    bench.writes.submit(put(sequence), bench.answerTo(`${sequence}`));
+    bench.submit(put(sequence), bench.answerTo(`${sequence}`));
   }
   await settle();
   await bench.log.endSync();
@@ -338,9 +205,9 @@ Deno.test("Writes: writes with other numbers, or without a session, are separate
 });
 
 Deno.test("Writes: a write sent again after it ended is proposed again: the state machine knows the answer", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   for (const name of ["first", "again"]) {
-    bench.writes.submit(put(1), bench.answerTo(name));
+    bench.submit(put(1), bench.answerTo(name));
     await settle();
     await bench.log.endSync();
   }
@@ -353,12 +220,12 @@ Deno.test("Writes: a write sent again after it ended is proposed again: the stat
 });
 
 Deno.test("Writes: when the leadership is lost, every request that waits for the write gets an unknown outcome", async () => {
-  const bench = await Bench.leading();
-  bench.writes.submit(put(1), bench.answerTo("first"));
-  bench.writes.submit(put(1), bench.answerTo("again"));
+  const bench = await WritesBench.leading();
+  bench.submit(put(1), bench.answerTo("first"));
+  bench.submit(put(1), bench.answerTo("again"));
   bench.replica.abandonWrites(null);
   assertEquals(bench.answers, ["first: unknown", "again: unknown"]);
-  bench.writes.submit(put(1), bench.answerTo("later"));
+  bench.submit(put(1), bench.answerTo("later"));
   await settle();
   await bench.log.endSync();
   assertEquals(bench.answers, ["first: unknown", "again: unknown", "later: applied"]);
@@ -366,40 +233,40 @@ Deno.test("Writes: when the leadership is lost, every request that waits for the
 });
 
 Deno.test("Writes: a leader with too many writes in progress answers busy at once, and accepts writes again when they are done", async () => {
-  const bench = await Bench.leading();
-  for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
-  bench.writes.submit(put(null), bench.answerTo("one too many"));
+  const bench = await WritesBench.leading();
+  for (let number = 0; number < 8_192; number++) bench.submit(put(null), () => {});
+  bench.submit(put(null), bench.answerTo("one too many"));
   assertEquals(bench.answers, ["one too many: not-applied"]);
   await bench.drain();
-  bench.writes.submit(put(null), bench.answerTo("later"));
+  bench.submit(put(null), bench.answerTo("later"));
   await bench.drain();
   assertEquals(bench.answers, ["one too many: not-applied", "later: applied"]);
   await bench.driver.stop();
 });
 
 Deno.test("Writes: a leader whose oldest write has waited for long answers busy to all above a thousand others", async () => {
-  const bench = await Bench.leading();
-  for (let number = 0; number < 1_023; number++) bench.writes.submit(put(null), () => {});
+  const bench = await WritesBench.leading();
+  for (let number = 0; number < 1_023; number++) bench.submit(put(null), () => {});
   bench.clock.advance(300);
-  bench.writes.submit(put(null), bench.answerTo("last of few"));
-  bench.writes.submit(put(null), bench.answerTo("one too many"));
+  bench.submit(put(null), bench.answerTo("last of few"));
+  bench.submit(put(null), bench.answerTo("one too many"));
   assertEquals(bench.answers, ["one too many: not-applied"]);
   await bench.drain();
-  for (let number = 0; number < 2_000; number++) bench.writes.submit(put(null), () => {});
-  bench.writes.submit(put(null), bench.answerTo("in time"));
+  for (let number = 0; number < 2_000; number++) bench.submit(put(null), () => {});
+  bench.submit(put(null), bench.answerTo("in time"));
   await bench.drain();
   assertEquals(bench.answers, ["one too many: not-applied", "last of few: applied", "in time: applied"]);
   await bench.driver.stop();
 });
 
 Deno.test("Writes: a leader with too many writes in progress never reports one of them as not applied", async () => {
-  const bench = await Bench.leading();
-  bench.writes.submit(put(1), bench.answerTo("first"));
-  for (let number = 1; number < 8_192; number++) bench.writes.submit(put(null), () => {});
-  bench.writes.submit(put(1), bench.answerTo("again"));
-  bench.writes.submitHere(put(1), bench.answerTo("passed on"));
-  bench.writes.submit(put(2), bench.answerTo("another"));
-  bench.writes.submit(new Uint8Array([0x94, 0x01]), bench.answerTo("no command"));
+  const bench = await WritesBench.leading();
+  bench.submit(put(1), bench.answerTo("first"));
+  for (let number = 1; number < 8_192; number++) bench.submit(put(null), () => {});
+  bench.submit(put(1), bench.answerTo("again"));
+  bench.submitForwarded(put(1), bench.answerTo("passed on"));
+  bench.submit(put(2), bench.answerTo("another"));
+  bench.submit(new Uint8Array([0x94, 0x01]), bench.answerTo("no command"));
   assertEquals(bench.answers, ["another: not-applied", "no command: not-applied"]);
   assertEquals([put(1), put(2), put(null)].map((bytes) => bench.writes.isInProgress(bytes)), [
     true,
@@ -413,11 +280,11 @@ Deno.test("Writes: a leader with too many writes in progress never reports one o
 });
 
 Deno.test("Writes: a retry waits for its first attempt also when this node has just lost the leadership", async () => {
-  const bench = await Bench.leading();
-  bench.writes.submit(put(1), bench.answerTo("first"));
+  const bench = await WritesBench.leading();
+  bench.submit(put(1), bench.answerTo("first"));
   await settle();
   bench.driver.step({ kind: "heartbeat", from: 2, to: 1, term: 9, leaderCommit: 0, round: 1 });
-  bench.writes.submit(put(1), bench.answerTo("again"));
+  bench.submit(put(1), bench.answerTo("again"));
   bench.replica.abandonWrites(null);
   assertEquals(bench.answers, ["first: unknown", "again: unknown"]);
   await bench.log.endSync();
@@ -426,13 +293,13 @@ Deno.test("Writes: a retry waits for its first attempt also when this node has j
 });
 
 Deno.test("Writes: a retry of a forwarded write waits for it, even where this node would refuse it", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   const elsewhere = (sequence: number, name: string): void =>
     bench.forwarding.forward(2, { bytes: put(sequence), stamp: stampOf(sequence) }, bench.answerTo(name));
   elsewhere(1, "first");
-  for (let number = 0; number < 8_192; number++) bench.writes.submit(put(null), () => {});
-  bench.writes.submit(put(1), bench.answerTo("while busy"));
-  bench.writes.submit(put(2), bench.answerTo("another"));
+  for (let number = 0; number < 8_192; number++) bench.submit(put(null), () => {});
+  bench.submit(put(1), bench.answerTo("while busy"));
+  bench.submit(put(2), bench.answerTo("another"));
   assertEquals([bench.answers, bench.writes.isInProgress(put(1))], [["another: not-applied"], true]);
   // A term without a known leader begins.
   bench.driver.step({
@@ -444,8 +311,8 @@ Deno.test("Writes: a retry of a forwarded write waits for it, even where this no
     lastLogTerm: 8,
     leadershipTransfer: true,
   });
-  bench.writes.submit(put(1), bench.answerTo("without a leader"));
-  bench.writes.submit(put(2), bench.answerTo("another"));
+  bench.submit(put(1), bench.answerTo("without a leader"));
+  bench.submit(put(2), bench.answerTo("another"));
   assertEquals(bench.answers.slice(1), ["another: not-applied"]);
   bench.forwarding.close();
   assertEquals(bench.answers.slice(2), [
@@ -460,10 +327,10 @@ Deno.test("Writes: a retry of a forwarded write waits for it, even where this no
 });
 
 Deno.test("Writes: a leader refuses to compact at feature level 1, and above the present revision", async () => {
-  const bench = await Bench.leading();
+  const bench = await WritesBench.leading();
   const refusals: unknown[] = [];
   const compact = (revision: number): void =>
-    bench.writes.submitHere(encodeCommand({ kind: "compact", revision }), (answer) => {
+    bench.submitForwarded(encodeCommand({ kind: "compact", revision }), (answer) => {
       refusals.push(answer.kind === "error" ? [answer.code, answer.message, answer.outcome] : answer.kind);
     });
   compact(0);
@@ -480,7 +347,7 @@ Deno.test("Writes: a leader refuses to compact at feature level 1, and above the
     ],
     ["futureRevision", "Cannot use revision 1: revision 1 is above the present one, 0.", "not-applied"],
   ]);
-  bench.writes.submitHere(put(null), bench.answerTo("put"));
+  bench.submitForwarded(put(null), bench.answerTo("put"));
   await bench.drain();
   compact(1);
   await bench.drain();
@@ -489,8 +356,8 @@ Deno.test("Writes: a leader refuses to compact at feature level 1, and above the
 });
 
 Deno.test("Writes: a new leader that has not applied all entries leaves a compaction to the state machine", async () => {
-  const bench = await Bench.elected();
-  bench.writes.submitHere(encodeCommand({ kind: "compact", revision: 1 }), bench.answerTo("compact"));
+  const bench = await WritesBench.elected();
+  bench.submitForwarded(encodeCommand({ kind: "compact", revision: 1 }), bench.answerTo("compact"));
   assertEquals(bench.answers, []);
   await bench.drain();
   assertEquals(bench.answers, ["compact: refused"]);

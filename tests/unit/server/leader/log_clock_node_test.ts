@@ -10,6 +10,7 @@ import { serverConfigOf } from "../../../../lib/server/config/config.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../../lib/server/config/server_limits.ts";
 import { DataDirectory } from "../../../../lib/storage/mod.ts";
 import type { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
+import { quickScrypt, RecordingAudit } from "../../../support/fakes/auth.ts";
 import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
 import { noYield } from "../../../support/server_state.ts";
 
@@ -69,6 +70,8 @@ class Bench {
       wallClock: () => this.clock.now(),
       random: () => 0.5,
       logger: new RecordingLogger(),
+      audit: new RecordingAudit(),
+      scrypt: quickScrypt,
       metrics: null,
       peers: {
         send: (message) => this.#sent.push(message) > 0,

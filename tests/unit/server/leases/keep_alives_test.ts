@@ -1,10 +1,11 @@
 /** KeepAlives: the requests of a turn are one write, and each gets its own part of the answer. */
 import { assertEquals } from "@std/assert";
-import { MAX_KEEP_ALIVES } from "../../../../lib/kv/mod.ts";
+import { MAX_KEEP_ALIVES, StateMachine } from "../../../../lib/kv/mod.ts";
 import { decodeCommand, encodeResult } from "../../../../lib/protocol/command.ts";
-import { KeepAlives } from "../../../../lib/server/leases/keep_alives.ts";
+import { type KeepAliveAnswer, KeepAlives } from "../../../../lib/server/leases/keep_alives.ts";
 import { Metrics } from "../../../../lib/server/metrics/metrics.ts";
 import { notApplied, type WriteAnswer } from "../../../../lib/server/reply.ts";
+import { withoutSignIn } from "../../../support/fakes/auth.ts";
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
 
 /** Writes that the test answers. */
@@ -16,11 +17,14 @@ class Bench {
     readonly leaseIds: readonly number[];
     readonly answer: (answer: WriteAnswer) => void;
   }[] = [];
+  readonly #machine = new StateMachine();
+  readonly #identity = withoutSignIn();
   readonly #keepAlives = new KeepAlives({
     clock: this.clock,
     metrics: this.metrics,
+    auth: () => this.#machine.auth,
     writes: {
-      submit: (bytes, answer) => {
+      submit: (bytes, _identity, answer) => {
         const command = decodeCommand(bytes);
         if (command.kind === "keepLeasesAlive") this.#writes.push({ leaseIds: command.leaseIds, answer });
       },
@@ -28,9 +32,9 @@ class Bench {
   });
 
   request(name: string, leaseIds: readonly number[]): void {
-    this.#keepAlives.request(leaseIds, (answer) => {
-      this.answers.push([name, answer.kind === "error" ? answer.code : answer.ttlsMs]);
-    });
+    const answer = (end: KeepAliveAnswer): void =>
+      void this.answers.push([name, end.kind === "error" ? end.code : end.ttlsMs]);
+    this.#keepAlives.request({ leaseIds, identity: this.#identity, answer });
   }
 
   /** The leases of each write that waits for its answer. */

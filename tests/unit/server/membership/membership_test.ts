@@ -15,6 +15,7 @@ import { StateMachine } from "../../../../lib/kv/mod.ts";
 import { Driver, type DriverEvents } from "../../../../lib/server/driver.ts";
 import { foundingConfiguration, membersOf } from "../../../../lib/server/membership/members.ts";
 import { Membership, type MembershipOptions } from "../../../../lib/server/membership/membership.ts";
+import { type ErrorAnswer, notApplied } from "../../../../lib/server/reply.ts";
 import type { JoiningNode } from "../../../../lib/server/membership/membership_change.ts";
 import { Replica } from "../../../../lib/server/replica.ts";
 import { FakeLog } from "../../../support/fakes/fake_log.ts";
@@ -122,14 +123,19 @@ class Bench {
     }
   }
 
+  /** The refusal of every change after other nodes were asked. */
+  lateRefusal: ErrorAnswer | null = null;
+
   /** Requests a change, and records its answer. */
   async ask(change: MembershipChange, force = false): Promise<void> {
-    void this.membership.change({ kind: "changeMembership", requestId: 1, change, force }, (answer) => {
-      this.answers.push(
-        answer.kind === "changed"
-          ? answer.members.map(({ id, role }) => `${id} ${role}`).join(", ")
-          : `${answer.code}, ${answer.outcome}: ${answer.message}`,
-      );
+    const request = { kind: "changeMembership", requestId: 1, change, force } as const;
+    void this.membership.change(request, {
+      lateRefusal: () => this.lateRefusal,
+      answer: (end) => {
+        const isDone = end.kind === "changed";
+        const members = isDone ? end.members.map(({ id, role }) => `${id} ${role}`).join(", ") : "";
+        this.answers.push(isDone ? members : `${end.code}, ${end.outcome}: ${end.message}`);
+      },
     });
     await settle();
   }
@@ -156,24 +162,15 @@ class Bench {
         return this.driver.step({ kind: "preVoteResponse", from, to, term, granted: true });
       case "requestVote":
         return this.driver.step({ kind: "requestVoteResponse", from, to, term, granted: true });
-      case "heartbeat":
-        return this.driver.step({
-          kind: "heartbeatResponse",
-          from,
-          to,
-          term,
-          round: message.round,
-          promisedMs: 0,
-          hasDiskSpace: true,
-        });
-      case "appendEntries":
-        return this.driver.step({
-          kind: "appendEntriesResponse",
-          from,
-          to,
-          term,
-          result: { kind: "accepted", matchIndex },
-        });
+      case "heartbeat": {
+        const { round } = message;
+        const answer = { kind: "heartbeatResponse", round, promisedMs: 0, hasDiskSpace: true } as const;
+        return this.driver.step({ ...answer, from, to, term });
+      }
+      case "appendEntries": {
+        const result = { kind: "accepted", matchIndex } as const;
+        return this.driver.step({ kind: "appendEntriesResponse", from, to, term, result });
+      }
       default:
         return;
     }
@@ -311,6 +308,15 @@ Deno.test("Membership: a node that does not lead, or has stopped, changes nothin
   ]);
   assertEquals(leader.members, "1 voter, 2 voter, 3 voter");
   await leader.stop();
+});
+
+Deno.test("Membership: a client that lost its right while other nodes were asked changes nothing", async () => {
+  const bench = await Bench.leading([1, 2, 3]);
+  bench.lateRefusal = notApplied("permissionDenied", "the right was taken away");
+  await bench.ask(add(4));
+  assertEquals(bench.answers, ["permissionDenied, not-applied: the right was taken away"]);
+  assertEquals(bench.members, "1 voter, 2 voter, 3 voter");
+  await bench.stop();
 });
 
 Deno.test("Membership: the data id of the node at the address is recorded, and another node there is refused", async () => {

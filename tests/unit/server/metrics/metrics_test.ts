@@ -36,6 +36,8 @@ const CONDITION: NodeCondition = {
   watches: { watches: 61, behind: 62, sentEvents: 63 },
   leases: 12,
   endedLeases: 5,
+  isAuthEnabled: true,
+  users: 14,
 };
 
 function sourcesWith(metrics: Metrics): MetricSources {

@@ -7,6 +7,7 @@ import { encodeSharedEvents, type SharedEvents } from "../../../../lib/protocol/
 import type { ConnectionWatches } from "../../../../lib/server/watch/connection_watches.ts";
 import type { Filter } from "../../../../lib/server/watch/watch.ts";
 import { WatchHub } from "../../../../lib/server/watch/watch_hub.ts";
+import { NO_WATCH_RIGHTS } from "../../../support/fakes/auth.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 import { isKeyOf, TestWatch } from "../../../support/frames/watch_client.ts";
 
@@ -97,6 +98,7 @@ class Connection {
 
   constructor(hub: WatchHub) {
     this.watches = hub.connect({
+      access: NO_WATCH_RIGHTS,
       isHeld: () => this.isHeld,
       send: (message) => this.#take(message),
       sendEvents: (frame) => {
@@ -183,7 +185,7 @@ export class Bench {
     const watch = new TestWatch(watchId, this.machine.revision);
     connection.got.set(watchId, watch);
     this.#asked.set(watch, { keys, filter, from });
-    this.hub.start(connection.watches, { watchId, keys, filter, from });
+    this.hub.start(connection.watches, { watchId, keys, filter, visibleOnly: false, from });
     return watch;
   }
 

@@ -1,0 +1,196 @@
+/**
+ * Decides whether a request, or the command of a write, is let through by the present state of this node, and records what
+ * is refused. Only called while authentication is enabled.
+ */
+import {
+  type AuthState,
+  type Command,
+  type Denial,
+  denialOf,
+  type KeySet,
+  type PlainCommand,
+  type Requester,
+  requiredRights,
+  type Requirement,
+  type StateMachine,
+  unwrapped,
+  type User,
+} from "../../kv/mod.ts";
+import { assertNever } from "../../platform/assert.ts";
+import type { ClientRequest } from "../../protocol/client_frames.ts";
+import type { NodeId } from "../../raft/mod.ts";
+import { type ErrorAnswer, notApplied } from "../reply.ts";
+import type { AuditLog } from "./audit_log.ts";
+import type { ConnectionIdentity, CurrentUser } from "./connection_identity.ts";
+import { describeKeys, keysOfDenial, keysOfRequirement } from "./describe_keys.ts";
+import { isPublic, REQUEST_RIGHTS, requirementOf } from "./request_rights.ts";
+
+/** The dependencies of the decisions. */
+export interface AccessOptions {
+  readonly stateMachine: () => StateMachine;
+  readonly audit: AuditLog;
+}
+
+/** A request or command of a user. */
+interface Attempt {
+  /** The kind of the request or of its command. */
+  readonly name: string;
+  readonly requirement: Requirement;
+  readonly identity: ConnectionIdentity;
+  readonly user: CurrentUser;
+}
+
+/** The decisions of one node. */
+export class Access {
+  readonly #options: AccessOptions;
+  readonly #leasedKeyFrom: Requester["leasedKeyFrom"];
+
+  constructor(options: AccessOptions) {
+    this.#options = options;
+    this.#leasedKeyFrom = (leaseId, from) => options.stateMachine().leasedKeyFrom(leaseId, from);
+  }
+
+  /** The users and roles of the present state. */
+  get auth(): AuthState {
+    return this.#options.stateMachine().auth;
+  }
+
+  /**
+   * Returns why a request is refused, or null for one that is let through. Of a write it decides only whether the connection
+   * has a user: the command is decoded after that ({@link refusalOfCommand}).
+   */
+  refusalOf(request: ClientRequest, identity: ConnectionIdentity): ErrorAnswer | null {
+    return this.#refusalOf(request, identity, { isFirst: true });
+  }
+
+  /** Decides again about a request that was let through before: its answer must keep the rights of the present state. */
+  refusalNow(request: ClientRequest, identity: ConnectionIdentity): ErrorAnswer | null {
+    return this.#refusalOf(request, identity, { isFirst: false });
+  }
+
+  #refusalOf(
+    request: ClientRequest,
+    identity: ConnectionIdentity,
+    { isFirst }: { readonly isFirst: boolean },
+  ): ErrorAnswer | null {
+    if (isPublic(request)) return null;
+    const user = identity.user(this.auth);
+    const { kind } = request;
+    // Before anything is read of the request.
+    if (user === null) return this.refusalWithoutUser(kind, identity);
+    const attempt = { name: kind, requirement: requirementOf(request), identity, user };
+    const refusal = this.#refusalFor(attempt);
+    const { isAudited, needs } = REQUEST_RIGHTS[kind];
+    if (refusal === null && isFirst && isAudited && needs !== "command") this.#recordAllowed(attempt);
+    return refusal;
+  }
+
+  /** Returns the refusal of a request of a connection without a user. */
+  refusalWithoutUser(name: string, identity: ConnectionIdentity): ErrorAnswer {
+    const refusal = identity.refusal();
+    this.#options.audit.refused(
+      { user: null, remote: identity.remote, request: name, keys: null },
+      refusal.code,
+    );
+    return refusal;
+  }
+
+  /** Returns why the command of a write is refused, or null. */
+  refusalOfCommand(
+    command: PlainCommand,
+    identity: ConnectionIdentity,
+    user: CurrentUser,
+  ): ErrorAnswer | null {
+    const attempt = { name: command.kind, requirement: requiredRights(command), identity, user };
+    const refusal = this.#refusalFor(attempt);
+    if (refusal === null) this.#recordAllowed(attempt);
+    return refusal;
+  }
+
+  /**
+   * Returns why this leader refuses a command that another node has forwarded, or null. The other node has checked it by
+   * its own state, which may be old.
+   */
+  refusalOfForwarded(command: Command, from: NodeId): ErrorAnswer | null {
+    // The state machine trusts the check of the present auth revision, and this node can tell that of its own state only.
+    if (command.kind === "authorized" && command.identity.authRevision > this.auth.revision) return behind();
+    const { auth } = this;
+    const user = command.kind === "authorized" && auth.holds(command.identity)
+      ? auth.userById(command.identity.userId)
+      : null;
+    const requirement = requiredRights(unwrapped(command));
+    const denial = user === null ? null : this.#denialOf(requirement, user);
+    if (user !== null && denial === null) return null;
+    const refusal = user === null || denial === null
+      ? withoutIdentity()
+      : permissionDenied(denial, user.name, requirement);
+    const keys = inWords(denial === null ? null : keysOfDenial(denial));
+    const request = unwrapped(command).kind;
+    this.#options.audit.refused(
+      { user: user?.name ?? null, remote: `node ${from}`, request, keys },
+      refusal.code,
+    );
+    return refusal;
+  }
+
+  #refusalFor({ name, requirement, identity, user: { user } }: Attempt): ErrorAnswer | null {
+    const denial = this.#denialOf(requirement, user);
+    if (denial === null) return null;
+    const refusal = permissionDenied(denial, user.name, requirement);
+    const { remote } = identity;
+    const keys = inWords(keysOfDenial(denial));
+    this.#options.audit.refused({ user: user.name, remote, request: name, keys }, refusal.code);
+    return refusal;
+  }
+
+  #denialOf(requirement: Requirement, { id, name }: User): Denial | null {
+    if (requirement.kind === "signedIn") return null;
+    const leasedKeyFrom = this.#leasedKeyFrom;
+    return denialOf(requirement, { name, rights: this.auth.rightsOf(id), leasedKeyFrom });
+  }
+
+  #recordAllowed({ name, requirement, identity: { remote }, user: { user } }: Attempt): void {
+    const { audit } = this.#options;
+    if (!audit.recordsAllowed) return;
+    audit.allowed({ user: user.name, remote, request: name, keys: inWords(keysOfRequirement(requirement)) });
+  }
+}
+
+/** Returns the refusal of a request whose user lacks a right that it requires. */
+export function permissionDenied(denial: Denial, user: string, requirement: Requirement): ErrorAnswer {
+  return notApplied("permissionDenied", `Cannot do this: ${missingRight(denial, user, requirement)}.`);
+}
+
+function missingRight(denial: Denial, user: string, requirement: Requirement): string {
+  switch (denial.kind) {
+    case "keys": {
+      // The keys of a lease are not named: the user may not know of them.
+      const isOfLease = requirement.kind === "keys" &&
+        requirement.grants.every(({ keys }) => keys !== denial.keys);
+      const over = isOfLease ? "all keys of the lease" : describeKeys(denial.keys);
+      return `user ${user} does not have the right ${denial.right} over ${over}. Ask for a role that grants it`;
+    }
+    case "root":
+      return `user ${user} does not have the role root`;
+    case "never":
+      return "only nodes make this command";
+    default:
+      return assertNever(denial);
+  }
+}
+
+function inWords(keys: KeySet | null): string | null {
+  return keys === null ? null : describeKeys(keys);
+}
+
+function withoutIdentity(): ErrorAnswer {
+  return notApplied(
+    "unauthenticated",
+    "Cannot write: the leader does not know the user or the credential. Sign in again.",
+  );
+}
+
+/** Returns the refusal of a command that was checked by a newer state than this node has applied. */
+function behind(): ErrorAnswer {
+  return notApplied("noLeader", "Cannot write: the leader does not know all users and roles yet. Try again.");
+}

@@ -1,0 +1,62 @@
+/** The users of one node's clients: who they are, what they may do, and the record of it. */
+import type { StateMachine } from "../../kv/mod.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { WatchAccess } from "../watch/connection_watches.ts";
+import { Access } from "./access.ts";
+import { AuditLog, type AuditWriter } from "./audit_log.ts";
+import { ConnectionIdentity, type IdentifiedConnection } from "./connection_identity.ts";
+import type { Scrypt } from "./password_checks.ts";
+import { SignIns } from "./sign_ins.ts";
+import { WatchRights } from "./watch_rights.ts";
+
+/** The options of a node about its users. */
+export interface UserOptions {
+  readonly clock: Clock;
+  /** Returns milliseconds since 1970, by which tokens and certificates expire. */
+  readonly wallClock: () => number;
+  /** Computes the hashes of passwords. */
+  readonly scrypt: Scrypt;
+  /** Takes audit lines. */
+  readonly audit: AuditWriter;
+  /** Whether the writes and administrative requests that are let through have lines. */
+  readonly auditLog: "on" | "off";
+  /** Counts sign-ins; null counts none. */
+  readonly metrics: Metrics | null;
+}
+
+/** The state by which a node decides. */
+export interface AuthenticationState {
+  readonly stateMachine: () => StateMachine;
+  /** Calls back with whether the state is up to date. */
+  readonly whenUpToDate: (answer: (ready: boolean) => void) => void;
+}
+
+/** Identifies the clients of one node, and decides about their requests. */
+export class Authentication {
+  readonly access: Access;
+  readonly signIns: SignIns;
+  readonly #audit: AuditLog;
+  readonly #wallClock: () => number;
+
+  constructor(options: UserOptions, { stateMachine, whenUpToDate }: AuthenticationState) {
+    const { clock, wallClock, auditLog } = options;
+    this.#wallClock = wallClock;
+    const audit = this.#audit = new AuditLog(options.audit, { clock, recordsAllowed: auditLog === "on" });
+    this.access = new Access({ stateMachine, audit });
+    this.signIns = new SignIns({ ...options, audit, auth: () => stateMachine().auth, whenUpToDate });
+  }
+
+  /** Returns the identity of a connection, and the rights of its watches. */
+  identify(
+    connection: IdentifiedConnection,
+  ): { readonly identity: ConnectionIdentity; readonly access: WatchAccess } {
+    const identity = new ConnectionIdentity(connection, { wallClock: this.#wallClock });
+    return { identity, access: new WatchRights(this.access, identity) };
+  }
+
+  /** Writes the number of audit lines that were left out. */
+  close(): void {
+    this.#audit.close();
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * Signs clients in, by password or by token.
+ *
+ * A failed attempt tells nothing but that it failed: an unknown user, a wrong password and an unknown token have the same
+ * answer, and the first two take the same work. It delays the next attempts of the same address and for the same user
+ * (failure_delays.ts). Before an attempt fails, the node waits until its state is up to date and looks again, so that a
+ * user or token that was just added is known on every node.
+ */
+import type { AuthState } from "../../kv/mod.ts";
+import { sourceOf } from "../../platform/address.ts";
+import { assertNever } from "../../platform/assert.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { sha256Of } from "../../platform/secrets.ts";
+import type { RequestFrame } from "../../protocol/client_frames.ts";
+import type { Metrics, SignInResult } from "../metrics/metrics.ts";
+import { type ErrorAnswer, notApplied, type Reply } from "../reply.ts";
+import type { AuditLog } from "./audit_log.ts";
+import type { ConnectionIdentity, SignIn } from "./connection_identity.ts";
+import { FailureDelays } from "./failure_delays.ts";
+import { PasswordChecks, type Scrypt } from "./password_checks.ts";
+
+/** Attempts of an address that may wait at a time, once an attempt of it has failed; one more is refused as busy. */
+export const MAX_DELAYED_PER_SOURCE = 4;
+
+/** The connection that signs in. */
+export interface SignInClient {
+  readonly identity: ConnectionIdentity;
+  readonly isClosed: boolean;
+  readonly fail: (error: unknown) => void;
+  /** Calls `drop` once the connection is closed, unless the returned function is called before. */
+  onClosed(drop: () => void): () => void;
+  /** Checks again what depends on the user of the connection: it has another one. */
+  userChanged(): void;
+}
+
+/** The reply to a sign-in. */
+export type SignInReply = Pick<Reply, "send" | "refuse" | "drop">;
+
+/** The dependencies of sign-ins. */
+export interface SignInsOptions {
+  /** Returns the users of the present state. */
+  readonly auth: () => AuthState;
+  /** Calls back with whether the state is up to date. */
+  readonly whenUpToDate: (answer: (ready: boolean) => void) => void;
+  readonly clock: Clock;
+  /** Returns milliseconds since 1970, by which tokens expire. */
+  readonly wallClock: () => number;
+  readonly scrypt: Scrypt;
+  readonly audit: AuditLog;
+  /** Counts sign-ins; null counts none. */
+  readonly metrics: Metrics | null;
+}
+
+type Method = RequestFrame<"signIn">["method"];
+
+/** The decision of this node's state about an attempt. */
+type Finding =
+  | { readonly kind: "user"; readonly user: SignIn; readonly name: string }
+  | { readonly kind: "expired"; readonly name: string }
+  /** `looked`: by what the attempt was decided; the same in a later state gives the same. */
+  | { readonly kind: "unknown"; readonly looked: string }
+  | { readonly kind: "busy" };
+
+/** The sign-ins of one node. */
+export class SignIns {
+  readonly #options: SignInsOptions;
+  readonly #checks: PasswordChecks;
+  readonly #sources: FailureDelays;
+  readonly #users: FailureDelays;
+  /** Attempts that wait for their delay, by address. */
+  readonly #delayed = new Map<string, number>();
+  readonly #signingIn = new WeakSet<SignInClient>();
+
+  constructor(options: SignInsOptions) {
+    this.#options = options;
+    this.#checks = new PasswordChecks(options.scrypt);
+    this.#sources = new FailureDelays(options.clock);
+    this.#users = new FailureDelays(options.clock);
+  }
+
+  /** Replies to a request once its attempt has ended. A connection makes one attempt at a time. */
+  request({ requestId, method }: RequestFrame<"signIn">, reply: SignInReply, client: SignInClient): void {
+    if (this.#signingIn.has(client)) {
+      return reply.refuse(notApplied("busy", "Cannot sign in: a sign-in on this connection has not ended."));
+    }
+    this.#signingIn.add(client);
+    this.#attempt(method, client).then((finding) => {
+      this.#signingIn.delete(client);
+      if (client.isClosed) return reply.drop();
+      if (finding === "noLeader" || finding.kind !== "user") {
+        return reply.refuse(this.#refusal(finding, method, client));
+      }
+      const { user, name } = finding;
+      client.identity.signIn(user);
+      this.#count("ok", client, { user: name, via: user.via });
+      client.userChanged();
+      reply.send({ kind: "signedIn", requestId, user: name, expiresAtMs: user.expiresAtMs });
+    }).catch(client.fail);
+  }
+
+  async #attempt(method: Method, client: SignInClient): Promise<Finding | "noLeader"> {
+    const source = sourceOf(client.identity.remote);
+    const name = nameOf(method);
+    if (!await this.#delay(source, name, client)) return { kind: "busy" };
+    const first = await this.#look(method);
+    if (first.kind !== "unknown") return this.#ended(first, source, name);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#options.whenUpToDate(resolve);
+    if (!await promise) return "noLeader";
+    const changed = this.#lookedOf(method) !== first.looked;
+    return this.#ended(changed ? await this.#look(method) : first, source, name);
+  }
+
+  /** Notes the end of an attempt for the delays of later ones. */
+  #ended(finding: Finding, source: string, name: string | null): Finding {
+    if (finding.kind === "user" && name !== null) this.#users.forget(name);
+    if (finding.kind !== "unknown") return finding;
+    this.#sources.failed(source);
+    if (name !== null) this.#users.failed(name);
+    return finding;
+  }
+
+  /** Waits after earlier failures; resolves to false if too many attempts of the address wait. */
+  async #delay(source: string, name: string | null, client: SignInClient): Promise<boolean> {
+    const ofUser = name === null ? 0 : this.#users.delayMs(name);
+    const ofSource = this.#sources.delayMs(source);
+    const delayMs = Math.max(ofUser, ofSource);
+    if (delayMs === 0) return true;
+    const waiting = this.#delayed.get(source) ?? 0;
+    if (ofSource > 0 && waiting >= MAX_DELAYED_PER_SOURCE) return false;
+    this.#delayed.set(source, waiting + 1);
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(delayMs, () => {
+        forget();
+        resolve();
+      });
+      const forget = client.onClosed(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+    const left = (this.#delayed.get(source) ?? 1) - 1;
+    if (left > 0) this.#delayed.set(source, left);
+    else this.#delayed.delete(source);
+    // The password of a connection that is closed is not worth the work.
+    return !client.isClosed;
+  }
+
+  /** Looks an attempt up in the present state. */
+  async #look(method: Method): Promise<Finding> {
+    const { auth, wallClock } = this.#options;
+    const looked = this.#lookedOf(method);
+    switch (method.kind) {
+      case "password": {
+        const before = auth().user(method.user);
+        const isRight = await this.#checks.isRight(method.password, before?.password ?? null);
+        if (isRight === null) return { kind: "busy" };
+        // The password may have been changed while its hash was computed.
+        const now = auth().user(method.user);
+        if (!isRight || now === null || this.#lookedOf(method) !== looked) return { kind: "unknown", looked };
+        const { id: userId, passwordRevision: credential, name } = now;
+        return { kind: "user", user: { userId, credential, via: "password", expiresAtMs: null }, name };
+      }
+      case "token": {
+        const token = auth().tokenByHash(sha256Of(method.token));
+        const user = token === null ? null : auth().userById(token.userId);
+        if (token === null || user === null) return { kind: "unknown", looked };
+        const { userId, credential, expiresAtMs } = token;
+        if (expiresAtMs !== null && expiresAtMs <= wallClock()) return { kind: "expired", name: user.name };
+        return { kind: "user", user: { userId, credential, via: "token", expiresAtMs }, name: user.name };
+      }
+      default:
+        return assertNever(method);
+    }
+  }
+
+  /** Returns by what the present state decides about an attempt: for a password a change of it, else any change. */
+  #lookedOf(method: Method): string {
+    const auth = this.#options.auth();
+    if (method.kind === "token") return String(auth.revision);
+    const user = auth.user(method.user);
+    return user === null || user.password === null ? "none" : `${user.id}/${user.passwordRevision}`;
+  }
+
+  #refusal(finding: Finding | "noLeader", method: Method, client: SignInClient): ErrorAnswer {
+    const { auth } = this.#options;
+    // What is typed as a name may be a password: only names of users are written.
+    const typed = nameOf(method);
+    const user = typed === null ? null : auth().user(typed)?.name ?? null;
+    const via = method.kind;
+    if (finding === "noLeader") {
+      this.#count("noLeader", client, { user, via });
+      return notApplied(
+        "noLeader",
+        "Cannot sign in: no leader has confirmed that this node knows all users. Try again.",
+      );
+    }
+    switch (finding.kind) {
+      case "expired":
+        this.#count("tokenExpired", client, { user: finding.name, via });
+        return notApplied("tokenExpired", "Cannot sign in: the token is expired. Make another.");
+      case "busy":
+        this.#count("busy", client, { user, via });
+        return notApplied("busy", "Cannot sign in: too many sign-ins wait. Try again later.");
+      case "unknown":
+      case "user":
+        this.#count("failed", client, { user, via });
+        return signInFailed();
+      default:
+        return assertNever(finding);
+    }
+  }
+
+  #count(
+    result: SignInResult,
+    { identity: { remote } }: SignInClient,
+    attempt: { readonly user: string | null; readonly via: string },
+  ): void {
+    const { metrics, audit } = this.#options;
+    if (metrics !== null) metrics.signIns[result] += 1;
+    audit.signIn({ ...attempt, remote }, result);
+  }
+}
+
+/** Returns the name that an attempt is for; null for a token. */
+function nameOf(method: Method): string | null {
+  return method.kind === "password" ? method.user : null;
+}
+
+function signInFailed(): ErrorAnswer {
+  return notApplied(
+    "signInFailed",
+    "Cannot sign in: the user or the password is wrong, or the token is unknown.",
+  );
+}
