@@ -37,6 +37,8 @@ const CLIENT_HELLO = [0, "kvraft", 1, 1, 2, null, null, null, null];
 /** The hello of node 2, for its entry lane. */
 const PEER_HELLO = [0, "kvraft", 1, 1, 1, CLUSTER_ID, 2, 2, null, 2, "n2:7002"];
 const PEER_SECRET = "the-secret-of-the-nodes-that-are-fuzzed";
+/** Elements of a welcome without a proof, as clients get it. */
+const UNPROVEN_WELCOME_ELEMENTS = 11;
 /** A buffer may be twice as large as the received bytes, or as large as the listener's bound per connection. */
 const KEPT_BYTES = 1_048_576;
 
@@ -190,6 +192,10 @@ async function attack(input: Uint8Array<ArrayBuffer>, { hello, ...options }: Att
   await arena.mustServe();
   await arena.pass(ROUNDS);
   await arena.mustServe();
+  const isProven = connection.received.some((frame) =>
+    Array.isArray(frame) && frame[0] === FRAME_KIND.welcome && frame.length > UNPROVEN_WELCOME_ELEMENTS
+  );
+  assert(!isProven, "no input proves a secret that it does not have");
   const limit = Math.max(KEPT_BYTES, 2 * input.length);
   const { largestBufferBytes } = arena.network;
   assert(largestBufferBytes <= limit, `${input.length} bytes made a buffer of ${largestBufferBytes}`);

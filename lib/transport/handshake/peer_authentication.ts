@@ -197,14 +197,16 @@ export class AccepterHandshake {
    * that the caller learns nothing from the time that they take.
    */
   check({ proof }: Pick<PeerProof, "proof">): "otherSecret" | "wrongProof" | null {
-    const { key, noKey, transcript, isMeant, authentication: { failures } } = this.#options;
+    const { key, noKey, transcript, isMeant, authentication } = this.#options;
     const isRight = isSameProof(diallerProof(key ?? noKey, transcript), proof);
-    if (isRight && isMeant && key !== null) {
+    // The secret may have been replaced since the challenge.
+    const isKnown = key !== null && authentication.isCurrent({ by: "secret", keyName: key.name });
+    if (isRight && isMeant && isKnown) {
       this.#proof = proof;
       return null;
     }
-    const reason = key === null ? "otherSecret" : "wrongProof";
-    failures[reason] += 1;
+    const reason = isKnown ? "wrongProof" : "otherSecret";
+    authentication.failures[reason] += 1;
     return reason;
   }
 
@@ -283,14 +285,20 @@ export class DiallerHandshake {
     const sent = this.#sent;
     const isProven = sent !== null && answer.proof !== null &&
       isSameProof(expectedProof(answer, sent), answer.proof);
-    if (isProven) return { by: "secret", keyName: sent.key.name };
     const { isRequired } = this.#options.authentication;
+    if (isProven) return this.#current({ by: "secret", keyName: sent.key.name }, where);
     if (answer.kind === "welcome") {
       if (!isRequired && sent === null) return NOT_AUTHENTICATED;
       throw this.#unproven(where, "it did not prove that it knows the peer secret");
     }
     if (!isRequired || !isFinal(answer)) return NOT_AUTHENTICATED;
     throw this.#unproven(where, `it says, without a proof that it knows the peer secret: ${answer.message}`);
+  }
+
+  /** Returns what it is given, unless the secret was replaced since the hello. */
+  #current(authenticated: Authenticated, where: string): Authenticated {
+    if (this.#options.authentication.isCurrent(authenticated)) return authenticated;
+    throw this.#unproven(where, "it proved a secret that was replaced meanwhile");
   }
 
   #unproven(where: string, reason: string): HandshakeError {

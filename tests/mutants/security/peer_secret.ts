@@ -22,8 +22,8 @@ export const PEER_SECRET_MUTANTS: readonly Mutant[] = [
       id: "M901",
       title: "a right proof counts on every node, also on one that was not dialled",
       failure: "an exchange with one node is passed on to another one",
-      from: "isRight && isMeant && key !== null",
-      to: "isRight && key !== null",
+      from: "isRight && isMeant && isKnown",
+      to: "isRight && isKnown",
     },
     {
       id: "M902",

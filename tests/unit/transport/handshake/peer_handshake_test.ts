@@ -332,6 +332,38 @@ Deno.test("peer handshake: a challenge that was not asked for, and a second one,
   assertStringIncludes(unknown.message, "it asks for a proof of another secret");
 });
 
+Deno.test("peer handshake: a secret that is replaced during a handshake does not count at its end, at either end", async () => {
+  const accepter = authentication("require");
+  const scene = new Scene(accepter);
+  const dialler = authentication("require").dial(1);
+  const hello = { ...CALLER, lane: "control", credentials: dialler.credentials } as const;
+  const speaker = await scene.connect();
+  await speaker.send(encodeHello, hello);
+  const payload = await speaker.hear();
+  assert(payload !== null);
+  const challenge = decodeHelloAnswer(payload);
+  assert(challenge.kind === "challenge");
+  accepter.setSecrets([OTHER_SECRET]);
+  await speaker.send(
+    encodePeerProof,
+    dialler.prove({ hello, challenge, payload, binding: null, where: "n1:7001" }),
+  );
+  const answer = await speaker.answer();
+  assertEquals(answer?.kind === "refusal" && answer.code, "peerNotAuthenticated");
+  await scene.close();
+
+  const changing = authentication("require");
+  const other = new Scene(authentication("require"), {
+    authorizePeer: () => {
+      changing.setSecrets([OTHER_SECRET]);
+      return null;
+    },
+  });
+  const error = await other.refused(changing);
+  assertStringIncludes(error.message, "it proved a secret that was replaced meanwhile");
+  await other.close();
+});
+
 Deno.test("peer handshake: each attempt has new random numbers", async () => {
   const scene = new Scene(authentication("require"));
   const nonces: string[] = [];
