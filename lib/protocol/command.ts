@@ -157,10 +157,23 @@ const AUTHORIZED_ELEMENTS = 5;
 /** A command. */
 export const COMMAND = variants("command", {
   ...PLAIN_COMMANDS,
-  authorized: frame(AUTHORIZED_NUMBER, {
-    identity: group({ userId: integer(1), credential: integer(), authRevision: integer() }),
-    command: EMBEDDED_COMMAND,
-  }),
+  authorized: byHand(
+    frame(AUTHORIZED_NUMBER, {
+      identity: group({ userId: integer(1), credential: integer(), authRevision: integer() }),
+      command: EMBEDDED_COMMAND,
+    }),
+    {
+      read: (input) => ({
+        kind: "authorized",
+        identity: {
+          userId: input.integer("userId", 1),
+          credential: input.integer("credential"),
+          authRevision: input.integer("authRevision"),
+        },
+        command: EMBEDDED_COMMAND.read(input, "command"),
+      }),
+    },
+  ),
 });
 
 /** The outcome of a mutation. */

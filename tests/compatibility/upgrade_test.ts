@@ -1,5 +1,6 @@
 /** A rolling upgrade from an earlier version under load; the earlier code comes from this repository's history. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { KvraftError } from "../../lib/client/errors.ts";
 import { eventually } from "../support/eventually.ts";
 import { CHECKOUT } from "../support/checkout.ts";
 import { EARLIER_COMMIT, unpackEarlier } from "../support/processes/earlier.ts";
@@ -49,6 +50,13 @@ async function emptyDeleteTakesRevision(cluster: TestCluster): Promise<boolean> 
   return (await client.delete("never/written")).revision > revision;
 }
 
+/** Asserts that users cannot be added while nodes of 0.1.0 may be in the cluster: these would not know who may do what. */
+async function assertRefusesUsers(cluster: TestCluster): Promise<void> {
+  await using client = await cluster.connect();
+  const error = await assertRejects(() => client.auth.addRole("reader"), KvraftError);
+  assertEquals(error.outcome, "not-applied", error.message);
+}
+
 Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the feature level waits for the last", async () => {
   await withEarlier(async (earlier) => {
     await using cluster = await TestCluster.start({ checkout: earlier, started: [1] });
@@ -59,6 +67,7 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the fe
     await Promise.all(numbers.map((number) => client.put(`key/${number}`, `value ${number}`)));
     await Promise.all(numbers.slice(50).map((number) => client.delete(`key/${number}`)));
     assertEquals(await emptyDeleteTakesRevision(cluster), true);
+    await assertRefusesUsers(cluster);
     await cluster.waitForEqualStates();
     await cluster.client(["snapshot", "now", "3"]);
     await cluster.kill(3);
@@ -66,6 +75,7 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the fe
     await cluster.waitForEqualStates();
     for (const id of cluster.ids) {
       assertEquals(await emptyDeleteTakesRevision(cluster), true);
+      await assertRefusesUsers(cluster);
       await cluster.kill(id);
       await cluster.startNode(id, CHECKOUT);
       await cluster.waitForLeader();
@@ -74,6 +84,8 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the fe
       "the feature level rises",
       async () => !(await emptyDeleteTakesRevision(cluster)) || null,
     );
+    await using later = await cluster.connect();
+    assertEquals(await later.auth.addRole("reader"), { authRevision: 1 });
     await cluster.waitForEqualStates();
     // The version before would apply the log differently from now on.
     await cluster.kill(3);

@@ -19,6 +19,17 @@ const COMMANDS: readonly Command[] = [
   { kind: "deleteExpired", untilMs: Number.MAX_SAFE_INTEGER },
   { kind: "expireSessions", elapsedMs: 1_000 },
   { kind: "revokeLease", session: null, leaseId: 1 },
+  { kind: "changeAuth", session: null, change: { kind: "addUser", user: "new", password: null } },
+  {
+    kind: "authorized",
+    identity: { userId: 1, credential: 0, authRevision: 0 },
+    command: { kind: "transaction", session: null, checks: [], mutations: [PUT] },
+  },
+  {
+    kind: "authorized",
+    identity: { userId: 1, credential: 0, authRevision: 0 },
+    command: { kind: "changeAuth", session: null, change: { kind: "removeUser", user: "ann" } },
+  },
 ];
 
 async function written(machine: StateMachine): Promise<readonly Bytes[]> {

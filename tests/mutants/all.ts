@@ -1,4 +1,5 @@
 /** Every mutant, by number. */
+import { AUTH_MUTANTS } from "./security/auth.ts";
 import { CLIENT_MUTANTS } from "./client.ts";
 import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
@@ -26,6 +27,7 @@ const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 
 /** The mutants of `deno task mutants`. */
 export const MUTANTS: readonly Mutant[] = [
+  ...AUTH_MUTANTS,
   ...CONSENSUS_MUTANTS,
   ...LEADERSHIP_MUTANTS,
   ...LEASE_MUTANTS,

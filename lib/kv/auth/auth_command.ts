@@ -22,7 +22,7 @@ export const MAX_ROLES = 1_000;
 /** Grants of one role. */
 export const MAX_ROLE_GRANTS = 1_000;
 /** Bytes of the keys in the grants of one role, so that a role fits into one frame. */
-export const MAX_ROLE_KEY_BYTES = 1_048_576;
+export const MAX_ROLE_KEY_BYTES = 262_144;
 /** Roles of one user. */
 export const MAX_USER_ROLES = 100;
 /** Tokens of one user, expired ones included. */

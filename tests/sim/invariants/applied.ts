@@ -10,9 +10,11 @@ import {
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
   MAX_SESSION_WINDOW,
+  type PlainCommand,
   type SessionStamp,
   type StateMachine,
   type Transaction,
+  unwrapped,
 } from "../../../lib/kv/mod.ts";
 import { bytesOfText } from "../../../lib/loadgen/mod.ts";
 import { execute, type StateChange, type StoreState } from "../../../lib/lincheck/mod.ts";
@@ -98,7 +100,8 @@ export class Applied implements WatchTruth {
     if (this.#options.replay.isOwn(machine)) return;
     if (index % ENTRIES_PER_STRUCTURE_CHECK === 0) machine.checkStructure();
     const { revision, keyCount, sessionCount, compactedRevision, historyBytes } = machine;
-    let hash = hashNumbers([revision, keyCount, sessionCount, compactedRevision, historyBytes]);
+    const { revision: authRevision } = machine.auth;
+    let hash = hashNumbers([revision, keyCount, sessionCount, compactedRevision, historyBytes, authRevision]);
     if (what !== null) hash = hashBytes(encodeResult(what.result), hash);
     const known = this.#results[index - 1];
     if (known !== undefined) {
@@ -114,13 +117,14 @@ export class Applied implements WatchTruth {
     this.#options.replay.apply(index, what?.command);
     this.#compactedRevision = compactedRevision;
     this.#featureLevel = machine.featureLevel;
-    if (what !== null) this.#noteApplication(index, what.command, what.result);
+    // Whether its user may is in the result.
+    const command = what === null || what.command === null ? null : unwrapped(what.command);
+    if (what !== null) this.#noteApplication(index, command, what.result);
     const { lastRevision } = this.history;
     this.#options.check(
       revision === lastRevision,
       `entry ${index} leads to revision ${revision} in place of ${lastRevision}`,
     );
-    const { command = null } = what ?? {};
     if (index % ENTRIES_PER_LEASE_CHECK === 0 || isOfLeases(command)) this.#checkLeases(machine);
     if (sessionCount >= this.#options.replay.maxSessions) this.#options.coverage.count("crowdedSessions");
     this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
@@ -145,7 +149,7 @@ export class Applied implements WatchTruth {
     );
   }
 
-  #noteApplication(index: number, command: Command | null, result: CommandResult): void {
+  #noteApplication(index: number, command: PlainCommand | null, result: CommandResult): void {
     if (result.kind === "compacted") this.#options.coverage.count("compactions");
     if (result.kind === "sessionsExpired") this.#options.coverage.count("sessionsExpired", result.expired);
     if (result.kind === "refused" && result.reason === "sessionExpired") {

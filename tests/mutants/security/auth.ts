@@ -1,0 +1,114 @@
+/** Mutants of users, roles and tokens in the replicated state. */
+import { tests } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+const USERS = tests("users", "tests/unit/kv/auth");
+const RECORDS = tests("records of users", "tests/unit/server/snapshot/auth_record_test.ts");
+
+/** Mutants of who may do what. */
+export const AUTH_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/kv/auth/authorize.ts", [USERS], [
+    {
+      id: "M877",
+      title: "the check of a node counts as valid for every later state",
+      failure: "a user whose right was taken away still writes, through a node that lags",
+      from: "const isCurrent = identity.authRevision === auth.revision;",
+      to: "const isCurrent = identity.authRevision <= auth.revision;",
+    },
+    {
+      id: "M878",
+      title: "the keys of a lease are not looked at when the command is applied",
+      failure: "a user revokes a lease to which another one has just attached keys",
+      from: "if (isCurrent && !concernsLeases(command)) return null;",
+      to: "if (isCurrent) return null;",
+    },
+    {
+      id: "M879",
+      title: "an old credential is not noticed when the command is applied",
+      failure: "after a password was changed because it was stolen, its thief still writes",
+      from: "if (user === null || !auth.holds(identity)) return",
+      to: "if (user === null) return",
+    },
+    {
+      id: "M880",
+      title: "a change of users needs no user",
+      failure: "any client disables authentication",
+      from: '    case "revokeLease":\n    case "changeAuth":\n      return true;',
+      to: '    case "revokeLease":\n      return true;\n    case "changeAuth":\n      return false;',
+    },
+  ]),
+  ...inFile("lib/kv/auth/command_rights.ts", [USERS], [
+    {
+      id: "M881",
+      title: "a delete that returns what was there does not need the right to read",
+      failure: "a user who may only write reads values",
+      from:
+        '        this.#add("write", operation.keys);\n        if (operation.returnPrevious) this.#add("read", operation.keys);',
+      to: '        this.#add("write", operation.keys);',
+    },
+    {
+      id: "M882",
+      title: "attaching a key to a lease needs no right over its keys",
+      failure: "a user makes the lease of another one impossible to keep alive",
+      from: 'this.#leases.push({ right: "write", leaseId });',
+      to: "void leaseId;",
+    },
+    {
+      id: "M883",
+      title: "the operations of the else branch need no rights",
+      failure: "a condition that never holds lets a user write everything",
+      from: "for (const operation of otherwise) this.#addOperation(operation);",
+      to: "void otherwise;",
+    },
+  ]),
+  ...inFile("lib/kv/auth/auth_state.ts", [USERS], [
+    {
+      id: "M884",
+      title: "the last user with the role root may be removed while authentication is enabled",
+      failure: "no user can ever change anything again",
+      from: "this.#rootAccess(user, replacement) < this.#rootAccess()",
+      to: "this.#rootAccess(user, user) < this.#rootAccess()",
+    },
+    {
+      id: "M885",
+      title: "rights stay cached after a change",
+      failure: "nodes that have restarted decide otherwise than the others, and replicas diverge",
+      from: "    this.#rights.clear();\n",
+      to: "",
+    },
+    {
+      id: "M886",
+      title: "a removed role stays with its users",
+      failure: "who had it gets the rights of a later role of the same name",
+      from: "      if (!user.roles.includes(name)) continue;\n",
+      to: "      if (user.roles.includes(name)) continue;\n",
+    },
+  ]),
+  ...inFile("lib/kv/auth/user_rights.ts", [USERS], [
+    {
+      id: "M887",
+      title: "a range is allowed when its first key is",
+      failure: "a user lists, watches and deletes keys beyond its prefix",
+      from: "return range.end === null || (end !== null && compareKeys(end, range.end) <= 0);",
+      to: "return true;",
+    },
+  ]),
+  ...inFile("lib/kv/sessions/session_table.ts", [USERS], [
+    {
+      id: "M888",
+      title: "a session answers any user",
+      failure: "a user who guesses the id of a session reads what another one has read",
+      from: "known.userId !== userId && known.userId !== 0 && userId !== 0",
+      to: "known.userId !== userId && known.userId !== 0 && userId === 0",
+    },
+  ]),
+  ...inFile("lib/server/snapshot/auth_record_codec.ts", [RECORDS], [
+    {
+      id: "M889",
+      title: "a snapshot may give a role that does not exist",
+      failure: "a user of a damaged backup has the rights of any role that is added later under that name",
+      from: "role === ROOT_ROLE || this.#roles.has(role)",
+      to: "role.length > 0",
+    },
+  ]),
+];
