@@ -214,10 +214,24 @@ export function parseCommand(words: readonly string[], extra: readonly OptionSpe
   if (end === null) return parseWords(words, { text: null, extra });
   const [first, ...others] = words.slice(end);
   if (first === undefined) return parseWords(words.slice(0, end), { text: null, extra });
+  const [behind] = others;
+  if (behind !== undefined && /\s/.test(first)) throw argumentBehindText(behind, words);
   const text: CommandText = others.length === 0
     ? { kind: "text", text: first, start: 0 }
     : { kind: "words", words: [first, ...others] };
   return parseWords(words.slice(0, end), { text, extra });
+}
+
+/** Returns the error for an argument behind a text in quotes, most likely an option. */
+function argumentBehindText(argument: string, words: readonly string[]): UsageError {
+  const command = COMMANDS.find(({ name, text }) => text !== null && words.includes(name));
+  const name = command?.name ?? "the command";
+  return new UsageError(
+    `"${
+      shortened(argument)
+    }" stands behind the text of ${name}, which is one argument in quotes or one argument a word. ` +
+      `Options of ${name} come before its text.`,
+  );
 }
 
 /** Parses a line as it was typed; null if it is empty or a comment. Throws {@link UsageError}. */
@@ -257,10 +271,18 @@ function parseWords(
   { text, extra }: { readonly text: CommandText | null; readonly extra: readonly OptionSpec[] },
 ): ParsedLine {
   const everywhere = [...COMMON_OPTIONS, ...extra];
-  const own = likelyCommand(words, everywhere)?.options ?? [];
+  const likely = likelyCommand(words, everywhere);
+  const own = likely?.options ?? [];
   const specs = new Map(
     [...COMMANDS.flatMap(({ options }) => options), ...everywhere, ...own].map((spec) => [spec.name, spec]),
   );
+  // Before the values of options are looked at: an option of another command may need one.
+  if (likely !== null) {
+    const foreign = optionNames(words).find((name) =>
+      specs.has(name) && ![...everywhere, ...own].some((spec) => spec.name === name)
+    );
+    if (foreign !== undefined) throw misplacedOption(foreign, likely);
+  }
   const parsed = parseArguments(words, [...specs.values()]);
   const typed = parsed.positionals.map(({ text }) => text);
   const named = findCommand(typed);
@@ -286,7 +308,24 @@ function parseWords(
   return { invocation: bindArguments(found.command, { positionals, options }), options };
 }
 
+/** Returns the names of the options among words, without their values. */
+function optionNames(words: readonly string[]): readonly string[] {
+  const end = words.indexOf("--");
+  return words.slice(0, end === -1 ? words.length : end).filter((word) => word.startsWith("--"))
+    .map((word) => word.slice(2).replace(/=.*$/s, ""));
+}
+
+/** Commands that do what an option of etcdctl does, by the command and the option that are typed. */
+const OTHER_COMMANDS: ReadonlyMap<string, string> = new Map([
+  ["get --prefix", "list <prefix> reads all keys with a prefix"],
+  ["delete --prefix", "txn 'delete <prefix> --prefix' deletes all keys with a prefix"],
+]);
+
 function misplacedOption(option: string, command: Command | null): UsageError {
+  const other = OTHER_COMMANDS.get(`${command?.name} --${option}`);
+  if (command !== null && other !== undefined) {
+    return new UsageError(`${command.name} has no option --${option}: ${other}. See help ${command.name}.`);
+  }
   const owners = COMMANDS.filter(({ options }) => options.some(({ name }) => name === option))
     .map(({ name }) => name);
   const names = enumeration(owners);

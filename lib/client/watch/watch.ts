@@ -249,7 +249,8 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
   }
 
   #progressTo(revision: number): void {
-    if (this.#next !== null && revision < this.#next) return;
+    // One up to the revision that is known already counts: it shows that the watch is up to date while nothing changes.
+    if (this.#next !== null && revision < this.#next - 1) return;
     this.#next = revision + 1;
     if (this.#plan.progress) this.#queue.push({ kind: "progress", revision });
   }

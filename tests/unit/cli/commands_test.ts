@@ -342,5 +342,22 @@ Deno.test("parseCommand: an option of another command is answered with the comma
     "get has no option --clients; bench and check have. See help get.",
   );
   assertEquals(refusal("get", "k", "--absent"), "get has no option --absent; cas has. See help get.");
+  assertEquals(
+    refusal("get", "k", "--clients"),
+    "get has no option --clients; bench and check have. See help get.",
+  );
+  assertEquals(
+    refusal("get", "app/", "--prefix"),
+    "get has no option --prefix: list <prefix> reads all keys with a prefix. See help get.",
+  );
+  assertEquals(
+    refusal("delete", "--prefix", "app/"),
+    "delete has no option --prefix: txn 'delete <prefix> --prefix' deletes all keys with a prefix. See help delete.",
+  );
+  assertEquals(
+    refusal("txn", "if absent a then put a b", "--timeout-ms", "3000"),
+    '"--timeout-ms" stands behind the text of txn, which is one argument in quotes or one argument a word. ' +
+      "Options of txn come before its text.",
+  );
   assertEquals(refusal("--file", "f"), "--file is an option of put, cas and txn; name the command.");
 });

@@ -52,6 +52,7 @@ async function lead(invocation: Invocation, context: CommandContext): Promise<An
   return await hold({
     title: `the election ${escapeText(name)}`,
     held: "leads",
+    notHeld: "not the leader",
     ended: "resigned",
     acquire: async (options) => {
       const leadership = await client.elect(name, value, options);

@@ -32,6 +32,8 @@ interface Goal {
   readonly title: string;
   /** Its state while it is held: `locked`. */
   readonly held: string;
+  /** How messages say that it is not held. */
+  readonly notHeld: string;
   /** Its state afterwards: `released`. */
   readonly ended: string;
   /** Waits until this client holds it. Rejects with AbortError when `signal` fires. */
@@ -71,7 +73,7 @@ export function holdTimesOf({ options }: Invocation): Times {
  * it was lost. `user` is the signal of {@link endedByUser}.
  */
 export async function hold(
-  { title, held: heldWord, ended, acquire }: Goal,
+  { title, held: heldWord, notHeld: notHeldText, ended, acquire }: Goal,
   { times: { ttlMs, waitMs }, user, context }: {
     readonly times: Times;
     readonly user: AbortSignal;
@@ -88,7 +90,14 @@ export async function hold(
   try {
     held = await acquire({ ttlMs, signal: waiting });
   } catch (error) {
-    if (error instanceof AbortError) return notHeld(title, { heldWord, reason: String(waiting.reason) });
+    if (error instanceof AbortError) {
+      const reason = String(waiting.reason);
+      return answer({
+        text: () => ({ output: "", note: `${title}: ${notHeldText} (${reason})\n` }),
+        json: () => ({ [heldWord]: false, reason }),
+        exitCode: ExitCode.no,
+      });
+    }
     throw error;
   } finally {
     timer?.cancel();
@@ -129,17 +138,6 @@ async function firstOf(...signals: readonly AbortSignal[]): Promise<void> {
   const any = AbortSignal.any([...signals]);
   if (any.aborted) return;
   await new Promise((resolve) => any.addEventListener("abort", resolve));
-}
-
-function notHeld(
-  title: string,
-  { heldWord, reason }: { readonly heldWord: string; readonly reason: string },
-): Answer {
-  return answer({
-    text: () => ({ output: "", note: `${title}: not ${heldWord} (${reason})\n` }),
-    json: () => ({ [heldWord]: false, reason }),
-    exitCode: ExitCode.no,
-  });
 }
 
 function lossOf(title: string, cause: unknown): HalfwayError {

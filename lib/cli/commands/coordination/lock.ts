@@ -26,6 +26,7 @@ export const LOCK = defineCommand({
     return await hold({
       title: `the lock ${escapeText(name)}`,
       held: "locked",
+      notHeld: "not locked",
       ended: "released",
       acquire: async (options) => {
         const lock = await client.lock(name, options);

@@ -239,12 +239,13 @@ Deno.test("watch: progress and interruptions are reported, and progress moves th
   const watchIds = range(1, 5);
   cluster.node(1).broadcast({ kind: "watchProgressed", watchIds, revision: 9 });
   cluster.node(1).broadcast({ kind: "watchProgressed", watchIds, revision: 7 });
+  cluster.node(1).broadcast({ kind: "watchProgressed", watchIds, revision: 9 });
   await cluster.pass(0);
   log.disconnect(1);
   await cluster.pass(1_000);
   assertEquals(log.started.map(({ from }) => from), [null, null, 10, 10]);
   await Promise.all([reader.end(), silent.end(), ...reading]);
-  assertEquals(reader.batches, [1, 9, 9].map((revision) => ({ kind: "progress", revision })));
+  assertEquals(reader.batches, [1, 9, 9, 9].map((revision) => ({ kind: "progress", revision })));
   assertEquals(reasons.length, 1);
   assertMatch(reasons[0] ?? "", /^the connection to node 1 was lost: /);
   assertEquals(silent.batches, []);
