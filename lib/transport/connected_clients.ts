@@ -75,7 +75,7 @@ export class ConnectedClients<Client extends ConnectedClient> {
     return this.#clients.size >= maxClients
       ? `This node has ${maxClients} clients, as many as it may. Try another node, or later.`
       : `This node has ${maxClientsPerAddress} clients from ${source}, as many as one address may have ` +
-        "(--max-connections-per-address). Close some of them, or try another node.";
+        "(--connections-per-address). Close some of them, or try another node.";
   }
 
   /** Adds a client, for which {@link makeSpace} has found space. */

@@ -186,7 +186,7 @@ const OPTIONS = {
   }),
   /** Clients from one source address at a time; null for three quarters of `maxConnections`. */
   maxConnectionsPerAddress: nullForZero(integerOption({
-    name: "max-connections-per-address",
+    name: "connections-per-address",
     placeholder: "<n>",
     help: "clients from one IP address at a time (0: three quarters of all)",
     range: { min: 0, max: 65_536 },
@@ -207,7 +207,7 @@ const OPTIONS = {
   peerAuth: choiceOption({
     name: "peer-auth",
     placeholder: "<mode>",
-    help: "whether nodes without the peer secret are refused; accept is for introducing it",
+    help: "refuse nodes without the peer secret, or (accept) introduce it step by step",
     choices: PEER_AUTH_MODES,
     fallback: "require",
     example: "accept",

@@ -24,7 +24,7 @@ export const manyConnections: Situation = {
     const flags = [
       "--max-connections",
       `${MAX_CONNECTIONS}`,
-      "--max-connections-per-address",
+      "--connections-per-address",
       `${MAX_CONNECTIONS}`,
     ];
     await using nodes = await lab.startNodes({ flags });

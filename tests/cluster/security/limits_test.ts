@@ -195,7 +195,7 @@ Deno.test({
     const flags = [
       "--max-connections",
       `${MAX_CLIENTS}`,
-      "--max-connections-per-address",
+      "--connections-per-address",
       `${MAX_CLIENTS_PER_ADDRESS}`,
     ];
     const flagsOf = (id: number): readonly string[] => ["--http", `${firstPort + id - 1}`];

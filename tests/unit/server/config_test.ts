@@ -101,7 +101,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "max-value-bytes": "1024",
     "segment-bytes": "4096",
     "max-connections": "16",
-    "max-connections-per-address": "8",
+    "connections-per-address": "8",
     "peer-secret-file": "secrets/peer",
     "peer-auth": "accept",
     "quota-bytes": "1000000",
@@ -280,7 +280,7 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, max-connections-per-address, peer-secret-file, " +
+  "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, " +
   "peer-auth, quota-bytes, " +
   "history-bytes, history-seconds, snapshot-log-bytes";
 

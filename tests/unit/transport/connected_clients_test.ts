@@ -56,7 +56,7 @@ Deno.test("ConnectedClients: clients of one address above its limit are refused,
     const kept = [await welcomedFrom(network, "10.0.0.1"), await welcomedFrom(network, "10.0.0.1")];
     assertEquals(
       await refusedFrom(network, "10.0.0.1"),
-      "busy: This node has 2 clients from 10.0.0.1, as many as one address may have (--max-connections-per-address). " +
+      "busy: This node has 2 clients from 10.0.0.1, as many as one address may have (--connections-per-address). " +
         "Close some of them, or try another node.",
     );
     await welcomedFrom(network, "10.0.0.2");
