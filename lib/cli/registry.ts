@@ -229,7 +229,7 @@ function argumentBehindText(argument: string, words: readonly string[]): UsageEr
   return new UsageError(
     `"${
       shortened(argument)
-    }" stands behind the text of ${name}, which is one argument in quotes or one argument a word. ` +
+    }" is behind the text of ${name}, which is one argument in quotes or one argument a word. ` +
       `Options of ${name} come before its text.`,
   );
 }
@@ -278,10 +278,10 @@ function parseWords(
   );
   // Before the values of options are looked at: an option of another command may need one.
   if (likely !== null) {
-    const foreign = optionNames(words).find((name) =>
+    const misplaced = optionNames(words).find((name) =>
       specs.has(name) && ![...everywhere, ...own].some((spec) => spec.name === name)
     );
-    if (foreign !== undefined) throw misplacedOption(foreign, likely);
+    if (misplaced !== undefined) throw misplacedOption(misplaced, likely);
   }
   const parsed = parseArguments(words, [...specs.values()]);
   const typed = parsed.positionals.map(({ text }) => text);

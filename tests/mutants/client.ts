@@ -153,6 +153,13 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "",
     },
     {
+      id: "M945",
+      title: "progress of a watch is reported only when the revision advances",
+      failure: "a program that stops without progress stops while nothing is written",
+      from: "if (this.#next !== null && revision < this.#next - 1) return;",
+      to: "if (this.#next !== null && revision < this.#next) return;",
+    },
+    {
       id: "M811",
       title: "the parts of a revision are kept over the loss of their node",
       failure: "a program sees the first events of a revision twice",

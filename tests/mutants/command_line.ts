@@ -145,8 +145,8 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       id: "M860",
       title: "an option has a value if it has one in some command",
       failure: "`watch --prefix app/` watches nothing: the key is taken as the prefix",
-      from: "likelyCommand(words, everywhere)?.options ?? []",
-      to: "likelyCommand([], everywhere)?.options ?? []",
+      from: "const own = likely?.options ?? []",
+      to: "const own = likelyCommand([], everywhere)?.options ?? []",
     },
   ]),
   ...inFile("lib/cli/commands/coordination/hold.ts", [CLI], [

@@ -356,7 +356,7 @@ Deno.test("parseCommand: an option of another command is answered with the comma
   );
   assertEquals(
     refusal("txn", "if absent a then put a b", "--timeout-ms", "3000"),
-    '"--timeout-ms" stands behind the text of txn, which is one argument in quotes or one argument a word. ' +
+    '"--timeout-ms" is behind the text of txn, which is one argument in quotes or one argument a word. ' +
       "Options of txn come before its text.",
   );
   assertEquals(refusal("--file", "f"), "--file is an option of put, cas and txn; name the command.");
