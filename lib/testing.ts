@@ -9,7 +9,7 @@ import type { ConnectOptions } from "./client/types.ts";
 
 export type { ClientPlatform } from "./client/core.ts";
 export type { Clock, Random, Timer } from "./platform/clock.ts";
-export type { Address, Connection, Dialer } from "./platform/network.ts";
+export type { Address, Connection, ConnectionSecurity, Dialer, PeerCertificate } from "./platform/network.ts";
 
 /**
  * Connects like {@link KvClient.connect}, on a platform that the test provides.

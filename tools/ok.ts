@@ -45,12 +45,20 @@ const steps: readonly Step[] = [
   },
   {
     name: "examples",
-    args: ["check", "--quiet", "--doc", ...importFlags, "lib", "README.md"],
+    args: ["check", "--quiet", "--doc", ...importFlags, "lib", "README.md", "docs/auth.md"],
     summary: () => "all examples in the documentation type-check",
   },
   {
     name: "imports",
-    args: [...testFlags, "--doc", "lib/mod.ts", "lib/testing.ts", "lib/server.ts", "lib/client"],
+    args: [
+      ...testFlags,
+      "--doc",
+      "lib/mod.ts",
+      "lib/testing.ts",
+      "lib/server.ts",
+      "lib/client",
+      "docs/auth.md",
+    ],
     summary: (output) => `${firstNumber(output, /(\d+) passed/)} examples import the package by its name`,
   },
   { name: "tidy", args: [...testFlags, "tests/tidy_test.ts"], summary: passedTests },

@@ -19,7 +19,9 @@ export interface PeerCertificate {
   readonly altNames: readonly string[];
   /** The name of the authority that it claims. */
   readonly issuer: string;
+  /** The beginning of its validity, in milliseconds since 1970. */
   readonly notBeforeMs: number;
+  /** The end of its validity, in milliseconds since 1970. */
   readonly notAfterMs: number;
   /** SHA-256 of it, in hexadecimal with colons. */
   readonly fingerprint: string;
@@ -29,6 +31,7 @@ export interface PeerCertificate {
 
 /** Protection of a connection, and the identity that the certificate of the other end shows. */
 export interface ConnectionSecurity {
+  /** Whether it is encrypted. */
   readonly security: "plain" | "tls";
   /** The other end's certificate: the client's at the server, the server's at the client; null without one. */
   readonly certificate: PeerCertificate | null;

@@ -47,11 +47,11 @@ export interface Member {
 
 /**
  * How two nodes have shown each other that they belong to one cluster: by certificates, by the peer secret, or not at
- * all. The most first.
+ * all.
  */
-export const PEER_AUTHENTICATIONS = ["certificate", "secret", "none"] as const;
-/** One of {@link PEER_AUTHENTICATIONS}. */
-export type PeerAuthenticatedBy = typeof PEER_AUTHENTICATIONS[number];
+export type PeerAuthenticatedBy = "certificate" | "secret" | "none";
+/** Each of them, the strongest first. */
+export const PEER_AUTHENTICATIONS: readonly PeerAuthenticatedBy[] = ["certificate", "secret", "none"];
 
 /** Returns the least of these; null of none. One connection that is not authenticated is enough for an attacker. */
 export function leastOf(authentications: readonly PeerAuthenticatedBy[]): PeerAuthenticatedBy | null {

@@ -233,6 +233,7 @@ class Shell implements Disposable {
     const startedAt = environment.clock.now();
     let isLineShown = false;
     let isAsking = false;
+    let askedMs = 0; // the time that typing secrets took is none of the command's
     const showLine = (line: string): void => {
       if (isAsking || (line === "" && !isLineShown)) return;
       isLineShown = line !== "";
@@ -252,7 +253,9 @@ class Shell implements Disposable {
       readSecret: async (prompt) => {
         showLine("");
         isAsking = true;
+        const askedAt = environment.clock.now();
         const end = await this.#editor.readSecret(prompt);
+        askedMs += environment.clock.now() - askedAt;
         isAsking = false;
         return end;
       },
@@ -285,7 +288,7 @@ class Shell implements Disposable {
     } else {
       const { output, note } = answer.text({
         ...this.#view(),
-        elapsedMs: environment.clock.now() - startedAt,
+        elapsedMs: environment.clock.now() - startedAt - askedMs,
       });
       this.#editor.print(output);
       this.#editor.print(note);

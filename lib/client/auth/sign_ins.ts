@@ -12,7 +12,7 @@ import { unlessAborted } from "../../platform/promise.ts";
 import { HandshakeError } from "../../protocol/errors.ts";
 import type { NodeConnection, RequestEnd, RequestOf } from "../connection.ts";
 import { AuthenticationError, type AuthenticationReason, ConnectionError } from "../errors.ts";
-import { reasonWithin } from "../retry.ts";
+import { reasonOf, reasonWithin } from "../retry.ts";
 import type { Credentials } from "./credentials.ts";
 import { checkPassword } from "./input.ts";
 
@@ -154,7 +154,7 @@ export class SignIns {
       case "refused": {
         const { code, message } = end.error;
         if (code === "signInFailed" || code === "tokenExpired") {
-          return this.#error(code, `node ${node} answered: ${message} ${this.#remedy(code)}`, null);
+          return this.#error(code, `node ${node} answered: ${reasonOf(message)}${this.#remedy(code)}`, null);
         }
         if (code === "busy") return new HandshakeError("busy", `Cannot sign in at node ${node}: ${message}`);
         const reason = code === "unknownKind"
@@ -176,8 +176,9 @@ export class SignIns {
   }
 
   #remedy(reason: "signInFailed" | "tokenExpired"): string {
-    if (this.#credentials.kind === "password") return "Check the name and the password.";
-    return reason === "tokenExpired" ? "Make a new one." : "Check the token: it may have been revoked.";
+    if (reason === "tokenExpired") return "";
+    const isPassword = this.#credentials.kind === "password";
+    return isPassword ? " Check the name and the password." : " Check the token: it may have been revoked.";
   }
 
   #error(reason: AuthenticationReason, why: string, cause: unknown): AuthenticationError {

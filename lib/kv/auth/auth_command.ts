@@ -43,16 +43,18 @@ export const AUTH_HASH_BYTES = 32;
  * The rights over keys. `read` and `write` are independent of each other; `admin` includes both, and over all keys it
  * also allows operating the cluster.
  */
-export const RIGHTS = ["read", "write", "admin"] as const;
-/** One of {@link RIGHTS}. */
-export type Right = typeof RIGHTS[number];
+export type Right = "read" | "write" | "admin";
+/** Every right, in the order in which grants are sorted. */
+export const RIGHTS: readonly Right[] = ["read", "write", "admin"];
 
 /** The keys of a grant: one key, or a range. The range from the empty key without an end is all keys. */
 export type GrantedKeys = KeySet;
 
 /** A right over keys. */
 export interface Grant {
+  /** The right. */
   readonly right: Right;
+  /** The keys over which it is given. */
   readonly keys: GrantedKeys;
 }
 

@@ -34,7 +34,7 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       title: "a call signs in again at a node as often as the node asks for it",
       failure: "a node that does not accept a user keeps calls going until their deadline",
       from: "if (needsSignIn(failure) && failure.node !== signedInAt) {",
-      to: "if (needsSignIn(failure)) {",
+      to: "if (needsSignIn(failure) && (signedInAt === null || signedInAt > 0)) {",
     },
   ]),
   ...inFile("lib/client/retry.ts", [SIGN_IN], [

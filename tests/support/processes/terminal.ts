@@ -57,10 +57,15 @@ export class Terminal implements AsyncDisposable {
 
   /** Waits until the screen matches; returns its text. */
   async waitFor(pattern: RegExp): Promise<string> {
+    return await this.waitUntil(`${pattern}`, (screen) => pattern.test(screen));
+  }
+
+  /** Waits until a test of the screen holds; returns the screen. `what` is shown if it does not. */
+  async waitUntil(what: string, holds: (screen: string) => boolean): Promise<string> {
     let shown = "";
-    return await eventually(`the screen shows ${pattern}`, async () => {
+    return await eventually(`the screen shows ${what}`, async () => {
       shown = await this.screen();
-      return pattern.test(shown) ? shown : null;
+      return holds(shown) ? shown : null;
     }, { explain: () => shown });
   }
 

@@ -1,5 +1,10 @@
 /** The command `health`. */
-import { AbortError, KvraftError } from "../../../client/errors.ts";
+import {
+  AbortError,
+  AuthenticationError,
+  KvraftError,
+  PermissionDeniedError,
+} from "../../../client/errors.ts";
 import { reasonWithin } from "../../../client/retry.ts";
 import { type Answer, answer, defineCommand } from "../../command.ts";
 import { callOptions } from "../../options.ts";
@@ -14,7 +19,8 @@ export const HEALTH = defineCommand({
   summary: "whether the cluster serves: ends with 0 only if a linearizable read works",
   details: [
     "For containers and scripts. Reads one key, which need not exist, from the leader or through any node that passes it",
-    "on, within --timeout-ms, connecting included. Ends with 3 when that does not work, and says why.",
+    "on, within --timeout-ms, connecting included. Ends with 3 when that does not work, and says why. Where clients have",
+    "to sign in, the user needs the right to read the key kvraft/health; without it the command ends with 6.",
   ],
   example: ["health --timeout-ms 1000", "healthy: a linearizable read took 1.2 ms"],
   async run(invocation, context): Promise<Answer> {
@@ -26,7 +32,9 @@ export const HEALTH = defineCommand({
       await client.get(HEALTH_KEY, callOptions(invocation, context));
       return healthAnswer({ elapsedMs: clock.now() - startedAt, failure: null });
     } catch (error) {
-      if (!(error instanceof KvraftError) || error instanceof AbortError) throw error;
+      const isNoAnswer = error instanceof AbortError || error instanceof AuthenticationError ||
+        error instanceof PermissionDeniedError;
+      if (!(error instanceof KvraftError) || isNoAnswer) throw error;
       const { code, message } = error;
       const failure = { code, reason: reasonWithin(message) };
       return healthAnswer({ elapsedMs: clock.now() - startedAt, failure });
