@@ -49,7 +49,7 @@ import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
 import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
-import { StateRestorer, type StateView, viewOf } from "./state_records.ts";
+import { resultOf, StateRestorer, type StateView, viewOf } from "./state_records.ts";
 import { type Past, type Readability, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
@@ -68,8 +68,8 @@ export interface StateMachineOptions {
 export interface Restoring {
   /** Adds the next record. */
   add(record: StateRecord): void;
-  /** Returns the state machine once every record was added. */
-  finish(): StateMachine;
+  /** Returns the state machine once every record was added, and yields again and again, so that the caller can pause. */
+  finishing(): Generator<void, StateMachine>;
 }
 
 /**
@@ -120,7 +120,7 @@ export class StateMachine {
   static restore(records: Iterable<StateRecord>, options: StateMachineOptions = {}): StateMachine {
     const restoring = StateMachine.restoring(options);
     for (const record of records) restoring.add(record);
-    return restoring.finish();
+    return resultOf(restoring.finishing());
   }
 
   /**
@@ -136,8 +136,8 @@ export class StateMachine {
     });
     return {
       add: (record) => restorer.add(record),
-      finish: () => {
-        const { appliedIndex, revision, featureLevel, store } = restorer.finish();
+      finishing: function* (): Generator<void, StateMachine> {
+        const { appliedIndex, revision, featureLevel, store } = yield* restorer.finishing();
         machine.#appliedIndex = appliedIndex;
         machine.#revision = revision;
         machine.#featureLevel = featureLevel;

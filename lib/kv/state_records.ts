@@ -134,6 +134,14 @@ function* historyRecords(keys: StoreView): Iterable<StateRecord | null> {
   }
 }
 
+/** Runs steps to their end without a pause, and returns their result. */
+export function resultOf<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
 /** The parts of a restored state; its sessions, leases and users are restored in place. */
 export interface RestoredState {
   readonly appliedIndex: number;
@@ -224,12 +232,16 @@ export class StateRestorer {
     }
   }
 
-  /** Returns the state once every record was added. Throws StoreLoadError for records that contradict each other. */
-  finish(): RestoredState {
+  /**
+   * Returns the state once every record was added, and yields again and again, so that the caller can pause. Throws
+   * StoreLoadError for records that contradict each other.
+   */
+  *finishing(): Generator<void, RestoredState> {
     assert(this.#header !== null, "a state has a header");
     const [, appliedIndex, revision] = this.#header;
-    const store = new Store(this.#keys.finish());
+    const store = new Store(yield* this.#keys.finishing());
     for (const { leaseId } of this.#leases.after(0)) {
+      yield;
       const isWithin = store.leased.count(leaseId) <= this.#leases.limits.maxLeaseKeys;
       expectLoaded(isWithin, "no lease has more keys than are allowed");
     }

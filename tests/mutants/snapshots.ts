@@ -4,6 +4,7 @@ import { inFile, type Mutant } from "./mutant.ts";
 
 const HISTORY_CRASHES = tests("history", "tests/unit/server/snapshot/history_crash_test.ts");
 const STATE_CODEC = tests("codec", "tests/unit/server/snapshot/state_codec_test.ts");
+const REVISIONS = tests("revisions", "tests/unit/kv/pages/revision_index_test.ts");
 const INSPECTION = tests("inspection", "tests/unit/server/inspect_test.ts");
 const CELLS = tests("cells", "tests/unit/kv/pages/cell_heap_test.ts");
 const STORE_MEMORY = tests("memory", "tests/unit/kv/pages/store_memory_test.ts");
@@ -105,6 +106,24 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
       failure: "a restarted node cannot use its snapshot",
       from: "for (const address of keys.tombstones()) {",
       to: "for (const address of [...keys.tombstones()].slice(1)) {",
+    },
+  ]),
+  ...inFile("lib/kv/pages/store_loader.ts", [STATE_CODEC], [
+    {
+      id: "M983",
+      title: "a snapshot that was received is linked to a store at once",
+      failure: "a node with a million events answers nothing for half a second",
+      from: "return ++this.#linked % VERSIONS_PER_STEP === 0;",
+      to: "return ++this.#linked % VERSIONS_PER_STEP < 0;",
+    },
+  ]),
+  ...inFile("lib/kv/pages/revision_index.ts", [REVISIONS], [
+    {
+      id: "M984",
+      title: "a revision without an event has the place of the next one",
+      failure: "a damaged snapshot is loaded, and its versions refer to those of other keys",
+      from: "countAt(revision) > 0 ? counts[revision - first] ?? null : null;",
+      to: "counts[revision - first] ?? null;",
     },
   ]),
   ...inFile("lib/kv/pages/store_reader.ts", [STATE_CODEC], [

@@ -10,6 +10,7 @@ import { AddressList } from "./address_list.ts";
 import { eventCost } from "./event_log.ts";
 import { type Attached, emptyParts, PagedStore, type StoreParts } from "./paged_store.ts";
 import type { Records } from "./records.ts";
+import { RevisionCounts, type RevisionIndex } from "./revision_index.ts";
 import type { PageLimits } from "./tree_pages.ts";
 
 /** The versions of a snapshot contradict each other. */
@@ -38,12 +39,8 @@ export interface LoadedState {
   readonly limits?: PageLimits;
 }
 
-/** The revisions that have events, in ascending order, and the number of the first event of each. */
-interface RevisionIndex {
-  readonly revisions: Float64Array;
-  /** One element more than revisions: the last one is the number of events. */
-  readonly starts: Uint32Array;
-}
+/** Versions after which {@link StoreLoader.finishing} lets its caller pause: a few microseconds of work. */
+const VERSIONS_PER_STEP = 16;
 
 /** Collects the versions of a snapshot, whose single fields the caller has validated. */
 export class StoreLoader {
@@ -57,6 +54,8 @@ export class StoreLoader {
   /** The position of the successor of each superseded version. */
   readonly #successors: VersionPlace[] = [];
   #bytes = 0;
+  /** Number of versions that the steps of {@link finishing} have visited. */
+  #linked = 0;
 
   /** Makes a loader of the state at `revision` with the history above `compactedRevision`. */
   constructor({ revision, compactedRevision, limits }: LoadedState) {
@@ -97,13 +96,17 @@ export class StoreLoader {
     this.#successors.push(numbers.successor);
   }
 
-  /** Returns the store. Throws StoreLoadError for versions that contradict each other. */
-  finish(): PagedStore {
-    const index = this.#indexRevisions();
-    const events = this.#orderEvents(index);
-    this.#link(index, events);
+  /**
+   * Returns the store, and yields again and again, so that the caller can pause: with a million events in the history
+   * this takes half a second. Throws StoreLoadError for versions that contradict each other.
+   */
+  *finishing(): Generator<void, PagedStore> {
+    const index = yield* this.#indexRevisions();
+    const events = yield* this.#orderEvents(index);
+    yield* this.#link(index, events);
     const records = this.#records;
     for (const address of events) {
+      if (this.#isStepDone()) yield;
       const previous = records.previous(address);
       const needsOne = !records.isPut(address) || records.version(address) > 1;
       expectLoaded(
@@ -113,17 +116,16 @@ export class StoreLoader {
       this.#parts.events.push(address, eventCost(records, address, previous));
     }
     for (const tombstone of this.#tombstones) {
+      if (this.#isStepDone()) yield;
       const present = this.#parts.present.find(records.key(tombstone));
       expectLoaded(present === 0, "a key is present or deleted");
     }
-    const last = index.revisions.length - 1;
-    const order = index.revisions[last] === this.#revision ? events.length - (index.starts[last] ?? 0) : 0;
     return new PagedStore({
       ...this.#parts,
       revision: this.#revision,
       compactedRevision: this.#compactedRevision,
       bytes: this.#bytes,
-      order,
+      order: index.countAt(this.#revision),
     });
   }
 
@@ -135,28 +137,27 @@ export class StoreLoader {
     return address;
   }
 
-  /** Returns the revisions above the compacted one that have events. */
-  #indexRevisions(): RevisionIndex {
-    const revisions = new Float64Array(this.#versions.length);
-    let position = 0;
-    for (const address of this.#versions) revisions[position++] = this.#records.modRevision(address);
-    revisions.sort();
-    const starts = new Uint32Array(revisions.length + 1);
-    let count = 0;
-    for (let number = 0; number < revisions.length; number++) {
-      const revision = revisions[number] ?? 0;
-      if (count > 0 && revisions[count - 1] === revision) continue;
-      revisions[count] = revision;
-      starts[count++] = number;
+  /** Counts a version; returns whether the caller may pause now. */
+  #isStepDone(): boolean {
+    return ++this.#linked % VERSIONS_PER_STEP === 0;
+  }
+
+  /** Returns the index of the revisions above the compacted one that have events. */
+  *#indexRevisions(): Generator<void, RevisionIndex> {
+    const first = this.#compactedRevision + 1;
+    const counting = new RevisionCounts({ first, last: this.#revision, events: this.#versions.length });
+    for (const address of this.#versions) {
+      if (this.#isStepDone()) yield;
+      counting.add(this.#records.modRevision(address));
     }
-    starts[count] = revisions.length;
-    return { revisions: revisions.subarray(0, count), starts: starts.subarray(0, count + 1) };
+    return counting.finish();
   }
 
   /** Returns the addresses of the events in order. */
-  #orderEvents(index: RevisionIndex): Uint32Array {
+  *#orderEvents(index: RevisionIndex): Generator<void, Uint32Array> {
     const events = new Uint32Array(this.#versions.length);
     for (const address of this.#versions) {
+      if (this.#isStepDone()) yield;
       const number = eventNumberOf(index, {
         modRevision: this.#records.modRevision(address),
         order: this.#records.order(address),
@@ -168,10 +169,11 @@ export class StoreLoader {
   }
 
   /** Links each version to the one that it superseded. */
-  #link(index: RevisionIndex, events: Uint32Array): void {
+  *#link(index: RevisionIndex, events: Uint32Array): Generator<void, void> {
     const records = this.#records;
     let position = 0;
     for (const address of this.#superseded) {
+      if (this.#isStepDone()) yield;
       const place = this.#successors[position++] ?? { modRevision: 0, order: 0 };
       const successor = events[eventNumberOf(index, place)] ?? 0;
       expectLoaded(records.previous(successor) === 0, "a version supersedes one other");
@@ -212,23 +214,14 @@ export class StoreLoader {
 }
 
 /** Returns the number of the event at a position in the history. */
-function eventNumberOf({ revisions, starts }: RevisionIndex, { modRevision, order }: VersionPlace): number {
-  // If every revision has an event, the revision is at `guess`, and there is no search.
-  const guess = modRevision - (revisions[0] ?? 0);
-  let low = revisions[guess] === modRevision ? guess : 0;
-  let high = low === guess ? low + 1 : revisions.length;
-  while (high - low > 1) {
-    const middle = (low + high) >>> 1;
-    if ((revisions[middle] ?? 0) <= modRevision) low = middle;
-    else high = middle;
-  }
-  expectLoaded(revisions[low] === modRevision, "a place in the history is above the compacted revision");
-  const number = (starts[low] ?? 0) + order;
-  expectLoaded(number < (starts[low + 1] ?? 0), "the versions of a revision are numbered from 0");
-  return number;
+function eventNumberOf(index: RevisionIndex, { modRevision, order }: VersionPlace): number {
+  const start = index.startOf(modRevision);
+  expectLoaded(start !== null, "a place in the history is above the compacted revision");
+  expectLoaded(order < index.countAt(modRevision), "the versions of a revision are numbered from 0");
+  return start + order;
 }
 
 /** Throws StoreLoadError unless a rule of a state is kept. */
-export function expectLoaded(condition: boolean, rule: string): void {
+export function expectLoaded(condition: boolean, rule: string): asserts condition {
   if (!condition) throw new StoreLoadError(`Cannot load the store: ${rule}.`);
 }

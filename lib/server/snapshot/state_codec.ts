@@ -114,7 +114,12 @@ export async function readState(
     input.close();
     input.end();
   }
-  return consistent(() => restoring.finish());
+  const finishing = restoring.finishing();
+  for (;;) {
+    const step = consistent(() => finishing.next());
+    if (step.done === true) return step.value;
+    if (budget.spend(0)) await budget.yield();
+  }
 }
 
 /** Returns the first record of a state, which has its own numbers; reads no more of it. Rejects with DecodeError. */

@@ -68,11 +68,11 @@ function wrapStateMachine(observer: Observer): () => void {
   const { apply, applyNoop } = StateMachine.prototype;
   const { restoring } = StateMachine;
   StateMachine.restoring = function (options): ReturnType<typeof restoring> {
-    const { add, finish } = restoring.call(StateMachine, options);
+    const { add, finishing } = restoring.call(StateMachine, options);
     return {
       add,
-      finish: (): StateMachine => {
-        const machine = finish();
+      finishing: function* (): Generator<void, StateMachine> {
+        const machine = yield* finishing();
         observer.restored(machine);
         return machine;
       },

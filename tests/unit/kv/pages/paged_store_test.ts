@@ -4,6 +4,7 @@ import { equals } from "@std/bytes";
 import { checkStore } from "../../../../lib/kv/pages/check_store.ts";
 import { PagedStore } from "../../../../lib/kv/pages/paged_store.ts";
 import { StoreLoader, StoreLoadError } from "../../../../lib/kv/pages/store_loader.ts";
+import { resultOf } from "../../../../lib/kv/state_records.ts";
 import { InvariantError } from "../../../../lib/platform/assert.ts";
 import { SeededRandom } from "../../../support/seeded_random.ts";
 import { bytesOf, textOf } from "./store_model.ts";
@@ -82,7 +83,7 @@ Deno.test("PagedStore: a version above 2^32 still increases by one", () => {
     version,
     order: 0,
   });
-  const store = loader.finish();
+  const store = resultOf(loader.finishing());
   for (let step = 1; step <= 3; step++) {
     const address = store.put(bytesOf("key"), bytesOf("w"), 2 ** 40 + step);
     assertEquals(store.records.version(address), version + step);
@@ -295,7 +296,7 @@ Deno.test("StoreLoader: a snapshot whose versions are inconsistent is refused wi
     assertThrows(
       () => {
         add(loader);
-        loader.finish();
+        resultOf(loader.finishing());
       },
       StoreLoadError,
       reason,

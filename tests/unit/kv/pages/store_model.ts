@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Attachment, KeyValue } from "../../../../lib/kv/command.ts";
 import { StoreLoader } from "../../../../lib/kv/pages/store_loader.ts";
+import { resultOf } from "../../../../lib/kv/state_records.ts";
 import type { Attached, PagedStore } from "../../../../lib/kv/pages/paged_store.ts";
 import type { StoreReader, VersionCursor } from "../../../../lib/kv/pages/store_reader.ts";
 import type { PageLimits } from "../../../../lib/kv/pages/tree_pages.ts";
@@ -168,5 +169,5 @@ export function reloaded(reader: StoreReader, limits: PageLimits): PagedStore {
       successor: numbers(successor),
     });
   }
-  return loader.finish();
+  return resultOf(loader.finishing());
 }

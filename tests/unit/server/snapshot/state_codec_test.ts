@@ -104,6 +104,26 @@ Deno.test("writeState, hashState: other work runs while events without a superse
   assertEquals(withEvents.map((pauses, position) => pauses - (without[position] ?? 0) >= 4), [true, true]);
 });
 
+Deno.test("readState: other work runs while the events are put in order, in few steps for each event", async () => {
+  const pausesAtEnd = async (machine: StateMachine): Promise<number> => {
+    let pauses = 0;
+    let isAtEnd = false;
+    async function* chunks(): AsyncGenerator<Uint8Array> {
+      yield* await chunksOf(machine);
+      isAtEnd = true;
+    }
+    const yieldToEventLoop = (): Promise<void> => {
+      if (isAtEnd) pauses++;
+      return Promise.resolve();
+    };
+    await readState(chunks(), { restoring: StateMachine.restoring(tightLimits), yieldToEventLoop });
+    return pauses;
+  };
+  assertEquals(await pausesAtEnd(filledMachine(20_000, false)), 0);
+  // Each event is visited three times; a pause follows 4,096 visits.
+  assertEquals(await pausesAtEnd(filledMachine(20_000, true)), 14);
+});
+
 Deno.test("writeState: the largest key with the largest value, behind a chunk that is almost full, is still a chunk", async () => {
   const machine = new StateMachine();
   const put = (index: number, key: Uint8Array, valueBytes: number): void => {
