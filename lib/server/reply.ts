@@ -79,7 +79,7 @@ export interface ReplyTarget {
 /** The parts of a node that its replies share. */
 export interface ReplyOptions {
   /** Names the leader in refusals. */
-  readonly leadership: LeadershipWatch;
+  readonly leadership: Pick<LeadershipWatch, "current">;
   /** Decides which requests are let through. */
   readonly access: Access;
   /** Counts requests; null counts none. */

@@ -7,6 +7,7 @@ import { HOSTILE_MUTANTS } from "./hostile.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEADERSHIP_MUTANTS, LEASE_MUTANTS } from "./leadership.ts";
 import { LIMIT_MUTANTS } from "./security/limits.ts";
+import { USER_MUTANTS } from "./security/users.ts";
 import { PEER_SECRET_MUTANTS } from "./security/peer_secret.ts";
 import { MEMBERSHIP_MUTANTS } from "./membership.ts";
 import type { Mutant } from "./mutant.ts";
@@ -52,5 +53,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...WATCH_CHECK_MUTANTS,
   ...WATCH_MUTANTS,
   ...LIMIT_MUTANTS,
+  ...USER_MUTANTS,
   ...PEER_SECRET_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

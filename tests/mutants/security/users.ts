@@ -1,0 +1,140 @@
+/** Mutants of users: their sign-ins, and the decisions about their requests. */
+import { tests } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+const RIGHTS = tests("rights of requests", "tests/unit/server/auth/request_rights_test.ts");
+const FORWARDED = tests("forwarded writes", "tests/unit/server/auth/forwarded_test.ts");
+const REVOKED = tests("revoked rights", "tests/unit/server/auth/revoked_rights_test.ts");
+const LATE = tests("late refusals", "tests/unit/server/auth/late_refusal_test.ts");
+const SIGN_INS = tests("sign-ins", "tests/unit/server/auth/sign_ins_test.ts");
+const PASSWORDS = tests("passwords", "tests/unit/server/auth/password_checks_test.ts");
+const AUDIT = tests("audit", "tests/unit/server/auth/audit_log_test.ts");
+
+export const USER_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/server/auth/request_rights.ts", [RIGHTS], [
+    {
+      id: "M910",
+      title: "every user may read the history of every key",
+      failure: "a user reads what no role of it grants",
+      from: 'keyHistory: { needs: ({ query: { key } }) => readOf({ kind: "key", key }), isAudited: false },',
+      to: "keyHistory: { needs: USER, isAudited: false },",
+    },
+  ]),
+  ...inFile("lib/server/auth/access.ts", [FORWARDED], [
+    {
+      id: "M911",
+      title: "a leader takes the word of a node that claims a later auth revision",
+      failure: "a node that lies lends rights: the state machine trusts the check of that revision",
+      from: "command.identity.authRevision > this.auth.revision",
+      to: "command.identity.authRevision < 0",
+    },
+  ]),
+  ...inFile("lib/server/writes.ts", [FORWARDED], [
+    {
+      id: "M912",
+      title: "a leader does not check forwarded writes",
+      failure: "a follower that lags fills the log with writes that are refused when applied",
+      from: "access.auth.enabled ? access.refusalOfForwarded(command, from) : null",
+      to: "access.auth.revision < 0 ? access.refusalOfForwarded(command, from) : null",
+    },
+  ]),
+  ...inFile("lib/server/auth/connection_identity.ts", [REVOKED], [
+    {
+      id: "M913",
+      title: "the user of a connection is looked up once",
+      failure: "a user that was removed goes on reading until it disconnects",
+      from: "if (auth.revision !== this.#revision) {",
+      to: "if (this.#revision < 0) {",
+    },
+    {
+      id: "M914",
+      title: "a token ends no sign-in when it expires",
+      failure: "a stolen token works for as long as its connection lives",
+      from: "return expiresAtMs !== null && this.#wallClock() >= expiresAtMs;",
+      to: "return expiresAtMs !== null && this.#wallClock() < 0;",
+      checks: [SIGN_INS, REVOKED],
+    },
+  ]),
+  ...inFile("lib/server/reply.ts", [LATE], [
+    {
+      id: "M915",
+      title: "a read that waited is answered by the rights that its user had when it asked",
+      failure: "values written after a right was taken away are read by it",
+      from: "const isDecided = this.#decidedAt === auth.revision &&",
+      to: "const isDecided = this.#decidedAt >= 0 &&",
+    },
+  ]),
+  ...inFile("lib/server/watch/watch_hub.ts", [REVOKED], [
+    {
+      id: "M916",
+      title: "a watch is sent events until the next pass over all watches",
+      failure: "values written after a right was taken away reach its watch",
+      from: "if (connection.isChecked) return true;",
+      to: "if (connection.checkedAt >= -1) return true;",
+    },
+    {
+      id: "M917",
+      title: "a watch without events does not end when its right is taken away",
+      failure: "a client waits for events that it will not be sent",
+      from: "if (this.#size > 0) this.#recheckTimer ??=",
+      to: "if (this.#size < 0) this.#recheckTimer ??=",
+    },
+  ]),
+  ...inFile("lib/server/auth/sign_ins.ts", [SIGN_INS], [
+    {
+      id: "M918",
+      title: "failed sign-ins delay nothing",
+      failure: "an attacker tries as many passwords as the node can hash",
+      from: "if (delayMs === 0) return true;",
+      to: "if (delayMs >= 0) return true;",
+    },
+    {
+      id: "M919",
+      title: "a sign-in that fails does not wait for an up-to-date state",
+      failure: "a user that was just added is refused by a follower",
+      from: "const changed = this.#lookedOf(method) !== first.looked;",
+      to: "const changed = first.looked.length < 0;",
+    },
+    {
+      id: "M920",
+      title: "a password that is changed while its hash is computed signs in",
+      failure: "the old password opens a connection after it was changed",
+      from: "now === null || this.#lookedOf(method) !== looked",
+      to: "now === null",
+    },
+  ]),
+  ...inFile("lib/server/auth/password_checks.ts", [PASSWORDS], [
+    {
+      id: "M921",
+      title: "no hash is computed for a user that does not exist",
+      failure: "the time of a refusal tells which users exist",
+      from: "const { hash, ...parameters } = expected ?? NO_PASSWORD;",
+      to: "if (expected === null) return false;\n      const { hash, ...parameters } = expected;",
+    },
+    {
+      id: "M922",
+      title: "any number of hashes is computed at a time",
+      failure: "an attack with passwords takes all cores and the memory",
+      from: "if (this.#hashing >= MAX_HASHING) {",
+      to: "if (this.#hashing < 0) {",
+    },
+  ]),
+  ...inFile("lib/server/watch/revision_events.ts", [REVOKED], [
+    {
+      id: "M923",
+      title: "a watch of the visible keys is sent all of its range",
+      failure: "a user sees values that no role of it grants",
+      from: "if (mayRead !== null && !mayRead(keyIn(key))) continue;",
+      to: "if (mayRead !== null && !keyIn(key)) continue;",
+    },
+  ]),
+  ...inFile("lib/server/auth/audit_log.ts", [AUDIT], [
+    {
+      id: "M924",
+      title: "any number of audit lines is written",
+      failure: "a client without a user fills the disk with lines",
+      from: "if (this.#written >= MAX_LINES_A_WINDOW) {",
+      to: "if (this.#written < 0) {",
+    },
+  ]),
+];
