@@ -317,20 +317,24 @@ export function decodeCommand(bytes: Uint8Array): Command {
   }
 }
 
-/**
- * Adds the identity of a user to an encoded command, and returns the bytes of the authorized command, which the caller
- * owns. The bytes must be those of a valid command without an identity.
- */
-export function wrapAuthorized(
-  { userId, credential, authRevision }: Identity,
-  command: Uint8Array,
-): Uint8Array {
+/** Returns the first bytes of all authorized commands of an identity, for {@link wrapAuthorized}. */
+export function authorizedHead({ userId, credential, authRevision }: Identity): Uint8Array {
   SCRATCH.clear(SCRATCH_RETAINED_BYTES);
   SCRATCH.array(AUTHORIZED_ELEMENTS);
   SCRATCH.integer(AUTHORIZED_NUMBER);
   SCRATCH.integer(userId);
   SCRATCH.integer(credential);
   SCRATCH.integer(authRevision);
+  return SCRATCH.copy();
+}
+
+/**
+ * Adds an identity to an encoded command, and returns the bytes of the authorized command, which the caller owns. `head` is
+ * of {@link authorizedHead}; the bytes must be those of a valid command without an identity.
+ */
+export function wrapAuthorized(head: Uint8Array, command: Uint8Array): Uint8Array {
+  SCRATCH.clear(SCRATCH_RETAINED_BYTES);
+  SCRATCH.raw(head);
   SCRATCH.binary(command);
   return COMMANDS.copy(SCRATCH.view());
 }

@@ -111,8 +111,8 @@ export class Writes {
     if (user === null) return this.#proposeOrForward(command, bytes, answer);
     const refusal = auth.enabled ? access.refusalOfCommand(command, connection, user) : null;
     if (refusal !== null) return answer(this.#outcomeOf(refusal, command));
-    const { identity } = user;
-    const wrapped = wrapAuthorized(identity, bytes);
+    const { identity, commandHead } = user;
+    const wrapped = wrapAuthorized(commandHead, bytes);
     if (wrapped.length > MAX_COMMAND_BYTES) return answer(tooLong(wrapped.length));
     this.#proposeOrForward({ kind: "authorized", identity, command }, wrapped, answer);
   }

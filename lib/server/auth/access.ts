@@ -13,8 +13,10 @@ import {
   requiredRights,
   type Requirement,
   type StateMachine,
+  type Transaction,
   unwrapped,
   type User,
+  type UserRights,
 } from "../../kv/mod.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { ClientRequest } from "../../protocol/client_frames.ts";
@@ -78,10 +80,11 @@ export class Access {
     const { kind } = request;
     // Before anything is read of the request.
     if (user === null) return this.refusalWithoutUser(kind, identity);
+    const { isAudited, needs } = REQUEST_RIGHTS[kind];
+    if (needs === "command") return null;
     const attempt = { name: kind, requirement: requirementOf(request), identity, user };
     const refusal = this.#refusalFor(attempt);
-    const { isAudited, needs } = REQUEST_RIGHTS[kind];
-    if (refusal === null && isFirst && isAudited && needs !== "command") this.#recordAllowed(attempt);
+    if (refusal === null && isFirst && isAudited) this.#recordAllowed(attempt);
     return refusal;
   }
 
@@ -101,6 +104,9 @@ export class Access {
     identity: ConnectionIdentity,
     user: CurrentUser,
   ): ErrorAnswer | null {
+    // The usual write, without an object for each of its rights: their check is within 3 % of its cost.
+    const isPlain = command.kind === "transaction" && hasPlainRights(command, user.rights);
+    if (isPlain && !this.#options.audit.recordsAllowed) return null;
     const attempt = { name: command.kind, requirement: requiredRights(command), identity, user };
     const refusal = this.#refusalFor(attempt);
     if (refusal === null) this.#recordAllowed(attempt);
@@ -177,6 +183,15 @@ function missingRight(denial: Denial, user: string, requirement: Requirement): s
     default:
       return assertNever(denial);
   }
+}
+
+/** Whether a user has the rights of a transaction that concerns no lease; false for all others. */
+function hasPlainRights({ checks, mutations }: Transaction, rights: UserRights): boolean {
+  for (const { key } of checks) if (!rights.allows("read", key)) return false;
+  for (const { kind, key } of mutations) {
+    if (kind === "expiringPut" || !rights.allows("write", key)) return false;
+  }
+  return true;
 }
 
 function inWords(keys: KeySet | null): string | null {

@@ -6,6 +6,7 @@
  */
 import type { AuthState, Identity, User, UserRights } from "../../kv/mod.ts";
 import type { PeerCertificate } from "../../platform/network.ts";
+import { authorizedHead } from "../../protocol/command.ts";
 import type { Credential } from "../../protocol/messages.ts";
 import { type ErrorAnswer, notApplied } from "../reply.ts";
 
@@ -23,8 +24,9 @@ export interface SignIn {
 export interface CurrentUser extends SignIn {
   readonly user: User;
   readonly rights: UserRights;
-  /** The identity by which commands are wrapped; one object for all commands of the same state. */
+  /** The identity that is added to commands, and the bytes with which these begin. */
   readonly identity: Identity;
+  readonly commandHead: Uint8Array;
 }
 
 /** The connection of a client. */
@@ -107,11 +109,13 @@ export class ConnectionIdentity {
       return null;
     }
     const { userId, credential } = signedIn;
+    const identity = { userId, credential, authRevision: auth.revision };
     return {
       ...signedIn,
       user,
       rights: auth.rightsOf(userId),
-      identity: { userId, credential, authRevision: auth.revision },
+      identity,
+      commandHead: authorizedHead(identity),
     };
   }
 

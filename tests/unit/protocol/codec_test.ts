@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { Command, PlainCommand } from "../../../lib/kv/command.ts";
 import { decodeServerMessage, requestIdOf } from "../../../lib/protocol/client_frames.ts";
 import {
+  authorizedHead,
   decodeCommand,
   encodeCommand,
   isAuthorized,
@@ -243,7 +244,11 @@ Deno.test("peekSessionStamp: it reads the stamp of every command with a session,
   ];
   for (const command of withSession) {
     assertEquals(peekSessionStamp(encodeCommand(command)), session, command.kind);
-    assertEquals(peekSessionStamp(wrapAuthorized(IDENTITY, encodeCommand(command))), session, command.kind);
+    assertEquals(
+      peekSessionStamp(wrapAuthorized(authorizedHead(IDENTITY), encodeCommand(command))),
+      session,
+      command.kind,
+    );
     assertEquals(peekSessionStamp(encodeCommand({ ...command, session: null })), null, command.kind);
   }
   const others: readonly Command[] = [
@@ -266,7 +271,7 @@ Deno.test("wrapAuthorized: the bytes are those of the command with its identity,
       checks: [],
       mutations: [{ kind: "put", key: new Uint8Array([1]), value: new Uint8Array(length) }],
     };
-    const bytes = wrapAuthorized(IDENTITY, encodeCommand(command));
+    const bytes = wrapAuthorized(authorizedHead(IDENTITY), encodeCommand(command));
     assertEquals(bytes, encodeCommand({ kind: "authorized", identity: IDENTITY, command }));
     assertEquals(isAuthorized(bytes), true);
     assertEquals(isAuthorized(encodeCommand(command)), false);
@@ -274,8 +279,12 @@ Deno.test("wrapAuthorized: the bytes are those of the command with its identity,
 });
 
 Deno.test("decodeCommand: an identity around a command that has one already is refused", () => {
-  const once = wrapAuthorized(IDENTITY, encodeCommand({ kind: "compact", revision: 1 }));
-  assertThrows(() => decodeCommand(wrapAuthorized(IDENTITY, once)), DecodeError, "12 is not known");
+  const once = wrapAuthorized(authorizedHead(IDENTITY), encodeCommand({ kind: "compact", revision: 1 }));
+  assertThrows(
+    () => decodeCommand(wrapAuthorized(authorizedHead(IDENTITY), once)),
+    DecodeError,
+    "12 is not known",
+  );
 });
 
 Deno.test("decodeCommand: more operations than a transaction may have are refused", () => {
