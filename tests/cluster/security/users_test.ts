@@ -1,0 +1,236 @@
+/** Real nodes with users: what each may do, on every node, over restarts, changes of leader, and a restored backup. */
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import { KvClient, KvraftError } from "../../../lib/mod.ts";
+import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
+import { SystemClock } from "../../../lib/platform/system.ts";
+import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
+import { UserClient } from "../../support/frames/user_client.ts";
+import { TestCluster } from "../../support/processes/cluster.ts";
+
+const PASSWORDS = { root: "root's password", alice: "alice's password", bob: "bob's password" } as const;
+type Name = keyof typeof PASSWORDS;
+
+/** Connects to these nodes (default: all) as a user. */
+async function connectAs(user: Name, cluster: TestCluster, ids = cluster.ids): Promise<KvClient> {
+  return await KvClient.connect({
+    cluster: ids.map((id) => cluster.address(id)),
+    user,
+    password: PASSWORDS[user],
+    timeoutMs: DEADLINE_MS,
+  });
+}
+
+/** Connects to one node, frame by frame. */
+async function open(cluster: TestCluster, id: number): Promise<UserClient> {
+  const address = { host: "127.0.0.1", port: cluster.port(id) };
+  return await UserClient.open({ network: new DenoNetwork(), clock: new SystemClock(), address });
+}
+
+async function openAs(user: Name, cluster: TestCluster, id: number): Promise<UserClient> {
+  const client = await open(cluster, id);
+  assertEquals(await client.signIn(user, PASSWORDS[user]), "signedIn", cluster.logs());
+  return client;
+}
+
+/** Adds the users: root, and alice and bob, who may read and write the keys below their names. */
+async function addUsers(cluster: TestCluster): Promise<void> {
+  await using client = await cluster.connect();
+  for (const user of ["root", "alice", "bob"] as const) {
+    await eventually("the cluster has the feature level of users", async () => {
+      await client.auth.addUser(user, { password: PASSWORDS[user] });
+      return true;
+    }, { explain: cluster.logs });
+    if (user === "root") continue;
+    await client.auth.addRole(user);
+    for (const right of ["read", "write"] as const) {
+      await client.auth.grant(user, right, { prefix: `${user}/` });
+    }
+    await client.auth.grantRole(user, user);
+  }
+  await client.auth.grantRole("root", "root");
+}
+
+async function enable(cluster: TestCluster): Promise<void> {
+  await using root = await connectAs("root", cluster);
+  await root.auth.enable();
+}
+
+/** The node that leads, by what root is told. */
+async function leaderOf(root: KvClient): Promise<number> {
+  return await eventually("a node leads", async () => (await root.cluster.status()).leader);
+}
+
+/** The outcomes at one node: of a connection without a user, of a read and a write that alice may make, and may not. */
+async function outcomesAt(cluster: TestCluster, id: number): Promise<readonly string[]> {
+  using anonymous = await open(cluster, id);
+  using alice = await openAs("alice", cluster, id);
+  return [
+    await anonymous.get("alice/key"),
+    await anonymous.get("alice/key", "stale"),
+    await anonymous.put("alice/key"),
+    await alice.put("alice/key"),
+    await alice.get("alice/key"),
+    await alice.put("bob/key"),
+    await alice.get("bob/key"),
+    await alice.outcome({ kind: "stateHash" }),
+    await alice.write({ kind: "compact", revision: 1 }).then(String),
+  ];
+}
+
+const OUTCOMES = [
+  "unauthenticated",
+  "unauthenticated",
+  "unauthenticated",
+  "applied",
+  "value",
+  "permissionDenied",
+  "permissionDenied",
+  "permissionDenied",
+  "permissionDenied",
+];
+
+Deno.test("users: every node decides alike, over live enabling, a new leader, restarts of all nodes and disabling", async () => {
+  await using cluster = await TestCluster.start();
+  await addUsers(cluster);
+  using early = await open(cluster, 1);
+  assertEquals(await early.put("early"), "applied");
+  await enable(cluster);
+  assertEquals(await early.put("early"), "unauthenticated");
+  for (const id of cluster.ids) assertEquals(await outcomesAt(cluster, id), OUTCOMES, `node ${id}`);
+
+  // A sign-in goes on over a change of leader: it is of the connection and not of the leader.
+  await using root = await connectAs("root", cluster);
+  const leader = await leaderOf(root);
+  const [follower = 0] = cluster.ids.filter((id) => id !== leader);
+  using alice = await openAs("alice", cluster, follower);
+  await cluster.kill(leader);
+  await eventually(
+    "alice writes under the next leader",
+    async () => await alice.put("alice/key") === "applied" || null,
+    {
+      explain: cluster.logs,
+    },
+  );
+  assertEquals(await alice.put("bob/key"), "permissionDenied");
+  await cluster.startNode(leader);
+
+  for (const id of cluster.ids) await cluster.kill(id);
+  await cluster.startNodes(cluster.ids);
+  await eventually("the nodes serve again", async () => {
+    using restarted = await open(cluster, 1);
+    const outcome = await restarted.signIn("alice", PASSWORDS.alice);
+    return outcome === "signedIn" || null;
+  }, { explain: cluster.logs });
+  await using again = await connectAs("root", cluster);
+  await leaderOf(again);
+  for (const id of cluster.ids) {
+    assertEquals(await outcomesAt(cluster, id), OUTCOMES, `node ${id} after a restart`);
+  }
+
+  await again.auth.disable();
+  using late = await open(cluster, 2);
+  await eventually(
+    "node 2 serves connections without users",
+    async () => await late.put("late") === "applied" || null,
+  );
+});
+
+Deno.test("users: a right that is taken away under load is gone with that, and other users go on", async () => {
+  await using cluster = await TestCluster.start();
+  await addUsers(cluster);
+  await enable(cluster);
+  await using root = await connectAs("root", cluster);
+  let isOver = false;
+  /** Writes until the test is over, or the first refusal; returns the last number that was acknowledged. */
+  const write = async (user: "alice" | "bob", id: number): Promise<readonly [number, string]> => {
+    using client = await openAs(user, cluster, id);
+    for (let number = 1;; number++) {
+      const outcome = await client.put(`${user}/${id}`, String(number));
+      if (outcome !== "applied" || isOver) return [number, outcome];
+    }
+  };
+  const alices = Promise.all(cluster.ids.map((id) => write("alice", id)));
+  const bobs = Promise.all(cluster.ids.map((id) => write("bob", id)));
+  await eventually("all of them write", async () => {
+    const { entries } = await root.list({ prefix: "" });
+    return entries.length === 6 || null;
+  }, { explain: cluster.logs });
+  await root.auth.revokeRole("alice", "alice");
+  // What begins after that is refused on every node.
+  for (const id of cluster.ids) {
+    using alice = await openAs("alice", cluster, id);
+    assertEquals([await alice.put("alice/after"), await alice.get("alice/after")], [
+      "permissionDenied",
+      "permissionDenied",
+    ]);
+  }
+  assertEquals((await alices).map(([, outcome]) => outcome), cluster.ids.map(() => "permissionDenied"));
+  const before = await root.list({ prefix: "alice/" });
+  isOver = true;
+  assertEquals((await bobs).map(([, outcome]) => outcome), cluster.ids.map(() => "applied"));
+  assertEquals(
+    (await root.list({ prefix: "alice/" })).entries,
+    before.entries,
+    "alice writes nothing any more",
+  );
+});
+
+Deno.test("users: a follower that is cut off from the leader does not lend the rights that it still knows of", async () => {
+  await using cluster = await TestCluster.start({
+    proxied: true,
+    flags: ["--election-timeout-ms", "5000", "--heartbeat-ms", "100"],
+  });
+  await addUsers(cluster);
+  await enable(cluster);
+  await using root = await connectAs("root", cluster);
+  const leader = await leaderOf(root);
+  const [follower = 0] = cluster.ids.filter((id) => id !== leader);
+  using alice = await openAs("alice", cluster, follower);
+  assertEquals(await alice.put("alice/before"), "applied");
+  // The follower has applied it when it answers this.
+  assertEquals(await alice.get("alice/before"), "value");
+  // The follower still reaches the leader, and hears nothing of the change.
+  cluster.cut({ from: leader, to: follower });
+  await using direct = await connectAs("root", cluster, [leader]);
+  await direct.auth.revokeRole("alice", "alice");
+  assertEquals(await alice.get("alice/before", "stale"), "value", "the follower does not know of it");
+  void alice.put("alice/after").catch(() => {});
+  await direct.put("barrier", "");
+  const healed = eventually("the follower knows of it", async () => {
+    return await alice.get("alice/before", "stale") === "permissionDenied" || null;
+  }, { explain: cluster.logs });
+  cluster.heal();
+  await healed;
+  assertEquals(await direct.get("alice/after"), null);
+  assertMatch(cluster.logs(), /audit: request refused.*user=alice.*remote="?node \d"?.*permissionDenied/);
+});
+
+Deno.test("users: a restored backup keeps the users, and not the sign-ins", async () => {
+  await using old = await TestCluster.start();
+  await addUsers(old);
+  await enable(old);
+  await using root = await connectAs("root", old);
+  await root.put("alice/key", "value");
+  await using snapshot = await root.cluster.openSnapshot({ node: await leaderOf(root) });
+  const chunks = await Array.fromAsync(snapshot.chunks());
+  await using restored = await TestCluster.start({
+    prepare: async (cluster) => {
+      await Deno.writeFile(join(cluster.folder.path, "backup.snap"), ReadableStream.from(chunks));
+      for (const id of cluster.ids) {
+        const args = ["--from", "backup.snap", "--node-id", `${id}`, "--cluster", cluster.membersFlag];
+        const { code, stderr } = await cluster.run(["server", "restore", ...args]);
+        assertEquals(code, 0, stderr);
+      }
+      return null;
+    },
+  });
+  await using again = await connectAs("root", restored);
+  assert(await again.get("alice/key") !== null, "the keys are there");
+  const users = await again.auth.users();
+  assertEquals(users.map(({ name }) => name).toSorted(), ["alice", "bob", "root"]);
+  for (const id of restored.ids) assertEquals(await outcomesAt(restored, id), OUTCOMES, `node ${id}`);
+  await using anonymous = await restored.connect();
+  await assertRejects(() => anonymous.get("alice/key"), KvraftError, "sign");
+  assert((await again.auth.status()).enabled);
+});
