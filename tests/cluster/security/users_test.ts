@@ -1,7 +1,7 @@
 /** Real nodes with users: what each may do, on every node, over restarts, changes of leader, and a restored backup. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { KvClient, KvraftError } from "../../../lib/mod.ts";
+import { AuthenticationError, KvClient } from "../../../lib/mod.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
@@ -56,7 +56,7 @@ async function enable(cluster: TestCluster): Promise<void> {
   await root.auth.enable();
 }
 
-/** The node that leads, by what root is told. */
+/** The node that leads, by the status that root reads. */
 async function leaderOf(root: KvClient): Promise<number> {
   return await eventually("a node leads", async () => (await root.cluster.status()).leader);
 }
@@ -136,7 +136,7 @@ Deno.test("users: every node decides alike, over live enabling, a new leader, re
   );
 });
 
-Deno.test("users: a right that is taken away under load is gone with that, and other users go on", async () => {
+Deno.test("users: a right that is taken away under load has no further effect, and other users go on", async () => {
   await using cluster = await TestCluster.start();
   await addUsers(cluster);
   await enable(cluster);
@@ -190,7 +190,7 @@ Deno.test("users: a follower that is cut off from the leader does not lend the r
   assertEquals(await alice.put("alice/before"), "applied");
   // The follower has applied it when it answers this.
   assertEquals(await alice.get("alice/before"), "value");
-  // The follower still reaches the leader, and hears nothing of the change.
+  // The follower still reaches the leader, and does not learn of the change.
   cluster.cut({ from: leader, to: follower });
   await using direct = await connectAs("root", cluster, [leader]);
   await direct.auth.revokeRole("alice", "alice");
@@ -231,6 +231,6 @@ Deno.test("users: a restored backup keeps the users, and not the sign-ins", asyn
   assertEquals(users.map(({ name }) => name).toSorted(), ["alice", "bob", "root"]);
   for (const id of restored.ids) assertEquals(await outcomesAt(restored, id), OUTCOMES, `node ${id}`);
   await using anonymous = await restored.connect();
-  await assertRejects(() => anonymous.get("alice/key"), KvraftError, "sign");
+  await assertRejects(() => anonymous.get("alice/key"), AuthenticationError, "no credentials");
   assert((await again.auth.status()).enabled);
 });

@@ -23,7 +23,7 @@ export const USER_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/auth/access.ts", [FORWARDED], [
     {
       id: "M911",
-      title: "a leader takes the word of a node that claims a later auth revision",
+      title: "a leader believes a node that claims a later auth revision",
       failure: "a node that lies lends rights: the state machine trusts the check of that revision",
       from: "command.identity.authRevision > this.auth.revision",
       to: "command.identity.authRevision < 0",
