@@ -133,7 +133,10 @@ export class PeerAuthentication {
     }
     const isOffered = ({ id }: PeerKey): boolean => credentials.keyIds.some((one) => isSameProof(id, one));
     const key = this.#keys.find(isOffered) ?? null;
-    if (key === null && !this.isRequired) return "otherSecret";
+    if (key === null && !this.isRequired) {
+      this.failures.otherSecret += 1;
+      return "otherSecret";
+    }
     const nonce = this.#options.randomBytes(PEER_NONCE_BYTES);
     const challenge: Challenge = {
       kind: "challenge",

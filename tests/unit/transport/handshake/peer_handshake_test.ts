@@ -67,6 +67,23 @@ Deno.test("peer handshake: which nodes take each other, by their secrets and the
   }
 });
 
+Deno.test("peer handshake: a node with another secret is taken where none is required, and counted and logged", async () => {
+  const scene = new Scene(authentication("accept"));
+  await scene.probe(authentication("accept", [OTHER_SECRET]));
+  assertEquals(scene.accepter?.failures, {
+    missing: 0,
+    otherSecret: 1,
+    wrongProof: 0,
+    noAnswer: 0,
+    dialled: 0,
+  });
+  assertEquals(
+    scene.node.logger.lines.filter(({ level }) => level === "warn").map(({ message }) => message),
+    ["A node has another peer secret than this one, and is taken as one without"],
+  );
+  await scene.close();
+});
+
 Deno.test("peer handshake: no secret, another one and a wrong proof get the same answer; the log has the reason", async () => {
   const scene = new Scene(authentication("require"));
   for (const dialler of [null, authentication("accept", [OTHER_SECRET])]) {
