@@ -29,7 +29,7 @@ export interface ServerOptions {
    * The options of `kvraft server` by their names without dashes, such as `"node-id"` and `bind`, or `config` for a file
    * that has them. `kvraft server --help` lists all with their defaults.
    */
-  readonly settings: Readonly<Record<string, string | number>>;
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
   /**
    * Takes the lines of the log, each with its newline.
    *
@@ -53,8 +53,7 @@ export async function startServer({ settings, writeLog, signal }: ServerOptions)
     throw new ConfigError(`"${unknown}" is not a setting. See kvraft server --help.`);
   }
   const config = readServerConfig({ flags, readFile: Deno.readTextFileSync, mayWrite: () => true });
-  const { logLevel, logFormat } = config;
-  const platform = denoPlatform({ logLevel, logFormat, writeLog: writeLog ?? (() => {}) });
+  const platform = denoPlatform(config, writeLog ?? (() => {}));
   const closeLog = (): void => platform.logger[Symbol.dispose]();
   try {
     const server = await startOn(config, signal === undefined ? platform : { ...platform, signal });

@@ -54,8 +54,7 @@ export async function startDenoServer(
   config: ServerConfig,
   { writeLog, signal }: StartOptions,
 ): Promise<StartedServer> {
-  const { logLevel, logFormat } = config;
-  const platform = denoPlatform({ logLevel, logFormat, writeLog });
+  const platform = denoPlatform(config, writeLog);
   const closeLog = (): void => platform.logger[Symbol.dispose]();
   try {
     return { server: await startServer(config, { ...platform, signal }), closeLog };

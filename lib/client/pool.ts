@@ -29,6 +29,8 @@ const FINAL_REASONS: readonly (HandshakeError["code"] | NetworkErrorCode)[] = [
   "versionMismatch",
   "wrongCluster",
   "notKvraft",
+  "tlsRequired",
+  "notTrusted",
   "badHello",
   "certificateRequired",
   "certificateRefused",

@@ -50,15 +50,15 @@ export type RefusalCode = typeof REFUSAL_CODES[number];
 
 /**
  * A handshake that failed: the other end refused (its code), is not the node that was dialled (`wrongNode`), or does not
- * speak this protocol (`notKvraft`).
+ * speak this protocol (`notKvraft`), or speaks it over TLS only (`tlsRequired`).
  */
 export class HandshakeError extends Error {
   override readonly name = "HandshakeError";
   /** Stable name of the reason. */
-  readonly code: RefusalCode | "wrongNode" | "notKvraft";
+  readonly code: RefusalCode | "wrongNode" | "notKvraft" | "tlsRequired";
 
   /** `message` is a whole sentence. */
-  constructor(code: RefusalCode | "wrongNode" | "notKvraft", message: string) {
+  constructor(code: HandshakeError["code"], message: string) {
     super(message);
     this.code = code;
   }

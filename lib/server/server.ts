@@ -24,6 +24,7 @@ import { MemberProbe } from "./membership/member_probe.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
 import { Node } from "./node.ts";
 import { Readiness } from "./metrics/readiness.ts";
+import type { ServerTls } from "./startup/server_tls.ts";
 import { recoverState, type StartingPoint } from "./startup/recovered_state.ts";
 import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./config/server_limits.ts";
 
@@ -55,6 +56,8 @@ export interface ServerPlatform {
   readonly limits?: ServerLimits;
   /** Returns how many more files and sockets the process may open, at most `upTo`. Default: enough. */
   readonly freeDescriptors?: (upTo: number) => number;
+  /** The TLS of `network`; without it, connections are plain. */
+  readonly tls?: ServerTls | null;
   /** The platform of `--http`. */
   readonly monitoring?: MonitoringPlatform;
   /** Ends a start that is in progress, which then rejects with its reason; no effect on a running server. */
@@ -86,15 +89,15 @@ export interface RunningServer {
  * @throws {NetworkError} if an address is in use, or not local
  */
 export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
-  const { disk, clock, logger, limits: platformLimits = SERVER_LIMITS } = platform;
-  const { signal = new AbortController().signal } = platform;
+  const { disk, clock, logger, signal = new AbortController().signal } = platform;
   const { maxConnections, dataDir } = config;
   // What is opened here is closed, in the opposite order, where the start fails.
   await using opened = new AsyncDisposableStack();
+  opened.defer(() => platform.tls?.close());
   const peerSecret = openPeerSecret(config, platform);
   const monitor = openMonitor(config, platform);
   opened.defer(() => monitor?.close());
-  const limits = withConfig(platformLimits, config);
+  const limits = withConfig(platform.limits ?? SERVER_LIMITS, config);
   const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
   await requireOrigin(config, disk);
   const directory = opened.adopt(
@@ -252,6 +255,7 @@ class Server implements RunningServer {
       },
     });
     listener.start(this.#connectionHandlers());
+    this.#opened.tls?.watch();
     this.#opened.peerSecret?.watch((secrets) => {
       this.#opened.peerAuthentication?.setSecrets(secrets);
       listener.dropPeersOfOldSecrets();
@@ -388,11 +392,12 @@ class Server implements RunningServer {
   }
 
   async #stop({ orderly }: { readonly orderly: boolean }): Promise<void> {
-    const { start, directory, listener, logger, monitor, peerSecret } = this.#opened;
+    const { start, directory, listener, logger, monitor, peerSecret, tls } = this.#opened;
     monitor?.show({ reason: "stopping", message: "This node is stopping." });
     try {
       this.#leaving?.cancel();
       peerSecret?.close();
+      tls?.close();
       this.#probe.close();
       this.#node.clients.stop();
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);

@@ -44,7 +44,7 @@ export interface ClientHandlers {
 export class ClientConnection {
   /** The other end, for logs. */
   readonly remote: string;
-  /** The certificate that the client has shown; null without one. */
+  /** The certificate that says who the client is; null without one. */
   readonly certificate: PeerCertificate | null;
   readonly #channel: FrameChannel;
   #unanswered = 0;
@@ -53,9 +53,9 @@ export class ClientConnection {
   #isWatching = (): boolean => false;
 
   /** Called by the listener after the client's hello. */
-  constructor(channel: FrameChannel) {
+  constructor(channel: FrameChannel, certificate: PeerCertificate | null = null) {
     this.remote = channel.remote;
-    this.certificate = channel.certificate;
+    this.certificate = certificate;
     this.#channel = channel;
     channel.onProgress(() => {
       this.#updateReading();

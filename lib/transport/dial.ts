@@ -18,6 +18,7 @@ import type { NodeId } from "../raft/types.ts";
 import { MAX_FRAME_BYTES, MAX_HELLO_BYTES, PEER_CONNECT_TIMEOUT_MS } from "../protocol/limits.ts";
 import { type ChannelSizes, FrameChannel } from "./frame_channel.ts";
 import { describeEnd } from "./frame_reader.ts";
+import { BY_CERTIFICATE } from "./handshake/certificate_rules.ts";
 import type { Authenticated, DiallerHandshake, PeerAuthentication } from "./handshake/peer_authentication.ts";
 
 /** Options of {@link dial}. */
@@ -106,13 +107,16 @@ async function greet(
     if (handshake === null || hello.role === "client") {
       throw notKvraft(where, "it asks for a proof that was not offered");
     }
-    const { binding } = channel;
+    const { binding } = channel.security;
     const proof = handshake.prove({ hello, challenge: answer, payload, binding, where });
     channel.send(encodePeerProof, proof);
     ({ answer, payload } = await hear(channel, where));
     if (answer.kind === "challenge") throw notKvraft(where, "it asks for a second proof");
   }
-  const authenticated = handshake?.check(answer, where) ?? null;
+  const proved = handshake?.check(answer, where) ?? null;
+  // The network has checked the node's certificate, before the hello.
+  const isCertified = channel.security.security === "tls" && hello.role === "peer";
+  const authenticated = isCertified && (proved === null || proved.by === "none") ? BY_CERTIFICATE : proved;
   if (answer.kind === "welcome") return { welcome: answer, authenticated };
   throw new HandshakeError(answer.code, `Cannot use the node at ${where}: ${answer.message}`);
 }
@@ -129,10 +133,12 @@ async function hear(
       return { answer: decodeAnswer(payload, where), payload };
     }
     case "otherProtocol":
-      throw new HandshakeError(
-        "notKvraft",
-        `Cannot use ${where}: it answers like ${serverOf(next.looksLike)}, not like a node of kvraft.`,
-      );
+      throw next.looksLike === "TLS"
+        ? new HandshakeError("tlsRequired", needsTls(where))
+        : new HandshakeError(
+          "notKvraft",
+          `Cannot use ${where}: it answers like ${serverOf(next.looksLike)}, not like a node of kvraft.`,
+        );
     case "frameTooLarge":
       throw notKvraft(where, describeEnd(next));
     case "ended":
@@ -149,6 +155,12 @@ function decodeAnswer(payload: Uint8Array, where: string): Welcome | SentRefusal
     if (error instanceof DecodeError) throw notKvraft(where, error.message);
     throw error;
   }
+}
+
+/** Returns the message for a connection without TLS to a port that speaks it. */
+function needsTls(where: string): string {
+  return `Cannot use ${where}: it takes connections with TLS only. Connect with it: --tls-ca names the certificate of ` +
+    "its authority, in the client library the option tls.";
 }
 
 /** Returns `an HTTP server` or `a PostgreSQL server`. */

@@ -1,9 +1,10 @@
 /**
  * A connection that carries frames: its reader and its writer, and the reason for which it was closed.
  */
+import { assert } from "../platform/assert.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Connection, PeerCertificate } from "../platform/network.ts";
+import type { Connection, ConnectionSecurity } from "../platform/network.ts";
 import { FRAME_CHECK_INTERVAL_MS, FRAME_CHECKS, MAX_HELLO_BYTES } from "../protocol/limits.ts";
 import { describeEnd, type FrameLimits, FrameReader, type StreamEnd, type Traffic } from "./frame_reader.ts";
 import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
@@ -37,10 +38,8 @@ export interface FrameChannelOptions {
 export class FrameChannel {
   /** The other end, for logs. */
   readonly remote: string;
-  /** See `ConnectionSecurity.binding`. */
-  readonly binding: Uint8Array | null;
-  /** The certificate that the other end has shown; null without one. */
-  readonly certificate: PeerCertificate | null;
+  /** The protection of the connection, and the certificate of the other end. */
+  readonly security: ConnectionSecurity;
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #reader: FrameReader;
@@ -63,8 +62,8 @@ export class FrameChannel {
   constructor(connection: Connection, { clock, sizes, onFault = null, memory = null }: FrameChannelOptions) {
     this.#onFault = onFault;
     this.remote = connection.remote;
-    this.binding = connection.binding;
-    this.certificate = connection.certificate;
+    const { security, certificate, binding } = connection;
+    this.security = { security, certificate, binding };
     this.#connection = connection;
     this.#clock = clock;
     this.#reader = new FrameReader(connection, {
@@ -206,6 +205,13 @@ export class FrameChannel {
     this.#writer.stop();
     this.#connection.close();
     this.#share?.end();
+  }
+
+  /** Writes a few bytes that are no frame, in place of the first frame, and closes. */
+  async endWith(bytes: Uint8Array, reason: string): Promise<void> {
+    assert(this.queuedBytes === 0, "nothing was sent");
+    await this.#connection.write(bytes).catch(() => 0); // closed by the other end: the bytes are for nothing
+    this.close(reason);
   }
 
   /** Removes it from the memory budget: its memory is bounded otherwise. */

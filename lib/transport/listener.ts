@@ -40,6 +40,7 @@ import {
   type ProofFailures,
   SECRET_REPLACED,
 } from "./handshake/peer_authentication.ts";
+import type { CertificateRules } from "./handshake/certificate_rules.ts";
 import { InboundLane } from "./inbound_lane.ts";
 import { PendingHellos } from "./pending_hellos.ts";
 import { RequestTurns } from "./request_turns.ts";
@@ -76,6 +77,8 @@ export interface ConnectionListenerOptions {
   readonly maxWaitingBytes?: number;
   /** The peer secret; null where none is configured. */
   readonly peerAuthentication?: PeerAuthentication | null;
+  /** The certificates that are demanded; null, the default, without TLS. */
+  readonly tls?: { readonly rules: CertificateRules } | null;
   /** Counts the bytes of clients and of peers after their hello; null for no counting. */
   readonly traffic?: { readonly clients: Traffic; readonly peers: Traffic } | null;
 }
@@ -302,7 +305,10 @@ export class ConnectionListener {
   }
 
   async #serveClient(channel: FrameChannel): Promise<void> {
-    const client = new ClientConnection(channel);
+    const client = new ClientConnection(
+      channel,
+      this.#options.tls?.rules.identityOf(channel.security) ?? null,
+    );
     const handlers = this.#handlers.onClient(client);
     this.#clients.add(client);
     try {

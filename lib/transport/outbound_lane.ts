@@ -290,6 +290,7 @@ function onlyOperatorHelps(error: HandshakeError): boolean {
     case "certificateRefused":
     case "wrongNode":
     case "notKvraft":
+    case "tlsRequired":
       return true;
     case "busy":
     case "peerNotAuthenticated": // until both ends have read the same secret

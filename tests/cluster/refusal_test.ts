@@ -47,7 +47,16 @@ Deno.test("startup: a port in use and an address of another machine exit with 70
   using _taken = Deno.listen({ hostname: "127.0.0.1", port });
   // 192.0.2.0/24 is reserved for documentation: no machine has such an address, and nothing is sent to it.
   for (const bind of [`127.0.0.1:${port}`, "192.0.2.1:7001"]) {
-    const args = ["server", "--node-id", "1", "--bind", bind, "--cluster", `1=127.0.0.1:${port}`];
+    const args = [
+      "server",
+      "--insecure",
+      "--node-id",
+      "1",
+      "--bind",
+      bind,
+      "--cluster",
+      `1=127.0.0.1:${port}`,
+    ];
     assertRefused(await runKvraft(args, { cwd: folder.path }), { code: 70, says: [bind] });
   }
 });

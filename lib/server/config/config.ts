@@ -21,6 +21,9 @@ import {
   type TypedOption,
 } from "./option_kinds.ts";
 
+import { checkProtection } from "./protection.ts";
+import { TLS_OPTIONS } from "./tls_options.ts";
+
 export type { ServerOption } from "./option_kinds.ts";
 
 export { AddressError, formatAddress, parseMemberAddress } from "../../platform/address.ts";
@@ -212,6 +215,7 @@ const OPTIONS = {
     fallback: "require",
     example: "accept",
   }),
+  ...TLS_OPTIONS,
   /** Maximum bytes of keys and values; null for no quota. */
   quotaBytes: nullForZero(integerOption({
     name: "quota-bytes",
@@ -291,6 +295,7 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
   for (const [name, text] of sources.flags) settings.set(name, { text, origin: `--${name}` });
   const config = readAll(settings);
   checkTogether(config, settings);
+  checkProtection(config, (name) => settings.get(name)?.origin ?? null);
   if (!sources.mayWrite(config.dataDir)) throw outsideOfWhatIsPermitted(config.dataDir, settings);
   return config;
 }

@@ -10,12 +10,22 @@
 import { shortened } from "../../platform/errors.ts";
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { nearest } from "./nearest.ts";
+import type { SettingType } from "./option_kinds.ts";
 
 /** Maximum depth of objects and arrays. Settings need one level; deeper text is refused, since the parser recurses. */
 const MAX_DEPTH = 16;
 
 /** Values of jsonc-parser's SyntaxKind: an ambient const enum, which isolated modules cannot import. */
 const TOKEN = { openBrace: 1, closeBrace: 2, openBracket: 3, closeBracket: 4, endOfFile: 17 } as const;
+
+/** Checks of the values of each type, and their names in messages. */
+const VALUES: Readonly<
+  Record<SettingType, { readonly isOfType: (value: unknown) => boolean; readonly inWords: string }>
+> = {
+  number: { isOfType: (value) => typeof value === "number", inWords: "a number" },
+  text: { isOfType: (value) => typeof value === "string", inWords: "text in quotes" },
+  switch: { isOfType: (value) => typeof value === "boolean", inWords: "true or false" },
+};
 
 /** A setting as it was given: its text and its origin. */
 export interface Setting {
@@ -27,8 +37,7 @@ export interface Setting {
 /** A key that the file may have. */
 export interface FileKey {
   readonly name: string;
-  /** Whether its value is a number; else it is text. */
-  readonly numeric: boolean;
+  readonly type: SettingType;
 }
 
 /** A file to read. */
@@ -97,9 +106,9 @@ function unknownKey(origin: string, name: string, keys: readonly FileKey[]): Con
 
 function textOf(value: Node, { known, origin }: { known: FileKey; origin: string }): string {
   const given: unknown = value.value;
-  if (known.numeric && typeof given === "number") return String(given);
-  if (!known.numeric && typeof given === "string") return given;
-  throw new ConfigError(`${origin} must be ${known.numeric ? "a number" : "text in quotes"}.`);
+  const { isOfType, inWords } = VALUES[known.type];
+  if (isOfType(given)) return String(given);
+  throw new ConfigError(`${origin} must be ${inWords}.`);
 }
 
 /** `kvraft.json, line 3, column 5`. */

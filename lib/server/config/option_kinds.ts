@@ -7,8 +7,8 @@ import { nearest } from "./nearest.ts";
 export interface ServerOption {
   /** Name of the flag, without dashes, and of the key in the config file. */
   readonly name: string;
-  /** Stands for the value in the help. */
-  readonly placeholder: string;
+  /** Stands for the value in the help; null for a switch, which has none. */
+  readonly placeholder: string | null;
   readonly help: string;
   /** The allowed values, in words. */
   readonly allowed: string;
@@ -18,9 +18,12 @@ export interface ServerOption {
   readonly example: string;
 }
 
+/** The types of values in the config file. */
+export type SettingType = "number" | "text" | "switch";
+
 /** An option with the reading of its value. */
 export interface TypedOption<T> extends ServerOption {
-  readonly numeric: boolean;
+  readonly type: SettingType;
   /** The value when none is given, where it is not what `fallback` reads as. */
   readonly absent?: T;
   /** Returns the value that `text` stands for; a sentence with the reason when it stands for none. */
@@ -33,7 +36,7 @@ export function integerOption(
 ): TypedOption<number> {
   return {
     ...option,
-    numeric: true,
+    type: "number",
     allowed: max === Number.MAX_SAFE_INTEGER
       ? `an integer from ${min} to 2^53 - 1`
       : `an integer from ${min} to ${max}`,
@@ -50,7 +53,7 @@ export function integerOption(
 export function addressOption<T>(option: ServerOption, parse: (text: string) => T): TypedOption<T> {
   return {
     ...option,
-    numeric: false,
+    type: "text",
     read(text): { value: T } | { reason: string } {
       try {
         return { value: parse(text) };
@@ -66,7 +69,7 @@ export function addressOption<T>(option: ServerOption, parse: (text: string) => 
 export function textOption({ pattern, ...option }: ServerOption & { pattern: RegExp }): TypedOption<string> {
   return {
     ...option,
-    numeric: false,
+    type: "text",
     read: (text) => pattern.test(text) ? { value: text } : { reason: `"${shortened(text)}" can't be used` },
   };
 }
@@ -77,13 +80,31 @@ export function choiceOption<T extends string>(
 ): TypedOption<T> {
   return {
     ...option,
-    numeric: false,
+    type: "text",
     allowed: choices.join(", "),
     read(text): { value: T } | { reason: string } {
       const value = choices.find((choice) => choice === text);
       if (value !== undefined) return { value };
       const near = nearest(text, choices);
       return { reason: `there is no "${shortened(text)}"${near === null ? "" : `; the nearest is ${near}`}` };
+    },
+  };
+}
+
+/** Makes an option that is off, unless it is given. */
+export function flagOption(option: Pick<ServerOption, "name" | "help">): TypedOption<boolean> {
+  return {
+    ...option,
+    placeholder: null,
+    type: "switch",
+    allowed: "true or false in the config file; as a flag it has no value",
+    fallback: "false",
+    example: "",
+    read(text): { value: boolean } | { reason: string } {
+      if (text === "" || text === "true") return { value: true };
+      return text === "false"
+        ? { value: false }
+        : { reason: `"${shortened(text)}" is neither true nor false` };
     },
   };
 }

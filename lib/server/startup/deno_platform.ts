@@ -5,30 +5,32 @@ import { DenoNetwork } from "../../platform/deno_network.ts";
 import { readPrivateFile } from "../../platform/private_file.ts";
 import { HttpOverNetwork } from "../../transport/http_server.ts";
 import { DenoDisk, isOutOfDescriptors } from "../../storage/mod.ts";
-import { Log, type LogFormat, type LogLevel } from "../../platform/logger.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { Log } from "../../platform/logger.ts";
+import type { ServerConfig } from "../config/config.ts";
 import type { Resources } from "../metrics/metric.ts";
 import type { ServerPlatform } from "../server.ts";
+import { openServerTls, type ServerTls } from "./server_tls.ts";
 import { serverTools } from "../tools/tools.ts";
 import type { ServerTools } from "../tools/tools_port.ts";
 
-/** Returns Deno's files, sockets, clock and random numbers, and a log whose lines go to `writeLog`; the caller disposes of it. */
+/**
+ * Returns Deno's files, sockets, clock and random numbers, and a log whose lines go to `writeLog`; the caller disposes of
+ * it. Throws {@link ConfigError} if the files for TLS cannot be used.
+ */
 export function denoPlatform(
-  options: {
-    readonly logLevel: LogLevel;
-    readonly logFormat: LogFormat;
-    readonly writeLog: (line: string) => void;
-  },
+  config: ServerConfig,
+  writeLog: (line: string) => void,
 ): ServerPlatform & { readonly logger: Log } {
+  const { logLevel: level, logFormat: format } = config;
   const clock = new SystemClock();
-  const logger = new Log({
-    level: options.logLevel,
-    format: options.logFormat,
-    write: options.writeLog,
-    now: () => new Date(),
-    clock,
-  });
-  const network = new DenoNetwork();
+  const logger = new Log({ level, format, write: writeLog, now: () => new Date(), clock });
+  const tls = openTls(config, { clock, logger });
+  const plain = new DenoNetwork();
+  const network = tls?.network ?? plain;
+  const httpNetwork = tls?.httpNetwork ?? plain;
   return {
+    tls,
     disk: new DenoDisk(),
     network,
     clock,
@@ -38,8 +40,27 @@ export function denoPlatform(
     logger,
     audit: logger,
     freeDescriptors,
-    monitoring: { http: new HttpOverNetwork({ network, clock, logger }), resources },
+    monitoring: { http: new HttpOverNetwork({ network: httpNetwork, clock, logger }), resources },
   };
+}
+
+function openTls(
+  config: ServerConfig,
+  { clock, logger }: { readonly clock: Clock; readonly logger: Log },
+): ServerTls | null {
+  try {
+    return openServerTls(config, {
+      clock,
+      wallClock: Date.now,
+      logger,
+      readFile: Deno.readTextFileSync,
+      readPrivateFile,
+      denoVersion: Deno.version.deno,
+    });
+  } catch (error) {
+    logger[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /**

@@ -34,6 +34,7 @@ import {
 } from "../../protocol/limits.ts";
 import type { Member } from "../../protocol/messages.ts";
 import type { NodeId } from "../../raft/types.ts";
+import { BY_CERTIFICATE, type CertificateRules } from "./certificate_rules.ts";
 import type { FrameChannel } from "../frame_channel.ts";
 import { describeEnd } from "../frame_reader.ts";
 import {
@@ -69,6 +70,8 @@ export interface AcceptingHandshakeOptions {
   readonly dataId: number;
   readonly maxValueBytes: number;
   readonly peerAuthentication?: PeerAuthentication | null;
+  /** The certificates that are demanded; null, the default, without TLS. */
+  readonly tls?: { readonly rules: CertificateRules } | null;
   readonly handlers: () => HandshakeHandlers;
   /** Makes space for one more client; returns the reason for a refusal where there is none. */
   readonly makeSpaceForClient: (remote: string) => string | null;
@@ -110,6 +113,9 @@ const REASONS = {
   wrongProof: "its proof is wrong",
 } as const;
 
+/** An alert of TLS: fatal, and the version is not supported. Clients that speak TLS show it. */
+const NO_TLS = new Uint8Array([0x15, 3, 3, 0, 2, 2, 70]);
+
 /** Carries out the handshakes of a listener. */
 export class AcceptingHandshake {
   readonly #options: AcceptingHandshakeOptions;
@@ -136,6 +142,8 @@ export class AcceptingHandshake {
     const { version, caller } = hello;
     if (caller.role === "client") {
       heard();
+      const refused = this.#options.tls?.rules.checkClient(channel.security) ?? null;
+      if (refused !== null) return await this.#refuse(channel, refused);
       this.#welcome(channel, { version, exchange: null });
       return await serve({ caller, authenticated: NOT_AUTHENTICATED });
     }
@@ -147,7 +155,8 @@ export class AcceptingHandshake {
     const refused = this.#authorizePeer(caller);
     if (refused !== null) return await this.#refuse(channel, refused, exchange);
     this.#welcome(channel, { version, exchange });
-    await serve({ caller, authenticated: exchange?.authenticated ?? NOT_AUTHENTICATED });
+    const withoutSecret = (this.#options.tls ?? null) === null ? NOT_AUTHENTICATED : BY_CERTIFICATE;
+    await serve({ caller, authenticated: exchange?.authenticated ?? withoutSecret });
   }
 
   /** Returns the first frame, or null if none arrived. */
@@ -160,6 +169,9 @@ export class AcceptingHandshake {
     const first = await channel.readFrame();
     timer.cancel();
     if (first.kind === "frame") return first.payload.slice();
+    if (first.kind === "otherProtocol" && first.looksLike === "TLS") {
+      await channel.endWith(NO_TLS, describeEnd(first));
+    }
     channel.close(describeEnd(first));
     const { remote, closeReason: reason } = channel;
     if (first.kind === "otherProtocol" || first.kind === "frameTooLarge") {
@@ -219,9 +231,12 @@ export class AcceptingHandshake {
     channel: FrameChannel,
     { payload, version, caller }: PeerHello,
   ): Promise<Answerable | Refusal | null> {
-    const { self, logger, peerAuthentication = null } = this.#options;
+    const { self, logger, peerAuthentication = null, tls = null, handlers } = this.#options;
+    const { members } = handlers();
+    const refused = tls?.rules.checkPeer(channel.security, { caller, members: members() }) ?? null;
+    if (refused !== null) return refused;
     if (peerAuthentication === null) return { exchange: null };
-    const { remote, binding } = channel;
+    const { remote, security: { binding } } = channel;
     const exchange = peerAuthentication.accept({ hello: payload, caller, version, self, binding });
     if (exchange === "withoutProof") return { exchange: null };
     if (exchange === "otherSecret") {

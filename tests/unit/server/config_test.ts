@@ -62,6 +62,14 @@ const DEFAULTS: ServerConfig = {
   maxConnectionsPerAddress: null,
   peerSecretFile: null,
   peerAuth: "require",
+  tlsCert: null,
+  tlsKey: null,
+  tlsCa: null,
+  tlsClientAuth: "optional",
+  tlsMinVersion: "1.3",
+  peerName: null,
+  allowGroupReadableKeys: false,
+  insecure: false,
   quotaBytes: null,
   historyBytes: 67_108_864,
   historySeconds: null,
@@ -104,6 +112,14 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "connections-per-address": "8",
     "peer-secret-file": "secrets/peer",
     "peer-auth": "accept",
+    "tls-cert": "certs/node1.crt",
+    "tls-key": "certs/node1.key",
+    "tls-ca": "certs/ca.crt",
+    "tls-client-auth": "required",
+    "tls-min-version": "1.2",
+    "peer-name": "kvraft.internal",
+    "allow-group-readable-keys": "",
+    insecure: "",
     "quota-bytes": "1000000",
     "history-bytes": "0",
     "history-seconds": "3600",
@@ -130,6 +146,14 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     maxConnectionsPerAddress: 8,
     peerSecretFile: "secrets/peer",
     peerAuth: "accept",
+    tlsCert: "certs/node1.crt",
+    tlsKey: "certs/node1.key",
+    tlsCa: "certs/ca.crt",
+    tlsClientAuth: "required",
+    tlsMinVersion: "1.2",
+    peerName: "kvraft.internal",
+    allowGroupReadableKeys: true,
+    insecure: true,
     quotaBytes: 1_000_000,
     historyBytes: 0,
     historySeconds: 3_600,
@@ -138,7 +162,8 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
 });
 
 Deno.test("readServerConfig: HTTP is off without --http, and on loopback unless a host is named", () => {
-  const http = (text: string): ServerConfig["http"] => read({ flags: { ...REQUIRED, http: text } }).http;
+  const flags = { ...REQUIRED, insecure: "" };
+  const http = (text: string): ServerConfig["http"] => read({ flags: { ...flags, http: text } }).http;
   assertEquals(http("9101"), { host: "127.0.0.1", port: 9101 });
   assertEquals(http(":9101"), { host: "127.0.0.1", port: 9101 });
   assertEquals(http("0.0.0.0:9101"), { host: "0.0.0.0", port: 9101 });
@@ -185,8 +210,46 @@ Deno.test("readServerConfig: the config file accepts every setting, comments and
 Deno.test("readServerConfig: the example in the help of each option is accepted", () => {
   for (const { name, example } of SERVER_OPTIONS.filter((option) => option.name !== "config")) {
     const { cluster: _, ...joining } = REQUIRED;
-    const others = name === "peer-auth" ? { "peer-secret-file": "peer.secret" } : {};
+    const tls = { "tls-cert": "node.crt", "tls-key": "node.key", "tls-ca": "ca.crt" };
+    const others = name === "peer-auth" ? { ...tls, "peer-secret-file": "peer.secret" } : tls;
     read({ flags: { ...(name === "join" ? joining : REQUIRED), ...others, [name]: example } });
+  }
+});
+
+Deno.test("readServerConfig: a switch is true or false in the file, and has no value as a flag", () => {
+  assertEquals(read({ file: '{ "insecure": true }', flags: REQUIRED }).insecure, true);
+  assertEquals(read({ file: '{ "insecure": false }', flags: REQUIRED }).insecure, false);
+  assert(refusal({ file: '{ "insecure": "yes" }', flags: REQUIRED }).includes("must be true or false"));
+  assert(refusal({ flags: { ...REQUIRED, insecure: "maybe" } }).includes("is neither true nor false"));
+});
+
+Deno.test("readServerConfig: an address beyond loopback needs TLS, a peer secret or --insecure, and the error names them", () => {
+  const reachable = { ...REQUIRED, bind: "0.0.0.0:7001" };
+  const error = refusal({ flags: reachable });
+  for (const part of ["--bind: ", "0.0.0.0:7001", "--tls-cert", "--peer-secret-file", "--insecure"]) {
+    assert(error.includes(part), error);
+  }
+  const tls = { "tls-cert": "node.crt", "tls-key": "node.key", "tls-ca": "ca.crt" };
+  for (const way of [tls, { "peer-secret-file": "peer.secret" }, { insecure: "" }]) {
+    read({ flags: { ...reachable, ...way } });
+  }
+  for (const bind of ["127.0.0.1:7001", "127.1.2.3:7001", "[::1]:7001", "localhost:7001"]) {
+    read({ flags: { ...REQUIRED, bind } });
+  }
+  const http = { ...REQUIRED, http: "0.0.0.0:9101", "peer-secret-file": "peer.secret" };
+  assert(refusal({ flags: http }).startsWith("--http: other machines reach 0.0.0.0:9101"));
+  read({ flags: { ...http, ...tls } });
+});
+
+Deno.test("readServerConfig: options of TLS are refused where one is missing, or TLS is", () => {
+  const { message } = assertThrows(
+    () => read({ flags: { ...REQUIRED, "tls-cert": "node.crt" } }),
+    ConfigError,
+  );
+  assert(message.startsWith("--tls-key and --tls-ca is missing. Allowed: all of"), message);
+  for (const flag of [{ "peer-name": "kv.example" }, { "tls-client-auth": "required" }]) {
+    const { message } = assertThrows(() => read({ flags: { ...REQUIRED, ...flag } }), ConfigError);
+    assert(message.includes("it has no effect without TLS"), message);
   }
 });
 
@@ -280,9 +343,9 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, " +
-  "peer-auth, quota-bytes, " +
-  "history-bytes, history-seconds, snapshot-log-bytes";
+  "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, peer-auth, " +
+  "tls-cert, tls-key, tls-ca, tls-client-auth, tls-min-version, peer-name, allow-group-readable-keys, insecure, " +
+  "quota-bytes, history-bytes, history-seconds, snapshot-log-bytes";
 
 Deno.test("readServerConfig: an error in the config file has line and column", () => {
   const table = [

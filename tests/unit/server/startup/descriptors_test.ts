@@ -1,6 +1,7 @@
 /** Connections fitted to the file descriptors that a process has. */
 import { assert, assertEquals } from "@std/assert";
 import { MAX_PENDING_HELLOS } from "../../../../lib/protocol/limits.ts";
+import { serverConfigOf } from "../../../../lib/server/config/config.ts";
 import { denoPlatform } from "../../../../lib/server/startup/deno_platform.ts";
 import { fitConnections, RESERVED_DESCRIPTORS } from "../../../../lib/server/startup/descriptors.ts";
 import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
@@ -41,11 +42,10 @@ Deno.test("fitConnections: with hardly any, a few clients are taken and the log 
 });
 
 Deno.test("denoPlatform: the free descriptors are counted on this machine, and none stays open", () => {
-  const { freeDescriptors, logger } = denoPlatform({
-    logLevel: "error",
-    logFormat: "text",
-    writeLog: () => {},
-  });
+  const { freeDescriptors, logger } = denoPlatform(
+    serverConfigOf({ nodeId: 1, bind: { host: "127.0.0.1", port: 7001 } }),
+    () => {},
+  );
   using _log = logger;
   assert(freeDescriptors !== undefined, "this machine can count them");
   assertEquals([freeDescriptors(40), freeDescriptors(40)], [40, 40]);

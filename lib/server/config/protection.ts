@@ -1,0 +1,61 @@
+/** Checks of the options of TLS with one another, and that a server which other machines reach is protected. */
+import { formatAddress } from "../../platform/address.ts";
+import type { Address } from "../../platform/network.ts";
+import type { ServerConfig } from "./config.ts";
+import { ConfigError } from "./config_file.ts";
+
+/** The options of which all must be given, or none. */
+const FILES = { "tls-cert": "tlsCert", "tls-key": "tlsKey", "tls-ca": "tlsCa" } as const;
+/** Options that mean nothing without TLS. */
+const NEEDS_TLS = ["tls-client-auth", "tls-min-version", "peer-name", "allow-group-readable-keys"];
+const EXAMPLE = "--tls-cert certs/node1.crt --tls-key certs/node1.key --tls-ca certs/ca.crt";
+
+/**
+ * Throws {@link ConfigError} for options of TLS that contradict one another, and for an address beyond loopback without
+ * protection. `originOf` returns where an option was given, or null.
+ */
+export function checkProtection(config: ServerConfig, originOf: (name: string) => string | null): void {
+  const missing = Object.entries(FILES).filter(([, key]) => config[key] === null).map(([name]) =>
+    `--${name}`
+  );
+  const hasTls = missing.length === 0;
+  if (!hasTls && missing.length < Object.keys(FILES).length) {
+    throw new ConfigError(
+      `${missing.join(" and ")} is missing. Allowed: all of --tls-cert, --tls-key and --tls-ca, or none. ` +
+        `Example: ${EXAMPLE}`,
+    );
+  }
+  const idle = NEEDS_TLS.find((name) => originOf(name) !== null);
+  if (!hasTls && idle !== undefined) {
+    throw new ConfigError(
+      `${
+        originOf(idle)
+      }: it has no effect without TLS. Allowed: with TLS, or not at all. Example: ${EXAMPLE}`,
+    );
+  }
+  if (hasTls || config.insecure) return;
+  const { bind, http, peerSecretFile } = config;
+  if (!isLoopback(bind) && peerSecretFile === null) {
+    throw new ConfigError(
+      `${originOf("bind")}: other machines reach ${
+        formatAddress(bind)
+      }, and nothing protects it: any program there could read ` +
+        "and write all keys, and act as a node of the cluster. Choose one: --tls-cert, --tls-key and --tls-ca encrypt " +
+        "all connections and authenticate nodes; --peer-secret-file authenticates nodes, without encryption; " +
+        `--insecure takes the risk. Example: ${EXAMPLE}`,
+    );
+  }
+  if (http !== null && !isLoopback(http)) {
+    throw new ConfigError(
+      `${originOf("http")}: other machines reach ${
+        formatAddress(http)
+      }, and nothing protects it. Choose one: an address ` +
+        "of 127.0.0.1; --tls-cert, --tls-key and --tls-ca, which encrypt HTTP too; --insecure, which takes the risk. " +
+        "Example: --http 127.0.0.1:9101",
+    );
+  }
+}
+
+function isLoopback({ host }: Address): boolean {
+  return host === "localhost" || host === "::1" || /^127\.[0-9.]+$/.test(host);
+}

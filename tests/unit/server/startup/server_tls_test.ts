@@ -1,0 +1,152 @@
+/** The TLS files of a server: what is refused at the start, and what happens when they change. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { generateKeyPairSync } from "node:crypto";
+import { ConfigError } from "../../../../lib/server/config/config_file.ts";
+import { PrivateFileError } from "../../../../lib/platform/private_file.ts";
+import {
+  openServerTls,
+  type ServerTls,
+  TLS_FILES_CHECK_MS,
+} from "../../../../lib/server/startup/server_tls.ts";
+import { ManualClock } from "../../../support/fakes/manual_clock.ts";
+import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
+import { Authority, keyOf, pemOf } from "../../../support/tls/certificates.ts";
+
+const DAY_MS = 86_400_000;
+const authority = new Authority();
+const node = authority.node();
+const CONFIG = {
+  tlsCa: "ca.crt",
+  tlsCert: "node.crt",
+  tlsKey: "node.key",
+  tlsClientAuth: "optional",
+  tlsMinVersion: "1.3",
+  peerName: null,
+  allowGroupReadableKeys: false,
+} as const;
+
+type Files = Record<string, string>;
+
+function scene(changed: Files = {}, denoVersion = "2.9.6"): {
+  readonly files: Files;
+  readonly clock: ManualClock;
+  readonly logger: RecordingLogger;
+  readonly open: () => ServerTls;
+} {
+  const files: Files = { "ca.crt": authority.cert, "node.crt": node.cert, "node.key": node.key, ...changed };
+  const clock = new ManualClock();
+  const logger = new RecordingLogger();
+  const startMs = Date.now();
+  const read = (path: string): string => {
+    const text = files[path];
+    if (text === undefined) throw new Deno.errors.NotFound("No such file");
+    return text;
+  };
+  const open = (): ServerTls => {
+    const tls = openServerTls(CONFIG, {
+      clock,
+      logger,
+      denoVersion,
+      wallClock: () => startMs + clock.now(),
+      readFile: read,
+      readPrivateFile: (path) => {
+        if (files[path] === "readable by others") throw new PrivateFileError("its mode is 0644");
+        return read(path);
+      },
+    });
+    assert(tls !== null);
+    return tls;
+  };
+  return { files, clock, logger, open };
+}
+
+function messages(logger: RecordingLogger, level: string): readonly string[] {
+  return logger.lines.filter((line) => line.level === level).map(({ message }) => message);
+}
+
+Deno.test("openServerTls: files that do not go together are refused with the flag, the path and the reason", () => {
+  const other = new Authority("another authority");
+  const encrypted = pemOf(keyOf(node.key), "secret");
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2_048 }).privateKey;
+  const cases: readonly (readonly [Files, string, RegExp])[] = [
+    [
+      { "node.key": authority.node().key },
+      "--tls-key: cannot use node.key",
+      /not the key of the certificate/,
+    ],
+    [{ "node.key": pemOf(rsa) }, "--tls-key: cannot use node.key", /not the key of the certificate/],
+    [{ "node.key": encrypted }, "--tls-key: cannot use node.key", /it is encrypted.*openssl pkey/],
+    [{ "node.key": "garbage" }, "--tls-key: cannot use node.key", /no private key in PEM/],
+    [{ "node.key": "readable by others" }, "--tls-key: cannot use node.key", /mode is 0644/],
+    [{ "node.crt": other.node().cert }, "--tls-cert: cannot use node.crt", /not issued by an authority/],
+    [{ "node.crt": authority.cert }, "--tls-cert: cannot use node.crt", /that of an authority/],
+    [{ "node.crt": "garbage" }, "--tls-cert: cannot use node.crt", /no certificate in PEM/],
+    [{ "ca.crt": "garbage" }, "--tls-ca: cannot use ca.crt", /no certificate in PEM/],
+    [{ "ca.crt": authority.cert.replace(/M/, "!") }, "--tls-ca: cannot use ca.crt", /cannot be read/],
+    [{ "ca.crt": authority.cert + node.key }, "--tls-ca: cannot use ca.crt", /more than certificates/],
+    [{ "ca.crt": node.cert }, "--tls-ca: cannot use ca.crt", /is not that of an authority/],
+  ];
+  for (const [files, start, reason] of cases) {
+    const { message } = assertThrows(() => scene(files).open(), ConfigError);
+    assert(message.startsWith(start) && reason.test(message), message);
+    assert(!message.includes("PRIVATE"), "nothing of a key is in a message");
+  }
+  for (
+    const [dates, reason] of [[{ validToDays: -0.5 }, /expired on/], [
+      { validFromDays: 1 },
+      /not valid before/,
+    ]] as const
+  ) {
+    const { cert, key } = authority.node(dates);
+    const { message } = assertThrows(() => scene({ "node.crt": cert, "node.key": key }).open(), ConfigError);
+    assert(reason.test(message), message);
+  }
+  const { files, open } = scene();
+  delete files["ca.crt"];
+  assert(
+    assertThrows(open, ConfigError).message.includes("--tls-ca: cannot use ca.crt: there is no such file"),
+  );
+});
+
+Deno.test("openServerTls: a version of Deno that does not verify certificates of clients is refused", () => {
+  assert(assertThrows(scene({}, "2.9.5").open, ConfigError).message.includes("Deno 2.9.5"));
+  for (const version of ["2.9.6", "2.10.0", "3.0.0", "2.9.6-rc.1"]) scene({}, version).open().close();
+});
+
+Deno.test("ServerTls: changed files are used, and files that cannot be used are reported once and change nothing", () => {
+  const { files, clock, logger, open } = scene();
+  const tls = open();
+  tls.watch();
+  const days = (): number => tls.daysLeft;
+  assertEquals(days(), 364);
+  const renewed = authority.node({ validToDays: 800 });
+  files["node.crt"] = renewed.cert; // the key is renamed a moment later
+  clock.advance(TLS_FILES_CHECK_MS);
+  clock.advance(TLS_FILES_CHECK_MS);
+  assertEquals(days(), 364);
+  assertEquals(messages(logger, "warn"), [
+    "Cannot use the TLS files as they are now; the ones read before stay in use",
+  ]);
+  files["node.key"] = renewed.key;
+  clock.advance(TLS_FILES_CHECK_MS);
+  assertEquals(days(), 799);
+  assertEquals(messages(logger, "info"), ["Read the TLS files again; new connections use them"]);
+  const bundle = authority.cert + new Authority().cert;
+  files["ca.crt"] = bundle;
+  clock.advance(TLS_FILES_CHECK_MS);
+  assertEquals(messages(logger, "info").length, 2);
+  tls.close();
+});
+
+Deno.test("ServerTls: the end of a certificate is announced at the start and daily from 30 days before", () => {
+  const { cert, key } = authority.node({ validToDays: 31.5 });
+  const { clock, logger, open } = scene({ "node.crt": cert, "node.key": key });
+  const tls = open();
+  assertEquals(messages(logger, "warn"), []);
+  for (let day = 0; day < 3; day++) clock.advance(DAY_MS);
+  assertEquals(messages(logger, "warn"), Array(2).fill("The TLS certificate expires soon. Renew it"));
+  for (let day = 0; day < 30; day++) clock.advance(DAY_MS);
+  assertEquals(tls.daysLeft < 0, true);
+  assert(messages(logger, "error").length > 0);
+  tls.close();
+});
