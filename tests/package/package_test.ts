@@ -27,6 +27,7 @@ async function tryProgram([command, ...args]: readonly [string, ...string[]], cw
     keys: ["package/a", "package/b"],
     hasMore: [true, false],
     fenced: [true, false, false],
+    signedIn: ["ada password", "ada token", "authentication signInFailed"],
     error: "invalidRequest",
   });
   await cluster.kill(leader);

@@ -1,6 +1,6 @@
 /**
  * What a program outside of this repository does with the client library, in Node, Bun and Deno: it writes, reads, lists,
- * compares and locks, then counts up until another node leads, and watches the count meanwhile. Prints one line of JSON
+ * compares, locks and signs in, then counts up until another node leads, and watches the count meanwhile. Prints one line of JSON
  * before the leader is killed and one at the end. Its arguments are the addresses of the nodes.
  */
 // deno-lint-ignore-file no-console -- a program prints what it found
@@ -44,6 +44,29 @@ const watchCount = async (onBegun) => {
   return values;
 };
 
+/** Signs in by a password, by a token, and by a wrong password. */
+const signIn = async () => {
+  const user = "ada";
+  await client.auth.addUser(user, { password: "correct horse" });
+  const { token } = await client.auth.createToken(user, { name: "package" });
+  const ways = [{ user, password: "correct horse" }, { token: () => Promise.resolve(token) }, {
+    user,
+    password: "wrong",
+  }];
+  const ends = [];
+  for (const way of ways) {
+    try {
+      const signedIn = await KvClient.connect({ cluster: process.argv.slice(2), timeoutMs: 30_000, ...way });
+      const { user, via } = await signedIn.auth.status();
+      await signedIn.close();
+      ends.push(`${user} ${via}`);
+    } catch (error) {
+      ends.push(`${error.code} ${error.reason}`);
+    }
+  }
+  return ends;
+};
+
 await untilReady();
 await client.put("package/a", "1");
 const created = await client.compareAndSet("package/b", { expect: null, value: "2" });
@@ -52,6 +75,7 @@ const first = await client.list({ prefix: "package/", limit: 1 });
 const second = await client.list({ prefix: "package/", limit: 1, cursor: first.cursor });
 const error = await client.put("", "a value without a key").catch((error) => error);
 const fenced = await writeFenced();
+const signedIn = await signIn();
 let watched;
 await new Promise((resolve) => watched = watchCount(resolve));
 const { leader } = await client.cluster.status();
@@ -63,6 +87,7 @@ console.log(JSON.stringify({
   keys: [...first.entries, ...second.entries].map(({ key }) => textOf(key)),
   hasMore: [first.cursor !== null, second.cursor !== null],
   fenced,
+  signedIn,
   error: error instanceof KvraftError ? error.code : String(error),
 }));
 
