@@ -3,6 +3,7 @@
  * fail, frames are malformed, nodes crash, and their files are damaged.
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { eventually } from "../../support/eventually.ts";
 import { KvClient, KvraftError } from "../../../lib/mod.ts";
 import { SeededRandom } from "../../support/seeded_random.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
@@ -17,7 +18,9 @@ const KEY = "key-opensesame-4711";
 const VALUE = "value-swordfish-0815";
 /** Values that the node refuses. */
 const LONG_VALUE = VALUE.repeat(100);
-const IN_NODES = new KnownSecrets({ "the key": KEY, "the value": VALUE });
+const PEER_SECRET = "peer-abracadabra-0123456789abcdefghij";
+const SECRET_FILE = "peer.secret";
+const IN_NODES = new KnownSecrets({ "the key": KEY, "the value": VALUE, "the peer secret": PEER_SECRET });
 const IN_ERRORS = new KnownSecrets({ "the value": VALUE });
 const PAGES = ["/metrics", "/status", "/ready", "/live", `/${KEY}`, `/status?${VALUE}`];
 
@@ -79,9 +82,17 @@ async function sendMalformed(port: number): Promise<void> {
 Deno.test("secrets: no key and no value is in a log line, metric, page or error, with calls that fail", async (t) => {
   const firstPort = freePorts(3);
   await using cluster = await TestCluster.start({
-    flags: ["--log-level", "debug", "--max-value-bytes", "1000", "--segment-bytes", "4096"],
+    flags: [
+      ...["--log-level", "debug", "--max-value-bytes", "1000", "--segment-bytes", "4096"],
+      ...["--peer-secret-file", SECRET_FILE],
+    ],
     flagsOf: (id) => ["--http", `${firstPort + id - 1}`],
+    prepare: async ({ folder }) => {
+      await Deno.writeTextFile(`${folder.path}/${SECRET_FILE}`, `${PEER_SECRET}\n`, { mode: 0o600 });
+      return null;
+    },
   });
+  const secretFile = `${cluster.folder.path}/${SECRET_FILE}`;
   const leader = await cluster.waitForLeader();
 
   await step(t, "errors of the library name no value", async () => {
@@ -120,6 +131,20 @@ Deno.test("secrets: no key and no value is in a log line, metric, page or error,
     assertEquals(IN_NODES.foundIn(printed), [], printed);
     damage.undo();
     await cluster.startNode(crashed);
+  });
+
+  await step(t, "a file of a peer secret that cannot be used is named without its content", async () => {
+    await Deno.writeTextFile(secretFile, `${PEER_SECRET} ${VALUE}\n`);
+    await eventually(
+      "a node has read it",
+      () => cluster.logs().includes("Cannot read the peer secret again") || null,
+      { explain: cluster.logs },
+    );
+    const [id] = cluster.ids;
+    assert(id !== undefined);
+    await cluster.stop(id);
+    const refused = await cluster.run(["server", ...cluster.serverArguments(id)]);
+    assertEquals([refused.code, IN_NODES.foundIn(refused.stderr)], [2, []], refused.stderr);
   });
 
   assertEquals(IN_NODES.foundIn(cluster.logs()), [], cluster.logs());

@@ -1,5 +1,5 @@
-/** Mutants of the limits that keep hostile clients from excluding others. */
-import { NET } from "../checks.ts";
+/** Mutants of the limits that keep hostile clients from excluding others, of modes of files, and of permissions. */
+import { CLI, NET, PERMISSIONS } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 /** Mutants of limits on connections. */
@@ -46,6 +46,24 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       failure: "watches end whenever a node has many clients",
       from: "this.#unanswered > 0 || this.#isWatching() ? 0",
       to: "this.#unanswered > 0 ? 0",
+    },
+  ]),
+  ...inFile("lib/cli/environment.ts", [CLI], [
+    {
+      id: "M940",
+      title: "a report of a check has the mode that the umask leaves",
+      failure: "every user of the machine reads keys and values of the history",
+      from: "Deno.writeTextFileSync(path, text, { mode: OWNERS_FILE });",
+      to: "Deno.writeTextFileSync(path, text);",
+    },
+  ]),
+  ...inFile("deno.json", [PERMISSIONS], [
+    {
+      id: "M941",
+      title: "the executable may read every file of the machine",
+      failure: "an error in kvraft gives an attacker the keys of other programs",
+      from: '"read": ["."]',
+      to: '"read": ["/"]',
     },
   ]),
 ];
