@@ -98,6 +98,7 @@ export const ALL_CHECKS: readonly Check[] = [
   BACKUP,
   LISTENER,
   NET,
+  PERMISSIONS,
   LOG,
   SERVER,
   CLIENT,
