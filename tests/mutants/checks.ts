@@ -44,7 +44,7 @@ export const HOSTILE: Check = {
 };
 /** Backups, restores and recoveries with real processes, whose permissions are those of the compiled form. */
 export const BACKUP = tests("backup", "tests/cluster/backup_test.ts", "--filter=standard input");
-/** What the executable may do. */
+/** The permissions of the executable. */
 export const PERMISSIONS = tests("permissions", "tests/cluster/security/permissions_test.ts");
 /** Frames and their format. */
 export const FRAMES = tests(
