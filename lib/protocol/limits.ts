@@ -79,6 +79,11 @@ export const ACCEPT_RETRY_MS = 100;
  * client if there are as many as allowed. Without such need it is not closed.
  */
 export const CLIENT_IDLE_CHECKS = 4;
+/**
+ * The same of a client that has not signed in while authentication is enabled, however it uses the connection: requests
+ * that need no user must not keep users out.
+ */
+export const SIGN_IN_CHECKS = 2;
 /** Requests of one client connection without an answer; at this many, reading from it pauses. */
 export const MAX_CLIENT_REQUESTS_IN_FLIGHT = 1_024;
 /**

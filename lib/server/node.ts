@@ -12,7 +12,7 @@ import type { Logger } from "../platform/logger.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { Authentication, type UserOptions } from "./auth/authentication.ts";
-import type { IdentifiedConnection } from "./auth/connection_identity.ts";
+import type { ConnectionIdentity, IdentifiedConnection } from "./auth/connection_identity.ts";
 import { ClientService, ClientWork, type ClientWorkOptions } from "./client_service.ts";
 import { ConfirmedReads, Replica } from "./replica.ts";
 import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
@@ -231,6 +231,12 @@ export class Node {
     this.#driver.start(this.#driverEvents(events));
     this.#leaderWork.start();
     this.#diskSpace.start();
+  }
+
+  /** Whether requests of a connection are refused until it signs in. */
+  mustSignIn(identity: ConnectionIdentity): boolean {
+    const { auth } = this.#auth.access;
+    return auth.enabled && identity.user(auth) === null;
   }
 
   /** Opens the work of a client's connection; its owner closes it. */

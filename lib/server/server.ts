@@ -345,6 +345,7 @@ class Server implements RunningServer {
       onRequest: (request) => this.#node.clients.handle(request, work),
       onWritable: () => work.resume(),
       isWatching: () => work.watches.size > 0,
+      mustSignIn: () => this.#node.mustSignIn(work.identity),
       onClose: () => {
         this.#clients.delete(client);
         work.close();

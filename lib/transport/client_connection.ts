@@ -26,6 +26,7 @@ import {
   CLIENT_QUEUE_PAUSE_BYTES,
   CLOSE_FLUSH_TIMEOUT_MS,
   MAX_CLIENT_REQUESTS_IN_FLIGHT,
+  SIGN_IN_CHECKS,
 } from "../protocol/limits.ts";
 
 /** The server's handlers of the events of a client's connection. */
@@ -38,6 +39,8 @@ export interface ClientHandlers {
   readonly onClose: () => void;
   /** Whether the client waits for notices, such as the events of a watch, and so uses a connection that is silent. */
   readonly isWatching: () => boolean;
+  /** Whether nearly all requests are refused until the client signs in. */
+  readonly mustSignIn: () => boolean;
 }
 
 /** The connection of one client. */
@@ -51,6 +54,7 @@ export class ClientConnection {
   #isPausedByServer = false;
   #onWritable = (): void => {};
   #isWatching = (): boolean => false;
+  #mustSignIn = (): boolean => false;
 
   /** Called by the listener after the client's hello. */
   constructor(channel: FrameChannel, certificate: PeerCertificate | null = null) {
@@ -70,9 +74,10 @@ export class ClientConnection {
 
   /**
    * Number of consecutive checks in which the connection was not used; 0 while a request waits for its answer, or the
-   * client watches keys.
+   * client watches keys. Infinity for one that does not sign in though it must.
    */
   get idleChecks(): number {
+    if (this.#mustSignIn()) return this.#channel.checks >= SIGN_IN_CHECKS ? Infinity : 0;
     return this.#unanswered > 0 || this.#isWatching() ? 0 : this.#channel.idleChecks;
   }
 
@@ -142,9 +147,10 @@ export class ClientConnection {
   }
 
   /** Calls `onRequest` with each request until the connection ends; resolves to the reason. Rejects with an error that `onRequest` throws. */
-  serve({ onRequest, onWritable, isWatching }: Omit<ClientHandlers, "onClose">): Promise<string> {
+  serve({ onRequest, onWritable, isWatching, mustSignIn }: Omit<ClientHandlers, "onClose">): Promise<string> {
     this.#onWritable = onWritable;
     this.#isWatching = isWatching;
+    this.#mustSignIn = mustSignIn;
     return this.#channel.readFrames((payload) => {
       const request = this.#decode(payload);
       if (request === null) return;

@@ -4,7 +4,8 @@
  * An idle connection is closed only if another client needs its place: it costs some kilobytes, correct clients keep
  * connections for hours between two requests, and a program that wants to occupy places can send a request from time to
  * time. So a time limit would cut off correct clients and no others. What stops one machine from occupying all places is
- * the limit for each source address; a client library dials again at its next call.
+ * the limit for each source address; a client library dials again at its next call. While authentication is enabled,
+ * connections that do not sign in are closed first.
  */
 import { assert } from "../platform/assert.ts";
 import { sourceOf } from "../platform/address.ts";
@@ -18,7 +19,7 @@ export interface ConnectedClient {
   readonly remote: string;
   /**
    * Number of consecutive checks in which the connection was not used; 0 while a request waits for its answer, or the
-   * client watches keys.
+   * client watches keys. Infinity for one that does not sign in though it must.
    */
   readonly idleChecks: number;
   /** Closes the connection at once. */

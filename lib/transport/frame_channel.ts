@@ -56,6 +56,7 @@ export class FrameChannel {
   #bytesAtCheck = 0;
   #framesAtCheck = 0;
   #idleChecks = 0;
+  #checks = 0;
   #onProgress: () => void = () => {};
 
   /** Becomes the owner of the connection. */
@@ -93,6 +94,11 @@ export class FrameChannel {
   /** Whether frames are still sent: it is neither closed nor closing. */
   get isOpen(): boolean {
     return this.#closeReason === null && this.#finishing === null;
+  }
+
+  /** Number of {@link check}s. */
+  get checks(): number {
+    return this.#checks;
   }
 
   /** Number of consecutive {@link check}s before which nothing was sent and no frame received. */
@@ -166,6 +172,7 @@ export class FrameChannel {
   check(): number {
     const { bytesWritten } = this.#writer;
     const { frames } = this.#reader;
+    this.#checks += 1;
     const hasSent = bytesWritten !== this.#bytesAtCheck;
     if (!hasSent) this.#writer.release();
     this.#idleChecks = hasSent || frames !== this.#framesAtCheck ? 0 : this.#idleChecks + 1;

@@ -47,6 +47,13 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       from: "this.#unanswered > 0 || this.#isWatching() ? 0",
       to: "this.#unanswered > 0 ? 0",
     },
+    {
+      id: "M942",
+      title: "a client that never signs in keeps its place as long as it sends requests",
+      failure: "programs without a password keep every user out",
+      from: "this.#channel.checks >= SIGN_IN_CHECKS ? Infinity : 0",
+      to: "this.#channel.idleChecks >= SIGN_IN_CHECKS ? Infinity : 0",
+    },
   ]),
   ...inFile("lib/cli/environment.ts", [CLI], [
     {

@@ -31,7 +31,7 @@ export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (
 
 /** Options and handlers of a listener that a test sets itself. */
 export type NetNodeOverrides = Partial<
-  ConnectionListenerOptions & ConnectionHandlers & Pick<ClientHandlers, "isWatching">
+  ConnectionListenerOptions & ConnectionHandlers & Pick<ClientHandlers, "isWatching" | "mustSignIn">
 >;
 
 /** The accepting end of a node, which records what it receives. */
@@ -80,6 +80,7 @@ export class NetNode {
           onRequest: (request) => void this.requests.push({ client, request }),
           onWritable: () => {},
           isWatching: overrides.isWatching ?? (() => false),
+          mustSignIn: overrides.mustSignIn ?? (() => false),
           onClose: () => this.closedClients += 1,
         };
       },

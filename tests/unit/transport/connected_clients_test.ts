@@ -1,6 +1,6 @@
 /** Limits on connected clients: of one source address and in all, and the idle connection that makes space. */
 import { assertEquals } from "@std/assert";
-import { CLIENT_IDLE_CHECKS, FRAME_CHECK_INTERVAL_MS } from "../../../lib/protocol/limits.ts";
+import { CLIENT_IDLE_CHECKS, FRAME_CHECK_INTERVAL_MS, SIGN_IN_CHECKS } from "../../../lib/protocol/limits.ts";
 import type { ClientConnection } from "../../../lib/transport/client_connection.ts";
 import { ConnectedClients } from "../../../lib/transport/connected_clients.ts";
 import type { ManualClock } from "../../support/fakes/manual_clock.ts";
@@ -124,6 +124,21 @@ Deno.test("ConnectedClients: a client with a request in flight, a watch or recen
     assertEquals((await refusedFrom(network, "10.0.0.2")).slice(0, 5), "busy:");
     assertEquals([waiting.end, busy.end], [null, null]);
   }, { overrides: { maxConnections: 3, maxConnectionsPerAddress: 3, isWatching: () => isWatching } });
+});
+
+Deno.test("ConnectedClients: a client that does not sign in though it must is closed first, however it is used", () => {
+  let mustSignIn = false;
+  return withNode(async ({ network, clock, node }) => {
+    const client = await welcomedFrom(network, "10.0.0.1");
+    for (let check = 1; check < SIGN_IN_CHECKS; check++) passChecks(clock, 1);
+    mustSignIn = true;
+    assertEquals((await refusedFrom(network, "10.0.0.2")).slice(0, 5), "busy:", "it may yet sign in");
+    await use(client, node);
+    passChecks(clock, 1);
+    await use(client, node);
+    await welcomedFrom(network, "10.0.0.2");
+    await until("it is closed", () => client.end !== null);
+  }, { overrides: { maxConnections: 1, maxConnectionsPerAddress: 1, mustSignIn: () => mustSignIn } });
 });
 
 Deno.test("ConnectedClients: an address at its limit takes the place of its own idle client, not of another's", () => {
