@@ -40,7 +40,7 @@ Deno.test("secrets: no password and no token is in a log line, metric, page, err
   const errors: string[] = [];
   const failing: readonly Partial<ConnectOptions>[] = [
     { user: "ada", password: WRONG },
-    { user: "nobody", password: WRONG },
+    { user: "unknown", password: WRONG },
     { token: WRONG_TOKEN },
   ];
   for (const credentials of failing) {
