@@ -3,15 +3,18 @@
  * administrative request that was let through. A line says who asked, from where, for what kind of request, about which
  * keys, and with what result. It never has a value, a password or a token.
  *
- * A client must not be able to fill the disk with lines: at most MAX_LINES_A_WINDOW are written in each window, and the
- * number of those left out is in the next line of its kind.
+ * A client must not be able to fill the disk with lines: a bounded number is written in each window of time, and then the
+ * number of those left out. Clients without a user cause refusals only, which have a much lower bound.
  */
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { LogFields } from "../../platform/logger.ts";
 
-/** Maximum number of lines in AUDIT_WINDOW_MS. */
-export const MAX_LINES_A_WINDOW = 200;
-export const AUDIT_WINDOW_MS = 1_000;
+/** Lines about refusals and sign-ins in a minute, about 100 MB a day at most. */
+export const MAX_REFUSED_LINES_A_MINUTE = 300;
+/** Lines about requests that were let through in a second. */
+export const MAX_ALLOWED_LINES_A_SECOND = 1_000;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
 
 /** Takes the lines. */
 export interface AuditWriter {
@@ -31,31 +34,29 @@ export interface AuditedRequest {
 
 /** Writes the audit lines of a node. */
 export class AuditLog {
-  readonly #writer: AuditWriter;
-  readonly #clock: Pick<Clock, "after">;
   /** Whether requests that were let through have lines. */
   readonly recordsAllowed: boolean;
-  #written = 0;
-  #leftOut = 0;
-  #window: Timer | null = null;
+  readonly #refused: BoundedLines;
+  readonly #allowed: BoundedLines;
 
   constructor(
     writer: AuditWriter,
     { clock, recordsAllowed }: { readonly clock: Pick<Clock, "after">; readonly recordsAllowed: boolean },
   ) {
-    this.#writer = writer;
-    this.#clock = clock;
     this.recordsAllowed = recordsAllowed;
+    const windows = { writer, clock };
+    this.#refused = new BoundedLines({ ...windows, max: MAX_REFUSED_LINES_A_MINUTE, windowMs: MINUTE_MS });
+    this.#allowed = new BoundedLines({ ...windows, max: MAX_ALLOWED_LINES_A_SECOND, windowMs: SECOND_MS });
   }
 
   /** Records a request that was refused for want of a user or of rights. */
   refused(request: AuditedRequest, code: string): void {
-    this.#record("audit: request refused", { ...request, code });
+    this.#refused.write("audit: request refused", { ...request, code });
   }
 
   /** Records a write or an administrative request that was let through. */
   allowed(request: AuditedRequest): void {
-    this.#record("audit: request allowed", { ...request });
+    this.#allowed.write("audit: request allowed", { ...request });
   }
 
   /** Records the end of an attempt to sign in. The name is that of a user: what others type may be a password. */
@@ -63,23 +64,49 @@ export class AuditLog {
     attempt: { readonly user: string | null; readonly remote: string; readonly via: string },
     result: string,
   ): void {
-    this.#record("audit: sign-in", { ...attempt, result });
+    this.#refused.write("audit: sign-in", { ...attempt, result });
   }
 
-  /** Writes the number of lines that were left out, and ends the timer. */
+  /** Writes the number of lines that were left out, and ends the timers. */
   close(): void {
-    this.#window?.cancel();
-    this.#endWindow();
+    this.#refused.close();
+    this.#allowed.close();
+  }
+}
+
+/** The bound of lines: `max` in each window of time. */
+interface LineBound {
+  readonly writer: AuditWriter;
+  readonly clock: Pick<Clock, "after">;
+  readonly max: number;
+  readonly windowMs: number;
+}
+
+/** Lines of bounded number. */
+class BoundedLines {
+  readonly #options: LineBound;
+  #written = 0;
+  #leftOut = 0;
+  #window: Timer | null = null;
+
+  constructor(options: LineBound) {
+    this.#options = options;
   }
 
-  #record(message: string, fields: LogFields): void {
-    this.#window ??= this.#clock.after(AUDIT_WINDOW_MS, () => this.#endWindow());
-    if (this.#written >= MAX_LINES_A_WINDOW) {
+  write(message: string, fields: LogFields): void {
+    const { writer, clock, max, windowMs } = this.#options;
+    this.#window ??= clock.after(windowMs, () => this.#endWindow());
+    if (this.#written >= max) {
       this.#leftOut += 1;
       return;
     }
     this.#written += 1;
-    this.#writer.record(message, fields);
+    writer.record(message, fields);
+  }
+
+  close(): void {
+    this.#window?.cancel();
+    this.#endWindow();
   }
 
   #endWindow(): void {
@@ -87,6 +114,6 @@ export class AuditLog {
     this.#window = null;
     this.#written = 0;
     this.#leftOut = 0;
-    if (lines > 0) this.#writer.record("audit: lines left out", { lines });
+    if (lines > 0) this.#options.writer.record("audit: lines left out", { lines });
   }
 }

@@ -81,6 +81,8 @@ export class SignIns {
   /** Replies to a request once its attempt has ended. A connection makes one attempt at a time. */
   request({ requestId, method }: RequestFrame<"signIn">, reply: SignInReply, client: SignInClient): void {
     if (this.#signingIn.has(client)) {
+      const { metrics } = this.#options;
+      if (metrics !== null) metrics.signIns.busy += 1;
       return reply.refuse(notApplied("busy", "Cannot sign in: a sign-in on this connection has not ended."));
     }
     this.#signingIn.add(client);

@@ -5,8 +5,13 @@ import { AuthenticationError, KvClient } from "../../../lib/mod.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { UserClient } from "../../support/frames/user_client.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
+import { ConnectionFrom, HAS_MANY_LOOPBACK_ADDRESSES } from "../../support/processes/source_address.ts";
+import { parseMetrics } from "../../support/prometheus.ts";
+import { freePorts } from "../../support/temporary.ts";
+import { clientHello, frame } from "../../support/wire.ts";
 
 const PASSWORDS = { root: "root's password", alice: "alice's password", bob: "bob's password" } as const;
 type Name = keyof typeof PASSWORDS;
@@ -204,6 +209,41 @@ Deno.test("users: a follower that is cut off from the leader does not lend the r
   await healed;
   assertEquals(await direct.get("alice/after"), null);
   assertMatch(cluster.logs(), /audit: request refused.*user=alice.*remote="?node \d"?.*permissionDenied/);
+});
+
+Deno.test("users: a thousand wrong passwords are slowed down and counted, and other clients are served meanwhile", async () => {
+  if (!HAS_MANY_LOOPBACK_ADDRESSES) return;
+  const http = freePorts(1);
+  await using cluster = await TestCluster.start({ flagsOf: (id) => id === 1 ? ["--http", `${http}`] : [] });
+  await addUsers(cluster);
+  await enable(cluster);
+  const signIns = async (): Promise<ReadonlyMap<string, number>> => {
+    const answer = await fetch(`http://127.0.0.1:${http}/metrics`);
+    const samples = parseMetrics(await answer.text()).get("kvraft_sign_ins_total")?.samples ?? [];
+    return new Map(samples.map(({ labels, value }) => [labels["result"] ?? "", value]));
+  };
+  using bob = await openAs("bob", cluster, 1);
+  using hostile = new DisposableStack();
+  for (let number = 0; number < 20; number++) {
+    const connection = hostile.use(await ConnectionFrom.open("127.0.0.2", cluster.port(1)));
+    await connection.send(frame(clientHello()));
+    for (let guess = 1; guess <= 50; guess++) {
+      await connection.sendFrame([FRAME_KIND.signIn, guess, [1, "alice", `guess ${number} ${guess}`]]);
+    }
+  }
+  for (let write = 0; write < 100; write++) assertEquals(await bob.put("bob/key", `${write}`), "applied");
+  // The failures delay alice by ten seconds at most.
+  using alice = await openAs("alice", cluster, 1);
+  assertEquals(await alice.put("alice/key"), "applied");
+  const counts = await eventually("all guesses have ended", async () => {
+    const counts = await signIns();
+    const ended = (counts.get("failed") ?? 0) + (counts.get("busy") ?? 0);
+    return ended >= 1_000 ? counts : null;
+  }, { explain: cluster.logs });
+  const failed = counts.get("failed") ?? 0;
+  assert(failed >= 1 && failed <= 40, `${failed} guesses were compared with the password`);
+  assertMatch(cluster.logs(), /audit: sign-in user=alice via=password remote=127\.0\.0\.2:\d+ result=failed/);
+  assertEquals(cluster.logs().includes("guess 1"), false, "no guess is in the log");
 });
 
 Deno.test("users: a restored backup keeps the users, and not the sign-ins", async () => {

@@ -133,7 +133,7 @@ export const USER_MUTANTS: readonly Mutant[] = [
       id: "M924",
       title: "any number of audit lines is written",
       failure: "a client without a user fills the disk with lines",
-      from: "if (this.#written >= MAX_LINES_A_WINDOW) {",
+      from: "if (this.#written >= max) {",
       to: "if (this.#written < 0) {",
     },
   ]),

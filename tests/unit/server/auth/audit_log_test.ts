@@ -1,7 +1,11 @@
 /** AuditLog: lines of bounded number, with a count of those left out; keys in words. */
 import { assertEquals } from "@std/assert";
 import { prefixEnd } from "../../../../lib/kv/mod.ts";
-import { AUDIT_WINDOW_MS, AuditLog, MAX_LINES_A_WINDOW } from "../../../../lib/server/auth/audit_log.ts";
+import {
+  AuditLog,
+  MAX_ALLOWED_LINES_A_SECOND,
+  MAX_REFUSED_LINES_A_MINUTE,
+} from "../../../../lib/server/auth/audit_log.ts";
 import {
   describeKeys,
   keysOfRequirement,
@@ -30,20 +34,36 @@ Deno.test("AuditLog: a line says who asked, from where, for what, about which ke
   ]);
 });
 
-Deno.test("AuditLog: a window has a bounded number of lines, and the next one says how many were left out", () => {
+Deno.test("AuditLog: a minute has a bounded number of refusals, and a line says how many were left out", () => {
   const audit = new RecordingAudit();
   const clock = new ManualClock();
   const log = new AuditLog(audit, { clock, recordsAllowed: false });
-  for (let number = 0; number < MAX_LINES_A_WINDOW + 30; number++) log.refused(REQUEST, "unauthenticated");
-  assertEquals(audit.lines.length, MAX_LINES_A_WINDOW);
-  clock.sleep(AUDIT_WINDOW_MS);
-  assertEquals(audit.lines.slice(MAX_LINES_A_WINDOW), [
+  for (let number = 0; number < MAX_REFUSED_LINES_A_MINUTE + 30; number++) {
+    log.refused(REQUEST, "unauthenticated");
+  }
+  assertEquals(audit.lines.length, MAX_REFUSED_LINES_A_MINUTE);
+  clock.advance(60_000);
+  assertEquals(audit.lines.slice(MAX_REFUSED_LINES_A_MINUTE), [
     { message: "audit: lines left out", fields: { lines: 30 } },
   ]);
   log.refused(REQUEST, "unauthenticated");
-  assertEquals(audit.lines.length, MAX_LINES_A_WINDOW + 2);
   log.close();
-  assertEquals(audit.lines.length, MAX_LINES_A_WINDOW + 2, "nothing was left out in the last window");
+  const after = MAX_REFUSED_LINES_A_MINUTE + 2;
+  assertEquals(audit.lines.length, after, "nothing was left out in the last minute");
+});
+
+Deno.test("AuditLog: refusals do not keep allowed requests out, which have a bound of their own", () => {
+  const audit = new RecordingAudit();
+  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: true });
+  for (let number = 0; number <= MAX_REFUSED_LINES_A_MINUTE; number++) {
+    log.refused(REQUEST, "unauthenticated");
+  }
+  for (let number = 0; number < MAX_ALLOWED_LINES_A_SECOND + 5; number++) log.allowed(REQUEST);
+  const allowed = audit.lines.filter(({ message }) => message === "audit: request allowed");
+  assertEquals(allowed.length, MAX_ALLOWED_LINES_A_SECOND);
+  log.close();
+  const leftOut = audit.lines.filter(({ message }) => message === "audit: lines left out");
+  assertEquals(leftOut.map(({ fields }) => fields["lines"]), [1, 5]);
 });
 
 Deno.test("describeKeys: a key, a prefix, a range and all keys are in words, and long keys are cut", () => {

@@ -85,6 +85,19 @@ Deno.test("KeepAlives: a refused write refuses every request in it, and no other
   assertEquals(bench.answers, [["a", "noLeader"], ["b", "noLeader"], ["c", [6_000]]]);
 });
 
+Deno.test("KeepAlives: a write that a right was missing for is made again for each of its requests", async () => {
+  const bench = new Bench();
+  bench.request("a", [2]);
+  bench.request("b", [4]);
+  await settle();
+  const refused = encodeResult({ kind: "refused", reason: "permissionDenied" });
+  bench.answer(() => ({ kind: "result", result: refused }));
+  assertEquals([bench.answers, bench.writes], [[], [[2], [4]]]);
+  bench.answer(() => notApplied("permissionDenied", "Cannot write."));
+  bench.keep();
+  assertEquals(bench.answers, [["a", "permissionDenied"], ["b", [4_000]]]);
+});
+
 Deno.test("KeepAlives: another result than that of a keep-alive is a fault of the node", async () => {
   const bench = new Bench();
   bench.request("a", [2]);
