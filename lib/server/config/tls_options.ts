@@ -67,10 +67,10 @@ export const TLS_OPTIONS = {
     fallback: "none",
     example: "kvraft.internal",
   })),
-  /** Whether the group may read the key, as of files that Kubernetes mounts. */
+  /** Whether the group may read the key and the peer secret, as of files that Kubernetes mounts. */
   allowGroupReadableKeys: flagOption({
     name: "allow-group-readable-keys",
-    help: "take a private key that its group may read",
+    help: "take a private key and a peer secret that its group may read",
   }),
   /** Whether it may listen beyond loopback without TLS and without a peer secret. */
   insecure: flagOption({

@@ -51,7 +51,7 @@ export function peerSecretsOf(text: string): readonly string[] {
 
 /** The parts of a platform that a secret needs. */
 export interface PeerSecretOptions {
-  readonly config: Pick<ServerConfig, "peerSecretFile" | "peerAuth">;
+  readonly config: Pick<ServerConfig, "peerSecretFile" | "peerAuth" | "allowGroupReadableKeys">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly readPrivateFile?: ReadPrivateFile;
@@ -63,8 +63,15 @@ export function openPeerSecret(
   config: PeerSecretOptions["config"],
   platform: Omit<PeerSecretOptions, "config">,
 ): PeerSecretFile | null {
-  const { peerSecretFile } = config;
-  return peerSecretFile === null ? null : new PeerSecretFile(peerSecretFile, { ...platform, config });
+  const { peerSecretFile, peerAuth } = config;
+  if (peerSecretFile === null) return null;
+  const file = new PeerSecretFile(peerSecretFile, { ...platform, config });
+  if (peerAuth === "accept") {
+    platform.logger.warn("Nodes without the peer secret are accepted", {
+      remedy: "once all nodes have it, restart without --peer-auth accept",
+    });
+  }
+  return file;
 }
 
 /** The peer secret of a server. */
@@ -115,9 +122,9 @@ export class PeerSecretFile {
   }
 
   #read(): readonly string[] {
-    const { readPrivateFile } = this.#options;
+    const { readPrivateFile, config: { allowGroupReadableKeys: mayGroupRead } } = this.#options;
     if (readPrivateFile === undefined) throw new Error("this platform has no files with secrets");
-    return peerSecretsOf(readPrivateFile(this.#path, { maxBytes: MAX_FILE_BYTES, mayGroupRead: false }));
+    return peerSecretsOf(readPrivateFile(this.#path, { maxBytes: MAX_FILE_BYTES, mayGroupRead }));
   }
 
   #checkIn(ms: number): void {

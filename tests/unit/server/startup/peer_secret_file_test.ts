@@ -45,7 +45,7 @@ class Scene {
   open(): PeerSecretFile {
     const { clock, logger } = this;
     const file = new PeerSecretFile("peer.secret", {
-      config: { peerSecretFile: "peer.secret", peerAuth: "require" },
+      config: { peerSecretFile: "peer.secret", peerAuth: "require", allowGroupReadableKeys: false },
       clock,
       logger,
       readPrivateFile: () => {
