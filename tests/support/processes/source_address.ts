@@ -2,7 +2,7 @@
 import { decode, type ValueType } from "@std/msgpack";
 import { connect, type Socket } from "node:net";
 import { frame } from "../wire.ts";
-import { eventually } from "../eventually.ts";
+import { eventually, type WaitOptions } from "../eventually.ts";
 
 const HEADER_BYTES = 4;
 
@@ -63,7 +63,7 @@ export class ConnectionFrom implements Disposable {
   }
 
   /** Waits until this many frames have arrived, and returns the elements of the last of them. */
-  async frameAt(count: number): Promise<readonly ValueType[]> {
+  async frameAt(count: number, options: WaitOptions = {}): Promise<readonly ValueType[]> {
     return await eventually(`${count} frames have arrived`, () => {
       let begin = 0;
       for (let number = 1; this.#received.length >= begin + HEADER_BYTES; number++) {
@@ -78,7 +78,7 @@ export class ConnectionFrom implements Disposable {
         return Array.isArray(elements) ? elements : null;
       }
       return null;
-    });
+    }, options);
   }
 
   /** Waits until the other end has closed the connection. */
