@@ -3,7 +3,7 @@
  * small frames without delay.
  *
  * A connection is waiting from its arrival until it is accepted. At most MAX_TLS_WAITING wait; one more closes the
- * oldest of the host with the most, so that one host cannot keep out the others.
+ * oldest of the source address with the most, so that one machine cannot keep out the others.
  *
  * When no file descriptor is left, a server of Deno's `node:net` never accepts again, without any event (Deno 2.9.6). So
  * the listener connects to itself when nothing has arrived for a while, and listens again if that is not noticed.
@@ -11,7 +11,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import { formatAddress } from "../address.ts";
+import { formatAddress, sourceOf } from "../address.ts";
 import { errorCode, errorMessage } from "../errors.ts";
 import type { Address, Connection, Listener } from "../network.ts";
 import { SocketConnection } from "../socket_connection.ts";
@@ -94,7 +94,7 @@ interface Context {
 interface Waiting {
   /** The socket below TLS. */
   readonly plain: Socket;
-  readonly host: string;
+  readonly source: string;
   readonly sinceMs: number;
   /** The values of the time when it arrived. */
   readonly context: Context;
@@ -205,8 +205,13 @@ export class TlsListener implements Listener {
     if (this.#isClosed) return void plain.destroy();
     if (this.#waiting.size >= (this.#options.maxWaiting ?? MAX_TLS_WAITING)) this.#closeOne();
     const remote = remoteOf(plain);
-    const host = plain.remoteAddress ?? "unknown";
-    const waiting = { plain, host, sinceMs: performance.now(), context: this.#context, connection: null };
+    const waiting = {
+      plain,
+      source: sourceOf(remote),
+      sinceMs: performance.now(),
+      context: this.#context,
+      connection: null,
+    };
     this.#waiting.set(remote, waiting);
     plain.on("close", () => {
       if (this.#waiting.get(remote) !== waiting || waiting.connection !== null) return;
@@ -256,13 +261,13 @@ export class TlsListener implements Listener {
     }
   }
 
-  /** Closes the oldest connection of the host that has the most. */
+  /** Closes the oldest connection of the source address that has the most. */
   #closeOne(): void {
     const counts = new Map<string, number>();
-    for (const { host } of this.#waiting.values()) counts.set(host, (counts.get(host) ?? 0) + 1);
+    for (const { source } of this.#waiting.values()) counts.set(source, (counts.get(source) ?? 0) + 1);
     const most = Math.max(...counts.values());
     for (const [remote, waiting] of this.#waiting) {
-      if (counts.get(waiting.host) !== most) continue;
+      if (counts.get(waiting.source) !== most) continue;
       const detail = "too many connections wait for their TLS handshake";
       return this.#drop(remote, waiting, { reason: "tooMany", detail });
     }
