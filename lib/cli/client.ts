@@ -23,6 +23,8 @@ import { SIGN_IN_OPTIONS, type SignIn, signInOf } from "./sign_in/secrets.ts";
 import { runShell } from "./shell/shell.ts";
 import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
+import type { TlsOptions } from "../client/types.ts";
+import { CLIENT_TLS_OPTIONS, tlsOf } from "./tls_options.ts";
 import { InvalidRequestError } from "../client/errors.ts";
 
 /** Options of the client beside those that every command takes. */
@@ -32,11 +34,16 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
     placeholder: "<nodes>",
     help: "one or more nodes, as host:port, parted by commas (required)",
   },
+  ...CLIENT_TLS_OPTIONS,
   ...SIGN_IN_OPTIONS,
 ];
 
 /** The options of a connection to a cluster. */
-type ConnectTo = { readonly cluster: readonly string[]; readonly timeoutMs?: number };
+type ConnectTo = {
+  readonly cluster: readonly string[];
+  readonly timeoutMs?: number;
+  readonly tls?: TlsOptions;
+};
 
 /** Connects to a cluster. */
 export type Connect = (options: ConnectTo | (ConnectTo & SignIn)) => Promise<StoreClient>;
@@ -372,10 +379,14 @@ class Client {
     const signIn = await this.#credentials();
     try {
       const timeout = this.#timeoutMs === null ? {} : { timeoutMs: this.#timeoutMs };
-      return await this.#connect({ cluster: this.#cluster.split(","), ...timeout, ...signIn });
+      const tls = tlsOf(this.#options, this.#environment);
+      const encryption = tls === null ? {} : { tls };
+      return await this.#connect({ cluster: this.#cluster.split(","), ...timeout, ...encryption, ...signIn });
     } catch (error) {
       if (error instanceof InvalidRequestError) {
-        throw new UsageError(`--cluster: ${error.message}`);
+        throw new UsageError(
+          /the option tls/.test(error.message) ? error.message : `--cluster: ${error.message}`,
+        );
       }
       throw error;
     }

@@ -11,6 +11,7 @@ import { type Answered, CallRunner, stopError } from "./calls.ts";
 import type { RequestKind } from "../protocol/client_frames.ts";
 import type { RequestOf } from "./connection.ts";
 import { HEAD_START_MS } from "./dials.ts";
+import { tlsDialer } from "./auth/tls.ts";
 import { toAddresses, toTimeoutMs, type WriteRequest } from "./input.ts";
 import { LeaseKeeper } from "./leases/keeper.ts";
 import { ConnectionPool } from "./pool.ts";
@@ -79,7 +80,7 @@ export class ClientCore {
   /** Connects to the cluster; see KvClient.connect. */
   static async connect(
     options: ConnectOptions,
-    platform: ClientPlatform = { network: systemDialer(), clock: new SystemClock(), random: Math.random },
+    given: ClientPlatform = { network: systemDialer(), clock: new SystemClock(), random: Math.random },
   ): Promise<ClientCore> {
     const { cluster, timeoutMs: givenMs = DEFAULT_TIMEOUT_MS } = checkObject(
       options,
@@ -87,6 +88,8 @@ export class ClientCore {
     );
     const timeoutMs = toTimeoutMs(givenMs);
     const signal = checkSignal(options.signal ?? null);
+    const network = options.tls === undefined ? given.network : tlsDialer(options.tls);
+    const platform = { ...given, network };
     const credentials = toCredentials(options);
     const signIns = credentials === null ? null : new SignIns({ credentials, clock: platform.clock });
     const pool = new ConnectionPool({ platform, addresses: toAddresses(cluster), signIns });

@@ -24,6 +24,12 @@ export interface ConnectOptions {
    */
   readonly signal?: AbortSignal;
   /**
+   * Connects with TLS. The certificate of each node must be for the host that is dialled, or for `serverName`.
+   *
+   * @default without TLS
+   */
+  readonly tls?: TlsOptions;
+  /**
    * The user to sign in as, with its password.
    *
    * @default none
@@ -43,6 +49,30 @@ export interface ConnectOptions {
    * @default none
    */
   readonly token?: string | (() => string | Promise<string>);
+}
+
+/** Certificates and a key for TLS, each as text in PEM or its bytes. */
+export interface TlsOptions {
+  /** The certificates of the authorities that are trusted, one behind the other. */
+  readonly ca: Bytes;
+  /**
+   * The certificate of this client, with those of intermediate authorities behind it.
+   *
+   * @default none
+   */
+  readonly cert?: Bytes;
+  /**
+   * The private key of `cert`, not encrypted.
+   *
+   * @default none
+   */
+  readonly key?: Bytes;
+  /**
+   * The name that the certificates of the nodes must have.
+   *
+   * @default the host that is dialled
+   */
+  readonly serverName?: string;
 }
 
 /** Options of every call. */
