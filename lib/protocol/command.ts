@@ -15,7 +15,7 @@ import {
   type RefusalReason,
   type SessionStamp,
 } from "../kv/command.ts";
-import type { AuthFailure, Identity } from "../kv/auth/auth_command.ts";
+import type { AuthFailure, Identity, UserStamp } from "../kv/auth/auth_command.ts";
 import { type LeaseFailure, MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
 import { entryBytes } from "../kv/outcomes.ts";
 import { AUTH_CHANGE } from "./auth_command.ts";
@@ -345,13 +345,15 @@ export function isAuthorized(bytes: Uint8Array): boolean {
 }
 
 /**
- * Returns the session stamp of a command, with an identity or without, without decoding the rest; null where it has none
+ * Returns the session stamp of a command, with its user if it has one, without decoding the rest; null where it has none
  * or the bytes are no command.
  */
-export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
+export function peekSessionStamp(bytes: Uint8Array): UserStamp | null {
   return peek(bytes, (kind, input) => {
-    if (kind === AUTHORIZED_NUMBER) return peek(embeddedIn(input), readStamp);
-    return readStamp(kind, input);
+    if (kind !== AUTHORIZED_NUMBER) return readStamp(kind, input);
+    const { userId, command } = authorizedIn(input);
+    const stamp = peek(command, readStamp);
+    return stamp === null ? null : { ...stamp, userId };
   });
 }
 
@@ -359,7 +361,7 @@ export function peekSessionStamp(bytes: Uint8Array): SessionStamp | null {
 export function isKeepAlive(bytes: Uint8Array): boolean {
   const isOfKind = (kind: number): boolean => kind === COMMAND.numbers.keepLeasesAlive;
   return peek(bytes, (kind, input) => {
-    return kind === AUTHORIZED_NUMBER ? peek(embeddedIn(input), isOfKind) : isOfKind(kind);
+    return kind === AUTHORIZED_NUMBER ? peek(authorizedIn(input).command, isOfKind) : isOfKind(kind);
   }) ?? false;
 }
 
@@ -370,10 +372,13 @@ function readStamp(kind: number, input: MessagePackReader): SessionStamp | null 
   return stamped.includes(kind) ? SESSION.read(input, "session") : null;
 }
 
-/** Reads the identity of an authorized command, and returns the bytes of the command in it. */
-function embeddedIn(input: MessagePackReader): Uint8Array {
-  for (const name of ["userId", "credential", "authRevision"]) input.integer(name);
-  return input.binary("command");
+/** Reads the identity of an authorized command; returns its user, and the bytes of the command in it. */
+function authorizedIn(
+  input: MessagePackReader,
+): { readonly userId: number; readonly command: Uint8Array } {
+  const userId = input.integer("userId", 1);
+  for (const name of ["credential", "authRevision"]) input.integer(name);
+  return { userId, command: input.binary("command") };
 }
 
 /** Returns what `read` returns for the start of a command; null where the bytes are no command. */

@@ -6,7 +6,8 @@
  */
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { ForwardRequest, ForwardResponse } from "../protocol/peer_frames.ts";
-import type { SessionStamp } from "../kv/mod.ts";
+import type { UserStamp } from "../kv/mod.ts";
+import { areOfDifferentUsers } from "./auth/write_stamp.ts";
 import type { NodeId } from "../raft/mod.ts";
 import { type ErrorAnswer, notApplied, unknownOutcome, type WriteAnswer } from "./reply.ts";
 
@@ -18,7 +19,7 @@ type TakeAnswer = (answer: WriteAnswer) => void;
 /** A write, with its stamp if it has one. */
 export interface ForwardedWrite {
   readonly bytes: Uint8Array;
-  readonly stamp: SessionStamp | null;
+  readonly stamp: UserStamp | null;
 }
 
 /** A forwarded write. */
@@ -27,6 +28,7 @@ interface Forward {
   readonly deadline: number;
   /** The write's stamp as a key of `#byStamp`; null where it has none. */
   readonly key: string | null;
+  readonly stamp: UserStamp | null;
   /** For the write and its retries; bounded by the requests that clients may have in flight. */
   readonly answers: TakeAnswer[];
 }
@@ -64,14 +66,14 @@ export class Forwarding {
   forward(leader: NodeId, { bytes, stamp }: ForwardedWrite, answer: TakeAnswer): void {
     const key = stamp === null ? null : keyOf(stamp);
     const earlier = key === null ? undefined : this.#byStamp.get(key);
-    const first = earlier?.at(-1);
+    const first = stamp === null ? undefined : this.#newest(stamp);
     if (first?.leader === leader) return void first.answers.push(answer);
     const forwardId = this.#nextId;
     const refusal = this.#refusalOf(leader, { kind: "forward", forwardId, command: bytes });
     if (refusal !== null) return first === undefined ? answer(refusal) : void first.answers.push(answer);
     this.#nextId += 1;
     const { clock, timeoutMs } = this.#options;
-    const forward = { leader, deadline: clock.now() + timeoutMs, key, answers: [answer] };
+    const forward = { leader, deadline: clock.now() + timeoutMs, key, stamp, answers: [answer] };
     this.#pending.set(forwardId, forward);
     if (earlier !== undefined) earlier.push(forward);
     else if (key !== null) this.#byStamp.set(key, [forward]);
@@ -79,14 +81,14 @@ export class Forwarding {
   }
 
   /** Has `answer` wait for the forwarded write with this stamp; false when there is none. */
-  join(stamp: SessionStamp, answer: TakeAnswer): boolean {
-    const first = this.#byStamp.get(keyOf(stamp))?.at(-1);
+  join(stamp: UserStamp, answer: TakeAnswer): boolean {
+    const first = this.#newest(stamp);
     first?.answers.push(answer);
     return first !== undefined;
   }
 
-  /** Whether a write with this stamp was forwarded and is not answered. */
-  has(stamp: SessionStamp): boolean {
+  /** Whether a write with this stamp, of any user, was forwarded and is not answered. */
+  has(stamp: UserStamp): boolean {
     return this.#byStamp.has(keyOf(stamp));
   }
 
@@ -118,6 +120,13 @@ export class Forwarding {
   close(): void {
     this.#timer?.cancel();
     for (const [forwardId, { leader }] of this.#pending) this.#settle(forwardId, lostLeader(leader));
+  }
+
+  /** Returns the newest attempt of a write, none of another user. */
+  #newest(stamp: UserStamp): Forward | undefined {
+    return this.#byStamp.get(keyOf(stamp))?.findLast((forward) =>
+      forward.stamp === null || !areOfDifferentUsers(forward.stamp, stamp)
+    );
   }
 
   /** Sends a write; returns the refusal where that failed, else null. */
@@ -159,7 +168,7 @@ export class Forwarding {
   }
 }
 
-function keyOf({ sessionId, sequence }: SessionStamp): string {
+function keyOf({ sessionId, sequence }: UserStamp): string {
   return `${sessionId}/${sequence}`;
 }
 

@@ -12,9 +12,9 @@ import {
   isOfLevel,
   MAX_COMMAND_BYTES,
   type PlainCommand,
-  type SessionStamp,
   type StateMachine,
   unwrapped,
+  type UserStamp,
   validateCommand,
 } from "../kv/mod.ts";
 import { decodeCommand, isKeepAlive, peekSessionStamp, wrapAuthorized } from "../protocol/command.ts";
@@ -42,7 +42,8 @@ import type { Forwarding } from "./forwarding.ts";
 import type { NodeId } from "../raft/mod.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { Replica, WaitingWrite } from "./replica.ts";
-import { assert, assertNever } from "../platform/assert.ts";
+import { assert } from "../platform/assert.ts";
+import { areOfDifferentUsers, stampOf } from "./auth/write_stamp.ts";
 
 /** Takes the answer of a write; called exactly once. */
 type TakeAnswer = (answer: WriteAnswer) => void;
@@ -78,7 +79,7 @@ export class Writes {
   /** Takes a write of a client of this node: proposes it here, or forwards it to the leader. */
   submit(bytes: Uint8Array, identity: ConnectionIdentity, answer: TakeAnswer): void {
     const { driver, access } = this.#options;
-    if (driver.isLeader && this.#refusesOverload(bytes, answer)) return;
+    if (driver.isLeader && this.#refusesOverload(bytes, identity, answer)) return;
     // With its identity also while this node has authentication off: the leader may have it on already.
     if (access.auth.enabled || !identity.isAnonymous) return this.#submitOfUser(bytes, identity, answer);
     const command = this.#readOfClient(bytes);
@@ -91,7 +92,7 @@ export class Writes {
    * the sender believes so.
    */
   submitForwarded(bytes: Uint8Array, from: NodeId, answer: TakeAnswer): void {
-    if (this.#refusesOverload(bytes, answer)) return;
+    if (this.#refusesOverload(bytes, null, answer)) return;
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
     const { access } = this.#options;
@@ -138,10 +139,12 @@ export class Writes {
    * little, or they take the time of the writes in progress. A retry of a write in progress must not be refused as "not
    * applied": it waits for the first attempt.
    */
-  #refusesOverload(bytes: Uint8Array, answer: TakeAnswer): boolean {
-    const { metrics = null } = this.#options;
+  #refusesOverload(bytes: Uint8Array, connection: ConnectionIdentity | null, answer: TakeAnswer): boolean {
+    const { metrics = null, access } = this.#options;
     if (!this.#isFullFor(bytes)) return false;
-    const stamp = peekSessionStamp(bytes);
+    const peeked = peekSessionStamp(bytes);
+    const userId = connection?.user(access.auth)?.identity.userId;
+    const stamp = peeked === null || userId === undefined ? peeked : { ...peeked, userId };
     if (stamp !== null && this.#inFlight.join(stamp, answer)) return true;
     if (metrics !== null) metrics.proposals.busy += 1;
     this.#refuse(busy(), stamp, answer);
@@ -168,7 +171,7 @@ export class Writes {
     return this.#hasInProgress(peekSessionStamp(bytes));
   }
 
-  #hasInProgress(stamp: SessionStamp | null): boolean {
+  #hasInProgress(stamp: UserStamp | null): boolean {
     return stamp !== null && (this.#inFlight.has(stamp) || this.#options.forwarding.has(stamp));
   }
 
@@ -176,7 +179,7 @@ export class Writes {
    * Refuses a write, unless an earlier attempt was forwarded and has not ended: that one may still be applied, so the
    * retry waits for it.
    */
-  #refuse(refusal: ErrorAnswer, stamp: SessionStamp | null, answer: TakeAnswer): void {
+  #refuse(refusal: ErrorAnswer, stamp: UserStamp | null, answer: TakeAnswer): void {
     if (stamp === null || !this.#options.forwarding.join(stamp, answer)) answer(refusal);
   }
 
@@ -292,28 +295,6 @@ function rangeKeysOf(command: PlainCommand, stateMachine: StateMachine): number 
   }
 }
 
-function stampOf(command: Command): SessionStamp | null {
-  switch (command.kind) {
-    case "transaction":
-    case "branchingTransaction":
-    case "grantLease":
-    case "revokeLease":
-    case "changeAuth":
-      return command.session;
-    case "authorized":
-      return stampOf(command.command);
-    case "registerSession":
-    case "expireSessions":
-    case "raiseFeatureLevel":
-    case "compact":
-    case "keepLeasesAlive":
-    case "deleteExpired":
-      return null;
-    default:
-      return assertNever(command);
-  }
-}
-
 /** Returns the refusal of a command that does not exist at the present feature level. */
 function levelRefusal(command: PlainCommand): ErrorAnswer {
   if (command.kind === "compact") return noHistory();
@@ -322,6 +303,13 @@ function levelRefusal(command: PlainCommand): ErrorAnswer {
   return notApplied(
     "invalidRequest",
     "Cannot apply a transaction with branches: every node must run kvraft 0.2 or later.",
+  );
+}
+
+function ofOtherUser(): ErrorAnswer {
+  return notApplied(
+    "invalidRequest",
+    "Cannot write: another user has a write in progress in this session. Choose another session id.",
   );
 }
 
@@ -351,7 +339,7 @@ function busy(): ErrorAnswer {
 class InFlightWrite implements WaitingWrite {
   readonly term: number;
   readonly command: Command;
-  readonly stamp: SessionStamp;
+  readonly stamp: UserStamp;
   /** The writes of the session with the next lower and the next higher sequence. */
   below: InFlightWrite | null = null;
   above: InFlightWrite | null = null;
@@ -359,7 +347,7 @@ class InFlightWrite implements WaitingWrite {
   readonly #answer: TakeAnswer;
   #retries: TakeAnswer[] | null = null;
 
-  constructor(owner: InFlightWrites, stamp: SessionStamp, { term, command, answer }: WaitingWrite) {
+  constructor(owner: InFlightWrites, stamp: UserStamp, { term, command, answer }: WaitingWrite) {
     this.#owner = owner;
     this.stamp = stamp;
     this.term = term;
@@ -394,15 +382,17 @@ export class InFlightWrites {
    */
   readonly #highest = new Map<number, InFlightWrite>();
 
-  /** Makes `answer` wait for the write with this stamp; returns false when that is not in progress. */
-  join(stamp: SessionStamp, answer: TakeAnswer): boolean {
+  /** Makes `answer` wait for the write with this stamp, if it is the same user's; returns false when none is in progress. */
+  join(stamp: UserStamp, answer: TakeAnswer): boolean {
     const write = this.#find(stamp);
-    write?.join(answer);
-    return write !== null;
+    if (write === null) return false;
+    if (areOfDifferentUsers(write.stamp, stamp)) answer(ofOtherUser());
+    else write.join(answer);
+    return true;
   }
 
-  /** Whether the write with this stamp is in progress. */
-  has(stamp: SessionStamp): boolean {
+  /** Whether a write with this stamp is in progress, of any user: a client may have signed in as another one. */
+  has(stamp: UserStamp): boolean {
     return this.#find(stamp) !== null;
   }
 
@@ -412,7 +402,7 @@ export class InFlightWrites {
   }
 
   /** Adds a proposed write; returns the write that answers it and all that {@link join} it. */
-  open(stamp: SessionStamp, write: WaitingWrite): WaitingWrite {
+  open(stamp: UserStamp, write: WaitingWrite): WaitingWrite {
     const { sessionId, sequence } = stamp;
     const opened = new InFlightWrite(this, stamp, write);
     let below = this.#highest.get(sessionId) ?? null;
@@ -436,7 +426,7 @@ export class InFlightWrites {
     else this.#highest.delete(sessionId);
   }
 
-  #find({ sessionId, sequence }: SessionStamp): InFlightWrite | null {
+  #find({ sessionId, sequence }: UserStamp): InFlightWrite | null {
     let write = this.#highest.get(sessionId) ?? null;
     while (write !== null && write.stamp.sequence > sequence) write = write.below;
     return write?.stamp.sequence === sequence ? write : null;

@@ -119,6 +119,12 @@ export interface Identity {
   readonly authRevision: number;
 }
 
+/** The stamp of a write with the user who sends it. */
+export interface UserStamp extends SessionStamp {
+  /** As in {@link Identity}; missing for a write without a user. */
+  readonly userId?: number;
+}
+
 /** A client's command with its user. Made by the node that received it, while authentication is enabled. */
 export interface AuthorizedCommand {
   /** Discriminates the command. */

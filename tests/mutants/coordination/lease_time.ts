@@ -148,15 +148,6 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       to: "const startsLease = plain",
     },
     {
-      id: "M757",
-      title: "a grant that is sent again is proposed again",
-      failure: "each retry is an entry of the log",
-      from:
-        '    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return command.session;',
-      to:
-        '      return command.session;\n    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return null;',
-    },
-    {
       id: "M762",
       title: "the keys that a revoke deletes are not counted",
       failure: "hundreds of revokes in one turn stop the leader until another is elected",
@@ -169,6 +160,17 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       failure: "under load the leases of holders that are well end",
       from: "waitingWrites >= MAX_WRITES_WITH_KEEP_ALIVES || !isKeepAlive(bytes)",
       to: "waitingWrites > 0 || isKeepAlive(bytes)",
+    },
+  ]),
+  ...inFile("lib/server/auth/write_stamp.ts", [WRITES], [
+    {
+      id: "M757",
+      title: "a grant that is sent again is proposed again",
+      failure: "each retry is an entry of the log",
+      from:
+        '    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return command.session;',
+      to:
+        '      return command.session;\n    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return null;',
     },
   ]),
   ...inFile("lib/server/write_admission.ts", [ADMISSION], [

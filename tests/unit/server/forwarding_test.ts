@@ -150,3 +150,20 @@ Deno.test("Forwarding: a retry that can't be sent is not reported as not applied
   assertEquals(bench.answers, ["first: leadershipLost, unknown", "again: leadershipLost, unknown"]);
   bench.forwarding.close();
 });
+
+Deno.test("Forwarding: another user's write under the same stamp is forwarded by itself, and answered by its own answer", () => {
+  const bench = new Bench();
+  const forward = (name: string, userId: number): void => {
+    const stamp = { ...stampOf(1), userId };
+    bench.forwarding.forward(2, { bytes: COMMAND, stamp }, bench.answerTo(name));
+  };
+  forward("ann", 3);
+  forward("bob", 4);
+  forward("ann again", 3);
+  assertEquals(bench.sent.map(({ forwardId }) => forwardId), [100, 101]);
+  assertEquals(bench.forwarding.join({ ...stampOf(1), userId: 5 }, bench.answerTo("eve")), false);
+  bench.forwarding.answered(2, { kind: "forwardResult", forwardId: 100, body: RESULT });
+  assertEquals(bench.answers, ["ann: result", "ann again: result"]);
+  bench.forwarding.answered(2, { kind: "forwardResult", forwardId: 101, body: RESULT });
+  assertEquals(bench.answers.slice(2), ["bob: result"]);
+});

@@ -46,3 +46,22 @@ Deno.test("InFlightWrites: after any sequence of calls, the sessions are those t
     assertEquals([open.sessions, answered], [0, asked]);
   }
 });
+
+Deno.test("InFlightWrites: another user's write under the same stamp is refused, and gets no answer to the first", () => {
+  const open = new InFlightWrites();
+  const answers: string[] = [];
+  const take = (name: string) => (answer: WriteAnswer): void => {
+    answers.push(`${name}: ${answer.kind === "error" ? answer.code : answer.kind}`);
+  };
+  const write = open.open({ ...stamp(7, 1), userId: 3 }, {
+    term: 1,
+    command: { kind: "expireSessions", elapsedMs: 0 },
+    answer: take("first"),
+  });
+  assertEquals(open.join({ ...stamp(7, 1), userId: 4 }, take("other user")), true);
+  assertEquals(open.join({ ...stamp(7, 1), userId: 3 }, take("retry")), true);
+  assertEquals(open.join(stamp(7, 1), take("retry from before authentication")), true);
+  assertEquals(answers, ["other user: invalidRequest"]);
+  write.answer(END);
+  assertEquals(answers.slice(1), ["first: busy", "retry: busy", "retry from before authentication: busy"]);
+});
