@@ -70,6 +70,8 @@ export const CLIENT = tests("client", "tests/unit/client");
 export const SIGN_IN = tests("sign-in", "tests/unit/client/auth");
 /** The command line and the shell. */
 export const CLI = tests("cli", "tests/unit/cli");
+/** Secrets on the command line and in the shell. */
+export const PROMPTS = tests("prompts", "tests/unit/cli/secrets_test.ts", "tests/unit/cli/shell_test.ts");
 /** The linearizability checker on transactions with branches and on reads of the past. */
 export const LINCHECK = tests("lincheck", "tests/unit/lincheck/branches_test.ts");
 /** All reachable states of three cores within small bounds. */
@@ -103,6 +105,7 @@ export const ALL_CHECKS: readonly Check[] = [
   SERVER,
   CLIENT,
   SIGN_IN,
+  PROMPTS,
   CLI,
   LINCHECK,
   MODEL,

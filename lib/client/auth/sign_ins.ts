@@ -8,11 +8,12 @@
  */
 import { assertNever } from "../../platform/assert.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { errorMessage } from "../../platform/errors.ts";
 import { unlessAborted } from "../../platform/promise.ts";
 import { HandshakeError } from "../../protocol/errors.ts";
 import type { NodeConnection, RequestEnd, RequestOf } from "../connection.ts";
 import { AuthenticationError, type AuthenticationReason, ConnectionError } from "../errors.ts";
-import { reasonOf, reasonWithin } from "../retry.ts";
+import { reasonOf } from "../retry.ts";
 import type { Credentials } from "./credentials.ts";
 import { checkPassword } from "./input.ts";
 
@@ -109,8 +110,7 @@ export class SignIns {
     try {
       return checkPassword(await source(), `the result of ${what}`);
     } catch (cause) {
-      const reason = cause instanceof Error ? reasonWithin(cause.message) : "it threw no error";
-      throw this.#error("noSecret", `${what} failed: ${reason}.`, cause);
+      throw this.#error("noSecret", `${what} failed: ${errorMessage(cause).replace(/\.$/, "")}.`, cause);
     }
   }
 

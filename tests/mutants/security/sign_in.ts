@@ -1,5 +1,5 @@
 /** Mutants of signing in: in the client library and on the command line. */
-import { CLI, SIGN_IN } from "../checks.ts";
+import { PROMPTS, SIGN_IN } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 export const SIGN_IN_MUTANTS: readonly Mutant[] = [
@@ -73,7 +73,7 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       to: "salt: new Uint8Array(MIN_SALT_BYTES)",
     },
   ]),
-  ...inFile("lib/cli/shell/line_editor.ts", [CLI], [
+  ...inFile("lib/cli/shell/line_editor.ts", [PROMPTS], [
     {
       id: "M933",
       title: "the up key brings back a line with a password",
@@ -82,7 +82,7 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/cli/sign_in/secrets.ts", [CLI], [
+  ...inFile("lib/cli/sign_in/secrets.ts", [PROMPTS], [
     {
       id: "M934",
       title: "--user takes name:password",

@@ -69,6 +69,18 @@ Deno.test("watch: a line for each change with its revision; Ctrl-C ends it with 
   assertEquals((await watched(["k"], [])).err, "-- 0 changes\n");
 });
 
+Deno.test("watch: --visible-only is passed on, and in the line to go on", async () => {
+  const { watch, environment, ended } = await watching(["app/", "--prefix", "--visible-only"]);
+  for (const batch of BATCHES) watch.give(batch);
+  await settle();
+  environment.signal();
+  assertEquals(watch.request.visibleOnly, true);
+  assertEquals(
+    (await ended).err,
+    "-- 3 changes up to revision 9; to go on: watch app/ --prefix --visible-only --from 10\n",
+  );
+});
+
 Deno.test("watch: with --progress also the revisions up to which everything is shown", async () => {
   const { out, err } = await watched(["app/", "--prefix", "--progress"], BATCHES);
   assertEquals(out.split("\n").filter((line) => line.includes("progress")), ["6\tprogress", "9\tprogress"]);
