@@ -15,13 +15,20 @@ export class SlabCopier {
   /** Returns a copy of `bytes` that is never changed. */
   copy(bytes: Uint8Array): Uint8Array {
     if (bytes.length > MAX_SHARED_BYTES) return bytes.slice();
-    if (this.#used + bytes.length > this.#slab.length) {
+    const copy = this.take(bytes.length);
+    copy.set(bytes);
+    return copy;
+  }
+
+  /** Returns so many zero bytes, which the caller fills once and then never changes. */
+  take(length: number): Uint8Array {
+    if (length > MAX_SHARED_BYTES) return new Uint8Array(length);
+    if (this.#used + length > this.#slab.length) {
       this.#slab = new Uint8Array(SLAB_BYTES);
       this.#used = 0;
     }
-    const copy = this.#slab.subarray(this.#used, this.#used + bytes.length);
-    copy.set(bytes);
-    this.#used += bytes.length;
-    return copy;
+    const begin = this.#used;
+    this.#used += length;
+    return this.#slab.subarray(begin, this.#used);
   }
 }
