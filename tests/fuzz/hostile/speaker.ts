@@ -4,7 +4,7 @@
  * middle of a frame or keeps it open forever. It runs over any network and clock, simulated or real.
  */
 import type { Clock } from "../../../lib/platform/clock.ts";
-import type { Address, Connection, Network } from "../../../lib/platform/network.ts";
+import type { Address, Connection, Dialer } from "../../../lib/platform/network.ts";
 import { LANES } from "../../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
@@ -33,7 +33,7 @@ const READ_BYTES = 65_536;
 
 /** Options of a speaker. */
 export interface SpeakerOptions {
-  readonly network: Network;
+  readonly network: Dialer;
   readonly clock: Clock;
   readonly random: SeededRandom;
   /** Returns the current knowledge of the cluster, for a conversation with one of its nodes. */
