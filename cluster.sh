@@ -33,6 +33,7 @@ Usage: ./cluster.sh [command]
 
   start [nodes] [-- flags]
                   compile if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
+                  start --tls …: with TLS, by a trial authority in ./data/tls; later starts and commands use it, too
                   flags are passed to every server, also at later starts: start 3 -- --read-mode lease;
                   with --http 127.0.0.1:8001 node 2 uses port 8002, and so on
   client [args]   run the client on this cluster; without arguments, an interactive shell
@@ -344,7 +345,7 @@ choose_program() {
   fi
 }
 
-run_client() { "${program[@]}" client --cluster "$(members)" "$@"; }
+run_client() { "${program[@]}" client --cluster "$(members)" ${client_flags[@]+"${client_flags[@]}"} "$@"; }
 
 # Becomes the client, in the folder of the caller. There it may read, and write ./data, as the compiled form may.
 become_client() {
@@ -357,8 +358,43 @@ become_client() {
     program=("$deno" run -q -P=kvraft --config "$here/deno.json" --allow-read=. --allow-write=./data --no-prompt
       ${flags/=tools/=$here/tools} "$here/main.ts")
   fi
-  cd -- "$caller" 2>/dev/null || :
+  # It reads the certificate of the trial authority here.
+  has_tls || cd -- "$caller" 2>/dev/null || :
   exec "${program[@]}" client "$@"
+}
+
+# --- the trial authority of start --tls ----------------------------------------------------------------------
+
+# A cluster has TLS if it has an authority.
+has_tls() { [ -e data/tls/ca.crt ]; }
+
+client_flags=()
+if has_tls; then client_flags=(--tls-ca data/tls/ca.crt); fi
+
+run_openssl() {
+  openssl "$@" 2>data/tls/openssl.log || fail "openssl could not make a certificate: $(cat data/tls/openssl.log)"
+  rm -f data/tls/openssl.log
+}
+
+# Makes an authority whose key stays in ./data: for trials only.
+make_authority() {
+  command -v openssl >/dev/null || fail "start --tls needs openssl, which is not installed."
+  has_tls && return
+  mkdir -p data/tls
+  run_openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=kvraft trial authority" \
+    -keyout data/tls/ca.key -out data/tls/new.crt
+  mv data/tls/new.crt data/tls/ca.crt
+}
+
+# Makes the certificate of node $1.
+make_certificate() {
+  local path=data/tls/node-$1
+  [ -e "$path.crt" ] && return
+  run_openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=node-$1" \
+    -addext "subjectAltName=IP:127.0.0.1,DNS:localhost" -keyout "$path.key" -out "$path.csr"
+  run_openssl x509 -req -days 3650 -in "$path.csr" -CA data/tls/ca.crt -CAkey data/tls/ca.key -CAcreateserial \
+    -copy_extensions copy -out "$path.crt"
+  rm -f "$path.csr"
 }
 
 # --- flags for every server ----------------------------------------------------------------------------------
@@ -404,6 +440,10 @@ flags_for() { # node
     if [ "$flag" = --http ]; then is_http=yes; else is_http=; fi
     node_flags+=("$flag")
   done
+  if has_tls; then
+    private make_certificate "$1"
+    node_flags+=(--tls-ca data/tls/ca.crt --tls-cert "data/tls/node-$1.crt" --tls-key "data/tls/node-$1.key")
+  fi
 }
 
 # Stores the given flags in place of the stored ones; without arguments, removes them.
@@ -498,7 +538,11 @@ start_node() {
 # --- commands ------------------------------------------------------------------------------------------------
 
 start() {
-  local wanted= n fresh=
+  local wanted= n fresh= tls=
+  if [ "${1:-}" = --tls ]; then
+    tls=yes
+    shift
+  fi
   if [ $# -gt 0 ] && [ "$1" != -- ]; then
     wanted=$1
     shift
@@ -518,7 +562,7 @@ start() {
       "remove, or remove it first (./cluster.sh clean)."
   fi
   if [ -n "$(running_nodes)" ]; then
-    if [ -n "$has_new_flags" ]; then
+    if [ -n "$has_new_flags" ] || { [ -n "$tls" ] && ! has_tls; }; then
       fail "The cluster runs already, and servers take flags only when they start: ./cluster.sh stop, then start."
     fi
     say "The cluster runs already."
@@ -538,6 +582,10 @@ start() {
   done
   choose_program build
   private mkdir -p data
+  if [ -n "$tls" ]; then
+    private make_authority
+    client_flags=(--tls-ca data/tls/ca.crt)
+  fi
   remember_cluster
   if [ -n "$has_new_flags" ]; then server_flags=("$@"); else read_flags; fi
   if [ "$(node_count)" -eq 1 ]; then
@@ -635,7 +683,7 @@ add() {
   wait_until_ready "$n"
   say "Node $n serves on $(address "$n") ($program_name). Making it a member …"
   adding=
-  "${program[@]}" client --cluster "$list" member add "$n" "$(address "$n")" || code=$?
+  "${program[@]}" client --cluster "$list" ${client_flags[@]+"${client_flags[@]}"} member add "$n" "$(address "$n")" || code=$?
   case $code in
     1 | 2 | 3) adding=$n ;; # nothing was changed: the node is removed when this script ends
   esac
@@ -718,6 +766,7 @@ demo() {
     watch) program=watches ;;
     *) misused "'demo $1' is not a command of cluster.sh." ;;
   esac
+  if has_tls; then fail "The demo connects without TLS, which this cluster needs."; fi
   if [ "$nodes" -ne 0 ] && [ "$(node_count)" -lt 3 ]; then
     fail "The demo kills the leader, so it needs three nodes: ./cluster.sh clean, then ./cluster.sh start 3"
   fi
@@ -747,6 +796,7 @@ clean() {
   fi
   for ((n = 1; n <= nodes; n++)); do rm -rf "data/node-$n" "data/node-$n.log" "data/node-$n.pid"; done
   rm -f data/cluster data/flags
+  rm -rf data/tls
   if [ -d data ]; then rmdir data 2>/dev/null || say "./data holds other files too; they stay."; fi
   say "Removed the cluster and its data."
 }
@@ -766,7 +816,7 @@ case $command in
       esac
     fi
     require_cluster
-    become_client --cluster "$(members)" "$@"
+    become_client --cluster "$(members)" ${client_flags[@]+"${client_flags[@]}"} "$@"
     ;;
   status) status ;;
   add) add ;;

@@ -3,7 +3,7 @@
  *
  * Deno downloads the base binary from its site once. If the site cannot be reached, this prints one line and exits with 3,
  * so that cluster.sh can run the source instead. KVRAFT_DATA_DIR names an additional directory that the executable may
- * read and write.
+ * read and write, KVRAFT_CERTS_DIR one that it may read, for certificates, keys and secrets.
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
 import { permissionFlags } from "./permissions.ts";
@@ -55,7 +55,10 @@ async function compile(importMapFlags: readonly string[]): Promise<number> {
       "compile",
       "--quiet",
       "--exclude-unused-npm",
-      ...permissionFlags(Deno.env.get("KVRAFT_DATA_DIR") ?? null),
+      ...permissionFlags(
+        Deno.env.get("KVRAFT_DATA_DIR") ?? null,
+        Deno.env.get("KVRAFT_CERTS_DIR") ?? null,
+      ),
       ...v8Flags("."),
       ...importMapFlags,
       "--output=kvraft",

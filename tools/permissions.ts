@@ -19,8 +19,12 @@ const configFile = new URL("../deno.json", import.meta.url);
  * Returns the flags of the set, including `--no-prompt`.
  *
  * @param dataDirectory an additional directory to read and write, or null
+ * @param certificatesDirectory an additional directory to read, or null
  */
-export function permissionFlags(dataDirectory: string | null): readonly string[] {
+export function permissionFlags(
+  dataDirectory: string | null,
+  certificatesDirectory: string | null = null,
+): readonly string[] {
   const set: PermissionSet = JSON.parse(Deno.readTextFileSync(configFile)).permissions.kvraft;
   const unknown = Object.keys(set).filter((name) => !["net", "read", "write"].includes(name));
   if (unknown.length > 0) {
@@ -29,9 +33,10 @@ export function permissionFlags(dataDirectory: string | null): readonly string[]
     );
   }
   const extra = dataDirectory === null ? [] : [dataDirectory];
+  const certificates = certificatesDirectory === null ? [] : [certificatesDirectory];
   return [
     ...(set.net ? ["--allow-net"] : []),
-    `--allow-read=${[...set.read, ...extra].join(",")}`,
+    `--allow-read=${[...set.read, ...extra, ...certificates].join(",")}`,
     `--allow-write=${[...set.write, ...extra].join(",")}`,
     "--no-prompt",
   ];

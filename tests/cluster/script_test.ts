@@ -293,6 +293,35 @@ Deno.test("cluster.sh: wrong flags, an interrupted add and another working folde
   });
 });
 
+Deno.test("cluster.sh: with --tls every command and node uses TLS, and all files are their owner's alone", async (t) => {
+  await using copy = await Copy.make();
+  const run = copy.run.bind(copy);
+
+  await step(t, "start makes an authority, and the nodes refuse connections without TLS", async () => {
+    const { stdout } = await run(["start", "--tls", "2"]);
+    assert(stdout.includes("hello, world"), stdout);
+    assertEquals(openPaths(`${copy.path}/data`), []);
+    const plain = `deno task -q client --cluster 127.0.0.1:${copy.basePort} get greeting`;
+    const { code, stderr } = await copy.shell(plain);
+    assert(code !== 0 && stderr.includes("it takes connections with TLS only"), stderr);
+  });
+
+  await step(t, "client, add and restart use it by themselves, also from another folder", async () => {
+    await run(["client", "put", "a", "1"]);
+    await run(["add"]);
+    await run(["restart", "1"]);
+    assertEquals((await run(["client", "get", "a"])).stdout, "1");
+    const { stdout } = await run(["status"]);
+    assertEquals([...stdout.matchAll(/runs, pid/g)].length, 3, stdout);
+  });
+
+  await step(t, "a later start uses it too", async () => {
+    await run(["stop"]);
+    await run(["start"]);
+    assertEquals((await run(["client", "get", "a"])).stdout, "1");
+  });
+});
+
 Deno.test("cluster.sh: of two concurrent starts one starts the nodes, and the other finds them running", async () => {
   await using copy = await Copy.make();
   const both = await Promise.all([copy.run(["start"]), copy.run(["start"])]);

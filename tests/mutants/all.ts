@@ -17,6 +17,7 @@ import { SERVICE_MUTANTS } from "./service.ts";
 import { SIGN_IN_MUTANTS } from "./security/sign_in.ts";
 import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
 import { SIMULATED_MUTANTS } from "./coordination/simulated.ts";
+import { TLS_MUTANTS } from "./security/tls.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { EXPIRY_MUTANTS, TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
@@ -38,6 +39,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...SERVICE_MUTANTS,
   ...SIGN_IN_MUTANTS,
   ...NETWORK_MUTANTS,
+  ...TLS_MUTANTS,
   ...INPUT_MUTANTS,
   ...HISTORY_MUTANTS,
   ...HOSTILE_MUTANTS,

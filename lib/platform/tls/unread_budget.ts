@@ -10,8 +10,8 @@
 export const MAX_UNREAD_BYTES = 100_663_296;
 /** Unread bytes of all connections of the process. */
 export const MAX_ALL_UNREAD_BYTES = 268_435_456;
-/** A connection below this is not closed for what others hold. */
-const TRACKED_BYTES = 1_048_576;
+/** A connection below this is not closed for what others hold: 4,096 of them hold as much as all may. */
+const TRACKED_BYTES = 65_536;
 
 /** A connection that holds unread bytes. */
 export interface UnreadHolder {
@@ -37,11 +37,8 @@ export class UnreadBudget {
   /** Records that the unread bytes of a connection have changed by `bytes`. */
   changed(holder: UnreadHolder, bytes: number): void {
     this.#allBytes += bytes;
-    if (holder.unreadBytes < TRACKED_BYTES) {
-      if (this.#large.size > 0) this.#large.delete(holder);
-      return;
-    }
-    this.#large.add(holder);
+    if (holder.unreadBytes >= TRACKED_BYTES) this.#large.add(holder);
+    else if (this.#large.size > 0) this.#large.delete(holder);
     if (holder.unreadBytes > this.#maxBytes) {
       this.#exclude(holder, `more than ${this.#maxBytes} bytes arrived that were not read yet`);
     }

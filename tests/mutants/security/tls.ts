@@ -1,0 +1,96 @@
+/** Mutants of TLS: certificates that are not checked, and servers that are not protected. */
+import { tests } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+const TLS = tests("tls", "tests/unit/platform/tls");
+const RULES = tests("certificates", "tests/unit/transport/handshake/certificates_test.ts");
+const FILES = tests("tls files", "tests/unit/server/startup/server_tls_test.ts");
+const CONFIG = tests("config", "tests/unit/server/config_test.ts");
+
+/** Mutants of TLS. */
+export const TLS_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/platform/tls/peer_certificate.ts", [TLS], [
+    {
+      id: "M890",
+      title: "a certificate counts whether or not the runtime has verified it",
+      failure: "any client can make a certificate with the name of a user or a node",
+      from: "socket.authorized === true && !isAuthority",
+      to: "!isAuthority",
+    },
+    {
+      id: "M891",
+      title: "a wildcard stands for any number of labels",
+      failure: "a certificate for *.example is taken for hosts of other owners below it",
+      from: 'const parent = name.slice(name.indexOf(".") + 1);',
+      to: 'const parent = name.split(".").slice(-2).join(".");',
+    },
+  ]),
+  ...inFile("lib/platform/tls/tls_dialer.ts", [TLS], [
+    {
+      id: "M892",
+      title: "the dialling end does not compare the host with the certificate",
+      failure: "any node or client with a certificate of the authority can stand between a client and a node",
+      from: "if (!isForHost(certificate, name)) {",
+      to: "if (false as boolean) {",
+    },
+  ]),
+  ...inFile("lib/transport/handshake/certificate_rules.ts", [RULES], [
+    {
+      id: "M893",
+      title: "a node's certificate needs no name of a node",
+      failure: "a client with a certificate connects as a node, and deposes the leader",
+      from: "if (missing === undefined) return null;",
+      to: "if (missing !== undefined || missing === undefined) return null;",
+    },
+    {
+      id: "M894",
+      title: "a member may give another address than the configured one",
+      failure: "one node can connect as any other node",
+      from: "return [configured, address].map(",
+      to: "return [address].map(",
+    },
+    {
+      id: "M895",
+      title: "a client's certificate with a problem counts as none where none is required",
+      failure: "a client whose certificate has expired is served without its rights, and without an error",
+      from: "if (certificate !== null) return this.#checkTrust(certificate);",
+      to: 'if (certificate !== null && clientAuth === "required") return this.#checkTrust(certificate);',
+    },
+  ]),
+  ...inFile("lib/platform/tls/server_credentials.ts", [FILES], [
+    {
+      id: "M896",
+      title: "a key that does not fit its certificate is accepted",
+      failure: "the node starts, and every connection fails without a reason",
+      from: "if (!own.checkPrivateKey(parseKey(key))) {",
+      to: 'if (parseKey(key).type !== "private") {',
+    },
+  ]),
+  ...inFile("lib/server/startup/server_tls.ts", [FILES], [
+    {
+      id: "M897",
+      title: "renewed files are read and not used",
+      failure: "connections fail when the first certificate expires, though it was renewed",
+      from: "this.#current = found;",
+      to: "void found;",
+    },
+  ]),
+  ...inFile("lib/platform/tls/tls_listener.ts", [TLS], [
+    {
+      id: "M898",
+      title: "a handshake may take any time",
+      failure: "silent connections keep their sockets until the node has none left",
+      from: "if (waiting.sinceMs > beforeMs) break;",
+      to: "if (waiting.sinceMs > 0) break;",
+    },
+  ]),
+  ...inFile("lib/server/config/protection.ts", [CONFIG], [
+    {
+      id: "M899",
+      title: "a server listens beyond loopback without protection",
+      failure: "other machines read and write all keys, and connect as nodes",
+      from: "!isLoopback(bind) && peerSecretFile === null",
+      to: "!isLoopback(bind) && peerSecretFile === null && http !== null",
+    },
+  ]),
+];
