@@ -88,6 +88,7 @@ class BoundedLines {
   #written = 0;
   #leftOut = 0;
   #window: Timer | null = null;
+  #isClosed = false;
 
   constructor(options: LineBound) {
     this.#options = options;
@@ -95,7 +96,8 @@ class BoundedLines {
 
   write(message: string, fields: LogFields): void {
     const { writer, clock, max, windowMs } = this.#options;
-    this.#window ??= clock.after(windowMs, () => this.#endWindow());
+    // A request that ends while the node stops has its line after the end of the log, and no timer may outlive that.
+    if (!this.#isClosed) this.#window ??= clock.after(windowMs, () => this.#endWindow());
     if (this.#written >= max) {
       this.#leftOut += 1;
       return;
@@ -105,6 +107,7 @@ class BoundedLines {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#window?.cancel();
     this.#endWindow();
   }

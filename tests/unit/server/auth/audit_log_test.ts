@@ -66,6 +66,17 @@ Deno.test("AuditLog: refusals do not keep allowed requests out, which have a bou
   assertEquals(leftOut.map(({ fields }) => fields["lines"]), [1, 5]);
 });
 
+Deno.test("AuditLog: lines after the end of the log start no timer, and are no more than of one window", () => {
+  const audit = new RecordingAudit();
+  const clock = new ManualClock();
+  const log = new AuditLog(audit, { clock, recordsAllowed: false });
+  log.close();
+  for (let number = 0; number < MAX_REFUSED_LINES_A_MINUTE + 30; number++) {
+    log.refused(REQUEST, "unauthenticated");
+  }
+  assertEquals([audit.lines.length, clock.timerCount], [MAX_REFUSED_LINES_A_MINUTE, 0]);
+});
+
 Deno.test("describeKeys: a key, a prefix, a range and all keys are in words, and long keys are cut", () => {
   const range = (start: string, end: Uint8Array | null): string =>
     describeKeys({ kind: "range", start: bytes(start), end });
