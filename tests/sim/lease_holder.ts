@@ -3,7 +3,7 @@
  * then revokes it or lets it end. They report which of their requests were confirmed, so that the simulation can check
  * that no lease ends before its holder expects it.
  */
-import { type KvClient, KvraftError } from "../../lib/mod.ts";
+import { type ConnectOptions, type KvClient, KvraftError } from "../../lib/mod.ts";
 import { connectOn } from "../../lib/testing.ts";
 import type { Clock, Random } from "../../lib/platform/clock.ts";
 import type { Network } from "../../lib/platform/network.ts";
@@ -11,6 +11,7 @@ import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Coverage } from "./coverage.ts";
 import type { Process } from "./environment/process.ts";
 import type { LeaseTimes } from "./invariants/lease_times.ts";
+import { isDenial } from "./users/administrator.ts";
 import { type Plan, readsPastInTransactions } from "./plan.ts";
 
 /** Options of a holder. */
@@ -19,6 +20,8 @@ export interface LeaseHolderOptions {
   readonly process: Process;
   readonly platform: { readonly network: Network; readonly clock: Clock; readonly random: Random };
   readonly cluster: () => readonly string[];
+  /** Returns how it signs in; empty in a run without users. */
+  readonly credentials: () => Pick<ConnectOptions, "token">;
   readonly plan: Plan;
   readonly random: SeededRandom;
   readonly coverage: Coverage;
@@ -62,10 +65,14 @@ export class LeaseHolder {
   }
 
   async #run(): Promise<void> {
-    const { platform, cluster, isOver } = this.#options;
+    const { platform, cluster, credentials, isOver } = this.#options;
     while (!isOver()) {
       try {
-        await using client = await connectOn(platform, { cluster: cluster(), timeoutMs: TIMEOUT_MS });
+        await using client = await connectOn(platform, {
+          cluster: cluster(),
+          timeoutMs: TIMEOUT_MS,
+          ...credentials(),
+        });
         while (!isOver()) await this.#holdOne(client);
       } catch (error) {
         if (!(error instanceof KvraftError)) throw error;
@@ -137,7 +144,7 @@ export class LeaseHolder {
 
   /** Makes a call; returns null where it fails. If it succeeds, it confirms the lease as of when it was sent. */
   async #try<T>(confirmedId: number | null, call: () => Promise<T>): Promise<T | null> {
-    const { leaseTimes, process, trace, number } = this.#options;
+    const { leaseTimes, process, trace, number, violated } = this.#options;
     const sentAt = process.scheduler.nowMs;
     try {
       const result = await call();
@@ -145,6 +152,7 @@ export class LeaseHolder {
       return result;
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
+      if (isDenial(error)) violated(`h${number} keeps its rights and is refused: ${error.message}`);
       trace(() => `h${number} failed (${error.code}, ${error.outcome}): ${error.message}`);
       return null;
     }

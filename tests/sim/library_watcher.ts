@@ -11,6 +11,7 @@ import {
 } from "../../lib/mod.ts";
 import { connectOn } from "../../lib/testing.ts";
 import { CheckedWatch, type SeenEvent } from "./invariants/checked_watch.ts";
+import { isDenial } from "./users/administrator.ts";
 import { drawScope, type SimWatcherOptions } from "./watcher.ts";
 
 /** Longest time of one watch, and longest pause of its reader. */
@@ -55,10 +56,14 @@ export class LibraryWatcher {
   }
 
   async #run(): Promise<void> {
-    const { platform, cluster } = this.#options;
+    const { platform, cluster, credentials } = this.#options;
     while (!this.#hasEnded) {
       try {
-        await using client = await connectOn(platform, { cluster: cluster(), timeoutMs: 3_000 });
+        await using client = await connectOn(platform, {
+          cluster: cluster(),
+          timeoutMs: 3_000,
+          ...credentials(),
+        });
         while (!this.#hasEnded) await this.#watchOnce(client);
       } catch (error) {
         if (!(error instanceof KvraftError)) throw error;
@@ -69,7 +74,7 @@ export class LibraryWatcher {
 
   /** Watches until it ends the watch, or the store does. */
   async #watchOnce(client: KvClient): Promise<void> {
-    const { random, isOver, platform, trace, name, truth } = this.#options;
+    const { random, isOver, platform, trace, name, truth, violated } = this.#options;
     const watch = this.#watch;
     const newest = truth.states.lastRevision;
     const { start, end, puts, deletes, previous } = watch.scope;
@@ -98,6 +103,7 @@ export class LibraryWatcher {
     } catch (error) {
       if (ending.signal.aborted) return;
       if (!(error instanceof KvraftError)) throw error;
+      if (isDenial(error)) violated(`${name} keeps its rights and is refused: ${error.message}`);
       trace(() => `${name} ends (${error.code}): ${error.message}`);
       if (error instanceof CompactedError) return this.#compacted(watch, error.compactedRevision);
       await this.#pause(RETRY_MS);

@@ -5,6 +5,7 @@
 import { type KvClient, KvraftError, type Lock } from "../../lib/mod.ts";
 import { connectOn } from "../../lib/testing.ts";
 import { FENCED_KEY, LOCK_NAME } from "./invariants/fenced_writes.ts";
+import { isDenial } from "./users/administrator.ts";
 import type { LeaseHolderOptions } from "./lease_holder.ts";
 
 const TIMEOUT_MS = 3_000;
@@ -33,13 +34,18 @@ export class LockUser {
   }
 
   async #run(): Promise<void> {
-    const { platform, cluster, isOver, trace, number } = this.#options;
+    const { platform, cluster, credentials, isOver, trace, number, violated } = this.#options;
     while (!isOver()) {
       try {
-        await using client = await connectOn(platform, { cluster: cluster(), timeoutMs: TIMEOUT_MS });
+        await using client = await connectOn(platform, {
+          cluster: cluster(),
+          timeoutMs: TIMEOUT_MS,
+          ...credentials(),
+        });
         while (!isOver()) await this.#useOnce(client);
       } catch (error) {
         if (!(error instanceof KvraftError)) throw error;
+        if (isDenial(error)) violated(`u${number} keeps its rights and is refused: ${error.message}`);
         trace(() => `u${number} failed (${error.code}, ${error.outcome}): ${error.message}`);
         await this.#pause(200);
       }

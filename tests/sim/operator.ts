@@ -146,7 +146,7 @@ async function withClient(
   cluster: readonly string[] = simulation.cluster,
 ): Promise<boolean> {
   try {
-    const client = await connectOn(platform, { cluster, timeoutMs: 1_000 });
+    const client = await connectOn(platform, { cluster, timeoutMs: 1_000, ...simulation.credentials });
     try {
       await work(client);
       return true;

@@ -198,6 +198,16 @@ export interface PeerSecretPlan {
   readonly replacedAtMs: number | null;
 }
 
+/** The users of a run with authentication. */
+export interface UsersPlan {
+  /** Users whose rights change; each has a client. */
+  readonly restricted: number;
+  /** Longest time between two changes. */
+  readonly changeMs: number;
+  /** Whether authentication is disabled and enabled again; if not, the last user with the role root is to be removed. */
+  readonly isSwitched: boolean;
+}
+
 /** All decisions of a seed that are drawn before the run. */
 export interface Plan {
   readonly seed: number;
@@ -209,6 +219,8 @@ export interface Plan {
   readonly coordination: Coordination;
   /** Null for a run without a peer secret. */
   readonly peerSecret: PeerSecretPlan | null;
+  /** Null for a run without authentication. */
+  readonly users: UsersPlan | null;
   /** Calls that a client has in flight at a time. */
   readonly callsPerClient: number;
   readonly keys: number;
@@ -269,6 +281,7 @@ export function planOf(seed: number): Plan {
     clients,
     coordination: drawCoordination(seed),
     peerSecret: drawPeerSecret(seed, chaosMs),
+    users: drawUsers(seed),
     callsPerClient,
     keys: random.pick([1, 3, 8, 20]),
     maxValueBytes,
@@ -318,6 +331,17 @@ function drawPeerSecret(seed: number, chaosMs: number): PeerSecretPlan | null {
     peerAuth,
     isPartial: peerAuth === "accept" && random.chance(0.5),
     replacedAtMs: random.chance(0.5) ? chaosMs * random.next() / 2 : null,
+  };
+}
+
+/** Draws the users, from numbers of their own, too. */
+function drawUsers(seed: number): UsersPlan | null {
+  const random = new SeededRandom(seed * 374_761_393 + 5);
+  if (!random.chance(0.25)) return null;
+  return {
+    restricted: random.pick([1, 2, 3]),
+    changeMs: random.pick([100, 400, 1_000]),
+    isSwitched: random.chance(0.5),
   };
 }
 

@@ -82,18 +82,21 @@ async function live(simulation: Simulation): Promise<EndOfFault> {
   for (const machine of simulation.machines) {
     scheduler.after(simulation.random.next() * 500, null, () => machine.start());
   }
-  for (const client of simulation.clients) {
-    scheduler.after(simulation.random.next() * 500, null, () => client.start());
-  }
-  for (const watcher of simulation.watchers) {
-    scheduler.after(simulation.random.next() * 500, null, () => watcher.start());
-  }
-  for (const holder of simulation.holders) {
-    scheduler.after(simulation.random.next() * 500, null, () => holder.start());
+  const { administrator, clients, watchers, holders, restricted } = simulation;
+  const begin = (): void => {
+    for (const client of [...clients, ...watchers, ...holders, ...restricted]) {
+      scheduler.after(simulation.random.next() * 500, null, () => client.start());
+    }
+  };
+  // Clients that sign in need users first.
+  if (administrator === null) begin();
+  else {
+    administrator.whenSetUp(begin);
+    administrator.start();
   }
   if (simulation.holders.length > 0) lookAtLeases(simulation);
   const lasting = new Map<Fault, EndOfFault>();
-  const begin = (fault: Fault): void => {
+  const beginFault = (fault: Fault): void => {
     simulation.trace(() => faultText(fault));
     lasting.set(fault, strike(simulation, fault));
     scheduler.after(fault.durationMs, null, () => {
@@ -104,7 +107,7 @@ async function live(simulation: Simulation): Promise<EndOfFault> {
       end();
     });
   };
-  for (const fault of plan.faults) scheduler.after(fault.atMs, null, () => begin(fault));
+  for (const fault of plan.faults) scheduler.after(fault.atMs, null, () => beginFault(fault));
   for (const breakage of plan.breakages) {
     if (breakage.kind === "damaged") {
       scheduler.after(breakage.atMs, null, () => breakForGood(simulation, breakage));
@@ -219,7 +222,11 @@ async function expel(simulation: Simulation): Promise<void> {
 async function writeLast(simulation: Simulation, platform: SimClientPlatform): Promise<void> {
   while (true) {
     try {
-      await using client = await connectOn(platform, { cluster: simulation.cluster, timeoutMs: 5_000 });
+      await using client = await connectOn(platform, {
+        cluster: simulation.cluster,
+        timeoutMs: 5_000,
+        ...simulation.credentials,
+      });
       await client.put("last", "word", { timeoutMs: 10_000 });
       return;
     } catch {
@@ -233,7 +240,11 @@ async function writeLast(simulation: Simulation, platform: SimClientPlatform): P
 async function hashAll(simulation: Simulation, platform: SimClientPlatform): Promise<readonly string[]> {
   while (true) {
     try {
-      await using client = await connectOn(platform, { cluster: simulation.cluster, timeoutMs: 5_000 });
+      await using client = await connectOn(platform, {
+        cluster: simulation.cluster,
+        timeoutMs: 5_000,
+        ...simulation.credentials,
+      });
       const hashes = await Promise.all(
         simulation.following.map((address) => client.cluster.stateHash(address)),
       );

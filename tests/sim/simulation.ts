@@ -1,6 +1,7 @@
 /**
  * One simulation: machines with servers, clients, and the network between them, made from a plan.
  */
+import type { ConnectOptions } from "../../lib/mod.ts";
 import { formatAddress, parseAddress } from "../../lib/platform/address.ts";
 import { type ServerConfig, serverConfigOf } from "../../lib/server/config/config.ts";
 import { foundingConfiguration } from "../../lib/server/membership/members.ts";
@@ -14,7 +15,7 @@ import { Invariants } from "./invariants/invariants.ts";
 import { LeaseTimes, type SeenLeader } from "./invariants/lease_times.ts";
 import { Machine, wallMsOf } from "./environment/machine.ts";
 import { assert } from "../../lib/platform/assert.ts";
-import { peerSecretAt, type Plan } from "./plan.ts";
+import { peerSecretAt, type Plan, type UsersPlan } from "./plan.ts";
 import { Process } from "./environment/process.ts";
 import { Replay } from "./invariants/replay.ts";
 import { Scheduler } from "./environment/scheduler.ts";
@@ -24,6 +25,8 @@ import { Fabric, SimNetwork } from "./environment/sim_network.ts";
 import { LibraryWatcher } from "./library_watcher.ts";
 import { LeaseHolder } from "./lease_holder.ts";
 import { LockUser } from "./lock_user.ts";
+import { Administrator } from "./users/administrator.ts";
+import { type NodeChoice, RestrictedClient } from "./users/restricted_client.ts";
 import { SimWatcher } from "./watcher.ts";
 import { SimClient } from "./workload.ts";
 
@@ -57,6 +60,10 @@ export class Simulation {
   readonly clients: readonly SimClient[];
   readonly watchers: readonly (SimWatcher | LibraryWatcher)[];
   readonly holders: readonly (LeaseHolder | LockUser)[];
+  /** Null in a run without users. */
+  readonly administrator: Administrator | null;
+  /** The clients of users whose rights change. */
+  readonly restricted: readonly RestrictedClient[];
   readonly invariants: Invariants;
   readonly leaseTimes: LeaseTimes;
   /** Violations; the first one counts. */
@@ -102,6 +109,7 @@ export class Simulation {
       founding: foundingConfiguration(ids.map((id) => ({ id, address: addressOf(id) }))),
       replay: new Replay(stateMachineOptionsOf(plan.limits)),
       coverage: this.coverage,
+      current: () => scheduler.current,
       isLive: () => scheduler.current?.isDead === false,
       violated: (message) => this.violated(message),
       trace: (line) => this.trace(line),
@@ -110,6 +118,8 @@ export class Simulation {
     scheduler.onFailed = (error): void =>
       this.violated(`${scheduler.current?.name ?? "the simulation"} threw: ${stackOf(error)}`);
     this.#machines = ids.map((id) => this.#machine(id));
+    this.administrator = plan.users === null ? null : this.#administrator(plan.users);
+    this.restricted = this.#restrictedClients();
     this.clients = Array.from({ length: plan.clients }, (_, position) => this.#client(position + 1));
     const { watchers, libraryWatchers } = plan.coordination;
     this.watchers = Array.from(
@@ -171,6 +181,11 @@ export class Simulation {
     );
   }
 
+  /** The options with which a client signs in that keeps its rights; empty in a run without users. */
+  get credentials(): Pick<ConnectOptions, "token"> {
+    return this.administrator?.credentials ?? {};
+  }
+
   /** Addresses of the members, for a node that is to join. */
   get contacts(): ServerConfig["join"] {
     return this.invariants.committedConfiguration.members.map(({ address }) => parseAddress(address));
@@ -227,6 +242,44 @@ export class Simulation {
     this.#operators += 1;
     const { process, platform } = this.clientProcess(`o${this.#operators}`, "10.0.2.2");
     process.wake(() => void work(platform));
+  }
+
+  #administrator(users: UsersPlan): Administrator {
+    return new Administrator({
+      ...this.clientProcess("administrator", "10.0.3.1"),
+      cluster: () => this.cluster,
+      plan: users,
+      random: this.#fork(),
+      isOver: () => this.isOver,
+      violated: (message) => this.violated(message),
+      trace: (line) => this.trace(line),
+    });
+  }
+
+  #restrictedClients(): readonly RestrictedClient[] {
+    const { administrator, coverage, invariants } = this;
+    if (administrator === null) return [];
+    const nodes = (): readonly NodeChoice[] =>
+      this.machines.map((machine) => ({
+        address: addressOf(machine.id),
+        process: () => machine.process,
+      }));
+    return administrator.restricted.map((user, position) =>
+      new RestrictedClient({
+        user,
+        ...this.clientProcess(user, `10.0.3.${position + 2}`),
+        nodes,
+        administrator,
+        users: invariants.users,
+        history: invariants.history,
+        commitIndex: () => invariants.commitIndex,
+        random: this.#fork(),
+        coverage,
+        isOver: () => this.isOver,
+        violated: (message) => this.violated(message),
+        trace: (line) => this.trace(line),
+      })
+    );
   }
 
   #machine(id: number): Machine {
@@ -325,6 +378,7 @@ export class Simulation {
       process,
       platform,
       cluster: () => this.cluster,
+      credentials: () => this.credentials,
       plan,
       random: this.#fork(),
       coverage,
@@ -344,6 +398,7 @@ export class Simulation {
       process,
       platform,
       cluster: () => this.cluster,
+      credentials: () => this.credentials,
       plan,
       random: this.#fork(),
       coverage,
@@ -367,6 +422,8 @@ export class Simulation {
       process,
       platform,
       cluster: () => this.isOver ? this.following : this.cluster,
+      credentials: () => this.credentials,
+      workerToken: () => this.administrator?.workerToken ?? null,
       plan,
       random: this.#fork(),
       coverage,

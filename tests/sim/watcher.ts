@@ -5,6 +5,7 @@
  *
  * They speak the protocol, since the client library chooses the node itself; library_watcher.ts has watchers through it.
  */
+import type { ConnectOptions } from "../../lib/mod.ts";
 import { prefixEnd, successor } from "../../lib/kv/keys.ts";
 import type { Clock, Random } from "../../lib/platform/clock.ts";
 import type { Network } from "../../lib/platform/network.ts";
@@ -25,6 +26,10 @@ export interface SimWatcherOptions {
   readonly platform: { readonly network: Network; readonly clock: Clock; readonly random: Random };
   /** Returns the addresses of the nodes that it may choose. */
   readonly cluster: () => readonly string[];
+  /** Returns how a client of the library signs in; empty in a run without users. */
+  readonly credentials: () => Pick<ConnectOptions, "token">;
+  /** Returns the token to sign in with; null in a run without users. */
+  readonly workerToken: () => string | null;
   readonly plan: Plan;
   readonly random: SeededRandom;
   readonly coverage: Coverage;
@@ -116,7 +121,9 @@ export class SimWatcher {
       coverage.count("watchesResumedElsewhere");
     }
     const served = connection.serve((notice) => this.#took(notice));
-    for (const watch of this.#watches) this.#begin(connection, watch);
+    this.#signIn(connection, () => {
+      for (const watch of this.#watches) this.#begin(connection, watch);
+    });
     const leaveAt = clock.now() + MAX_STAY_MS * random.next();
     while (connection.isOpen && !this.#hasEnded && (clock.now() < leaveAt || isOver())) {
       await Promise.race([served, this.#pause(MAX_STAY_MS / 4 * random.next())]);
@@ -128,6 +135,16 @@ export class SimWatcher {
     await served;
     this.#connection = null;
     this.#served.clear();
+  }
+
+  /** Signs in, in a run with users, and goes on. */
+  #signIn(connection: RawConnection, next: () => void): void {
+    const token = this.#options.workerToken();
+    if (token === null) return next();
+    connection.send({ kind: "signIn", method: { kind: "token", token } }, (answer) => {
+      if (answer.kind === "error") connection.close("it could not sign in");
+      else next();
+    });
   }
 
   /** Does something that a watcher seldom does. */
@@ -189,7 +206,10 @@ export class SimWatcher {
       const { code, message, compactedRevision } = answer;
       if (code === "compacted") return this.#replaceCompacted(connection, watch, compactedRevision ?? null);
       const isEarly = code === "invalidRequest" && message.includes("every node of the cluster must run");
-      if (code === "futureRevision" || (code === "invalidRequest" && !isEarly) || code === "internal") {
+      if (
+        code === "permissionDenied" || code === "futureRevision" || (code === "invalidRequest" && !isEarly) ||
+        code === "internal"
+      ) {
         violated(`${name} cannot watch from ${watch.next} on: ${code}, ${message}`);
       }
       connection.close("a watch was refused");
@@ -229,7 +249,9 @@ export class SimWatcher {
         if (watch === undefined) {
           return violated(`${name} is sent the end of the watch ${watchId}, which it has not`);
         }
-        if (code === "internal") violated(`${name}: a watch ended: ${message}`);
+        if (code === "internal" || code === "permissionDenied") {
+          violated(`${name}: a watch ended: ${message}`);
+        }
         if (code === "noLeader") this.#options.coverage.count("watchesEndedLeaderless");
         if (code !== "compacted") return this.#connection?.close("a watch ended");
         this.#options.coverage.count("watchesEndedCompacted");

@@ -2,7 +2,13 @@
  * The clients of a run: each makes calls through the production client library, some at a time, until it is asked to
  * stop, and records its calls and their answers.
  */
-import { CompactedError, FutureRevisionError, type KvClient, KvraftError } from "../../lib/mod.ts";
+import {
+  CompactedError,
+  type ConnectOptions,
+  FutureRevisionError,
+  type KvClient,
+  KvraftError,
+} from "../../lib/mod.ts";
 import { textOf } from "./invariants/history_forms.ts";
 import { assertNever } from "../../lib/platform/assert.ts";
 import { connectOn } from "../../lib/testing.ts";
@@ -15,6 +21,7 @@ import type { SeededRandom } from "../support/seeded_random.ts";
 import type { Coverage } from "./coverage.ts";
 import { type Plan, readsPastInTransactions } from "./plan.ts";
 import type { Process } from "./environment/process.ts";
+import { isDenial } from "./users/administrator.ts";
 
 /** Options of a client. */
 export interface SimClientOptions {
@@ -22,6 +29,8 @@ export interface SimClientOptions {
   readonly process: Process;
   readonly platform: { readonly network: Network; readonly clock: Clock; readonly random: Random };
   readonly cluster: () => readonly string[];
+  /** Returns how it signs in; empty in a run without users. */
+  readonly credentials: () => Pick<ConnectOptions, "token">;
   readonly plan: Plan;
   readonly random: SeededRandom;
   readonly coverage: Coverage;
@@ -77,13 +86,17 @@ export class SimClient {
   }
 
   async #run(): Promise<void> {
-    const { cluster, platform, plan, isOver } = this.#options;
+    const { cluster, credentials, platform, plan, isOver } = this.#options;
     while (!isOver()) {
       try {
-        this.#client = await connectOn(platform, { cluster: cluster(), timeoutMs: 3_000 });
+        this.#client = await connectOn(platform, {
+          cluster: cluster(),
+          timeoutMs: 3_000,
+          ...credentials(),
+        });
         break;
       } catch (error) {
-        if (!(error instanceof KvraftError)) throw error;
+        this.#noteError(error);
         await this.#pause(200);
       }
     }
@@ -332,6 +345,7 @@ export class SimClient {
     if (!(error instanceof KvraftError)) throw error;
     const { number, coverage, trace, violated } = this.#options;
     trace(() => `c${number} failed (${error.code}, ${error.outcome}): ${error.message}`);
+    if (isDenial(error)) violated(`c${number} keeps its rights and is refused: ${error.message}`);
     if (error instanceof FutureRevisionError) violated(`c${number}: ${error.message}`);
     if (error instanceof CompactedError) coverage.count("pastCompacted");
     return error;

@@ -26,6 +26,8 @@ import { AppliedHistory } from "./applied_history.ts";
 import type { WatchTruth } from "./checked_watch.ts";
 import { branchesOf, branchesResultOf } from "./history_forms.ts";
 import { PastStates } from "./past_states.ts";
+import { AppliedUsers } from "../users/applied_users.ts";
+import type { Process } from "../environment/process.ts";
 import { attachingsOf, type LeaseEffect, leaseIdsOf, LeaseModel } from "./lease_model.ts";
 import type { LeaseTimes } from "./lease_times.ts";
 import type { Replay } from "./replay.ts";
@@ -45,6 +47,8 @@ export interface AppliedOptions {
   readonly leaseTimes: LeaseTimes;
   /** Returns the time of the node's wall clock that is ahead of all others. */
   readonly latestWallMs: () => number;
+  /** Returns the process whose code runs. */
+  readonly current: () => Process | null;
   readonly check: (holds: boolean, message: string) => void;
 }
 
@@ -57,6 +61,7 @@ export class Applied implements WatchTruth {
   readonly #applications = new Map<string, number>();
   readonly #leases: LeaseModel;
   readonly states = new PastStates();
+  readonly users: AppliedUsers;
   /** Reads are possible as of this revision and later ones; a transaction does not change it. */
   #compactedRevision = 0;
   #featureLevel = FIRST_FEATURE_LEVEL;
@@ -64,6 +69,7 @@ export class Applied implements WatchTruth {
   constructor(options: AppliedOptions) {
     this.#options = options;
     this.#leases = new LeaseModel(options.replay.leaseLimits);
+    this.users = new AppliedUsers(options);
   }
 
   /** Reads are possible as of this revision and later ones, on a node that has applied every entry. */
@@ -88,6 +94,7 @@ export class Applied implements WatchTruth {
       `the state of a snapshot up to ${machine.appliedIndex} is not what replay gives`,
     );
     if (machine.historyBytes > 0) this.#options.coverage.count("historiesRestored");
+    this.users.restored(machine);
     this.#checkHistory(machine);
   }
 
@@ -106,6 +113,7 @@ export class Applied implements WatchTruth {
     const known = this.#results[index - 1];
     if (known !== undefined) {
       this.#options.check(known === hash, `the state after entry ${index} is not the same on all nodes`);
+      this.users.appliedOn(machine, index, what?.result ?? null);
       this.#checkHistorySometimes(machine, { index, result: what?.result ?? null });
       return;
     }
@@ -117,7 +125,9 @@ export class Applied implements WatchTruth {
     this.#options.replay.apply(index, what?.command);
     this.#compactedRevision = compactedRevision;
     this.#featureLevel = machine.featureLevel;
-    // Whether its user may is in the result.
+    // Before the entry changes leases: which keys they have decides about rights.
+    this.users.apply(index, what, (leaseId) => this.#leases.keysOf(leaseId));
+    this.users.appliedOn(machine, index, what?.result ?? null);
     const command = what === null || what.command === null ? null : unwrapped(what.command);
     if (what !== null) this.#noteApplication(index, command, what.result);
     const { lastRevision } = this.history;

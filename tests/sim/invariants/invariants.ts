@@ -4,6 +4,8 @@ import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import type { RecoveredLog } from "../../../lib/storage/mod.ts";
 import { RaftInvariants, type RaftInvariantsOptions } from "../../support/raft/invariants.ts";
 import type { Coverage } from "../coverage.ts";
+import type { Process } from "../environment/process.ts";
+import type { AppliedUsers } from "../users/applied_users.ts";
 import { Applied } from "./applied.ts";
 import type { AppliedHistory } from "./applied_history.ts";
 import type { WatchTruth } from "./checked_watch.ts";
@@ -21,6 +23,7 @@ export class Invariants extends RaftInvariants implements Observer {
       readonly coverage: Coverage;
       readonly leaseTimes: LeaseTimes;
       readonly latestWallMs: () => number;
+      readonly current: () => Process | null;
     },
   ) {
     const { coverage } = options;
@@ -32,6 +35,11 @@ export class Invariants extends RaftInvariants implements Observer {
   /** The applied transactions and the states that they made. */
   get history(): AppliedHistory {
     return this.#applied.history;
+  }
+
+  /** The users and roles that the applied entries made. */
+  get users(): AppliedUsers {
+    return this.#applied.users;
   }
 
   /** The time of the wall clock at which the next key expires; Infinity without one. */

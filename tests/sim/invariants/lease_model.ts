@@ -69,6 +69,11 @@ export class LeaseModel {
     return this.#leases.has(leaseId);
   }
 
+  /** Returns the keys that are attached to a lease. */
+  keysOf(leaseId: number): readonly string[] {
+    return [...this.#leases.get(leaseId)?.keys ?? []];
+  }
+
   /** Whether leases exist that are over. */
   get isAnyDue(): boolean {
     return this.#dueLeases().length > 0;

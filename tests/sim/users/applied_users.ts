@@ -1,0 +1,201 @@
+/**
+ * Checks of users and rights: which commands the log's entries may execute, the users of every node after every change, and
+ * (asked by the clients of the simulation) whether a right was there in any state from which an answer can be.
+ */
+import type { ChangeAuth, Command, CommandResult, PlainCommand, StateMachine } from "../../../lib/kv/mod.ts";
+import type { Coverage } from "../coverage.ts";
+import type { Process } from "../environment/process.ts";
+import { isOfClient, type KeysOfLease, needsOf } from "./command_needs.ts";
+import {
+  changed,
+  hasUsableRoot,
+  isRoot,
+  mayDo,
+  type Need,
+  NO_USERS,
+  textOfFacts,
+  textOfView,
+  type UserFacts,
+  userOf,
+  userOfToken,
+} from "./user_model.ts";
+
+/** States, by the indexes of the last entries that they contain. */
+export interface StateSpan {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Dependencies of the checks. */
+export interface AppliedUsersOptions {
+  readonly coverage: Coverage;
+  readonly check: (holds: boolean, message: string) => void;
+  /** Returns the process whose code runs. */
+  readonly current: () => Process | null;
+}
+
+/** The states from an index on, until the next change. */
+interface Period {
+  readonly from: number;
+  readonly facts: UserFacts;
+}
+
+type Denial = "unauthenticated" | "permissionDenied";
+
+/** The users of one log. */
+export class AppliedUsers {
+  readonly #options: AppliedUsersOptions;
+  readonly #periods: Period[] = [{ from: 0, facts: NO_USERS }];
+  /** The users and roles as texts, by revision. */
+  readonly #texts = new Map<number, string>([[0, textOfFacts(NO_USERS)]]);
+  /** The revisions that changes with a session have made, by session and sequence. */
+  readonly #made = new Map<string, number>();
+  /** The last entry that each process has applied. */
+  readonly #appliedBy = new WeakMap<Process, number>();
+  #lastIndex = 0;
+
+  constructor(options: AppliedUsersOptions) {
+    this.#options = options;
+  }
+
+  /** The users and roles after the last entry. */
+  get facts(): UserFacts {
+    return this.#periods.at(-1)?.facts ?? NO_USERS;
+  }
+
+  /** Index of the last entry that some node has applied. */
+  get lastIndex(): number {
+    return this.#lastIndex;
+  }
+
+  /** Returns the index of the last entry that a process has applied; 0 before its first one. */
+  appliedBy(process: Process | null): number {
+    return process === null ? 0 : this.#appliedBy.get(process) ?? 0;
+  }
+
+  /** Notes that a node has applied an entry, and compares its users. */
+  appliedOn(machine: StateMachine, index: number, result: CommandResult | null): void {
+    const process = this.#options.current();
+    if (process !== null) this.#appliedBy.set(process, index);
+    if (result?.kind === "authChanged") this.#compare(machine);
+  }
+
+  /** Compares the users of a state that was read from a snapshot. */
+  restored(machine: StateMachine): void {
+    if (machine.appliedIndex <= this.#lastIndex) this.#compare(machine);
+  }
+
+  #compare({ auth, appliedIndex }: StateMachine): void {
+    this.#options.check(
+      this.#texts.get(auth.revision) === textOfView(auth.view()),
+      `after entry ${appliedIndex} a node has other users or roles than the changes make`,
+    );
+  }
+
+  /** Checks an entry that is applied for the first time: whether it may be executed, and what it changes. */
+  apply(
+    index: number,
+    what: { readonly command: Command | null; readonly result: CommandResult } | null,
+    keysOfLease: KeysOfLease,
+  ): void {
+    this.#lastIndex = index;
+    if (what === null || what.command === null) return;
+    const { command, result } = what;
+    // A command that is above the feature level is not looked into.
+    if (result.kind === "refused" && result.reason === "invalidCommand") return;
+    const { check, coverage } = this.#options;
+    const expected = this.#denialOf(command, keysOfLease);
+    const actual = result.kind === "refused" &&
+        (result.reason === "unauthenticated" || result.reason === "permissionDenied")
+      ? result.reason
+      : null;
+    check(
+      actual === expected,
+      `entry ${index}, ${textOfCommand(command)}, is ${actual ?? "executed"} in place of ${
+        expected ?? "executed"
+      }`,
+    );
+    if (expected !== null) coverage.count("deniedWhenApplied");
+    const plain = command.kind === "authorized" ? command.command : command;
+    if (plain.kind === "changeAuth" && actual === null) this.#change(index, plain, result);
+  }
+
+  /** Whether the holder of a token had a right in some of these states. */
+  mayIn(token: string, need: Need, { first, last }: StateSpan): boolean {
+    return this.#within(first, last).some((facts) => mayHolder(facts, token, need));
+  }
+
+  /** Whether it had the right in all of them. */
+  mayInAll(token: string, need: Need, { first, last }: StateSpan): boolean {
+    return this.#within(first, last).every((facts) => mayHolder(facts, token, need));
+  }
+
+  /** Whether a token was there in all of these states. */
+  isTokenIn(token: string, { first, last }: StateSpan): boolean {
+    return this.#within(first, last).every((facts) => userOfToken(facts, token) !== null);
+  }
+
+  /** Returns the different users and roles of these states. */
+  #within(first: number, last: number): readonly UserFacts[] {
+    return this.#periods
+      .filter(({ from }, position) => from <= last && (this.#periods[position + 1]?.from ?? Infinity) > first)
+      .map(({ facts }) => facts);
+  }
+
+  /** Returns why a command may not be executed after all entries before it, or null. */
+  #denialOf(command: Command, keysOfLease: KeysOfLease): Denial | null {
+    const { facts } = this;
+    if (!facts.enabled) return null;
+    if (command.kind !== "authorized") return isOfClient(command) ? "unauthenticated" : null;
+    const found = userOf(facts, command.identity);
+    if (found === null) return "unauthenticated";
+    const [name, user] = found;
+    const required = needsOf(command.command, keysOfLease);
+    switch (required.kind) {
+      case "rights":
+        return required.needs.every((need) => mayDo(facts, user, need)) ? null : "permissionDenied";
+      case "root":
+        return isRoot(user) || required.orUser === name ? null : "permissionDenied";
+      case "nodesOnly":
+        return "permissionDenied";
+    }
+  }
+
+  #change(index: number, { session, change }: ChangeAuth, result: CommandResult): void {
+    const { check, coverage } = this.#options;
+    if (result.kind === "authFailed" && result.reason === "lastRoot") coverage.count("lastRootsKept");
+    if (result.kind !== "authChanged") return;
+    const stamp = session === null ? null : `${session.sessionId}/${session.sequence}`;
+    const before = stamp === null ? undefined : this.#made.get(stamp);
+    if (before !== undefined) {
+      return check(before === result.authRevision, `the change of entry ${index} was made twice`);
+    }
+    if (stamp !== null) this.#made.set(stamp, result.authRevision);
+    const facts = changed(this.facts, change);
+    check(
+      facts.revision === result.authRevision,
+      `entry ${index}, ${change.kind}, leads to auth revision ${result.authRevision} in place of ${facts.revision}`,
+    );
+    check(
+      !facts.enabled || hasUsableRoot(facts),
+      `entry ${index}, ${change.kind}, leaves authentication enabled without a usable root`,
+    );
+    if (facts === this.facts) return;
+    coverage.count("usersChanged");
+    if (change.kind === "setEnabled" && !change.enabled) coverage.count("authenticationDisabled");
+    this.#periods.push({ from: index, facts });
+    this.#texts.set(facts.revision, textOfFacts(facts));
+  }
+}
+
+function mayHolder(facts: UserFacts, token: string, need: Need): boolean {
+  if (!facts.enabled) return true;
+  const user = userOfToken(facts, token);
+  return user !== null && mayDo(facts, user, need);
+}
+
+function textOfCommand(command: Command): string {
+  const plain: PlainCommand = command.kind === "authorized" ? command.command : command;
+  const of = command.kind === "authorized" ? ` of user ${command.identity.userId}` : "";
+  return `${plain.kind}${of}`;
+}

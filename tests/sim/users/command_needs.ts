@@ -1,0 +1,106 @@
+/** The rights that an applied command of a user needs. Shares no code with lib/kv/auth. */
+import type { BranchingTransaction, KeySet, Operation, PlainCommand } from "../../../lib/kv/mod.ts";
+import { keyText } from "../../../lib/kv/keys.ts";
+import { assertNever } from "../../../lib/platform/assert.ts";
+import { ALL, type Need, oneKey, rangeOf } from "./user_model.ts";
+
+/** Requirement of a command. */
+export type CommandNeeds =
+  /** All of these rights; none is needed but to be a user where there are none. */
+  | { readonly kind: "rights"; readonly needs: readonly Need[] }
+  /** The role root, or to be the user of this name. */
+  | { readonly kind: "root"; readonly orUser: string | null }
+  /** Only nodes make it, and it has no user. */
+  | { readonly kind: "nodesOnly" };
+
+/** Returns the keys that are attached to a lease now. */
+export type KeysOfLease = (leaseId: number) => readonly string[];
+
+/** Returns what a command needs. */
+export function needsOf(command: PlainCommand, keysOfLease: KeysOfLease): CommandNeeds {
+  const writeOfLease = (leaseId: number | null | "keep"): readonly Need[] =>
+    typeof leaseId !== "number"
+      ? []
+      : keysOfLease(leaseId).map((key) => ({ right: "write", keys: oneKey(key) }));
+  switch (command.kind) {
+    case "transaction":
+      return rights([
+        ...command.checks.map(({ key }) => need("read", { kind: "key", key })),
+        ...command.mutations.flatMap((mutation) => [
+          need("write", { kind: "key", key: mutation.key }),
+          ...(mutation.kind === "expiringPut" ? writeOfLease(mutation.leaseId) : []),
+        ]),
+      ]);
+    case "branchingTransaction":
+      return rights(needsOfBranches(command, writeOfLease));
+    case "registerSession":
+    case "grantLease":
+      return rights([]);
+    case "revokeLease":
+      return rights(writeOfLease(command.leaseId));
+    case "keepLeasesAlive":
+      return rights(command.leaseIds.flatMap(writeOfLease));
+    case "compact":
+      return rights([{ right: "admin", keys: ALL }]);
+    case "changeAuth": {
+      const { change } = command;
+      const isOfOneself = change.kind === "setPassword" || change.kind === "addToken" ||
+        change.kind === "revokeToken";
+      return { kind: "root", orUser: isOfOneself ? change.user : null };
+    }
+    case "expireSessions":
+    case "raiseFeatureLevel":
+    case "deleteExpired":
+      return { kind: "nodesOnly" };
+    default:
+      return assertNever(command);
+  }
+}
+
+/** Whether a command comes from a client: without a user it is not executed while authentication is enabled. */
+export function isOfClient({ kind }: PlainCommand): boolean {
+  return kind === "transaction" || kind === "branchingTransaction" || kind === "registerSession" ||
+    kind === "grantLease" || kind === "revokeLease" || kind === "changeAuth";
+}
+
+function needsOfBranches(
+  { conditions, then, else: otherwise }: Pick<BranchingTransaction, "conditions" | "then" | "else">,
+  writeOfLease: (leaseId: number | null | "keep") => readonly Need[],
+): readonly Need[] {
+  const ofOperation = (operation: Operation): readonly Need[] => {
+    switch (operation.kind) {
+      case "put": {
+        const keys: KeySet = { kind: "key", key: operation.key };
+        const previous = operation.returnPrevious ? [need("read", keys)] : [];
+        return [need("write", keys), ...previous, ...writeOfLease(operation.leaseId)];
+      }
+      case "delete": {
+        const previous = operation.returnPrevious ? [need("read", operation.keys)] : [];
+        return [need("write", operation.keys), ...previous];
+      }
+      case "get":
+        return [need("read", operation.keys)];
+      case "sum":
+      case "min":
+      case "max":
+        return [{ right: "write", keys: oneKey(keyText(operation.key)) }];
+      case "transaction":
+        return needsOfBranches(operation, writeOfLease);
+      default:
+        return assertNever(operation);
+    }
+  };
+  return [
+    ...conditions.map(({ keys }) => need("read", keys)),
+    ...then.flatMap(ofOperation),
+    ...otherwise.flatMap(ofOperation),
+  ];
+}
+
+function rights(needs: readonly Need[]): CommandNeeds {
+  return { kind: "rights", needs };
+}
+
+function need(right: Need["right"], keys: KeySet): Need {
+  return { right, keys: rangeOf(keys) };
+}

@@ -1,0 +1,401 @@
+/**
+ * The clients of users whose rights change. Each reads, writes, watches and holds leases over connections to nodes of its
+ * choice, whether it may or not, and checks what it is shown: the right must have been there in some state from which the
+ * answer can be. A refusal is checked as well: the right must have been missing in some such state.
+ */
+import { type Command, type KeySet, prefixEnd } from "../../../lib/kv/mod.ts";
+import { keyText } from "../../../lib/kv/keys.ts";
+import { bytesOfText } from "../../../lib/loadgen/mod.ts";
+import type { Clock } from "../../../lib/platform/clock.ts";
+import type { Network } from "../../../lib/platform/network.ts";
+import { sha256Of } from "../../../lib/platform/secrets.ts";
+import type { ErrorResponse, Notice } from "../../../lib/protocol/client_frames.ts";
+import { encodeCommand } from "../../../lib/protocol/command.ts";
+import type { SeededRandom } from "../../support/seeded_random.ts";
+import type { Coverage } from "../coverage.ts";
+import type { Process } from "../environment/process.ts";
+import type { AppliedHistory } from "../invariants/applied_history.ts";
+import { RawConnection } from "../raw_connection.ts";
+import { type Administrator, RESTRICTED_KEYS, RESTRICTED_PREFIX } from "./administrator.ts";
+import type { AppliedUsers, StateSpan } from "./applied_users.ts";
+import { type Need, oneKey, rangeOf, type TextRange } from "./user_model.ts";
+
+/** A node to connect to. */
+export interface NodeChoice {
+  readonly address: string;
+  /** The process that runs there now. */
+  readonly process: () => Process | null;
+}
+
+/** Options of a client. */
+export interface RestrictedClientOptions {
+  readonly user: string;
+  readonly process: Process;
+  readonly platform: { readonly network: Network; readonly clock: Clock };
+  readonly nodes: () => readonly NodeChoice[];
+  readonly administrator: Administrator;
+  readonly users: AppliedUsers;
+  readonly history: AppliedHistory;
+  /** Returns the index up to which entries are known to be committed. */
+  readonly commitIndex: () => number;
+  readonly random: SeededRandom;
+  readonly coverage: Coverage;
+  readonly isOver: () => boolean;
+  readonly violated: (message: string) => void;
+  readonly trace: (line: () => string) => void;
+}
+
+/** A connection with its user. */
+interface Signed {
+  readonly connection: RawConnection;
+  readonly node: NodeChoice;
+  /** The hash of the token, as the model has it. */
+  readonly token: string;
+  /** No later message is from a state before this one: a node sends them in order. */
+  floor: number;
+  isSignedIn: boolean;
+  /** The keys of the watches, by id. */
+  readonly watches: Map<number, TextRange>;
+}
+
+/** A request about keys, as its answer is checked. */
+interface Asked {
+  readonly what: string;
+  readonly need: Need;
+  /** The earliest state from which it can be answered. */
+  readonly first: number;
+  /** The earliest state by which it can be refused: at first a node decides by the state that it has. */
+  readonly refusedFrom: number;
+}
+
+const MAX_STAY_MS = 6_000;
+const MAX_THINK_MS = 120;
+const RETRY_MS = 150;
+const PREFIX = bytesOfText(RESTRICTED_PREFIX);
+const LEASE_TTL_MS = 2_000;
+
+/** One client. */
+export class RestrictedClient {
+  readonly #options: RestrictedClientOptions;
+  #made = 0;
+  /** The lease that it holds, if that still exists. */
+  #leaseId = 1;
+  #lastRevision = 0;
+
+  constructor(options: RestrictedClientOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to call. */
+  start(): void {
+    this.#options.process.wake(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { isOver, random, nodes } = this.#options;
+    while (!isOver()) {
+      try {
+        await this.#stayAt(random.pick(nodes()));
+      } catch {
+        // The node refuses the connection, or does not answer.
+      }
+      await this.#pause(RETRY_MS);
+    }
+  }
+
+  async #stayAt(node: NodeChoice): Promise<void> {
+    const { platform, random, isOver, trace, user } = this.#options;
+    const connection = await RawConnection.open(platform, node.address);
+    const text = this.#chosenToken();
+    const signed: Signed = {
+      connection,
+      node,
+      token: keyText(sha256Of(text)),
+      floor: 0,
+      isSignedIn: false,
+      watches: new Map(),
+    };
+    trace(() => `${user} is at ${node.address} with ${text}`);
+    const served = connection.serve((notice) => this.#took(signed, notice));
+    this.#signIn(signed, text);
+    const leaveAt = platform.clock.now() + MAX_STAY_MS * random.next();
+    while (connection.isOpen && !isOver() && platform.clock.now() < leaveAt) {
+      await Promise.race([served, this.#pause(MAX_THINK_MS * random.next())]);
+      if (connection.isOpen && signed.isSignedIn) this.#act(signed);
+    }
+    connection.close("it goes elsewhere");
+    await served;
+  }
+
+  #chosenToken(): string {
+    const { administrator, user, random } = this.#options;
+    const tokens = administrator.tokensOf(user);
+    return (random.chance(0.1) ? random.pick(tokens) : tokens.at(-1)) ?? "none";
+  }
+
+  #signIn(signed: Signed, token: string): void {
+    const { users, commitIndex, violated, coverage, user } = this.#options;
+    const first = commitIndex();
+    const request = { kind: "signIn", method: { kind: "token", token } } as const;
+    signed.connection.send(request, (answer) => {
+      if (answer.kind !== "error") {
+        coverage.count("signIns");
+        signed.isSignedIn = true;
+        return;
+      }
+      if (answer.code === "signInFailed" && users.isTokenIn(signed.token, this.#span(first))) {
+        violated(`${user} cannot sign in with a token that it has: ${answer.message}`);
+      }
+      signed.connection.close("it could not sign in");
+    });
+  }
+
+  #act(signed: Signed): void {
+    const { random } = this.#options;
+    const kind = random.below(100);
+    if (kind < 30) this.#get(signed);
+    else if (kind < 45) this.#list(signed);
+    else if (kind < 75) this.#write(signed);
+    else if (kind < 83) this.#watch(signed);
+    else if (kind < 87) this.#grantLease(signed);
+    else if (kind < 92) this.#attach(signed);
+    else if (kind < 95) {
+      this.#send(signed, { kind: "revokeLease", session: null, leaseId: this.#leaseId }, null);
+    } else this.#keepAlive(signed);
+  }
+
+  #key(): string {
+    return `${RESTRICTED_PREFIX}${this.#options.random.below(RESTRICTED_KEYS)}`;
+  }
+
+  #keys(): KeySet {
+    const { random } = this.#options;
+    return random.chance(0.5)
+      ? { kind: "key", key: bytesOfText(this.#key()) }
+      : { kind: "range", start: PREFIX, end: prefixEnd(PREFIX) };
+  }
+
+  #get(signed: Signed): void {
+    const { random } = this.#options;
+    const key = this.#key();
+    const consistency = random.chance(0.5) ? "stale" : "linearizable";
+    const asked = this.#asked(signed, `a ${consistency} get of ${key}`, {
+      need: { right: "read", keys: oneKey(key) },
+      isLinearizable: consistency === "linearizable",
+    });
+    if (random.chance(0.2)) {
+      const revision = this.#lastRevision;
+      return signed.connection.send(
+        { kind: "getAt", key: bytesOfText(key), revision, consistency },
+        (answer) => this.#answered(signed, asked, answer.kind === "error" ? answer : null),
+      );
+    }
+    signed.connection.send({ kind: "get", key: bytesOfText(key), consistency }, (answer) => {
+      if (answer.kind === "error") return this.#answered(signed, asked, answer);
+      this.#shown(signed, asked, answer.revision);
+    });
+  }
+
+  #list(signed: Signed): void {
+    const { random } = this.#options;
+    const visibleOnly = random.chance(0.5);
+    const keys = rangeOf({ kind: "range", start: PREFIX, end: prefixEnd(PREFIX) });
+    const asked = this.#asked(signed, "a list", { need: { right: "read", keys }, isLinearizable: true });
+    const request = {
+      kind: "list",
+      query: { prefix: PREFIX, start: null, end: null, after: null, reverse: random.chance(0.3), limit: 10 },
+      consistency: "linearizable",
+      visibleOnly,
+    } as const;
+    signed.connection.send(request, (answer) => {
+      if (answer.kind === "error") {
+        if (!visibleOnly) this.#answered(signed, asked, answer);
+        return;
+      }
+      const { entries, revision } = answer.page;
+      if (!visibleOnly) return this.#shown(signed, asked, revision);
+      for (const { key } of entries) {
+        const what = `a list of the visible keys with ${keyText(key)}`;
+        this.#shown(
+          signed,
+          { ...asked, what, need: { right: "read", keys: oneKey(keyText(key)) } },
+          revision,
+        );
+      }
+    });
+  }
+
+  #write(signed: Signed): void {
+    const { random, user } = this.#options;
+    const key = this.#key();
+    this.#made += 1;
+    const value = bytesOfText(`${user}.${this.#made}`);
+    const mutation = random.chance(0.8)
+      ? { kind: "put", key: bytesOfText(key), value } as const
+      : { kind: "delete", key: bytesOfText(key) } as const;
+    const command = { kind: "transaction", session: null, checks: [], mutations: [mutation] } as const;
+    this.#send(signed, command, { right: "write", keys: oneKey(key) });
+  }
+
+  #grantLease(signed: Signed): void {
+    this.#leaseId = 1 + this.#options.random.below(2 ** 40);
+    this.#send(
+      signed,
+      { kind: "grantLease", session: null, leaseId: this.#leaseId, ttlMs: LEASE_TTL_MS },
+      null,
+    );
+  }
+
+  /** Puts a key that ends with a lease. Whether that is permitted depends on the other keys of the lease. */
+  #attach(signed: Signed): void {
+    this.#made += 1;
+    const mutation = {
+      kind: "expiringPut",
+      key: bytesOfText(this.#key()),
+      value: bytesOfText(`${this.#options.user}.${this.#made}`),
+      leaseId: this.#leaseId,
+      expiresAtMs: null,
+    } as const;
+    this.#send(signed, { kind: "transaction", session: null, checks: [], mutations: [mutation] }, null);
+  }
+
+  #keepAlive(signed: Signed): void {
+    signed.connection.send({ kind: "keepAlive", leaseIds: [this.#leaseId] }, (answer) => {
+      if (answer.kind === "error") {
+        this.#denied(signed, answer, { refusedFrom: 0, need: null, what: "a keep-alive" });
+      }
+    });
+  }
+
+  /** Sends a command. The entries of the log are checked for what it may; here only its refusal is (null: not even that). */
+  #send(signed: Signed, command: Command, need: Need | null): void {
+    const refusedFrom = this.#firstOf(signed);
+    signed.connection.send({ kind: "write", command: encodeCommand(command) }, (answer) => {
+      if (answer.kind === "error") this.#denied(signed, answer, { refusedFrom, need, what: command.kind });
+    });
+  }
+
+  #watch(signed: Signed): void {
+    const { random } = this.#options;
+    const keys = this.#keys();
+    const visibleOnly = random.chance(0.3);
+    const range = rangeOf(keys);
+    const asked = this.#asked(signed, "a watch", {
+      need: { right: "read", keys: range },
+      isLinearizable: true,
+    });
+    const from = random.chance(0.3) ? this.#lastRevision + 1 : null;
+    const previous = random.chance(0.5);
+    const request = { kind: "watch", keys, from, puts: true, deletes: true, previous, visibleOnly } as const;
+    signed.connection.send(request, (answer) => {
+      if (answer.kind === "error") {
+        if (!visibleOnly) this.#answered(signed, asked, answer);
+        return;
+      }
+      if (!visibleOnly) this.#shown(signed, asked, answer.revision);
+      signed.watches.set(answer.requestId, range);
+    });
+  }
+
+  #took(signed: Signed, notice: Notice): void {
+    const { coverage, history } = this.#options;
+    if (notice.kind === "watchEnded") {
+      signed.watches.delete(notice.watchId);
+      if (notice.code === "permissionDenied" || notice.code === "unauthenticated") {
+        coverage.count("watchesEndedDenied");
+      }
+    }
+    if (notice.kind !== "watchEvents") return;
+    const { revision, events } = notice;
+    signed.floor = Math.max(signed.floor, history.at(revision)?.index ?? 0);
+    for (const event of events) {
+      const key = keyText(event.kind === "put" ? event.entry.key : event.key);
+      const need: Need = { right: "read", keys: oneKey(key) };
+      this.#mustHaveBeen(
+        signed,
+        { what: `the event of ${key} at revision ${revision}`, need },
+        this.#span(signed.floor),
+      );
+    }
+  }
+
+  /** Returns a request of a right over keys. */
+  #asked(
+    signed: Signed,
+    what: string,
+    { need, isLinearizable }: { readonly need: Need; readonly isLinearizable: boolean },
+  ): Asked {
+    const refusedFrom = this.#firstOf(signed);
+    const first = isLinearizable ? Math.max(refusedFrom, this.#options.commitIndex()) : refusedFrom;
+    return { what, need, first, refusedFrom };
+  }
+
+  /** Returns the latest state that the node of a connection is known to have. */
+  #firstOf({ node, floor }: Signed): number {
+    return Math.max(floor, this.#options.users.appliedBy(node.process()));
+  }
+
+  /** Checks an answer from the present of a state with this revision. */
+  #shown(signed: Signed, asked: Asked, revision: number): void {
+    const { history, users } = this.#options;
+    this.#lastRevision = Math.max(this.#lastRevision, revision);
+    const first = Math.max(asked.first, signed.floor, history.at(revision)?.index ?? 0);
+    const last = Math.min(users.lastIndex, (history.at(revision + 1)?.index ?? Infinity) - 1);
+    signed.floor = first;
+    this.#mustHaveBeen(signed, asked, { first, last });
+  }
+
+  /** Checks a refusal, or (null) an answer from any state. */
+  #answered(signed: Signed, asked: Asked, error: ErrorResponse | null): void {
+    if (error !== null) return this.#denied(signed, error, asked);
+    this.#mustHaveBeen(signed, asked, this.#span(Math.max(asked.first, signed.floor)));
+  }
+
+  #mustHaveBeen(
+    { token, node }: Signed,
+    { what, need }: { readonly what: string; readonly need: Need },
+    span: StateSpan,
+  ): void {
+    const { users, violated, user } = this.#options;
+    if (users.mayIn(token, need, span)) return;
+    violated(
+      `${user} is shown ${what} by ${node.address}, and has no right to it in the states ${span.first} to ${span.last}`,
+    );
+  }
+
+  /** Checks that a refused request was without a right, a null need aside, or without a user. */
+  #denied(
+    { token, connection, node }: Signed,
+    { code, message }: ErrorResponse,
+    { refusedFrom, need, what }: {
+      readonly refusedFrom: number;
+      readonly need: Need | null;
+      readonly what: string;
+    },
+  ): void {
+    const { users, violated, user, coverage, trace } = this.#options;
+    trace(() => `${user} is refused ${what} by ${node.address} (${code}): ${message}`);
+    const span = this.#span(refusedFrom);
+    if (code === "tokenExpired") violated(`${user} is refused ${what} for a token that does not expire`);
+    if (code === "permissionDenied") {
+      coverage.count("requestsDenied");
+      if (need === null || !users.mayInAll(token, need, span)) return;
+      violated(`${user} is refused ${what} by ${node.address}, and has the right: ${message}`);
+    }
+    if (code === "unauthenticated") {
+      coverage.count("usersSignedOut");
+      if (users.isTokenIn(token, span)) {
+        violated(`${user} is refused ${what} by ${node.address} as unknown, and has its token: ${message}`);
+      }
+      connection.close("its user was removed");
+    }
+  }
+
+  #span(first: number): StateSpan {
+    return { first, last: Math.max(first, this.#options.users.lastIndex) };
+  }
+
+  #pause(durationMs: number): Promise<void> {
+    return new Promise((resolve) => void this.#options.platform.clock.after(durationMs, resolve));
+  }
+}
