@@ -61,12 +61,11 @@ Deno.test("StateMachine: the leader's own commands need no user", () => {
   ]);
 });
 
-Deno.test("StateMachine: a user cannot give the commands of the leader, and not that of several clients", () => {
+Deno.test("StateMachine: a user cannot give the commands of the leader", () => {
   const replica = enabled();
   const commands: readonly PlainCommand[] = [
     { kind: "expireSessions", elapsedMs: 60_000 },
     { kind: "raiseFeatureLevel", level: 2 },
-    { kind: "keepLeasesAlive", leaseIds: [1] },
     { kind: "deleteExpired", untilMs: 1 },
   ];
   for (const command of commands) {
@@ -162,6 +161,15 @@ Deno.test("StateMachine: a lease is revoked by a user who may write the keys tha
   assertEquals(replica.as("bob", revoke), DENIED);
   assertEquals(replica.machine.lease(7)?.keyCount, 2);
   assertEquals(replica.as("ann", revoke).kind, "leaseRevoked");
+});
+
+Deno.test("StateMachine: a lease is kept alive by a user who may write its keys", () => {
+  const replica = enabled();
+  replica.as("ann", { kind: "grantLease", session: null, leaseId: 7, ttlMs: 1_000 });
+  replica.as("ann", transaction([attachedTo(7, "a/1")]));
+  const keepAlive: PlainCommand = { kind: "keepLeasesAlive", leaseIds: [7] };
+  assertEquals(replica.as("bob", keepAlive, { missing: 1 }), DENIED);
+  assertEquals(replica.as("ann", keepAlive, { missing: 1 }), { kind: "leasesKeptAlive", ttlsMs: [1_000] });
 });
 
 Deno.test("StateMachine: a key is attached to a lease by a user who may write all keys of the lease", () => {

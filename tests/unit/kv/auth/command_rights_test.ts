@@ -136,7 +136,11 @@ Deno.test("requiredRights: every other command has its rule", () => {
     [{ kind: "compact", revision: 1 }, { kind: "admin" }],
     [{ kind: "expireSessions", elapsedMs: 1 }, never],
     [{ kind: "raiseFeatureLevel", level: 2 }, never],
-    [{ kind: "keepLeasesAlive", leaseIds: [7] }, never],
+    [{ kind: "keepLeasesAlive", leaseIds: [7, 8] }, {
+      kind: "keys",
+      grants: [],
+      leases: [{ right: "write", leaseId: 7 }, { right: "write", leaseId: 8 }],
+    }],
     [{ kind: "deleteExpired", untilMs: 1 }, never],
     [wrapped({ userId: 1, credential: 0, authRevision: 1 }, transaction([put("a", "x")])), never],
     [change({ kind: "setPassword", user: "bob", password: PASSWORD }), own],
