@@ -32,7 +32,7 @@ function writesOf(metrics: Metrics): number {
 async function write(client: KvClient): Promise<void> {
   await Promise.all(Array.from({ length: WRITERS }, async (_, writer) => {
     for (let number = 0; number < WRITES / WRITERS; number++) {
-      await client.put(`secret-${writer}-${number}`, "hidden");
+      await client.put(`swordfish-${writer}-${number}`, "opensesame");
     }
   }));
 }
@@ -97,7 +97,7 @@ Deno.test("http: nodes serve metrics and readiness until they stop", async (t) =
       assertEquals(sumOf(after, "kvraft_peer_connected"), 2);
       for (const path of ["/metrics", "/status", "/"]) {
         assert(
-          !/secret|hidden/.test((await page(http(leader), path)).body),
+          !/swordfish|opensesame/.test((await page(http(leader), path)).body),
           `${path} tells no key and no value`,
         );
       }
