@@ -18,6 +18,8 @@ export interface KeyRange {
 /** Disjoint ranges of keys in ascending order, between any two of which there is a key. */
 export class KeyRanges {
   readonly ranges: readonly KeyRange[];
+  /** The range that was found last: most requests of a user are about keys of one range. */
+  #found: KeyRange | null = null;
 
   /** Merges sets of keys. O(n log n). */
   constructor(sets: readonly GrantedKeys[]) {
@@ -42,6 +44,8 @@ export class KeyRanges {
 
   /** Returns the range that has a key, or null. O(log n). */
   rangeWith(key: Uint8Array): KeyRange | null {
+    const found = this.#found;
+    if (found !== null && hasKey(found, key)) return found;
     let low = 0;
     let high = this.ranges.length;
     while (low < high) {
@@ -51,7 +55,9 @@ export class KeyRanges {
       else high = middle;
     }
     const range = this.ranges[low - 1];
-    return range !== undefined && (range.end === null || compareKeys(key, range.end) < 0) ? range : null;
+    if (range === undefined || !hasKey(range, key)) return null;
+    this.#found = range;
+    return range;
   }
 
   /** Whether the ranges have all keys from `start` to `end` (excluded; null: to the last key). O(log n). */
@@ -127,4 +133,8 @@ function rangeOf(keys: GrantedKeys): KeyRange {
 /** Returns the one written form of the start of a range. */
 function firstFrom(start: Uint8Array): Uint8Array {
   return compareKeys(start, LEAST_KEY) <= 0 ? FIRST_KEY : start;
+}
+
+function hasKey({ start, end }: KeyRange, key: Uint8Array): boolean {
+  return compareKeys(start, key) <= 0 && (end === null || compareKeys(key, end) < 0);
 }

@@ -25,7 +25,7 @@ import { type ErrorAnswer, notApplied } from "../reply.ts";
 import type { AuditLog } from "./audit_log.ts";
 import type { ConnectionIdentity, CurrentUser } from "./connection_identity.ts";
 import { describeKeys, keysOfDenial, keysOfRequirement } from "./describe_keys.ts";
-import { isPublic, REQUEST_RIGHTS, requirementOf } from "./request_rights.ts";
+import { isPublic, readKeyOf, REQUEST_RIGHTS, requirementOf } from "./request_rights.ts";
 
 /** The dependencies of the decisions. */
 export interface AccessOptions {
@@ -80,6 +80,8 @@ export class Access {
     const { kind } = request;
     // Before anything is read of the request.
     if (user === null) return this.refusalWithoutUser(kind, identity);
+    const key = readKeyOf(request);
+    if (key !== null && user.rights.allows("read", key)) return null;
     const { isAudited, needs } = REQUEST_RIGHTS[kind];
     if (needs === "command") return null;
     const attempt = { name: kind, requirement: requirementOf(request), identity, user };

@@ -25,6 +25,8 @@ type Needs<K extends RequestKind> =
 /** How a kind of request is checked. */
 interface Rule<K extends RequestKind> {
   readonly needs: Needs<K>;
+  /** Of a kind that needs no more than to read one key: that key. Then the usual answer is found without an object. */
+  readonly reads?: (request: RequestFrame<K>) => Uint8Array;
   /** Whether `--audit-log on` records it when it is let through: a change, or a part of operating the cluster. */
   readonly isAudited: boolean;
 }
@@ -38,9 +40,9 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   authStatus: { needs: "nothing", isAudited: false },
   readAuth: { needs: readOfUsers, isAudited: true },
   write: { needs: "command", isAudited: true },
-  get: { needs: ({ key }) => readOf({ kind: "key", key }), isAudited: false },
-  getAt: { needs: ({ key }) => readOf({ kind: "key", key }), isAudited: false },
-  keyHistory: { needs: ({ query: { key } }) => readOf({ kind: "key", key }), isAudited: false },
+  get: { ...readingKey(({ key }) => key), isAudited: false },
+  getAt: { ...readingKey(({ key }) => key), isAudited: false },
+  keyHistory: { ...readingKey(({ query: { key } }) => key), isAudited: false },
   list: { needs: readOfRange, isAudited: false },
   listAt: { needs: readOfRange, isAudited: false },
   watch: { needs: ({ keys, visibleOnly }) => visibleOnly ? USER : readOf(keys), isAudited: false },
@@ -58,6 +60,16 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   closeSnapshot: { needs: OPERATOR, isAudited: false },
 };
 
+/** Returns the key of a request that needs no more than to read one key; null for all others. */
+export function readKeyOf(request: ClientRequest): Uint8Array | null {
+  return readKeyOfKind(request.kind, request);
+}
+
+function readKeyOfKind<K extends RequestKind>(kind: K, request: RequestFrame<K>): Uint8Array | null {
+  const { reads } = REQUEST_RIGHTS[kind];
+  return reads === undefined ? null : reads(request);
+}
+
 /** Whether a connection that has not signed in may make a request. */
 export function isPublic({ kind }: ClientRequest): boolean {
   return REQUEST_RIGHTS[kind].needs === "nothing";
@@ -72,6 +84,13 @@ function requirementOfKind<K extends RequestKind>(kind: K, request: RequestFrame
   const { needs } = REQUEST_RIGHTS[kind];
   if (typeof needs === "function") return needs(request);
   return needs === "nothing" || needs === "command" ? USER : needs;
+}
+
+/** Returns the rule of a kind of request that reads one key. */
+function readingKey<K extends RequestKind>(
+  reads: (request: RequestFrame<K>) => Uint8Array,
+): Pick<Rule<K>, "needs" | "reads"> {
+  return { needs: (request) => readOf({ kind: "key", key: reads(request) }), reads };
 }
 
 function readOf(keys: KeySet): Requirement {

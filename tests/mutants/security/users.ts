@@ -16,7 +16,7 @@ export const USER_MUTANTS: readonly Mutant[] = [
       id: "M910",
       title: "every user may read the history of every key",
       failure: "a user reads what no role of it grants",
-      from: 'keyHistory: { needs: ({ query: { key } }) => readOf({ kind: "key", key }), isAudited: false },',
+      from: "keyHistory: { ...readingKey(({ query: { key } }) => key), isAudited: false },",
       to: "keyHistory: { needs: USER, isAudited: false },",
     },
   ]),
