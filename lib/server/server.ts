@@ -326,6 +326,7 @@ class Server implements RunningServer {
         condition: node.condition(),
         featureLevel: node.featureLevel,
         links: this.#peers.views(),
+        tls: this.#opened.tls ?? null,
         connections: this.#opened.listener.counts(),
       }),
     });

@@ -17,6 +17,14 @@ export interface Resources {
   readonly cpuMs: number;
 }
 
+/** The figures of a node about TLS. */
+export interface TlsFigures {
+  /** Failed handshakes and refused certificates so far, by reason. */
+  readonly failures: ReadonlyMap<string, number>;
+  /** Days until the node's certificate expires; negative afterwards. */
+  readonly daysLeft: number;
+}
+
 /** The sources of metrics. */
 export interface MetricSources {
   readonly clusterId: string;
@@ -26,6 +34,8 @@ export interface MetricSources {
   readonly metrics: Metrics;
   readonly connections: ConnectionCounts;
   readonly links: readonly PeerConnectionView[];
+  /** Null without TLS. */
+  readonly tls: TlsFigures | null;
   readonly resources: Resources;
   /** Time since the process began. */
   readonly uptimeMs: number;

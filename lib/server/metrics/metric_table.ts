@@ -17,6 +17,7 @@ import {
 } from "./metric.ts";
 
 import { PEER_AUTHENTICATIONS } from "../../protocol/messages.ts";
+import { AUTHENTICATION } from "./security_metrics.ts";
 
 const SECONDS_PER_MICRO = 1e-6;
 const ROLES = ["follower", "preCandidate", "candidate", "leader"];
@@ -316,31 +317,6 @@ const CONNECTIONS: readonly Metric[] = [
       sample({ role: "peer", direction: "in" }, peerTraffic.bytesIn),
       sample({ role: "peer", direction: "out" }, peerTraffic.bytesOut),
     ],
-  }),
-];
-
-const AUTHENTICATION: readonly Metric[] = [
-  gauge("kvraft_auth_enabled", {
-    unit: "",
-    help: "1 while requests need a user that has signed in, by the state that the node has applied.",
-    measured: "lib/kv/auth/auth_state.ts",
-    read: ({ condition }) => one(condition.isAuthEnabled ? 1 : 0),
-  }),
-  gauge("kvraft_users", {
-    unit: "users",
-    help: "Users who may sign in.",
-    measured: "lib/kv/auth/auth_state.ts",
-    read: ({ condition }) => one(condition.users),
-  }),
-  counter("kvraft_sign_ins_total", {
-    unit: "sign-ins",
-    labels: ["result"],
-    help:
-      "Attempts to sign in by password or token. `failed`: an unknown user or token, or a wrong password; " +
-      "`busy`: too many waited. Refused requests are in `kvraft_requests_total`, " +
-      "with the outcomes `unauthenticated` and `permissionDenied`.",
-    measured: "lib/server/auth/sign_ins.ts",
-    read: ({ metrics }) => counts("result", metrics.signIns),
   }),
 ];
 

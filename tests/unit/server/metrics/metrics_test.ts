@@ -91,6 +91,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
     metrics,
     connections: CONNECTIONS,
     links: LINKS,
+    tls: { failures: new Map([["notTls", 3], ["certificateRefused", 1]]), daysLeft: 29 },
     resources: {
       residentBytes: 5e7,
       heapUsedBytes: 1e7,
@@ -124,6 +125,8 @@ Deno.test("renderMetrics: the text is in Prometheus' format and has every metric
     }
   }
   assertEquals(parsed.get("kvraft_info")?.samples[0]?.labels["cluster"], 'of "three"\\');
+  assertEquals(sumOf(parsed, "kvraft_tls_handshakes_failed_total", { labels: { reason: "notTls" } }), 3);
+  assertEquals(sumOf(parsed, "kvraft_tls_certificate_expiry_days"), 29);
   const write = { labels: { kind: "write" } };
   assertEquals(sumOf(parsed, "kvraft_requests_total", { labels: { kind: "write", outcome: "busy" } }), 1);
   assertEquals(sumOf(parsed, "kvraft_requests_total", write), 2);
