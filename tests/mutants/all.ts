@@ -16,6 +16,7 @@ import { OVERLOAD_MUTANTS } from "./overload.ts";
 import { SERVICE_MUTANTS } from "./service.ts";
 import { SIGN_IN_MUTANTS } from "./security/sign_in.ts";
 import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts";
+import { SIMULATED_USER_MUTANTS } from "./security/simulated_users.ts";
 import { SIMULATED_MUTANTS } from "./coordination/simulated.ts";
 import { TLS_MUTANTS } from "./security/tls.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
@@ -56,5 +57,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...WATCH_MUTANTS,
   ...LIMIT_MUTANTS,
   ...USER_MUTANTS,
+  ...SIMULATED_USER_MUTANTS,
   ...PEER_SECRET_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

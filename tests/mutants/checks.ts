@@ -14,6 +14,7 @@ const TEST_DEADLINE_MS = 120_000;
 const CAMPAIGN_DEADLINE_MS = 300_000;
 /** Seeds that the simulator runs for each mutant that earlier checks did not notice. */
 const SIMULATED_SEEDS = "1..60";
+const SIMULATED_USER_SEEDS = "1..45";
 /** Runs of the hostile programs: four of each scenario. */
 const HOSTILE_SEEDS = "1..20";
 
@@ -87,6 +88,13 @@ export const SIM: Check = {
   deadlineMs: CAMPAIGN_DEADLINE_MS,
 };
 
+/** Whole clusters with users whose rights change: about ten runs. */
+export const SIM_USERS: Check = {
+  name: "sim-users",
+  args: ["run", "-A", "tests/sim/main.ts", "--users", "--seeds", SIMULATED_USER_SEEDS],
+  deadlineMs: CAMPAIGN_DEADLINE_MS,
+};
+
 /** Every check by name, for runs with a single check. */
 export const ALL_CHECKS: readonly Check[] = [
   GOLDEN,
@@ -110,5 +118,6 @@ export const ALL_CHECKS: readonly Check[] = [
   LINCHECK,
   MODEL,
   SIM,
+  SIM_USERS,
   HOSTILE,
 ];

@@ -4,6 +4,7 @@
  *     --seconds N         runs seeds from a random one on for this long (the default: 60)
  *     --seeds A..B        runs these
  *     --seed S            runs one
+ *     --users             runs those of the seeds that have authentication on
  *     --keep 3,7          only these of its faults (`--keep none`: none of them)
  *     --trace             writes down everything that happens
  *     --coverage          fails when a listed rare state never occurred
@@ -25,6 +26,7 @@ interface SimFlags {
   readonly seeds?: string | undefined;
   readonly seed?: string | undefined;
   readonly keep?: string | undefined;
+  readonly users: boolean;
   readonly trace: boolean;
   readonly coverage: boolean;
 }
@@ -35,7 +37,7 @@ async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);
   if (flags === null) {
     console.error(
-      "Usage: deno task sim [--seconds N | --seeds A..B | --seed S [--keep 3,7]] [--trace] [--coverage]",
+      "Usage: deno task sim [--seconds N | --seeds A..B | --seed S [--keep 3,7]] [--users] [--trace] [--coverage]",
     );
     return 2;
   }
@@ -52,6 +54,7 @@ async function main(args: string[]): Promise<number> {
   const summary = await campaign({
     seeds: countFrom(first, {
       last: flags.seeds === undefined ? Number.MAX_SAFE_INTEGER : to ?? first,
+      isIncluded: (seed) => !flags.users || planOf(seed).users !== null,
       begin(seed): void {
         const now = performance.now();
         if (now - progress.shownAt < PROGRESS_INTERVAL_MS) return;
@@ -88,6 +91,7 @@ function readFlags(args: string[]): SimFlags | null {
         seeds: { type: "string" },
         seed: { type: "string" },
         keep: { type: "string" },
+        users: { type: "boolean", default: false },
         trace: { type: "boolean", default: false },
         coverage: { type: "boolean", default: false },
       },
@@ -136,9 +140,14 @@ function summaryText(summary: Summary, realMs: number): string {
 
 function* countFrom(
   first: number,
-  { last, begin }: { readonly last: number; readonly begin: (seed: number) => void },
+  { last, isIncluded, begin }: {
+    readonly last: number;
+    readonly isIncluded: (seed: number) => boolean;
+    readonly begin: (seed: number) => void;
+  },
 ): Iterable<number> {
   for (let seed = first; seed <= last; seed++) {
+    if (!isIncluded(seed)) continue;
     begin(seed);
     yield seed;
   }

@@ -32,16 +32,19 @@ export class RawConnection {
   readonly #channel: FrameChannel;
   /** The receivers of answers, by the number of their request. */
   readonly #waiting = new Map<number, (answer: ErrorResponse | ResultOf<RequestKind>) => void>();
-  #requests = 0;
+  /** The number of the last request. */
+  #requestId: number;
 
-  private constructor(channel: FrameChannel) {
+  private constructor(channel: FrameChannel, requestId: number) {
     this.#channel = channel;
+    this.#requestId = requestId;
   }
 
-  /** Connects to an address. Rejects where no node answers. */
+  /** Connects to an address; requests have numbers above `requestId`. Rejects where no node answers. */
   static async open(
     { network, clock }: { readonly network: Network; readonly clock: Clock },
     address: string,
+    requestId = 0,
   ): Promise<RawConnection> {
     const { channel } = await dial({
       network,
@@ -52,7 +55,7 @@ export class RawConnection {
       timeoutMs: DIAL_TIMEOUT_MS,
       signal: new AbortController().signal,
     });
-    return new RawConnection(channel);
+    return new RawConnection(channel, requestId);
   }
 
   /** Whether requests can be sent. */
@@ -73,8 +76,8 @@ export class RawConnection {
 
   /** Sends a request; `take` receives its answer, if one comes, before any later message. */
   send<K extends RequestKind>(request: RawRequest<K>, take: (answer: RawAnswer<K>) => void): void {
-    this.#requests += 1;
-    const requestId = this.#requests;
+    this.#requestId += 1;
+    const requestId = this.#requestId;
     this.#waiting.set(requestId, (answer) => {
       if (answer.kind === "error" || isResultOf(answer, request.kind)) take(answer);
       else this.close("a request was answered by a message of another kind");

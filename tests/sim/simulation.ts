@@ -264,7 +264,7 @@ export class Simulation {
         address: addressOf(machine.id),
         process: () => machine.process,
       }));
-    return administrator.restricted.map((user, position) =>
+    const clients = administrator.restricted.map((user, position) =>
       new RestrictedClient({
         user,
         ...this.clientProcess(user, `10.0.3.${position + 2}`),
@@ -280,6 +280,8 @@ export class Simulation {
         trace: (line) => this.trace(line),
       })
     );
+    administrator.onChange = (): void => clients.forEach((client) => client.burst());
+    return clients;
   }
 
   #machine(id: number): Machine {

@@ -122,6 +122,7 @@ class SimulatedRun {
       readAccepted: nothing,
       readUnderLease: nothing,
       compacted: nothing,
+      replied: nothing,
       restored: nothing,
       persisted: nothing,
       noticed: nothing,

@@ -130,6 +130,13 @@ export const USER_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/server/auth/audit_log.ts", [AUDIT], [
     {
+      id: "M953",
+      title: "an audit line after the end of the log starts a timer",
+      failure: "the timer outlives the server",
+      from: "if (!this.#isClosed) this.#window ??=",
+      to: "this.#window ??=",
+    },
+    {
       id: "M924",
       title: "any number of audit lines is written",
       failure: "a client without a user fills the disk with lines",

@@ -22,6 +22,7 @@ import {
   SnapshotMissingError,
 } from "../../../lib/storage/mod.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
+import { hashOf } from "../users/administrator.ts";
 import { prepareDisk } from "./prepared_disk.ts";
 import { Process } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -185,6 +186,7 @@ export class Machine {
       random: (): number => random.next(),
       randomBytes: (count) => Uint8Array.from({ length: count }, () => random.below(256)),
       readPrivateFile,
+      scrypt: (password) => Promise.resolve(hashOf(password)),
       logger: this.#logger(process),
       limits,
     };

@@ -59,6 +59,10 @@ export class Invariants extends RaftInvariants implements Observer {
     if (recovered.segments > 1) this.count("segmentRolls");
   }
 
+  replied(requestId: number): void {
+    if (this.isLive()) this.users.replied(requestId);
+  }
+
   restored(machine: StateMachine): void {
     if (this.isLive()) this.#applied.restored(machine);
   }

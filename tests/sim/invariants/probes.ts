@@ -14,6 +14,7 @@ import { Node } from "../../../lib/server/node.ts";
 import { ConnectionWatches } from "../../../lib/server/watch/connection_watches.ts";
 import { HistoryFeed } from "../../../lib/server/watch/history_feed.ts";
 import { WatchHub } from "../../../lib/server/watch/watch_hub.ts";
+import { Reply } from "../../../lib/server/reply.ts";
 import { InFlightWrites } from "../../../lib/server/writes.ts";
 import { SnapshotExchange } from "../../../lib/server/snapshot/exchange.ts";
 import { type CoreObserver, observeCore } from "../../support/raft/core_probes.ts";
@@ -24,6 +25,8 @@ export interface Observer extends CoreObserver {
   recovered(node: number, recovered: RecoveredLog): void;
   /** A state was read from a snapshot. */
   restored(machine: StateMachine): void;
+  /** A node sends the reply to a request. */
+  replied(requestId: number): void;
   /** A state machine applied the entry at `index`; null for an entry that changes nothing. */
   applied(
     machine: StateMachine,
@@ -39,6 +42,7 @@ export function observe(observer: Observer): () => void {
     wrapStorage(observer),
     wrapStateMachine(observer),
     wrapNode(observer),
+    wrapReply(observer),
     wrapInFlightWrites(observer),
     wrapExchange(observer),
     wrapWatches(observer),
@@ -100,6 +104,15 @@ function wrapNode(observer: Observer): () => void {
     receive.call(this, from, message);
   };
   return () => void (Node.prototype.receive = receive);
+}
+
+function wrapReply(observer: Observer): () => void {
+  const { send } = Reply.prototype;
+  Reply.prototype.send = function (message): void {
+    if ("requestId" in message) observer.replied(message.requestId);
+    send.call(this, message);
+  };
+  return () => void (Reply.prototype.send = send);
 }
 
 function wrapInFlightWrites(observer: Observer): () => void {

@@ -5,8 +5,19 @@
  */
 import { AuthChangeRefusedError, type ConnectOptions, KvraftError } from "../../../lib/mod.ts";
 import { changeAuth } from "../../../lib/client/auth/changes.ts";
+import { clientOn } from "../../../lib/client/client.ts";
 import { ClientCore, type ClientPlatform } from "../../../lib/client/core.ts";
-import { type AuthChange, type Grant, prefixEnd, RIGHTS } from "../../../lib/kv/mod.ts";
+import {
+  type AuthChange,
+  type Grant,
+  MIN_SALT_BYTES,
+  MIN_SCRYPT_COST,
+  type PasswordHash,
+  prefixEnd,
+  RIGHTS,
+  SCRYPT_BLOCK_SIZE,
+  SCRYPT_PARALLELISM,
+} from "../../../lib/kv/mod.ts";
 import { bytesOfText } from "../../../lib/loadgen/mod.ts";
 import { sha256Of } from "../../../lib/platform/secrets.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
@@ -47,12 +58,25 @@ export function isDenial({ code }: KvraftError): boolean {
   return code === "permissionDenied" || code === "authentication";
 }
 
+/** A token, whose name is its text, or a password. */
+export interface Secret {
+  readonly kind: "token" | "password";
+  readonly text: string;
+}
+
+/** Returns the hash of a secret. The nodes compute it in place of scrypt, which takes too much time for a simulation. */
+export function hashOf(text: string): Uint8Array {
+  return sha256Of(text);
+}
+
 /** One administrator. */
 export class Administrator {
   readonly #options: AdministratorOptions;
   readonly #onSetUp: (() => void)[] = [];
-  /** The tokens that each restricted user has been given, the newest last. */
-  readonly #tokens = new Map<string, string[]>();
+  /** The tokens and passwords that each restricted user has been given, the newest last. */
+  readonly #secrets = new Map<string, Secret[]>();
+  /** Called before each change. */
+  #onChange: () => void = () => {};
   #made = 0;
   #isSetUp = false;
   #workerToken = "";
@@ -80,15 +104,20 @@ export class Administrator {
     return this.#isSetUp ? this.#workerToken : null;
   }
 
-  /** Returns the tokens that a restricted user has been given, the newest last. */
-  tokensOf(user: string): readonly string[] {
-    return this.#tokens.get(user) ?? [];
+  /** Returns the tokens and passwords that a restricted user has been given, the newest last. */
+  secretsOf(user: string): readonly Secret[] {
+    return this.#secrets.get(user) ?? [];
   }
 
   /** Calls back once authentication is enabled. */
   whenSetUp(call: () => void): void {
     if (this.#isSetUp) call();
     else this.#onSetUp.push(call);
+  }
+
+  /** Called before each change, so that requests are in progress when it is applied. */
+  set onChange(onChange: () => void) {
+    this.#onChange = onChange;
   }
 
   /** Begins to add users. */
@@ -148,15 +177,33 @@ export class Administrator {
     return root.text;
   }
 
-  /** Makes a change; where it is refused, it was made before. Rejects if its outcome is not known. */
+  /**
+   * Makes a change; where it is refused, it was made before. Rejects if its outcome is not known. At times it writes a key
+   * right after the change, which those may not see that lose the right to it.
+   */
   async #make(core: ClientCore, change: AuthChange): Promise<void> {
-    const { trace } = this.#options;
+    const { trace, random } = this.#options;
     trace(() => `the administrator makes ${textOf(change)}`);
+    this.#onChange();
+    const made = changeAuth(core, change, { action: change.kind, options: { timeoutMs: TIMEOUT_MS } });
+    const written = random.chance(0.5) ? this.#write(core) : null;
     try {
-      await changeAuth(core, change, { action: change.kind, options: { timeoutMs: TIMEOUT_MS } });
+      await made;
+      await written;
     } catch (error) {
       if (!(error instanceof AuthChangeRefusedError)) throw error;
       trace(() => `the administrator: ${error.message}`);
+    }
+  }
+
+  async #write(core: ClientCore): Promise<void> {
+    const key = `${RESTRICTED_PREFIX}${this.#options.random.below(RESTRICTED_KEYS)}`;
+    this.#made += 1;
+    try {
+      await clientOn(core).put(key, `${ROOT}.${this.#made}`, { timeoutMs: TIMEOUT_MS });
+    } catch (error) {
+      // Its outcome does not matter.
+      if (!(error instanceof KvraftError)) throw error;
     }
   }
 
@@ -173,7 +220,7 @@ export class Administrator {
     if (kind < 74) return await this.#makeAll(core, this.#additionOfRole(role));
     if (kind < 78) return await this.#make(core, { kind: "removeUser", user });
     if (kind < 86) return await this.#makeAll(core, this.#additionOf(user));
-    if (kind < 92) return await this.#replaceToken(core, user);
+    if (kind < 92) return await this.#replaceSecret(core, user);
     if (kind < 95 && process.scheduler.nowMs - this.#rotatedAt > OVERLAP_MS) return await this.#rotate(core);
     if (plan.isSwitched) return await this.#switch(core);
     return await this.#tryToLockOut(core);
@@ -188,19 +235,23 @@ export class Administrator {
   }
 
   #additionOf(user: string): readonly AuthChange[] {
-    return [
-      { kind: "addUser", user, password: null },
-      { kind: "grantRole", user, role: this.#options.random.pick(ROLES) },
-      this.#newTokenOf(user),
-    ];
+    const { random } = this.#options;
+    const grant: AuthChange = { kind: "grantRole", user, role: random.pick(ROLES) };
+    return random.chance(0.5)
+      ? [{ kind: "addUser", user, password: null }, grant, this.#newTokenOf(user)]
+      : [{ kind: "addUser", user, password: this.#newPasswordOf(user) }, grant];
   }
 
-  /** Adds a token to a user, at times none, and revokes the two before the newest. */
-  async #replaceToken(core: ClientCore, user: string): Promise<void> {
-    if (this.#options.random.chance(0.7)) await this.#make(core, this.#newTokenOf(user));
-    const texts = this.tokensOf(user);
-    for (const text of texts.slice(-3, -1)) {
-      await this.#make(core, { kind: "revokeToken", user, token: text });
+  /** Makes another token or password of a user, at times none, and revokes the tokens before it. */
+  async #replaceSecret(core: ClientCore, user: string): Promise<void> {
+    const { random } = this.#options;
+    const kind = random.below(4);
+    if (kind === 0) {
+      await this.#make(core, { kind: "setPassword", user, password: this.#newPasswordOf(user) });
+    } else if (kind === 1) await this.#make(core, { kind: "setPassword", user, password: null });
+    else if (kind === 2) await this.#make(core, this.#newTokenOf(user));
+    for (const secret of this.secretsOf(user).slice(-3, -1)) {
+      if (secret.kind === "token") await this.#make(core, { kind: "revokeToken", user, token: secret.text });
     }
   }
 
@@ -241,8 +292,29 @@ export class Administrator {
 
   #newTokenOf(user: string): AuthChange {
     const { text, change } = this.#token(user);
-    this.#tokens.set(user, [...this.tokensOf(user), text]);
+    this.#note(user, { kind: "token", text });
     return change;
+  }
+
+  #newPasswordOf(user: string): PasswordHash {
+    this.#made += 1;
+    const text = `password-${this.#made}`;
+    this.#note(user, { kind: "password", text });
+    const parameters = {
+      cost: MIN_SCRYPT_COST,
+      blockSize: SCRYPT_BLOCK_SIZE,
+      parallelism: SCRYPT_PARALLELISM,
+    };
+    return {
+      algorithm: "scrypt",
+      ...parameters,
+      salt: new Uint8Array(MIN_SALT_BYTES),
+      hash: hashOf(text),
+    };
+  }
+
+  #note(user: string, secret: Secret): void {
+    this.#secrets.set(user, [...this.secretsOf(user), secret]);
   }
 
   /** Returns a new token, whose name is its text. */
@@ -254,7 +326,7 @@ export class Administrator {
     const text = `${user}-${this.#made}`;
     return {
       text,
-      change: { kind: "addToken", user, token: text, hash: sha256Of(text), expiresAtMs: null },
+      change: { kind: "addToken", user, token: text, hash: hashOf(text), expiresAtMs: null },
     };
   }
 

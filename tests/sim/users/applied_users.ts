@@ -17,7 +17,7 @@ import {
   textOfView,
   type UserFacts,
   userOf,
-  userOfToken,
+  userOfSecret,
 } from "./user_model.ts";
 
 /** States, by the indexes of the last entries that they contain. */
@@ -25,6 +25,9 @@ export interface StateSpan {
   readonly first: number;
   readonly last: number;
 }
+
+/** Requests from this number on have numbers that no two connections share. */
+export const FIRST_KNOWN_REQUEST = 2 ** 41;
 
 /** Dependencies of the checks. */
 export interface AppliedUsersOptions {
@@ -52,6 +55,8 @@ export class AppliedUsers {
   readonly #made = new Map<string, number>();
   /** The last entry that each process has applied. */
   readonly #appliedBy = new WeakMap<Process, number>();
+  /** The states from which requests were answered, by the requests' numbers. */
+  readonly #repliedFrom = new Map<number, number>();
   #lastIndex = 0;
 
   constructor(options: AppliedUsersOptions) {
@@ -73,6 +78,18 @@ export class AppliedUsers {
     return process === null ? 0 : this.#appliedBy.get(process) ?? 0;
   }
 
+  /** Notes that a node sends a reply, from the state that it has now. */
+  replied(requestId: number): void {
+    const index = this.appliedBy(this.#options.current());
+    if (requestId >= FIRST_KNOWN_REQUEST && index > 0) this.#repliedFrom.set(requestId, index);
+  }
+
+  /** Returns the state from which a request was answered; null where it is not known. */
+  stateOfReply(requestId: number): StateSpan | null {
+    const index = this.#repliedFrom.get(requestId);
+    return index === undefined ? null : { first: index, last: index };
+  }
+
   /** Notes that a node has applied an entry, and compares its users. */
   appliedOn(machine: StateMachine, index: number, result: CommandResult | null): void {
     const process = this.#options.current();
@@ -80,8 +97,10 @@ export class AppliedUsers {
     if (result?.kind === "authChanged") this.#compare(machine);
   }
 
-  /** Compares the users of a state that was read from a snapshot. */
+  /** Compares the users of a state that was read from a snapshot. When it comes into use is not known. */
   restored(machine: StateMachine): void {
+    const process = this.#options.current();
+    if (process !== null) this.#appliedBy.delete(process);
     if (machine.appliedIndex <= this.#lastIndex) this.#compare(machine);
   }
 
@@ -120,19 +139,19 @@ export class AppliedUsers {
     if (plain.kind === "changeAuth" && actual === null) this.#change(index, plain, result);
   }
 
-  /** Whether the holder of a token had a right in some of these states. */
-  mayIn(token: string, need: Need, { first, last }: StateSpan): boolean {
-    return this.#within(first, last).some((facts) => mayHolder(facts, token, need));
+  /** Whether the user with a token or password had a right in some of these states. */
+  mayIn(secret: string, need: Need, { first, last }: StateSpan): boolean {
+    return this.#within(first, last).some((facts) => mayUser(facts, secret, need));
   }
 
   /** Whether it had the right in all of them. */
-  mayInAll(token: string, need: Need, { first, last }: StateSpan): boolean {
-    return this.#within(first, last).every((facts) => mayHolder(facts, token, need));
+  mayInAll(secret: string, need: Need, { first, last }: StateSpan): boolean {
+    return this.#within(first, last).every((facts) => mayUser(facts, secret, need));
   }
 
-  /** Whether a token was there in all of these states. */
-  isTokenIn(token: string, { first, last }: StateSpan): boolean {
-    return this.#within(first, last).every((facts) => userOfToken(facts, token) !== null);
+  /** Whether a token or password was there in all of these states. */
+  isSecretIn(secret: string, { first, last }: StateSpan): boolean {
+    return this.#within(first, last).every((facts) => userOfSecret(facts, secret) !== null);
   }
 
   /** Returns the different users and roles of these states. */
@@ -188,9 +207,9 @@ export class AppliedUsers {
   }
 }
 
-function mayHolder(facts: UserFacts, token: string, need: Need): boolean {
+function mayUser(facts: UserFacts, secret: string, need: Need): boolean {
   if (!facts.enabled) return true;
-  const user = userOfToken(facts, token);
+  const user = userOfSecret(facts, secret);
   return user !== null && mayDo(facts, user, need);
 }
 

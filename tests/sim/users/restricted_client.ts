@@ -8,7 +8,6 @@ import { keyText } from "../../../lib/kv/keys.ts";
 import { bytesOfText } from "../../../lib/loadgen/mod.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Network } from "../../../lib/platform/network.ts";
-import { sha256Of } from "../../../lib/platform/secrets.ts";
 import type { ErrorResponse, Notice } from "../../../lib/protocol/client_frames.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
@@ -16,8 +15,14 @@ import type { Coverage } from "../coverage.ts";
 import type { Process } from "../environment/process.ts";
 import type { AppliedHistory } from "../invariants/applied_history.ts";
 import { RawConnection } from "../raw_connection.ts";
-import { type Administrator, RESTRICTED_KEYS, RESTRICTED_PREFIX } from "./administrator.ts";
-import type { AppliedUsers, StateSpan } from "./applied_users.ts";
+import {
+  type Administrator,
+  hashOf,
+  RESTRICTED_KEYS,
+  RESTRICTED_PREFIX,
+  type Secret,
+} from "./administrator.ts";
+import { type AppliedUsers, FIRST_KNOWN_REQUEST, type StateSpan } from "./applied_users.ts";
 import { type Need, oneKey, rangeOf, type TextRange } from "./user_model.ts";
 
 /** A node to connect to. */
@@ -49,11 +54,10 @@ export interface RestrictedClientOptions {
 interface Signed {
   readonly connection: RawConnection;
   readonly node: NodeChoice;
-  /** The hash of the token, as the model has it. */
-  readonly token: string;
+  /** The hash of its token or password, as the model has it. */
+  readonly secret: string;
   /** No later message is from a state before this one: a node sends them in order. */
   floor: number;
-  isSignedIn: boolean;
   /** The keys of the watches, by id. */
   readonly watches: Map<number, TextRange>;
 }
@@ -72,6 +76,9 @@ const MAX_STAY_MS = 6_000;
 const MAX_THINK_MS = 120;
 const RETRY_MS = 150;
 const PREFIX = bytesOfText(RESTRICTED_PREFIX);
+/** Requests of a client at a change, and the time in which it makes them. */
+const BURST_REQUESTS = 3;
+const MAX_BURST_MS = 40;
 const LEASE_TTL_MS = 2_000;
 
 /** One client. */
@@ -81,6 +88,8 @@ export class RestrictedClient {
   /** The lease that it holds, if that still exists. */
   #leaseId = 1;
   #lastRevision = 0;
+  /** Its connection, once it has signed in. */
+  #signed: Signed | null = null;
 
   constructor(options: RestrictedClientOptions) {
     this.#options = options;
@@ -89,6 +98,20 @@ export class RestrictedClient {
   /** Begins to call. */
   start(): void {
     this.#options.process.wake(() => void this.#run());
+  }
+
+  /** Makes some requests within a few milliseconds. */
+  burst(): void {
+    const { process, random } = this.#options;
+    for (let left = BURST_REQUESTS; left > 0; left--) {
+      process.scheduler.after(MAX_BURST_MS * random.next() ** 2, null, () =>
+        process.wake(() => {
+          const signed = this.#signed;
+          if (signed?.connection.isOpen !== true) return;
+          if (random.chance(0.8)) this.#get(signed);
+          else this.#watch(signed);
+        }));
+    }
   }
 
   async #run(): Promise<void> {
@@ -105,46 +128,49 @@ export class RestrictedClient {
 
   async #stayAt(node: NodeChoice): Promise<void> {
     const { platform, random, isOver, trace, user } = this.#options;
-    const connection = await RawConnection.open(platform, node.address);
-    const text = this.#chosenToken();
+    const requestId = FIRST_KNOWN_REQUEST + random.below(2 ** 30) * 2 ** 20;
+    const connection = await RawConnection.open(platform, node.address, requestId);
+    const secret = this.#chosenSecret();
     const signed: Signed = {
       connection,
       node,
-      token: keyText(sha256Of(text)),
+      secret: keyText(hashOf(secret.text)),
       floor: 0,
-      isSignedIn: false,
       watches: new Map(),
     };
-    trace(() => `${user} is at ${node.address} with ${text}`);
+    trace(() => `${user} is at ${node.address} with ${secret.text}`);
     const served = connection.serve((notice) => this.#took(signed, notice));
-    this.#signIn(signed, text);
+    this.#signIn(signed, secret);
     const leaveAt = platform.clock.now() + MAX_STAY_MS * random.next();
     while (connection.isOpen && !isOver() && platform.clock.now() < leaveAt) {
       await Promise.race([served, this.#pause(MAX_THINK_MS * random.next())]);
-      if (connection.isOpen && signed.isSignedIn) this.#act(signed);
+      if (connection.isOpen && this.#signed === signed) this.#act(signed);
     }
     connection.close("it goes elsewhere");
     await served;
   }
 
-  #chosenToken(): string {
+  /** Returns its newest token or password, at times an older one. */
+  #chosenSecret(): Secret {
     const { administrator, user, random } = this.#options;
-    const tokens = administrator.tokensOf(user);
-    return (random.chance(0.1) ? random.pick(tokens) : tokens.at(-1)) ?? "none";
+    const secrets = administrator.secretsOf(user);
+    return (random.chance(0.1) ? random.pick(secrets) : secrets.at(-1)) ?? { kind: "token", text: "none" };
   }
 
-  #signIn(signed: Signed, token: string): void {
+  #signIn(signed: Signed, { kind, text }: Secret): void {
     const { users, commitIndex, violated, coverage, user } = this.#options;
     const first = commitIndex();
-    const request = { kind: "signIn", method: { kind: "token", token } } as const;
-    signed.connection.send(request, (answer) => {
+    const method = kind === "token"
+      ? { kind, token: text } as const
+      : { kind, user, password: text } as const;
+    signed.connection.send({ kind: "signIn", method }, (answer) => {
       if (answer.kind !== "error") {
         coverage.count("signIns");
-        signed.isSignedIn = true;
+        this.#signed = signed;
         return;
       }
-      if (answer.code === "signInFailed" && users.isTokenIn(signed.token, this.#span(first))) {
-        violated(`${user} cannot sign in with a token that it has: ${answer.message}`);
+      if (answer.code === "signInFailed" && users.isSecretIn(signed.secret, this.#span(first))) {
+        violated(`${user} cannot sign in with a token or password that it has: ${answer.message}`);
       }
       signed.connection.close("it could not sign in");
     });
@@ -187,12 +213,12 @@ export class RestrictedClient {
       const revision = this.#lastRevision;
       return signed.connection.send(
         { kind: "getAt", key: bytesOfText(key), revision, consistency },
-        (answer) => this.#answered(signed, asked, answer.kind === "error" ? answer : null),
+        (answer) => this.#answered(signed, asked, answer),
       );
     }
     signed.connection.send({ kind: "get", key: bytesOfText(key), consistency }, (answer) => {
       if (answer.kind === "error") return this.#answered(signed, asked, answer);
-      this.#shown(signed, asked, answer.revision);
+      this.#shown(signed, asked, answer);
     });
   }
 
@@ -212,14 +238,14 @@ export class RestrictedClient {
         if (!visibleOnly) this.#answered(signed, asked, answer);
         return;
       }
-      const { entries, revision } = answer.page;
-      if (!visibleOnly) return this.#shown(signed, asked, revision);
+      const { requestId, page: { entries, revision } } = answer;
+      if (!visibleOnly) return this.#shown(signed, asked, { requestId, revision });
       for (const { key } of entries) {
         const what = `a list of the visible keys with ${keyText(key)}`;
         this.#shown(
           signed,
           { ...asked, what, need: { right: "read", keys: oneKey(keyText(key)) } },
-          revision,
+          { requestId, revision },
         );
       }
     });
@@ -292,7 +318,7 @@ export class RestrictedClient {
         if (!visibleOnly) this.#answered(signed, asked, answer);
         return;
       }
-      if (!visibleOnly) this.#shown(signed, asked, answer.revision);
+      if (!visibleOnly) this.#shown(signed, asked, answer);
       signed.watches.set(answer.requestId, range);
     });
   }
@@ -336,28 +362,37 @@ export class RestrictedClient {
   }
 
   /** Checks an answer from the present of a state with this revision. */
-  #shown(signed: Signed, asked: Asked, revision: number): void {
+  #shown(
+    signed: Signed,
+    asked: Asked,
+    { requestId, revision }: { readonly requestId: number; readonly revision: number },
+  ): void {
     const { history, users } = this.#options;
     this.#lastRevision = Math.max(this.#lastRevision, revision);
     const first = Math.max(asked.first, signed.floor, history.at(revision)?.index ?? 0);
     const last = Math.min(users.lastIndex, (history.at(revision + 1)?.index ?? Infinity) - 1);
     signed.floor = first;
-    this.#mustHaveBeen(signed, asked, { first, last });
+    this.#mustHaveBeen(signed, asked, users.stateOfReply(requestId) ?? { first, last });
   }
 
-  /** Checks a refusal, or (null) an answer from any state. */
-  #answered(signed: Signed, asked: Asked, error: ErrorResponse | null): void {
-    if (error !== null) return this.#denied(signed, error, asked);
-    this.#mustHaveBeen(signed, asked, this.#span(Math.max(asked.first, signed.floor)));
+  /** Checks a refusal, or an answer about the past, from any state. */
+  #answered(
+    signed: Signed,
+    asked: Asked,
+    answer: ErrorResponse | { readonly kind: "getResult"; readonly requestId: number },
+  ): void {
+    if (answer.kind === "error") return this.#denied(signed, answer, asked);
+    const known = this.#options.users.stateOfReply(answer.requestId);
+    this.#mustHaveBeen(signed, asked, known ?? this.#span(Math.max(asked.first, signed.floor)));
   }
 
   #mustHaveBeen(
-    { token, node }: Signed,
+    { secret, node }: Signed,
     { what, need }: { readonly what: string; readonly need: Need },
     span: StateSpan,
   ): void {
     const { users, violated, user } = this.#options;
-    if (users.mayIn(token, need, span)) return;
+    if (users.mayIn(secret, need, span)) return;
     violated(
       `${user} is shown ${what} by ${node.address}, and has no right to it in the states ${span.first} to ${span.last}`,
     );
@@ -365,7 +400,7 @@ export class RestrictedClient {
 
   /** Checks that a refused request was without a right, a null need aside, or without a user. */
   #denied(
-    { token, connection, node }: Signed,
+    { secret, connection, node }: Signed,
     { code, message }: ErrorResponse,
     { refusedFrom, need, what }: {
       readonly refusedFrom: number;
@@ -379,13 +414,15 @@ export class RestrictedClient {
     if (code === "tokenExpired") violated(`${user} is refused ${what} for a token that does not expire`);
     if (code === "permissionDenied") {
       coverage.count("requestsDenied");
-      if (need === null || !users.mayInAll(token, need, span)) return;
+      if (need === null || !users.mayInAll(secret, need, span)) return;
       violated(`${user} is refused ${what} by ${node.address}, and has the right: ${message}`);
     }
     if (code === "unauthenticated") {
       coverage.count("usersSignedOut");
-      if (users.isTokenIn(token, span)) {
-        violated(`${user} is refused ${what} by ${node.address} as unknown, and has its token: ${message}`);
+      if (users.isSecretIn(secret, span)) {
+        violated(
+          `${user} is refused ${what} by ${node.address} as unknown, and has its token or password: ${message}`,
+        );
       }
       connection.close("its user was removed");
     }

@@ -2,7 +2,7 @@
  * A model of users and rights, as naive as can be: every change makes a copy of all of it, and every right is looked up in
  * the grants one by one. It reads the applied entries and shares no code with lib/kv/auth.
  */
-import type { AuthChange, AuthView, Grant, Right } from "../../../lib/kv/mod.ts";
+import type { AuthChange, AuthView, Grant, PasswordHash, Right } from "../../../lib/kv/mod.ts";
 import { keyText } from "../../../lib/kv/keys.ts";
 import { assertNever } from "../../../lib/platform/assert.ts";
 
@@ -23,9 +23,15 @@ interface ModelUser {
   /** The number of the change that added it. */
   readonly id: number;
   readonly roles: readonly string[];
-  /** The number of the change that set its password; null without one. */
-  readonly password: number | null;
+  /** Null without one. */
+  readonly password: ModelPassword | null;
   readonly tokens: readonly ModelToken[];
+}
+
+interface ModelPassword {
+  readonly hash: string;
+  /** The number of the change that set it. */
+  readonly credential: number;
 }
 
 interface ModelToken {
@@ -73,16 +79,20 @@ export function userOf(
   { userId, credential }: { readonly userId: number; readonly credential: number },
 ): [string, ModelUser] | null {
   for (const [name, user] of users) {
-    const credentials = [user.password, ...user.tokens.map((token) => token.credential)];
-    if (user.id === userId && credentials.includes(credential)) return [name, user];
+    const isHeld = secretsOf(user).some((secret) => secret.credential === credential);
+    if (user.id === userId && isHeld) return [name, user];
   }
   return null;
 }
 
-/** Returns the user who has a token, or null. */
-export function userOfToken({ users }: UserFacts, hash: string): ModelUser | null {
-  for (const user of users.values()) if (user.tokens.some((token) => token.hash === hash)) return user;
+/** Returns the user who has a token or a password with this hash, or null. No two have the same. */
+export function userOfSecret({ users }: UserFacts, hash: string): ModelUser | null {
+  for (const user of users.values()) if (secretsOf(user).some((secret) => secret.hash === hash)) return user;
   return null;
+}
+
+function secretsOf({ password, tokens }: ModelUser): readonly ModelPassword[] {
+  return password === null ? tokens : [password, ...tokens];
 }
 
 /** Whether a user has the role root. */
@@ -146,7 +156,7 @@ export function changed(facts: UserFacts, change: AuthChange): UserFacts {
       return { ...facts, revision, users };
     }
     case "addUser": {
-      const password = change.password === null ? null : revision;
+      const password = passwordOf(change.password, revision);
       return withUser(facts, change.user, { id: revision, roles: [], password, tokens: [] });
     }
     case "setPassword":
@@ -175,7 +185,7 @@ function changedUser(
   switch (change.kind) {
     case "setPassword":
       if (change.password === null && user.password === null) return user;
-      return { ...user, password: change.password === null ? null : revision };
+      return { ...user, password: passwordOf(change.password, revision) };
     case "grantRole":
       return user.roles.includes(change.role) ? user : { ...user, roles: [...user.roles, change.role] };
     case "revokeRole":
@@ -192,6 +202,10 @@ function changedUser(
   }
 }
 
+function passwordOf(password: PasswordHash | null, credential: number): ModelPassword | null {
+  return password === null ? null : { hash: keyText(password.hash), credential };
+}
+
 /** Returns all of it as a text, to be compared with that of {@link textOfView}. */
 export function textOfFacts({ enabled, revision, users, roles }: UserFacts): string {
   return textOf({
@@ -200,7 +214,7 @@ export function textOfFacts({ enabled, revision, users, roles }: UserFacts): str
     users: [...users].map(([name, { id, password, roles: names, tokens }]) => [
       name,
       id,
-      password,
+      password === null ? null : [password.hash, password.credential],
       [...names].sort(),
       tokens.map((token) => [token.name, token.hash, token.credential, token.expiresAtMs]),
     ]),
@@ -216,7 +230,7 @@ export function textOfView({ enabled, revision, users, roles }: AuthView): strin
     users: users.map(({ id, name, password, passwordRevision, roles: names, tokens }) => [
       name,
       id,
-      password === null ? null : passwordRevision,
+      password === null ? null : [keyText(password.hash), passwordRevision],
       [...names].sort(),
       tokens.map((token) => [token.name, keyText(token.hash), token.credential, token.expiresAtMs]),
     ]),
