@@ -3,7 +3,7 @@
  *
  * A failed attempt tells nothing but that it failed: an unknown user, a wrong password and an unknown token have the same
  * answer, and the first two take the same work. It delays the next attempts of the same address and for the same user
- * (failure_delays.ts). Before an attempt fails, the node waits until its state is up to date and looks again, so that a
+ * (failure_delays.ts), except by a token that is known. Before an attempt fails, the node waits until its state is up to date and looks again, so that a
  * user or token that was just added is known on every node.
  */
 import type { AuthState } from "../../kv/mod.ts";
@@ -103,6 +103,9 @@ export class SignIns {
   async #attempt(method: Method, client: SignInClient): Promise<Finding | "noLeader"> {
     const source = sourceOf(client.identity.remote);
     const name = nameOf(method);
+    // A token cannot be guessed: one that is known does not wait for the failures of others at its address.
+    const known = method.kind === "token" ? await this.#look(method) : null;
+    if (known !== null && known.kind !== "unknown") return this.#ended(known, source, name);
     if (!await this.#delay(source, name, client)) return { kind: "busy" };
     const first = await this.#look(method);
     if (first.kind !== "unknown") return this.#ended(first, source, name);

@@ -89,6 +89,13 @@ export const USER_MUTANTS: readonly Mutant[] = [
       to: "if (delayMs >= 0) return true;",
     },
     {
+      id: "M946",
+      title: "sign-ins by a known token wait for the failures of others at their address",
+      failure: "one program with a wrong password keeps all others behind its proxy out",
+      from: 'if (known !== null && known.kind !== "unknown") return',
+      to: 'if (known !== null && known.kind === "busy") return',
+    },
+    {
       id: "M919",
       title: "a sign-in that fails does not wait for an up-to-date state",
       failure: "a user that was just added is refused by a follower",

@@ -182,6 +182,20 @@ Deno.test("SignIns: after a failure a bounded number of attempts of an address w
   assertEquals(bench.metrics.signIns.failed, MAX_DELAYED_PER_SOURCE + 2);
 });
 
+Deno.test("SignIns: a token that is known does not wait for the failures of others at its address, one that is not does", async () => {
+  const bench = new Bench();
+  bench.auth.change({
+    kind: "addToken",
+    user: "alice",
+    token: "t",
+    hash: sha256Of("kvt_1"),
+    expiresAtMs: null,
+  });
+  assertEquals(await bench.attempt(byPassword("alice", "wrong")), "signInFailed");
+  assertEquals(await bench.attempt(byToken("kvt_1")), "signedIn");
+  assertEquals(await bench.attempt(byToken("kvt_2")), "waits");
+});
+
 Deno.test("SignIns: a connection makes one attempt at a time, and one that is closed makes none", async () => {
   const bench = new Bench();
   bench.isQuick = false;
