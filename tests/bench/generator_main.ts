@@ -13,7 +13,7 @@ import {
   type RequestKind,
   type Target,
 } from "../../lib/loadgen/mod.ts";
-import { KvClient } from "../../lib/mod.ts";
+import { type ConnectOptions, KvClient } from "../../lib/mod.ts";
 import { SystemClock } from "../../lib/platform/system.ts";
 import type { Consistency } from "../../lib/protocol/messages.ts";
 import { AntietcdTarget } from "./peers/antietcd_client.ts";
@@ -28,6 +28,9 @@ const DIALS = 64;
 const ATTEMPTS = 20;
 const REST_MS = 50;
 
+/** How clients of kvraft show who they are. */
+export type ClientCredentials = Pick<ConnectOptions, "tls" | "token">;
+
 /** The load to generate. */
 export interface Assignment {
   readonly peer: PeerName;
@@ -40,6 +43,8 @@ export interface Assignment {
   readonly loadsKeys: boolean;
   /** kvraft only: bypasses the client library and spreads connections over the addresses; gets have this consistency. */
   readonly direct?: Consistency;
+  /** kvraft only. Default none. */
+  readonly credentials?: ClientCredentials;
 }
 
 /** The results. */
@@ -54,7 +59,7 @@ export interface GeneratorAnswer {
 type Connected = Target & { close(): unknown };
 
 async function connect(
-  { peer, addresses, load, direct }: Assignment,
+  { peer, addresses, load, direct, credentials }: Assignment,
   position: number,
 ): Promise<Connected> {
   const [leader = ""] = addresses;
@@ -63,7 +68,7 @@ async function connect(
   }
   switch (peer) {
     case "kvraft": {
-      const client = await KvClient.connect({ cluster: addresses, timeoutMs: 10_000 });
+      const client = await KvClient.connect({ cluster: addresses, timeoutMs: 10_000, ...credentials });
       return {
         put: (key, value) => client.put(key, value),
         get: (key) => client.get(key),

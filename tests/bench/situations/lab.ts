@@ -5,7 +5,7 @@ import type { Consistency } from "../../../lib/protocol/messages.ts";
 import { pause } from "../../../lib/platform/promise.ts";
 import { CHECKOUT } from "../../support/checkout.ts";
 import { denoCommand, Process } from "../../support/processes/process.ts";
-import type { Assignment, GeneratorAnswer } from "../generator_main.ts";
+import type { Assignment, ClientCredentials, GeneratorAnswer } from "../generator_main.ts";
 import { type Measurement, measurementOf } from "../measurements.ts";
 import { sharesOf } from "../shares.ts";
 import type { PeerName } from "../workloads.ts";
@@ -33,6 +33,8 @@ export interface Work extends Partial<Omit<Load, "durationMs">> {
 export interface LoadedNodes {
   /** Default kvraft. */
   readonly peer?: PeerName;
+  /** Default none. */
+  readonly credentials?: ClientCredentials;
   /** The addresses of all nodes, the leader's first. */
   addresses(): Promise<readonly string[]>;
 }
@@ -108,7 +110,7 @@ export class Lab implements AsyncDisposable {
     const { seconds, prefix = "bench/", loadsKeys = false, direct, clients = 64, generators = 1, ...load } =
       work;
     const addresses = await nodes.addresses();
-    const { peer = "kvraft" } = nodes;
+    const { peer = "kvraft", credentials = {} } = nodes;
     const assignment: Assignment = {
       peer,
       addresses: direct?.nodes === "leader" ? addresses.slice(0, 1) : addresses,
@@ -127,6 +129,7 @@ export class Lab implements AsyncDisposable {
       },
       prefix,
       loadsKeys,
+      credentials,
       ...(direct === undefined ? {} : { direct: direct.consistency }),
     };
     const answers = await Promise.all(

@@ -29,6 +29,7 @@ import { memory } from "./store/memory.ts";
 import { mixedSizes } from "./mixed_sizes.ts";
 import { overload } from "./overload.ts";
 import { cellsOf, type Situations, situationsPage } from "./page.ts";
+import { security } from "./security/security.ts";
 import { pauses } from "./store/pauses.ts";
 import { readsSpread } from "./reads_spread.ts";
 import { readsUnderLease } from "./reads_under_lease.ts";
@@ -56,6 +57,7 @@ const SITUATIONS: readonly Situation[] = [
   watchers,
   growth,
   httpCost,
+  security,
 ];
 
 const OPTIONS: readonly OptionSpec[] = [

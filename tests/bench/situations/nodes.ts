@@ -8,6 +8,7 @@ import { ask } from "../../support/processes/probe.ts";
 import { kvraftCommand, Process, READY_LINE } from "../../support/processes/process.ts";
 import { freePorts } from "../../support/temporary.ts";
 import { Inspector, type ScriptMemory } from "../inspector.ts";
+import type { ClientCredentials } from "../generator_main.ts";
 import { cpuMsOf, residentBytesOf } from "../processes.ts";
 
 const HOST = "127.0.0.1";
@@ -26,6 +27,10 @@ export interface NodesOptions {
   readonly http?: boolean;
   /** Whether each has an inspector, for {@link Nodes.memory}. Default false. */
   readonly inspects?: boolean;
+  /** Files for the nodes by name, which only their owner may read. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** The certificates and the token of clients. Default none. */
+  readonly credentials?: ClientCredentials;
   /** Absolute path of the checkout whose kvraft runs. Default this one. */
   readonly checkout?: string;
 }
@@ -40,10 +45,12 @@ export class Nodes implements AsyncDisposable {
   readonly #http: boolean;
   readonly #inspects: boolean;
   readonly #checkout: string | undefined;
+  #credentials: ClientCredentials;
   readonly #processes = new Map<number, Process>();
   #isDisposed = false;
 
-  private constructor({ count = 3, flags = [], http = false, inspects = false, checkout }: NodesOptions) {
+  private constructor(options: NodesOptions) {
+    const { count = 3, flags = [], http = false, inspects = false, checkout } = options;
     const parent = join(CHECKOUT, ".cache", "bench");
     Deno.mkdirSync(parent, { recursive: true });
     this.ids = Array.from({ length: count }, (_, position) => position + 1);
@@ -53,6 +60,10 @@ export class Nodes implements AsyncDisposable {
     this.#http = http;
     this.#inspects = inspects;
     this.#checkout = checkout;
+    this.#credentials = options.credentials ?? {};
+    for (const [name, text] of Object.entries(options.files ?? {})) {
+      Deno.writeTextFileSync(join(this.#folder, name), text, { mode: 0o600 });
+    }
   }
 
   /** Starts all and waits until they have a leader. */
@@ -100,9 +111,20 @@ export class Nodes implements AsyncDisposable {
     return [leader, ...this.ids.filter((id) => id !== leader)].map((id) => this.address(id));
   }
 
+  /** The certificates and the token of clients. */
+  get credentials(): ClientCredentials {
+    return this.#credentials;
+  }
+
+  /** Makes clients sign in from now on. */
+  signInWith(token: string): void {
+    this.#credentials = { ...this.#credentials, token };
+  }
+
   /** Connects a client to all of them. Use with `await using`. */
   async connect(): Promise<KvClient> {
-    return await KvClient.connect({ cluster: this.ids.map((id) => this.address(id)), timeoutMs: 60_000 });
+    const cluster = this.ids.map((id) => this.address(id));
+    return await KvClient.connect({ cluster, timeoutMs: 60_000, ...this.#credentials });
   }
 
   /** Returns the resident memory of one. */
@@ -149,7 +171,7 @@ export class Nodes implements AsyncDisposable {
     await Deno.remove(join(this.#folder, "data", `node-${id}`), { recursive: true });
   }
 
-  /** Returns the status of a node; null when it does not answer. */
+  /** Returns the status of a node without credentials; null when it does not answer. */
   async status(id: number): Promise<NodeStatus | null> {
     const port = this.#firstPort + id - 1;
     const answer = await ask({ port, kind: "status", deadlineMs: STATUS_DEADLINE_MS });
@@ -158,6 +180,15 @@ export class Nodes implements AsyncDisposable {
 
   /** Waits for a leader that a majority follows. */
   async waitForLeader(): Promise<number> {
+    if (Object.keys(this.#credentials).length > 0) {
+      // A node does not answer the status without them.
+      await using client = await this.connect();
+      return await this.#eventually(
+        "a majority follows one leader",
+        async () => (await client.cluster.status()).leader,
+        DEADLINE_MS,
+      );
+    }
     return await this.#eventually("a majority follows one leader", async () => {
       const answers = await Promise.all(this.ids.map((id) => this.status(id)));
       const leader = answers.find((one) => one?.role === "leader");

@@ -1,0 +1,196 @@
+/** The cost of mutual TLS and of users: throughput against a plain cluster, and the CPU of new connections. */
+import { TlsDialer } from "../../../../lib/platform/tls/tls_dialer.ts";
+import { CHECKOUT } from "../../../support/checkout.ts";
+import { DEADLINE_MS, eventually } from "../../../support/eventually.ts";
+import { denoCommand, Process, READY_LINE } from "../../../support/processes/process.ts";
+import { Authority, type Credentials } from "../../../support/tls/certificates.ts";
+import { freePorts } from "../../../support/temporary.ts";
+import { clientHello, frame } from "../../../support/wire.ts";
+import { cpuMsOf } from "../../processes.ts";
+import { atLeast, atMost, type Figure, reported } from "../figures.ts";
+import { GETS, type Lab, type Situation } from "../lab.ts";
+import { Nodes, PATIENCE_MS } from "../nodes.ts";
+import type { BareListener } from "./bare_listener_main.ts";
+
+const HOST = "127.0.0.1";
+const TURNS = 9;
+const SECONDS = 5;
+const IN_FLIGHT = 16;
+const PREFIX = "bench/";
+const CONNECTIONS = 2_000;
+const QUICK_CONNECTIONS = 200;
+const DIALS = 8;
+const ANSWER_BYTES = 4_096;
+const GOAL_TLS = 0.8;
+const GOAL_USERS = 0.97;
+const GOAL_CONNECTION = 1.2;
+
+/** The situation. */
+export const security: Situation = {
+  name: "security",
+  about:
+    `64 clients with ${IN_FLIGHT} requests in flight each, put and get on three clusters in turn: a plain one, one with ` +
+    "mutual TLS, and a plain one whose clients are a user with rights over the keys. The other two are idle. The " +
+    "generator's own cost of TLS is part of the result, and the CPU time includes opening the connections. A new " +
+    "connection over mutual TLS, with its hello: CPU time of a node against that of a bare node:tls listener, " +
+    `${DIALS} at a time, in turn.`,
+  rounds: 1,
+  async measure(lab): Promise<readonly Figure[]> {
+    const authority = new Authority("kvraft bench authority");
+    const client = authority.issue({ name: "bench", usages: ["client"] });
+    await using plain = await lab.startNodes();
+    await using tls = await lab.startNodes(tlsOptions(authority, client));
+    await using users = await lab.startNodes();
+    await enableUsers(users);
+    const figures: Figure[] = [];
+    const clusters = [plain, tls, users];
+    for (let turn = 0; turn < lab.count(TURNS, 1); turn++) {
+      const order = clusters.map((_, position) => clusters[(position + turn) % clusters.length] ?? plain);
+      for (const kind of ["puts", "gets"] as const) {
+        const costs = new Map<Nodes, Cost>();
+        for (const nodes of order) costs.set(nodes, await costOf(lab, nodes, kind));
+        figures.push(...throughputFigures(kind, [plain, tls, users].map((nodes) => costs.get(nodes))));
+      }
+    }
+    figures.push(...await connectionFigures(lab, tls, { authority, client }));
+    return figures;
+  },
+};
+
+/** Throughput, and CPU of the three nodes, of one load. */
+interface Cost {
+  readonly perSecond: number;
+  readonly cpuMicroseconds: number;
+}
+
+/** The options of a cluster that takes connections with mutual TLS only. */
+function tlsOptions(authority: Authority, client: Credentials): Parameters<Lab["startNodes"]>[0] {
+  const node = authority.node();
+  return {
+    flags: [
+      ...["--tls-cert", "node.crt", "--tls-key", "node.key", "--tls-ca", "ca.crt"],
+      ...["--tls-client-auth", "required"],
+    ],
+    files: { "node.crt": node.cert, "node.key": node.key, "ca.crt": authority.cert },
+    credentials: { tls: { ca: authority.cert, ...client } },
+  };
+}
+
+/** Adds a user with rights over the keys of the load, whose token all clients use from now on. */
+async function enableUsers(nodes: Nodes): Promise<void> {
+  await using client = await nodes.connect();
+  await eventually("the cluster has the feature level of users", async () => {
+    await client.auth.addUser("operator", { password: crypto.randomUUID() });
+    return true;
+  });
+  await client.auth.grantRole("operator", "root");
+  await client.auth.addRole("bench");
+  for (const right of ["read", "write"] as const) {
+    await client.auth.grant("bench", right, { prefix: PREFIX });
+  }
+  await client.auth.addUser("bench");
+  await client.auth.grantRole("bench", "bench");
+  const { token } = await client.auth.createToken("bench", { name: "bench" });
+  await client.auth.enable();
+  nodes.signInWith(token);
+}
+
+async function costOf(lab: Lab, nodes: Nodes, kind: "puts" | "gets"): Promise<Cost> {
+  const cpuMs = (): number => nodes.ids.reduce((sum, id) => sum + nodes.cpuMs(id), 0);
+  const before = cpuMs();
+  const seconds = lab.seconds(SECONDS);
+  const { throughput, operations, errors } = await lab.load(nodes, {
+    seconds,
+    prefix: PREFIX,
+    inFlight: IN_FLIGHT,
+    ...(kind === "gets" ? { mix: GETS, loadsKeys: true } : {}),
+  });
+  const failed = Object.entries(errors).map(([text, count]) => `${count} × ${text}`);
+  if (failed.length > 0) throw new Error(`Requests failed: ${failed.join(", ")}`);
+  return { perSecond: throughput, cpuMicroseconds: (cpuMs() - before) / operations * 1_000 };
+}
+
+function throughputFigures(kind: string, costs: readonly (Cost | undefined)[]): readonly Figure[] {
+  const [plain, tls, users] = costs;
+  if (plain === undefined || tls === undefined || users === undefined) return [];
+  return [
+    reported(`${kind}, plain`, plain.perSecond, `${kind}/s`),
+    reported(`${kind}, mutual TLS`, tls.perSecond, `${kind}/s`),
+    reported(`${kind}, users`, users.perSecond, `${kind}/s`),
+    atLeast(GOAL_TLS, `${kind}, mutual TLS against plain`, tls.perSecond / plain.perSecond, "×"),
+    atLeast(GOAL_USERS, `${kind}, users against none`, users.perSecond / plain.perSecond, "×"),
+    reported(
+      `CPU of the nodes, ${kind}, mutual TLS against plain`,
+      tls.cpuMicroseconds / plain.cpuMicroseconds,
+      "×",
+    ),
+    reported(
+      `CPU of the nodes, ${kind}, users against none`,
+      users.cpuMicroseconds / plain.cpuMicroseconds,
+      "×",
+    ),
+  ];
+}
+
+/** Compares the CPU of new connections at a follower, which has least to do besides, with that of a bare listener. */
+async function connectionFigures(
+  lab: Lab,
+  nodes: Nodes,
+  { authority, client }: { readonly authority: Authority; readonly client: Credentials },
+): Promise<readonly Figure[]> {
+  const listener: BareListener = { host: HOST, port: freePorts(1), ca: authority.cert, ...authority.node() };
+  const [program, ...args] = denoCommand("tests/bench/situations/security/bare_listener_main.ts", {
+    permissions: ["--allow-net", "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=50"],
+    args: [JSON.stringify(listener)],
+  });
+  await using bare = await lab.own(Process.start(program, args, { cwd: CHECKOUT, name: "bare listener" }));
+  await bare.waitForOutput(READY_LINE, { deadlineMs: PATIENCE_MS });
+  const leader = await nodes.waitForLeader();
+  const follower = nodes.ids.find((id) => id !== leader) ?? leader;
+  const dialer = new TlsDialer({
+    credentials: () => ({ ca: authority.cert, ...client }),
+    serverName: null,
+    minVersion: "TLSv1.3",
+  });
+  const count = lab.count(CONNECTIONS, QUICK_CONNECTIONS);
+  const cpuOf = async (port: number, cpuMs: () => number): Promise<number> => {
+    const before = cpuMs();
+    await open(dialer, { port, count });
+    return (cpuMs() - before) / count;
+  };
+  const figures: Figure[] = [];
+  // The first turn only warms both up.
+  for (let turn = 0; turn <= lab.count(TURNS, 1); turn++) {
+    const own = await cpuOf(Number(nodes.address(follower).split(":").at(-1)), () => nodes.cpuMs(follower));
+    const theirs = await cpuOf(listener.port, () => cpuMsOf(bare.pid));
+    if (turn === 0) continue;
+    figures.push(
+      reported("CPU of a new connection, node", own, "ms"),
+      reported("CPU of a new connection, bare listener", theirs, "ms"),
+      atMost(GOAL_CONNECTION, "CPU of a new connection, node against bare listener", own / theirs, "×"),
+    );
+  }
+  return figures;
+}
+
+/** Opens connections, a few at a time, sends a hello on each, and closes it when the answer begins. */
+async function open(
+  dialer: TlsDialer,
+  { port, count }: { readonly port: number; readonly count: number },
+): Promise<void> {
+  const hello = frame(clientHello());
+  let left = count;
+  const dial = async (): Promise<void> => {
+    const answer = new Uint8Array(ANSWER_BYTES);
+    while (left-- > 0) {
+      const connection = await dialer.connect({ host: HOST, port }, AbortSignal.timeout(DEADLINE_MS));
+      try {
+        await connection.write(hello);
+        if (await connection.read(answer) === null) throw new Error("A new connection was closed.");
+      } finally {
+        connection.close();
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: DIALS }, dial));
+}
