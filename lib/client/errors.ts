@@ -240,8 +240,8 @@ export class AuthChangeRefusedError extends KvraftError {
   override readonly code = "authChangeRefused";
   /**
    * "userExists", "userNotFound", "roleExists", "roleNotFound" (also: the user does not have it), "tokenExists",
-   * "tokenNotFound", "grantNotFound"; "noRoot": authentication cannot be enabled before a user with the role root can sign in;
-   * "lastRoot": no such user would be left; "rootRole": the role root cannot be changed; "tooMany": a limit is reached.
+   * "tokenNotFound", "grantNotFound"; "noRoot": authentication cannot be enabled before a user with the role root has a
+   * password or a token that never expires; "lastRoot": no such user would be left; "rootRole": the role root cannot be changed; "tooMany": a limit is reached.
    */
   readonly reason: AuthChangeRefusalReason;
 

@@ -74,7 +74,7 @@ export class AuthClient {
   /**
    * Enables authentication: from then on every request needs a user that has the right to it.
    *
-   * @throws {AuthChangeRefusedError} "noRoot" when no user has the role root, so that nothing could be changed after it
+   * @throws {AuthChangeRefusedError} "noRoot" when no user has the role root and a password or a token that never expires
    * @throws {KvraftError} one of its classes; `outcome` says whether it may have been enabled
    *
    * @example

@@ -47,10 +47,11 @@ function explain(reason: AuthFailure, change: AuthChange): string {
     case "grantNotFound":
       return `the role ${role} has no such grant. A grant is taken with the right and the keys with which it was given.`;
     case "noRoot":
-      return `no user has the role ${ROOT_ROLE} and a way to sign in, so no client could change anything afterwards. ` +
-        `Add a user with a password, give it the role ${ROOT_ROLE}, and try again.`;
+      return `no user has the role ${ROOT_ROLE} and a password or a token that never expires (a certificate alone does not ` +
+        `count), so no client could change anything afterwards. Add a user with a password, give it the role ${ROOT_ROLE}, and try again.`;
     case "lastRoot":
-      return `no other user has the role ${ROOT_ROLE} and can sign in as well as this one. ` +
+      return `no other user has the role ${ROOT_ROLE} and a password or a token that never expires (a certificate alone does ` +
+        "not count). " +
         "Give the role to another user with a password first, or disable authentication.";
     case "rootRole":
       return `the role ${ROOT_ROLE} has every right and cannot be changed.`;

@@ -68,14 +68,11 @@ export interface AuthView {
   readonly users: readonly User[];
 }
 
-/** How well users with the role root can sign in. A change does not lower it while authentication is enabled. */
-const ROOT_ACCESS = { noUser: 0, certificateOnly: 1, expiringToken: 2, lasting: 3 } as const;
-
 /**
  * The users and roles.
  *
  * Invariants: `revision` is the number of changes made; every role of a user exists; no two tokens have the same hash; a
- * user with the role root exists while authentication is enabled.
+ * user with the role root has a password or a token that never expires while authentication is enabled.
  */
 export class AuthState {
   #enabled = false;
@@ -212,7 +209,7 @@ export class AuthState {
   }
 
   #setEnabled(enabled: boolean): AuthFailure | null {
-    if (enabled && this.#rootAccess() === ROOT_ACCESS.noUser) return "noRoot";
+    if (enabled && !this.#hasLastingRoot()) return "noRoot";
     if (enabled === this.#enabled) return null;
     this.#changed();
     this.#enabled = enabled;
@@ -321,11 +318,11 @@ export class AuthState {
     return null;
   }
 
-  /** Replaces a user, or removes it (null), unless that would lock out those with the role root. */
+  /** Replaces a user, or removes it (null), unless that would leave no lasting root user. */
   #replaceUser(user: User, replacement: User | null): AuthFailure | null {
     if (
       this.#enabled && user.roles.includes(ROOT_ROLE) &&
-      this.#rootAccess(user, replacement) < this.#rootAccess()
+      !this.#hasLastingRoot(user, replacement)
     ) {
       return "lastRoot";
     }
@@ -342,14 +339,13 @@ export class AuthState {
     return null;
   }
 
-  /** Returns how well users with the role root can sign in, after replacing one of them unless that is null. */
-  #rootAccess(replaced: User | null = null, replacement: User | null = null): number {
-    let access: number = ROOT_ACCESS.noUser;
+  /** Whether there is a lasting root user, after replacing one of the users unless that is null. */
+  #hasLastingRoot(replaced: User | null = null, replacement: User | null = null): boolean {
     for (const user of this.#users.values()) {
       const current = user === replaced ? replacement : user;
-      if (current !== null) access = Math.max(access, rootAccessOf(current));
+      if (current !== null && isLastingRoot(current)) return true;
     }
-    return access;
+    return false;
   }
 
   #setUser(user: User): void {
@@ -371,8 +367,11 @@ type UserChange = Extract<AuthChange, { readonly user: string }> extends infer T
 
 const NO_RIGHTS = new UserRights([], { isRoot: false });
 
-function rootAccessOf({ roles, password, tokens }: User): number {
-  if (!roles.includes(ROOT_ROLE)) return ROOT_ACCESS.noUser;
-  if (password !== null || tokens.some(({ expiresAtMs }) => expiresAtMs === null)) return ROOT_ACCESS.lasting;
-  return tokens.length > 0 ? ROOT_ACCESS.expiringToken : ROOT_ACCESS.certificateOnly;
+/**
+ * Whether a user has the role root and a password or a token that never expires. A certificate does not count: the state
+ * does not know whether the nodes use TLS.
+ */
+function isLastingRoot({ roles, password, tokens }: User): boolean {
+  if (!roles.includes(ROOT_ROLE)) return false;
+  return password !== null || tokens.some(({ expiresAtMs }) => expiresAtMs === null);
 }

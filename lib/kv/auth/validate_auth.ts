@@ -18,12 +18,13 @@ import {
 } from "./auth_command.ts";
 
 /**
- * Control characters, those that end a line, and those that change the direction of the text around them: a name with
- * them would forge what a log line says. Listed by code, since applying an old log must always give the same state and
- * later versions of Unicode may have other classes.
+ * Control characters, those that end a line, those that change the direction of the text around them, and those that are
+ * invisible: a name with them would forge what a log line says, or look like another name. Listed by code, since
+ * applying an old log must always give the same state and later versions of Unicode may have other classes.
  */
-// deno-lint-ignore no-control-regex -- they are what is looked for
-const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069/]/;
+const FORBIDDEN =
+  // deno-lint-ignore no-control-regex -- they are what is looked for
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff/]/;
 
 /** Returns the problem of a change, or null when it is valid. */
 export function validateAuthChange(change: AuthChange): CommandProblem | null {
@@ -66,7 +67,9 @@ export function validateAuthName(what: "user" | "role" | "token", name: string):
     );
   }
   if (!FORBIDDEN.test(name) && name.isWellFormed()) return null;
-  return invalid(`Cannot use this name for a ${what}: names have no "/" and no control characters.`);
+  return invalid(
+    `Cannot use this name for a ${what}: names have no "/", no control characters and no invisible ones.`,
+  );
 }
 
 /** Returns the problem of a grant, or null when it is valid. */

@@ -66,8 +66,15 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       id: "M884",
       title: "the last user with the role root may be removed while authentication is enabled",
       failure: "no user can ever change anything again",
-      from: "this.#rootAccess(user, replacement) < this.#rootAccess()",
-      to: "this.#rootAccess(user, user) < this.#rootAccess()",
+      from: "!this.#hasLastingRoot(user, replacement)",
+      to: "!this.#hasLastingRoot(user, user)",
+    },
+    {
+      id: "M959",
+      title: "a root user without a password and a token counts as one that can sign in",
+      failure: "enabling authentication without TLS locks out all users for good",
+      from: "return password !== null || tokens.some(({ expiresAtMs }) => expiresAtMs === null);",
+      to: "return password !== null || tokens.every(({ expiresAtMs }) => expiresAtMs === null);",
     },
     {
       id: "M885",
@@ -82,6 +89,15 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       failure: "who had it gets the rights of a later role of the same name",
       from: "      if (!user.roles.includes(name)) continue;\n",
       to: "      if (user.roles.includes(name)) continue;\n",
+    },
+  ]),
+  ...inFile("lib/kv/auth/validate_auth.ts", [USERS], [
+    {
+      id: "M960",
+      title: "a name may have an invisible character",
+      failure: "an audit line shows a user who looks like another one",
+      from: "u200b-\\u200f",
+      to: "u200c-\\u200f",
     },
   ]),
   ...inFile("lib/kv/auth/user_rights.ts", [USERS], [

@@ -42,8 +42,8 @@ const ENABLE = defineCommand({
   otherNames: ["login", "authenticate"],
   summary: "have every client sign in from now on",
   details: [
-    "Needs a user with the role root that can sign in: user add ada, then user grant ada root. Clients that are connected",
-    "are asked to sign in with their next request.",
+    "Needs a user with the role root and a password or a token that never expires: user add ada, then user grant ada root.",
+    "Clients that are connected are asked to sign in with their next request.",
   ],
   example: ["auth enable", "ok  authentication is enabled"],
   async run(invocation, context): Promise<Answer> {
@@ -57,8 +57,8 @@ const ENABLE = defineCommand({
     } catch (error) {
       if (!(error instanceof AuthChangeRefusedError) || error.reason !== "noRoot") throw error;
       throw new AuthChangeRefusedError(
-        "Cannot enable authentication: no user has the role root and a way to sign in, so it could not be disabled again. " +
-          "Type user add <name>, then user grant <name> root, and try again.",
+        "Cannot enable authentication: no user has the role root and a password or a token that never expires (a certificate " +
+          "alone does not count), so it could not be disabled again. Type user add <name>, then user grant <name> root, and try again.",
         { reason: error.reason },
       );
     }

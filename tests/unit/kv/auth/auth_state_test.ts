@@ -42,9 +42,13 @@ function token(name: string, number: number, expiresAtMs: number | null = null):
   return { kind: "addToken", user: "root", token: name, hash: tokenHash(number), expiresAtMs };
 }
 
-Deno.test("AuthState: enabling needs a user with the role root, also one without a password", () => {
+Deno.test("AuthState: enabling needs a user with the role root and a password or a token that never expires", () => {
   assertEquals(stateAfter(ADD_ROOT).change(ENABLE), failed("noRoot"));
-  assertEquals(stateAfter(ADD_CERTIFICATE_ROOT, GRANT_ROOT).change(ENABLE), changed(3));
+  assertEquals(stateAfter(ADD_ROOT, GRANT_ROOT).change(ENABLE), changed(3));
+  const certificate = [ADD_CERTIFICATE_ROOT, GRANT_ROOT];
+  assertEquals(stateAfter(...certificate).change(ENABLE), failed("noRoot"));
+  assertEquals(stateAfter(...certificate, token("short", 1, 9)).change(ENABLE), failed("noRoot"));
+  assertEquals(stateAfter(...certificate, token("lasting", 1)).change(ENABLE), changed(4));
 });
 
 Deno.test("AuthState: while enabled, the last user with the role root keeps it and stays", () => {

@@ -28,8 +28,8 @@ export class NaiveAuth {
   change(change: AuthChange): AuthResult {
     const before = structuredClone({ users: this.#users, roles: this.#roles, enabled: this.enabled });
     const result = this.#attempt(change);
-    const isLower = before.enabled && this.enabled && rootAccess(this.#users) < rootAccess(before.users);
-    const reason = typeof result === "string" ? result : isLower ? "lastRoot" : null;
+    const isLockedOut = this.enabled && !hasLastingRoot(this.#users);
+    const reason = typeof result === "string" ? result : isLockedOut ? "lastRoot" : null;
     if (reason === null) {
       if (result) this.revision += 1;
       return { kind: "authChanged", authRevision: this.revision };
@@ -78,7 +78,7 @@ export class NaiveAuth {
     const role = "role" in change ? this.#roles.find(({ name }) => name === change.role) : undefined;
     switch (change.kind) {
       case "setEnabled": {
-        if (change.enabled && rootAccess(this.#users) === 0) return "noRoot";
+        if (change.enabled && !hasLastingRoot(this.#users)) return "noRoot";
         const isChanged = this.enabled !== change.enabled;
         this.enabled = change.enabled;
         return isChanged;
@@ -177,11 +177,9 @@ function textOf({ right, keys }: Grant): string {
   return `${right} ${keys.start.toHex()}-${keys.end?.toHex() ?? "end"}`;
 }
 
-/** 0: no root; 1: one with a certificate at best; 2: a token that expires; 3: a password or another token. */
-function rootAccess(users: readonly NaiveUser[]): number {
-  const access = users.filter(({ roles }) => roles.includes("root")).map(({ hasPassword, tokens }) => {
-    if (hasPassword || tokens.some(({ expires }) => !expires)) return 3;
-    return tokens.length > 0 ? 2 : 1;
-  });
-  return Math.max(0, ...access);
+/** Whether a user with the role root has a password or a token that never expires. */
+function hasLastingRoot(users: readonly NaiveUser[]): boolean {
+  return users.some(({ roles, hasPassword, tokens }) =>
+    roles.includes("root") && (hasPassword || tokens.some(({ expires }) => !expires))
+  );
 }

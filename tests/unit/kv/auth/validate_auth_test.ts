@@ -70,6 +70,9 @@ Deno.test("validateCommand: a name that could forge a line of a log is refused, 
     "a\u202eb",
     "a\u2066",
     "\ud800",
+    ...["\u00ad", "\u061c", "\u200b", "\u200f", "\u2060", "\u2064", "\ufeff"].map((invisible) =>
+      `ada${invisible}`
+    ),
   ];
   for (const name of names) {
     const changes: readonly AuthChange[] = [
