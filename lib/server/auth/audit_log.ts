@@ -4,12 +4,17 @@
  * keys, and with what result. It never has a value, a password or a token.
  *
  * A client must not be able to fill the disk with lines: a bounded number is written in each window of time, and then the
- * number of those left out. Clients without a user cause refusals only, which have a much lower bound.
+ * number of those left out. Each kind of line has a bound of its own, so that clients without a user, which cause refusals
+ * and failed sign-ins only, do not keep out the lines about users.
  */
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { LogFields } from "../../platform/logger.ts";
+import type { SignInResult } from "../metrics/metrics.ts";
 
-/** Lines about refusals and sign-ins in a minute, about 100 MB a day at most. */
+/**
+ * Lines in a minute about each of these: refused requests without a user, refused requests of users, failed sign-ins, and
+ * successful ones. That is about 400 MB a day at most in all.
+ */
 export const MAX_REFUSED_LINES_A_MINUTE = 300;
 /** Lines about requests that were let through in a second. */
 export const MAX_ALLOWED_LINES_A_SECOND = 1_000;
@@ -36,7 +41,10 @@ export interface AuditedRequest {
 export class AuditLog {
   /** Whether requests that were let through have lines. */
   readonly recordsAllowed: boolean;
+  readonly #withoutUser: BoundedLines;
   readonly #refused: BoundedLines;
+  readonly #failedSignIns: BoundedLines;
+  readonly #signIns: BoundedLines;
   readonly #allowed: BoundedLines;
 
   constructor(
@@ -44,14 +52,24 @@ export class AuditLog {
     { clock, recordsAllowed }: { readonly clock: Pick<Clock, "after">; readonly recordsAllowed: boolean },
   ) {
     this.recordsAllowed = recordsAllowed;
-    const windows = { writer, clock };
-    this.#refused = new BoundedLines({ ...windows, max: MAX_REFUSED_LINES_A_MINUTE, windowMs: MINUTE_MS });
-    this.#allowed = new BoundedLines({ ...windows, max: MAX_ALLOWED_LINES_A_SECOND, windowMs: SECOND_MS });
+    const aMinute = { writer, clock, max: MAX_REFUSED_LINES_A_MINUTE, windowMs: MINUTE_MS };
+    this.#withoutUser = new BoundedLines({ ...aMinute, about: "refused requests without a user" });
+    this.#refused = new BoundedLines({ ...aMinute, about: "refused requests of users" });
+    this.#failedSignIns = new BoundedLines({ ...aMinute, about: "failed sign-ins" });
+    this.#signIns = new BoundedLines({ ...aMinute, about: "successful sign-ins" });
+    this.#allowed = new BoundedLines({
+      writer,
+      clock,
+      max: MAX_ALLOWED_LINES_A_SECOND,
+      windowMs: SECOND_MS,
+      about: "allowed requests",
+    });
   }
 
   /** Records a request that was refused for want of a user or of rights. */
   refused(request: AuditedRequest, code: string): void {
-    this.#refused.write("audit: request refused", { ...request, code });
+    const lines = request.user === null ? this.#withoutUser : this.#refused;
+    lines.write("audit: request refused", { ...request, code });
   }
 
   /** Records a write or an administrative request that was let through. */
@@ -62,15 +80,16 @@ export class AuditLog {
   /** Records the end of an attempt to sign in. The name is that of a user: what others type may be a password. */
   signIn(
     attempt: { readonly user: string | null; readonly remote: string; readonly via: string },
-    result: string,
+    result: SignInResult,
   ): void {
-    this.#refused.write("audit: sign-in", { ...attempt, result });
+    const lines = result === "ok" ? this.#signIns : this.#failedSignIns;
+    lines.write("audit: sign-in", { ...attempt, result });
   }
 
   /** Writes the number of lines that were left out, and ends the timers. */
   close(): void {
-    this.#refused.close();
-    this.#allowed.close();
+    const all = [this.#withoutUser, this.#refused, this.#failedSignIns, this.#signIns, this.#allowed];
+    for (const lines of all) lines.close();
   }
 }
 
@@ -80,6 +99,8 @@ interface LineBound {
   readonly clock: Pick<Clock, "after">;
   readonly max: number;
   readonly windowMs: number;
+  /** The subject of the lines, for the line that counts those left out. */
+  readonly about: string;
 }
 
 /** Lines of bounded number. */
@@ -117,6 +138,7 @@ class BoundedLines {
     this.#window = null;
     this.#written = 0;
     this.#leftOut = 0;
-    if (lines > 0) this.#options.writer.record("audit: lines left out", { lines });
+    const { writer, about } = this.#options;
+    if (lines > 0) writer.record("audit: lines left out", { about, lines });
   }
 }

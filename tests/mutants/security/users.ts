@@ -150,5 +150,19 @@ export const USER_MUTANTS: readonly Mutant[] = [
       from: "if (this.#written >= max) {",
       to: "if (this.#written < 0) {",
     },
+    {
+      id: "M967",
+      title: "refused requests without a user share the bound of those of users",
+      failure: "a client without a user keeps the refusals of users out of the audit log",
+      from: "request.user === null ? this.#withoutUser",
+      to: "request.user === null ? this.#refused",
+    },
+    {
+      id: "M968",
+      title: "failed sign-ins share the bound of successful ones",
+      failure: "a client that tries passwords hides that one of them was right",
+      from: 'result === "ok" ? this.#signIns',
+      to: 'result === "ok" ? this.#failedSignIns',
+    },
   ]),
 ];

@@ -44,7 +44,7 @@ Deno.test("AuditLog: a minute has a bounded number of refusals, and a line says 
   assertEquals(audit.lines.length, MAX_REFUSED_LINES_A_MINUTE);
   clock.advance(60_000);
   assertEquals(audit.lines.slice(MAX_REFUSED_LINES_A_MINUTE), [
-    { message: "audit: lines left out", fields: { lines: 30 } },
+    { message: "audit: lines left out", fields: { about: "refused requests of users", lines: 30 } },
   ]);
   log.refused(REQUEST, "unauthenticated");
   log.close();
@@ -64,6 +64,30 @@ Deno.test("AuditLog: refusals do not keep allowed requests out, which have a bou
   log.close();
   const leftOut = audit.lines.filter(({ message }) => message === "audit: lines left out");
   assertEquals(leftOut.map(({ fields }) => fields["lines"]), [1, 5]);
+});
+
+Deno.test("AuditLog: lines that clients without a user cause do not keep out those about users and successful sign-ins", () => {
+  const audit = new RecordingAudit();
+  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: false });
+  const attempt = { user: "alice", remote: "10.0.0.1:5000", via: "password" };
+  const written = (write: () => void): number => {
+    const before = audit.lines.length;
+    write();
+    return audit.lines.length - before;
+  };
+  for (let number = 0; number < MAX_REFUSED_LINES_A_MINUTE + 7; number++) {
+    log.refused({ ...REQUEST, user: null }, "unauthenticated");
+  }
+  for (let number = 0; number < MAX_REFUSED_LINES_A_MINUTE; number++) log.signIn(attempt, "failed");
+  assertEquals(written(() => log.signIn(attempt, "busy")), 0, "a failed one");
+  assertEquals(written(() => log.signIn(attempt, "ok")), 1, "a successful one");
+  assertEquals(written(() => log.refused(REQUEST, "permissionDenied")), 1, "a refusal of a user");
+  log.close();
+  const leftOut = audit.lines.filter(({ message }) => message === "audit: lines left out");
+  assertEquals(leftOut.map(({ fields }) => fields), [
+    { about: "refused requests without a user", lines: 7 },
+    { about: "failed sign-ins", lines: 1 },
+  ]);
 });
 
 Deno.test("AuditLog: lines after the end of the log start no timer, and are no more than of one window", () => {

@@ -208,12 +208,16 @@ Deno.test("SignIns: a connection makes one attempt at a time, and one that is cl
   assertEquals(bench.ended.splice(0), ["first: signedIn"]);
   bench.isQuick = true;
   assertEquals(await bench.attempt(byPassword("alice", "x"), client), "signInFailed");
-  const hashes = bench.hashes;
+  const { hashes, clock: { timerCount } } = bench;
   bench.begin("closed", byPassword("alice", "right"), client);
   client.close();
   bench.clock.advance(1_000);
   await settle();
-  assertEquals([bench.ended, bench.hashes, bench.clock.timerCount <= 1], [["closed: dropped"], hashes, true]);
+  assertEquals([bench.ended, bench.hashes, bench.clock.timerCount], [
+    ["closed: dropped"],
+    hashes,
+    timerCount,
+  ]);
 });
 
 Deno.test("SignIns: too many passwords at once are refused as busy, and are no failures", async () => {
