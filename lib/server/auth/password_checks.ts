@@ -1,6 +1,7 @@
 /**
  * The checks of passwords. Each takes a tenth of a second of one core in a thread of its own, so few run at a time and few
- * wait: a client that tries passwords takes neither the event loop nor all cores.
+ * wait: a client that tries passwords takes neither the event loop nor all cores. Addresses take turns, and each has few of
+ * the places: one that asks for many checks, even of right passwords, does not keep those of others out.
  */
 import { timingSafeEqual } from "node:crypto";
 import type { PasswordHash } from "../../kv/mod.ts";
@@ -10,6 +11,8 @@ import { PASSWORD_HASH_BYTES, type ScryptParameters } from "../../platform/secre
 export const MAX_HASHING = 2;
 /** Maximum number of checks that wait, about three seconds of work; one more is refused as busy. */
 export const MAX_WAITING_CHECKS = 64;
+/** Maximum number of checks of one address that wait. */
+export const MAX_WAITING_CHECKS_PER_SOURCE = 8;
 
 /**
  * Stands for the hash of a user that does not exist, or that has no password: a password is compared with it at the same
@@ -27,10 +30,12 @@ const NO_PASSWORD: PasswordHash = {
 /** Computes scrypt without blocking the event loop. */
 export type Scrypt = (password: string, parameters: ScryptParameters) => Promise<Uint8Array>;
 
-/** Checks passwords, in the order in which they are asked for. */
+/** Checks passwords: addresses in turn, those of one address in the order in which they are asked for. */
 export class PasswordChecks {
   readonly #scrypt: Scrypt;
-  readonly #waiting: (() => void)[] = [];
+  /** The checks that wait, by address. The address whose turn is next is first. None of the lists is empty. */
+  readonly #waiting = new Map<string, (() => void)[]>();
+  #waitingInAll = 0;
   #hashing = 0;
 
   /** Makes the checks of a node. */
@@ -38,9 +43,9 @@ export class PasswordChecks {
     this.#scrypt = scrypt;
   }
 
-  /** Whether another check would be refused. */
+  /** Whether another check of any address would be refused. */
   get isFull(): boolean {
-    return this.#waiting.length >= MAX_WAITING_CHECKS;
+    return this.#waitingInAll >= MAX_WAITING_CHECKS;
   }
 
   /** Number of hashes that are being computed. */
@@ -49,33 +54,50 @@ export class PasswordChecks {
   }
 
   /**
-   * Resolves to whether a password has this hash; to null if too many checks wait. A null hash takes the same work and
-   * resolves to false.
+   * Resolves to whether a password that came from `source` has this hash; to null if too many checks wait. A null hash takes
+   * the same work and resolves to false.
    */
-  async isRight(password: string, expected: PasswordHash | null): Promise<boolean | null> {
-    if (this.isFull) return null;
-    await this.#turn();
+  async isRight(password: string, expected: PasswordHash | null, source: string): Promise<boolean | null> {
+    const waiting = this.#waiting.get(source)?.length ?? 0;
+    if (this.isFull || waiting >= MAX_WAITING_CHECKS_PER_SOURCE) return null;
+    await this.#turn(source);
     try {
       const { hash, ...parameters } = expected ?? NO_PASSWORD;
       const actual = await this.#scrypt(password, parameters);
       return timingSafeEqual(actual, hash) && expected !== null;
     } finally {
       this.#hashing -= 1;
-      this.#waiting.shift()?.();
+      this.#next()?.();
     }
   }
 
   /** Resolves when another hash may be computed, and counts it. */
-  async #turn(): Promise<void> {
+  async #turn(source: string): Promise<void> {
     if (this.#hashing >= MAX_HASHING) {
       const { promise, resolve } = Promise.withResolvers<void>();
       // Counted before it goes on, so that no check which comes meanwhile takes its place.
-      this.#waiting.push(() => {
+      const begin = (): void => {
         this.#hashing += 1;
         resolve();
-      });
+      };
+      const ofSource = this.#waiting.get(source);
+      if (ofSource === undefined) this.#waiting.set(source, [begin]);
+      else ofSource.push(begin);
+      this.#waitingInAll += 1;
       return await promise;
     }
     this.#hashing += 1;
+  }
+
+  /** Takes the first check of the address whose turn it is, and puts the address behind the others. */
+  #next(): (() => void) | null {
+    for (const [source, ofSource] of this.#waiting) {
+      const begin = ofSource.shift() ?? null;
+      this.#waiting.delete(source);
+      if (ofSource.length > 0) this.#waiting.set(source, ofSource);
+      this.#waitingInAll -= 1;
+      return begin;
+    }
+    return null;
   }
 }

@@ -104,16 +104,16 @@ export class SignIns {
     const source = sourceOf(client.identity.remote);
     const name = nameOf(method);
     // A token cannot be guessed: one that is known does not wait for the failures of others at its address.
-    const known = method.kind === "token" ? await this.#look(method) : null;
+    const known = method.kind === "token" ? await this.#look(method, source) : null;
     if (known !== null && known.kind !== "unknown") return this.#ended(known, source, name);
     if (!await this.#delay(source, name, client)) return { kind: "busy" };
-    const first = await this.#look(method);
+    const first = await this.#look(method, source);
     if (first.kind !== "unknown") return this.#ended(first, source, name);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#options.whenUpToDate(resolve);
     if (!await promise) return "noLeader";
     const changed = this.#lookedOf(method) !== first.looked;
-    return this.#ended(changed ? await this.#look(method) : first, source, name);
+    return this.#ended(changed ? await this.#look(method, source) : first, source, name);
   }
 
   /** Notes the end of an attempt for the delays of later ones. */
@@ -152,13 +152,13 @@ export class SignIns {
   }
 
   /** Looks an attempt up in the present state. */
-  async #look(method: Method): Promise<Finding> {
+  async #look(method: Method, source: string): Promise<Finding> {
     const { auth, wallClock } = this.#options;
     const looked = this.#lookedOf(method);
     switch (method.kind) {
       case "password": {
         const before = auth().user(method.user);
-        const isRight = await this.#checks.isRight(method.password, before?.password ?? null);
+        const isRight = await this.#checks.isRight(method.password, before?.password ?? null, source);
         if (isRight === null) return { kind: "busy" };
         // The password may have been changed while its hash was computed.
         const now = auth().user(method.user);

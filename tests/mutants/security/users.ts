@@ -125,6 +125,13 @@ export const USER_MUTANTS: readonly Mutant[] = [
       from: "if (this.#hashing >= MAX_HASHING) {",
       to: "if (this.#hashing < 0) {",
     },
+    {
+      id: "M966",
+      title: "one address may have all places of checks that wait",
+      failure: "a user that signs in in a loop keeps all others from signing in",
+      from: "this.isFull || waiting >= MAX_WAITING_CHECKS_PER_SOURCE",
+      to: "this.isFull || waiting < 0",
+    },
   ]),
   ...inFile("lib/server/watch/revision_events.ts", [REVOKED], [
     {

@@ -3,11 +3,14 @@ import { assertEquals, assertRejects } from "@std/assert";
 import {
   MAX_HASHING,
   MAX_WAITING_CHECKS,
+  MAX_WAITING_CHECKS_PER_SOURCE,
   PasswordChecks,
 } from "../../../../lib/server/auth/password_checks.ts";
 import { scryptOf, type ScryptParameters } from "../../../../lib/platform/secrets.ts";
 import { hashOf, passwordHash } from "../../../support/fakes/auth.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
+
+const SOURCE = "10.0.0.1";
 
 /** Checks whose hashes end when the test says so. */
 class Bench {
@@ -28,17 +31,17 @@ class Bench {
 Deno.test("PasswordChecks: only the right password is right, and none where there is no user", async () => {
   const checks = new PasswordChecks((password, parameters) => Promise.resolve(hashOf(password, parameters)));
   const expected = passwordHash("secret");
-  assertEquals(await checks.isRight("secret", expected), true);
-  assertEquals(await checks.isRight("Secret", expected), false);
-  assertEquals(await checks.isRight("", expected), false);
-  assertEquals(await checks.isRight("secret", null), false);
+  assertEquals(await checks.isRight("secret", expected, SOURCE), true);
+  assertEquals(await checks.isRight("Secret", expected, SOURCE), false);
+  assertEquals(await checks.isRight("", expected, SOURCE), false);
+  assertEquals(await checks.isRight("secret", null, SOURCE), false);
 });
 
 Deno.test("PasswordChecks: without a user the same work is done as with one", async () => {
   const bench = new Bench();
   const expected = passwordHash("secret");
-  void bench.checks.isRight("a", expected);
-  void bench.checks.isRight("a", null);
+  void bench.checks.isRight("a", expected, SOURCE);
+  void bench.checks.isRight("a", null, SOURCE);
   await settle();
   const work = bench.hashing.map((
     { parameters: { cost, blockSize, parallelism, salt } },
@@ -49,7 +52,11 @@ Deno.test("PasswordChecks: without a user the same work is done as with one", as
 Deno.test("PasswordChecks: a bounded number is computed at a time, a bounded number waits, others are refused", async () => {
   const bench = new Bench();
   const ended: (boolean | null)[] = [];
-  const check = (): void => void bench.checks.isRight("a", null).then((isRight) => ended.push(isRight));
+  let asked = 0;
+  const check = (): void => {
+    const source = `10.0.0.${asked++}`;
+    void bench.checks.isRight("a", null, source).then((isRight) => ended.push(isRight));
+  };
   for (let number = 0; number < MAX_HASHING + MAX_WAITING_CHECKS; number++) check();
   await settle();
   assertEquals([bench.hashing.length, bench.checks.isFull, ended], [MAX_HASHING, true, []]);
@@ -64,14 +71,33 @@ Deno.test("PasswordChecks: a bounded number is computed at a time, a bounded num
   assertEquals(bench.checks.hashing, 0);
 });
 
+Deno.test("PasswordChecks: an address has few of the places, and does not keep the checks of others out", async () => {
+  const bench = new Bench();
+  const ended: string[] = [];
+  const check = (name: string, source: string): void =>
+    void bench.checks.isRight("a", null, source).then((isRight) => ended.push(`${name}: ${isRight}`));
+  for (let number = 0; number < MAX_HASHING + MAX_WAITING_CHECKS; number++) check("many", SOURCE);
+  await settle();
+  const refused = MAX_WAITING_CHECKS - MAX_WAITING_CHECKS_PER_SOURCE;
+  assertEquals(ended.splice(0), Array.from({ length: refused }, () => "many: null"));
+  check("one", "10.0.0.2");
+  check("other", "10.0.0.3");
+  while (bench.hashing.length > 0) await bench.end();
+  const turns = [ended.indexOf("one: false"), ended.indexOf("other: false")];
+  // Those that are computed, one of the first address, and then those of the others.
+  assertEquals(turns, [MAX_HASHING + 1, MAX_HASHING + 2]);
+  assertEquals(ended.length, MAX_HASHING + MAX_WAITING_CHECKS_PER_SOURCE + 2);
+  assertEquals([bench.checks.hashing, bench.checks.isFull], [0, false]);
+});
+
 Deno.test("PasswordChecks: a hash that fails is the fault of its check alone", async () => {
   let isBroken = true;
   const checks = new PasswordChecks((password, parameters) =>
     isBroken ? Promise.reject(new Error("no memory")) : Promise.resolve(hashOf(password, parameters))
   );
-  await assertRejects(() => checks.isRight("a", null), Error, "no memory");
+  await assertRejects(() => checks.isRight("a", null, SOURCE), Error, "no memory");
   isBroken = false;
-  assertEquals(await checks.isRight("secret", passwordHash("secret")), true);
+  assertEquals(await checks.isRight("secret", passwordHash("secret"), SOURCE), true);
   assertEquals(checks.hashing, 0);
 });
 
