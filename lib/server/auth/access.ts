@@ -22,9 +22,9 @@ import { assertNever } from "../../platform/assert.ts";
 import type { ClientRequest } from "../../protocol/client_frames.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import { type ErrorAnswer, notApplied } from "../reply.ts";
-import type { AuditLog } from "./audit_log.ts";
+import type { AuditedRequest, AuditLog } from "./audit_log.ts";
 import type { ConnectionIdentity, CurrentUser } from "./connection_identity.ts";
-import { describeKeys, keysOfDenial, keysOfRequirement } from "./describe_keys.ts";
+import { describeChangeOf, describeKeys, keysOfDenial, keysOfRequirement } from "./describe_keys.ts";
 import { isPublic, readKeyOf, REQUEST_RIGHTS, requirementOf } from "./request_rights.ts";
 
 /** The dependencies of the decisions. */
@@ -38,6 +38,8 @@ interface Attempt {
   /** The kind of the request or of its command. */
   readonly name: string;
   readonly requirement: Requirement;
+  /** The command of a write; null for another request. */
+  readonly command: PlainCommand | null;
   readonly identity: ConnectionIdentity;
   readonly user: CurrentUser;
 }
@@ -84,7 +86,7 @@ export class Access {
     if (key !== null && user.rights.allows("read", key)) return null;
     const { isAudited, needs } = REQUEST_RIGHTS[kind];
     if (needs === "command") return null;
-    const attempt = { name: kind, requirement: requirementOf(request), identity, user };
+    const attempt = { name: kind, requirement: requirementOf(request), command: null, identity, user };
     const refusal = this.#refusalFor(attempt);
     if (refusal === null && isFirst && isAudited) this.#recordAllowed(attempt);
     return refusal;
@@ -109,7 +111,7 @@ export class Access {
     // The usual write, without an object for each of its rights: their check is within 3 % of its cost.
     const isPlain = command.kind === "transaction" && hasPlainRights(command, user.rights);
     if (isPlain && !this.#options.audit.recordsAllowed) return null;
-    const attempt = { name: command.kind, requirement: requiredRights(command), identity, user };
+    const attempt = { name: command.kind, requirement: requiredRights(command), command, identity, user };
     const refusal = this.#refusalFor(attempt);
     if (refusal === null) this.#recordAllowed(attempt);
     return refusal;
@@ -126,28 +128,31 @@ export class Access {
     const user = command.kind === "authorized" && auth.holds(command.identity)
       ? auth.userById(command.identity.userId)
       : null;
-    const requirement = requiredRights(unwrapped(command));
+    const plain = unwrapped(command);
+    const requirement = requiredRights(plain);
     const denial = user === null ? null : this.#denialOf(requirement, user);
     if (user !== null && denial === null) return null;
     const refusal = user === null || denial === null
       ? withoutIdentity()
       : permissionDenied(denial, user.name, requirement);
     const keys = inWords(denial === null ? null : keysOfDenial(denial));
-    const request = unwrapped(command).kind;
     this.#options.audit.refused(
-      { user: user?.name ?? null, remote: `node ${from}`, request, keys },
+      { user: user?.name ?? null, remote: `node ${from}`, request: plain.kind, keys, ...changeIn(plain) },
       refusal.code,
     );
     return refusal;
   }
 
-  #refusalFor({ name, requirement, identity, user: { user } }: Attempt): ErrorAnswer | null {
+  #refusalFor({ name, requirement, command, identity, user: { user } }: Attempt): ErrorAnswer | null {
     const denial = this.#denialOf(requirement, user);
     if (denial === null) return null;
     const refusal = permissionDenied(denial, user.name, requirement);
     const { remote } = identity;
     const keys = inWords(keysOfDenial(denial));
-    this.#options.audit.refused({ user: user.name, remote, request: name, keys }, refusal.code);
+    this.#options.audit.refused(
+      { user: user.name, remote, request: name, keys, ...changeIn(command) },
+      refusal.code,
+    );
     return refusal;
   }
 
@@ -157,10 +162,11 @@ export class Access {
     return denialOf(requirement, { name, rights: this.auth.rightsOf(id), leasedKeyFrom });
   }
 
-  #recordAllowed({ name, requirement, identity: { remote }, user: { user } }: Attempt): void {
+  #recordAllowed({ name, requirement, command, identity: { remote }, user: { user } }: Attempt): void {
     const { audit } = this.#options;
     if (!audit.recordsAllowed) return;
-    audit.allowed({ user: user.name, remote, request: name, keys: inWords(keysOfRequirement(requirement)) });
+    const keys = inWords(keysOfRequirement(requirement));
+    audit.allowed({ user: user.name, remote, request: name, keys, ...changeIn(command) });
   }
 }
 
@@ -194,6 +200,11 @@ function hasPlainRights({ checks, mutations }: Transaction, rights: UserRights):
     if (kind === "expiringPut" || !rights.allows("write", key)) return false;
   }
   return true;
+}
+
+function changeIn(command: PlainCommand | null): Pick<AuditedRequest, "change"> {
+  const change = command === null ? null : describeChangeOf(command);
+  return change === null ? {} : { change };
 }
 
 function inWords(keys: KeySet | null): string | null {

@@ -35,6 +35,8 @@ export interface AuditedRequest {
   readonly request: string;
   /** The keys that it is about, in words; null where it is about none. */
   readonly keys: string | null;
+  /** The change of users, roles or tokens, in words; only of a request that makes one. */
+  readonly change?: string;
 }
 
 /** Writes the audit lines of a node. */

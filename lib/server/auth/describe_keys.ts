@@ -1,5 +1,13 @@
-/** Keys in words, for refusals and audit lines: their first bytes, never a value. */
-import { compareKeys, type Denial, type KeySet, prefixEnd, type Requirement } from "../../kv/mod.ts";
+/** Keys, and changes of users, in words, for refusals and audit lines: the first bytes of keys, never a value or a hash. */
+import {
+  type AuthChange,
+  compareKeys,
+  type Denial,
+  type KeySet,
+  type PlainCommand,
+  prefixEnd,
+  type Requirement,
+} from "../../kv/mod.ts";
 import { assertNever } from "../../platform/assert.ts";
 
 /** Bytes of a key that are shown. */
@@ -17,6 +25,40 @@ export function describeKeys(keys: KeySet): string {
       return describeRange(keys);
     default:
       return assertNever(keys);
+  }
+}
+
+/** Returns the change of users, roles and tokens that a command makes, in words; null for other commands. */
+export function describeChangeOf(command: PlainCommand): string | null {
+  return command.kind === "changeAuth" ? describeChange(command.change) : null;
+}
+
+function describeChange(change: AuthChange): string {
+  const { kind } = change;
+  switch (kind) {
+    case "setEnabled":
+      return `${kind} ${change.enabled}`;
+    case "addUser":
+    case "setPassword":
+      return `${kind} ${named(change.user)}${change.password === null ? " without a password" : ""}`;
+    case "removeUser":
+      return `${kind} ${named(change.user)}`;
+    case "grantRole":
+    case "revokeRole":
+      return `${kind} ${named(change.role)} of user ${named(change.user)}`;
+    case "addToken":
+    case "revokeToken":
+      return `${kind} ${named(change.token)} of user ${named(change.user)}`;
+    case "addRole":
+    case "removeRole":
+      return `${kind} ${named(change.role)}`;
+    case "addGrant":
+    case "removeGrant": {
+      const { role, grant } = change;
+      return `${kind} of role ${named(role)}: ${grant.right} over ${describeKeys(grant.keys)}`;
+    }
+    default:
+      return assertNever(change);
   }
 }
 
@@ -66,6 +108,10 @@ function sharedLength(one: Uint8Array, other: Uint8Array): number {
   let length = 0;
   while (length < one.length && length < other.length && one[length] === other[length]) length++;
   return length;
+}
+
+function named(name: string): string {
+  return JSON.stringify(name);
 }
 
 function quoted(key: Uint8Array): string {

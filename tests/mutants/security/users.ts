@@ -11,6 +11,15 @@ const PASSWORDS = tests("passwords", "tests/unit/server/auth/password_checks_tes
 const AUDIT = tests("audit", "tests/unit/server/auth/audit_log_test.ts");
 
 export const USER_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/server/auth/access.ts", [AUDIT], [
+    {
+      id: "M969",
+      title: "audit lines do not name changes of users",
+      failure: "an administrator cannot tell who was given which role by whom",
+      from: "return change === null ? {} : { change };",
+      to: "return change === null || change.length > 0 ? {} : { change };",
+    },
+  ]),
   ...inFile("lib/server/auth/request_rights.ts", [RIGHTS], [
     {
       id: "M910",

@@ -1,18 +1,36 @@
 /** AuditLog: lines of bounded number, with a count of those left out; keys in words. */
-import { assertEquals } from "@std/assert";
-import { prefixEnd } from "../../../../lib/kv/mod.ts";
+import { assert, assertEquals } from "@std/assert";
+import { type AuthChange, type AuthState, prefixEnd, StateMachine } from "../../../../lib/kv/mod.ts";
+import { Access } from "../../../../lib/server/auth/access.ts";
 import {
   AuditLog,
   MAX_ALLOWED_LINES_A_SECOND,
   MAX_REFUSED_LINES_A_MINUTE,
 } from "../../../../lib/server/auth/audit_log.ts";
+import { ConnectionIdentity } from "../../../../lib/server/auth/connection_identity.ts";
 import {
   describeKeys,
   keysOfRequirement,
   MAX_SHOWN_KEY_BYTES,
 } from "../../../../lib/server/auth/describe_keys.ts";
-import { RecordingAudit } from "../../../support/fakes/auth.ts";
+import { passwordHash, RecordingAudit } from "../../../support/fakes/auth.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";
+
+/** Returns the identity of a connection on which a user has signed in. */
+function signedIn(auth: AuthState, name: string): ConnectionIdentity {
+  const user = auth.user(name);
+  assert(user !== null);
+  const identity = new ConnectionIdentity({ remote: REQUEST.remote, certificate: null }, {
+    wallClock: () => 0,
+  });
+  identity.signIn({
+    userId: user.id,
+    credential: user.passwordRevision,
+    via: "password",
+    expiresAtMs: null,
+  });
+  return identity;
+}
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const REQUEST = { user: "alice", remote: "10.0.0.1:5000", request: "get", keys: "all keys" };
@@ -128,4 +146,54 @@ Deno.test("keysOfRequirement: several keys are named by what they have in common
     describeKeys(keysOfRequirement({ kind: "admin" }) ?? { kind: "key", key: bytes("") }),
     "all keys",
   );
+});
+
+Deno.test("Access: the line about a change of users names the change and its target, and has no hash", () => {
+  const changes: readonly (readonly [AuthChange, string])[] = [
+    [{ kind: "setEnabled", enabled: false }, "setEnabled false"],
+    [{ kind: "addUser", user: "bob", password: passwordHash("secret") }, 'addUser "bob"'],
+    [{ kind: "setPassword", user: "bob", password: null }, 'setPassword "bob" without a password'],
+    [{ kind: "removeUser", user: "bob" }, 'removeUser "bob"'],
+    [{ kind: "grantRole", user: "bob", role: "root" }, 'grantRole "root" of user "bob"'],
+    [{ kind: "revokeRole", user: "bob", role: "root" }, 'revokeRole "root" of user "bob"'],
+    [
+      { kind: "addToken", user: "bob", token: "ci", hash: new Uint8Array(32).fill(7), expiresAtMs: null },
+      'addToken "ci" of user "bob"',
+    ],
+    [{ kind: "revokeToken", user: "bob", token: "ci" }, 'revokeToken "ci" of user "bob"'],
+    [{ kind: "addRole", role: "app" }, 'addRole "app"'],
+    [{ kind: "removeRole", role: "app" }, 'removeRole "app"'],
+    [
+      { kind: "addGrant", role: "app", grant: { right: "read", keys: { kind: "key", key: bytes("one") } } },
+      'addGrant of role "app": read over the key "one"',
+    ],
+    [
+      {
+        kind: "removeGrant",
+        role: "app",
+        grant: { right: "admin", keys: { kind: "range", start: bytes(""), end: null } },
+      },
+      'removeGrant of role "app": admin over all keys',
+    ],
+  ];
+  const audit = new RecordingAudit();
+  const stateMachine = new StateMachine();
+  const { auth } = stateMachine;
+  auth.change({ kind: "addUser", user: "alice", password: passwordHash("right") });
+  const access = new Access({
+    stateMachine: () => stateMachine,
+    audit: new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: true }),
+  });
+  const client = signedIn(auth, "alice");
+  const ask = (change: AuthChange): string | null => {
+    const user = client.user(auth);
+    assert(user !== null);
+    access.refusalOfCommand({ kind: "changeAuth", session: null, change }, client, user);
+    const [line] = audit.lines.splice(0);
+    assertEquals(line?.fields["request"], "changeAuth");
+    return `${line?.message}: ${line?.fields["change"]}`;
+  };
+  for (const [change, words] of changes) assertEquals(ask(change), `audit: request refused: ${words}`);
+  auth.change({ kind: "grantRole", user: "alice", role: "root" });
+  for (const [change, words] of changes) assertEquals(ask(change), `audit: request allowed: ${words}`);
 });
