@@ -3,7 +3,12 @@
  * then changes rights, users and tokens while the other clients work. It makes tokens from numbers, so that a seed decides
  * them.
  */
-import { AuthChangeRefusedError, type ConnectOptions, KvraftError } from "../../../lib/mod.ts";
+import {
+  AuthChangeRefusedError,
+  AuthenticationError,
+  type ConnectOptions,
+  KvraftError,
+} from "../../../lib/mod.ts";
 import { changeAuth } from "../../../lib/client/auth/changes.ts";
 import { clientOn } from "../../../lib/client/client.ts";
 import { ClientCore, type ClientPlatform } from "../../../lib/client/core.ts";
@@ -48,14 +53,18 @@ const EVERYTHING: Grant = {
 };
 const TIMEOUT_MS = 3_000;
 const RETRY_MS = 300;
-/** Time for which the old token of the workers is good after the new one: longer than a sign-in takes. */
-const OVERLAP_MS = 16_000;
+/** Least time for which the old token of the workers is good after the new one. */
+const OVERLAP_MS = 3_000;
 /** Longest time for which authentication is disabled. */
 const MAX_DISABLED_MS = 1_500;
 
-/** Whether an error says that a client may not do what it asked: no client that keeps its rights may see one. */
-export function isDenial({ code }: KvraftError): boolean {
-  return code === "permissionDenied" || code === "authentication";
+/**
+ * Whether an error says that a client may not do what it asked: no client that keeps its rights may see one. A sign-in that
+ * takes longer than OVERLAP_MS, at a node that is paused, may bring a token that was revoked meanwhile.
+ */
+export function isDenial(error: KvraftError): boolean {
+  if (error instanceof AuthenticationError) return error.reason !== "signInFailed";
+  return error.code === "permissionDenied";
 }
 
 /** A token, whose name is its text, or a password. */
@@ -220,8 +229,8 @@ export class Administrator {
     if (kind < 74) return await this.#makeAll(core, this.#additionOfRole(role));
     if (kind < 78) return await this.#make(core, { kind: "removeUser", user });
     if (kind < 86) return await this.#makeAll(core, this.#additionOf(user));
-    if (kind < 92) return await this.#replaceSecret(core, user);
-    if (kind < 95 && process.scheduler.nowMs - this.#rotatedAt > OVERLAP_MS) return await this.#rotate(core);
+    if (kind < 90) return await this.#replaceSecret(core, user);
+    if (kind < 97 && process.scheduler.nowMs - this.#rotatedAt > OVERLAP_MS) return await this.#rotate(core);
     if (plan.isSwitched) return await this.#switch(core);
     return await this.#tryToLockOut(core);
   }
