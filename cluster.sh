@@ -391,7 +391,8 @@ make_certificate() {
   local path=data/tls/node-$1
   [ -e "$path.crt" ] && return
   run_openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=node-$1" \
-    -addext "subjectAltName=IP:127.0.0.1,DNS:localhost" -keyout "$path.key" -out "$path.csr"
+    -addext "subjectAltName=IP:127.0.0.1,DNS:localhost" -addext "extendedKeyUsage=serverAuth,clientAuth" \
+    -keyout "$path.key" -out "$path.csr"
   run_openssl x509 -req -days 3650 -in "$path.csr" -CA data/tls/ca.crt -CAkey data/tls/ca.key -CAcreateserial \
     -copy_extensions copy -out "$path.crt"
   rm -f "$path.csr"

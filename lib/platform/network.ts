@@ -23,6 +23,8 @@ export interface PeerCertificate {
   readonly notBeforeMs: number;
   /** The end of its validity, in milliseconds since 1970. */
   readonly notAfterMs: number;
+  /** Whether its extended key usage names serverAuth, as that of every node does. */
+  readonly isForServers: boolean;
   /** SHA-256 of it, in hexadecimal with colons. */
   readonly fingerprint: string;
   /** Null if it is of the authority and within its dates; otherwise the reason why it must not be trusted. */

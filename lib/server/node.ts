@@ -406,7 +406,7 @@ export class Node {
   }
 
   #makeWrites(): Writes {
-    const { start, maxValueBytes, quotaBytes, clock, metrics } = this.#options;
+    const { start, maxValueBytes, quotaBytes, clock, logger, metrics } = this.#options;
     const quota = new Quota({
       quotaBytes,
       stateMachine: () => this.#replica.stateMachine,
@@ -425,6 +425,11 @@ export class Node {
       maxValueBytes,
       quota,
       clock,
+      isMember: (node) =>
+        [this.configuration, this.committedConfiguration].some(({ members }) =>
+          members.some(({ id }) => id === node)
+        ),
+      logger,
       countTime: () => this.#leaderWork.logClock.countNow(),
       metrics,
     });

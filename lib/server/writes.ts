@@ -37,6 +37,7 @@ import {
 import type { Access } from "./auth/access.ts";
 import type { ConnectionIdentity } from "./auth/connection_identity.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { NodeId } from "../raft/mod.ts";
@@ -60,6 +61,9 @@ export interface WritesOptions {
   readonly clock: Clock;
   /** Counts the log's time up to now; false if this leader cannot, see {@link LogClock.countNow}. */
   readonly countTime: () => boolean;
+  /** Whether a node is a member of the newest or the committed configuration: others may not forward writes. */
+  readonly isMember: (node: NodeId) => boolean;
+  readonly logger: Logger;
   /** Counts what is proposed; null counts nothing. */
   readonly metrics?: Metrics | null;
 }
@@ -95,7 +99,12 @@ export class Writes {
     if (this.#refusesOverload(bytes, null, answer)) return;
     const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
-    const { access } = this.#options;
+    const { access, isMember, logger } = this.#options;
+    if (!isMember(from)) {
+      const message = `Cannot take a write from node ${from}: it is no member of the cluster.`;
+      logger.warn("Refused a forwarded write: its sender is no member", { node: from });
+      return answer(this.#outcomeOf(notApplied("notLeader", message), command));
+    }
     const refusal = access.auth.enabled ? access.refusalOfForwarded(command, from) : null;
     if (refusal !== null) return answer(this.#outcomeOf(refusal, command));
     this.#propose(command, bytes, answer);

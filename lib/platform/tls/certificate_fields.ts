@@ -18,6 +18,10 @@ export interface CertificateFields {
   readonly notAfterMs: number;
   /** Whether it is the certificate of an authority. */
   readonly isAuthority: boolean;
+  /** Whether its extended key usage names serverAuth. False where it names no usage, which TLS takes for all of them. */
+  readonly isForServers: boolean;
+  /** Whether it has extensions; certificates of version 1 have none, and TLS refuses them. */
+  readonly hasExtensions: boolean;
 }
 
 const TAG = { boolean: 1, oid: 6, sequence: 0x30, version: 0xa0, extensions: 0xa3 } as const;
@@ -30,6 +34,8 @@ const OID = {
   organization: "55040a",
   basicConstraints: "551d13",
   subjectAltName: "551d11",
+  extendedKeyUsage: "551d25",
+  serverAuth: "2b06010505070301",
 } as const;
 
 /** One element: its tag, and its content. */
@@ -66,6 +72,8 @@ export function readCertificateFields(bytes: Uint8Array): CertificateFields {
     notBeforeMs: readTime(notBefore),
     notAfterMs: readTime(notAfter),
     isAuthority: readIsAuthority(extensions.get(OID.basicConstraints)),
+    isForServers: readUsages(extensions.get(OID.extendedKeyUsage)).includes(OID.serverAuth),
+    hasExtensions: extensions.size > 0,
   };
 }
 
@@ -167,6 +175,13 @@ function readIsAuthority(extension: Uint8Array | undefined): boolean {
   const [list] = elementsOf(extension);
   const [first] = elementsOf(contentOf(list, TAG.sequence));
   return first?.tag === TAG.boolean && first.content[0] !== 0;
+}
+
+/** Returns the object identifiers of the extended key usage. */
+function readUsages(extension: Uint8Array | undefined): readonly string[] {
+  if (extension === undefined) return [];
+  const [list] = elementsOf(extension);
+  return elementsOf(contentOf(list, TAG.sequence)).map((usage) => hexOf(contentOf(usage, TAG.oid)));
 }
 
 /** Reads `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ`. */

@@ -14,7 +14,15 @@ const RESUMED = "the connection resumes an earlier TLS session, in which no cert
   "connect without session resumption";
 
 /** The certificate without a claim of identity: of a connection that proves none. */
-const UNKNOWN = { commonName: "", altNames: [], issuer: "", notBeforeMs: 0, notAfterMs: 0, fingerprint: "" };
+const UNKNOWN = {
+  commonName: "",
+  altNames: [],
+  issuer: "",
+  notBeforeMs: 0,
+  notAfterMs: 0,
+  isForServers: false,
+  fingerprint: "",
+};
 
 /** Returns the certificate that the other end of a connection has shown after its handshake; null if it showed none. */
 export function peerCertificateOf(
@@ -31,7 +39,7 @@ export function peerCertificateOf(
     if (!(error instanceof CertificateError)) throw error;
     return { ...UNKNOWN, problem: `it cannot be read (${error.message})` };
   }
-  const { isAuthority, ...shown } = fields;
+  const { isAuthority, hasExtensions: _, ...shown } = fields;
   const fingerprint = (digestOf(bytes).match(/../g) ?? []).join(":").toUpperCase();
   const isTrusted = socket.authorized === true && !isAuthority;
   const problem = isTrusted ? null : reasonAgainst(fields, { bytes, authorities, nowMs });
@@ -58,13 +66,14 @@ function reasonAgainst(
     readonly nowMs: number;
   },
 ): string {
-  const { notBeforeMs, notAfterMs, isAuthority } = fields;
+  const { notBeforeMs, notAfterMs, isAuthority, hasExtensions } = fields;
   if (nowMs > notAfterMs) return `it expired on ${dateOf(notAfterMs)}`;
   if (nowMs < notBeforeMs) return `it is not valid before ${dateOf(notBeforeMs)}`;
   if (isAuthority) return "it is the certificate of an authority";
-  return isIssuedByOneOf(authorities, bytes)
+  if (!isIssuedByOneOf(authorities, bytes)) return "it is not issued by a trusted authority";
+  return hasExtensions
     ? "its extended key usage does not allow this use"
-    : "it is not issued by a trusted authority";
+    : "it has no extensions (X.509 version 1), and TLS takes version 3 only";
 }
 
 function isIssuedByOneOf(authorities: readonly X509Certificate[], bytes: Uint8Array): boolean {

@@ -65,6 +65,15 @@ export class CertificateRules {
     }
     const distrusted = this.#checkTrust(certificate);
     if (distrusted !== null) return distrusted;
+    if (!certificate.isForServers) {
+      return this.#refuse(
+        "peerNotAuthenticated",
+        `This node does not take ${
+          describeCertificate(certificate)
+        } for node ${nodeId}: it is not one of a node: its ` +
+          "extended key usage does not name serverAuth. A node's certificate needs serverAuth and clientAuth.",
+      );
+    }
     const missing = this.#namesOf(nodeId, { address, members }).find((name) => !isForHost(certificate, name));
     if (missing === undefined) return null;
     const names = certificate.altNames.slice(0, 8).join(", ");
@@ -79,8 +88,8 @@ export class CertificateRules {
   }
 
   /**
-   * Returns the names that a node's certificate must have: otherwise the certificate of one node, or of a client, would
-   * make any node.
+   * Returns the names that a node's certificate must have: otherwise the certificate of one node would make any node. Of
+   * a caller that is no member only its own claim is known: this node may lag behind the configuration that added it.
    */
   #namesOf(
     nodeId: number,

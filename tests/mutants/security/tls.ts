@@ -5,6 +5,7 @@ import { inFile, type Mutant } from "../mutant.ts";
 const TLS = tests("tls", "tests/unit/platform/tls");
 const RULES = tests("certificates", "tests/unit/transport/handshake/certificates_test.ts");
 const FILES = tests("tls files", "tests/unit/server/startup/server_tls_test.ts");
+const FORWARDED = tests("forwarded writes", "tests/unit/server/auth/forwarded_test.ts");
 const CONFIG = tests("config", "tests/unit/server/config_test.ts");
 
 /** Mutants of TLS. */
@@ -25,6 +26,26 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       to: 'const parent = name.split(".").slice(-2).join(".");',
     },
   ]),
+  ...inFile("lib/platform/tls/certificate_fields.ts", [TLS, RULES], [
+    {
+      id: "M957",
+      title: "a certificate that names no usage counts as one for servers",
+      failure: "a client whose certificate names no usage connects as a node that no member knows",
+      from:
+        "if (extension === undefined) return [];\n  const [list] = elementsOf(extension);\n  return elementsOf(contentOf(list, TAG.sequence)).map(",
+      to:
+        "if (extension === undefined) return [OID.serverAuth];\n  const [list] = elementsOf(extension);\n  return elementsOf(contentOf(list, TAG.sequence)).map(",
+    },
+  ]),
+  ...inFile("lib/server/writes.ts", [FORWARDED], [
+    {
+      id: "M958",
+      title: "a node that is no member may forward writes",
+      failure: "a program that connects as an unknown node writes with the rights of any user",
+      from: "if (!isMember(from)) {",
+      to: "if (from === 0) {",
+    },
+  ]),
   ...inFile("lib/platform/tls/tls_dialer.ts", [TLS], [
     {
       id: "M892",
@@ -41,6 +62,13 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       failure: "a client with a certificate connects as a node, and deposes the leader",
       from: "if (missing === undefined) return null;",
       to: "if (missing !== undefined || missing === undefined) return null;",
+    },
+    {
+      id: "M956",
+      title: "a node's certificate needs no usage serverAuth",
+      failure: "a client with a certificate for its own host connects as a node that no member knows",
+      from: "if (!certificate.isForServers) {",
+      to: "if (!certificate.isForServers && certificate.altNames.length === 0) {",
     },
     {
       id: "M894",

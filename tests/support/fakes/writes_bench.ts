@@ -24,6 +24,7 @@ const START = foundingState(foundingConfiguration([{ id: 1, address: "n1:7001" }
 export class WritesBench {
   readonly log = new FakeLog();
   readonly answers: string[] = [];
+  readonly logger = new RecordingLogger();
   readonly replica = new Replica(new StateMachine(), START.snapshot);
   readonly driver: Driver;
   readonly writes: Writes;
@@ -65,6 +66,8 @@ export class WritesBench {
       maxValueBytes: 100,
       quota,
       clock: this.clock,
+      isMember: (node) => node === 2,
+      logger: this.logger,
       countTime: () => this.countsTime,
     });
   }
@@ -116,9 +119,9 @@ export class WritesBench {
     this.writes.submit(bytes, this.identity, answer);
   }
 
-  /** Takes a write that node 2 has forwarded. */
-  submitForwarded(bytes: Uint8Array, answer: (answer: WriteAnswer) => void): void {
-    this.writes.submitForwarded(bytes, 2, answer);
+  /** Takes a write that a node has forwarded: node 2, which is a member, unless another is given. */
+  submitForwarded(bytes: Uint8Array, answer: (answer: WriteAnswer) => void, from = 2): void {
+    this.writes.submitForwarded(bytes, from, answer);
   }
 
   /** Raises the feature level to 2. */

@@ -31,6 +31,8 @@ export interface CertificateOptions {
   readonly altNames?: readonly string[];
   /** Default both. */
   readonly usages?: readonly (keyof typeof USAGES)[];
+  /** Of X.509 version 1, which has no extensions: no names, no usages. Default false. */
+  readonly isVersion1?: boolean;
   /** Whether it is that of an authority. Default false. */
   readonly isAuthority?: boolean;
   /** Relative to now, in days. Default -1. */
@@ -67,7 +69,7 @@ export class Authority {
 
   #sign(publicKey: KeyObject, options: CertificateOptions): string {
     const { name, altNames = [], usages = ["server", "client"], isAuthority = false } = options;
-    const { validFromDays = -1, validToDays = 365 } = options;
+    const { validFromDays = -1, validToDays = 365, isVersion1 = false } = options;
     const algorithm = sequence(oid(OID.ecdsaWithSha256));
     const extensions = [extension(OID.basicConstraints, sequence(...isAuthority ? [der(1, [0xff])] : []))];
     // keyCertSign and cRLSign, or digitalSignature.
@@ -83,14 +85,14 @@ export class Authority {
     const serial = randomBytes(16);
     serial[0] = 0x40 | ((serial[0] ?? 0) & 0x3f); // positive, and of minimal length
     const content = sequence(
-      der(0xa0, der(2, [2])), // version 3
+      isVersion1 ? [] : der(0xa0, der(2, [2])), // version 3
       der(2, serial),
       algorithm,
       distinguishedName(this.#name),
       sequence(time(Date.now() + validFromDays * DAY_MS), time(Date.now() + validToDays * DAY_MS)),
       distinguishedName(name),
       publicKey.export({ type: "spki", format: "der" }),
-      der(0xa3, sequence(...extensions)),
+      isVersion1 ? [] : der(0xa3, sequence(...extensions)),
     );
     const signature = sign("sha256", content, this.#key);
     const bytes = sequence(content, algorithm, der(3, [0, ...signature]));

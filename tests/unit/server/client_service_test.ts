@@ -98,6 +98,8 @@ class Bench {
       maxValueBytes: 100,
       quota,
       clock,
+      isMember: () => true,
+      logger,
       countTime: () => true,
     });
     const membership = membershipOf({ raft, driver, clock, logger });

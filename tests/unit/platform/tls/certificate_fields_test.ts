@@ -26,9 +26,21 @@ Deno.test("readCertificateFields: names, issuer and dates are those of the certi
     altNames: ["DNS:node1.example", "IP:10.0.0.1"],
     issuer: "the authority",
     isAuthority: false,
+    isForServers: true,
+    hasExtensions: true,
     days: 20_010,
   });
   assertEquals(readCertificateFields(bytesOf(authority.cert)).isAuthority, true);
+});
+
+Deno.test("readCertificateFields: a certificate is for servers only if its extended key usage names serverAuth", () => {
+  const isForServers = (options: Partial<CertificateOptions>): boolean =>
+    fieldsOf({ name: "x", altNames: ["DNS:x.example"], ...options }).isForServers;
+  assertEquals(isForServers({ usages: ["client"] }), false);
+  assertEquals(isForServers({ usages: [] }), false);
+  assertEquals(isForServers({ usages: ["client", "server"] }), true);
+  const { isForServers: ofVersion1, hasExtensions } = fieldsOf({ name: "x", isVersion1: true });
+  assertEquals([ofVersion1, hasExtensions], [false, false]);
 });
 
 Deno.test("readCertificateFields: a name inside another name is none", () => {

@@ -106,6 +106,7 @@ const CLIENTS: Readonly<Record<string, [Credentials | null, RegExp | null]>> = {
   "not yet valid": [issue({ validFromDays: 10 }), /^it is not valid before \d{4}-\d\d-\d\d$/],
   "for servers only": [issue({ usages: ["server"] }), /extended key usage does not allow/],
   "of an authority": [issue({ isAuthority: true, usages: [] }), /certificate of an authority/],
+  "of version 1": [issue({ isVersion1: true }), /it has no extensions \(X\.509 version 1\)/],
   "for clients": [issue({ usages: ["client"] }), null],
   "without a usage": [issue({ usages: [] }), null],
 };

@@ -11,6 +11,7 @@ const CERTIFICATE: PeerCertificate = {
   issuer: "an authority",
   notBeforeMs: 0,
   notAfterMs: 5_000,
+  isForServers: false,
   fingerprint: "00",
   problem: null,
 };

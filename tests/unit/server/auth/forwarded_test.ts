@@ -113,6 +113,27 @@ Deno.test("Writes: a follower that lags does not lend the rights of its old stat
   assertEquals(leader.bench.commands, commands + 3, "only the changes of root are in the log");
 });
 
+Deno.test("Writes: a node that is no member forwards nothing, and a retry of a write in progress is of unknown outcome", async () => {
+  const { bench } = await Leader.start();
+  const { commands } = bench;
+  const answers: string[] = [];
+  const send = (bytes: Uint8Array, from: number): void =>
+    bench.submitForwarded(bytes, (answer) => {
+      answers.push(answer.kind === "error" ? `${answer.code}, ${answer.outcome}` : "applied");
+    }, from);
+  send(encodeCommand(putOf("a/key")), 99);
+  send(encodeCommand({ kind: "changeAuth", session: null, change: ENABLE }), 99);
+  assertEquals(answers.splice(0), Array(2).fill("notLeader, not-applied"));
+  assertEquals([bench.commands, bench.logger.messages.length], [commands, 2]);
+  // Its sender was a member at the first attempt, and is removed meanwhile.
+  send(put(1), 2);
+  send(put(1), 99);
+  assertEquals(answers.splice(0), ["notLeader, unknown"]);
+  await bench.log.endSync();
+  await bench.drain();
+  assertEquals([answers.length, bench.commands], [1, commands + 1]);
+});
+
 Deno.test("Writes: a follower that has authentication off forwards nothing without a user", async () => {
   const leader = await Leader.start();
   assertEquals(await leader.forwarded(putOf("a/key")), "applied");

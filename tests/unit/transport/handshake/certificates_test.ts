@@ -149,7 +149,13 @@ Deno.test("certificates: a node needs one with the name of its address, which mu
   const without = await scene.refusal("certificateRequired", scene.connect(peer("127.0.0.1:7002")));
   assert(without.includes("node 2 shows none"), without);
   const ofClient = await scene.refusal("peerNotAuthenticated", scene.connect(peer("127.0.0.1:7002"), alice));
-  assert(/"alice" .* for node 2: it is for no name, and not for 127\.0\.0\.1/.test(ofClient), ofClient);
+  assert(/"alice" .* for node 2: it is not one of a node: its extended key usage/.test(ofClient), ofClient);
+  const nameless = authority.node({ altNames: [] });
+  const ofNoHost = await scene.refusal(
+    "peerNotAuthenticated",
+    scene.connect(peer("127.0.0.1:7002"), nameless),
+  );
+  assert(/"node" .* for node 2: it is for no name, and not for 127\.0\.0\.1/.test(ofNoHost), ofNoHost);
   // The certificate of node 2 does not make node 3, at its own address or at node 3's.
   for (const address of ["127.0.0.1:7002", "10.0.0.3:7003"]) {
     const ofOther = await scene.refusal("peerNotAuthenticated", scene.connect(peer(address, 3), node));
@@ -158,6 +164,23 @@ Deno.test("certificates: a node needs one with the name of its address, which mu
   // A node that joins has the name of the address that it gives.
   await scene.connect(peer("127.0.0.1:7009", 9), node);
   await scene.refusal("peerNotAuthenticated", scene.connect(peer("10.0.0.9:7009", 9), node));
+});
+
+Deno.test("certificates: a client's certificate for a host makes no node, member or not, also with a peer name", async () => {
+  await using scene = new Scene();
+  await using named = new Scene({ peerName: "laptop.example" });
+  const altNames = ["DNS:laptop.example", "IP:127.0.0.1"];
+  // TLS takes a certificate that names no usage for every use: a client's may be such a one.
+  for (const usages of [["client"], []] as const) {
+    const laptop = authority.issue({ name: "laptop", altNames, usages });
+    await scene.connect(CLIENT, laptop);
+    for (const hello of [peer("laptop.example:1", 99), peer("127.0.0.1:7002")]) {
+      for (const one of [scene, named]) {
+        const message = await one.refusal("peerNotAuthenticated", one.connect(hello, laptop));
+        assert(/"laptop" .*: it is not one of a node: .* does not name serverAuth/.test(message), message);
+      }
+    }
+  }
 });
 
 Deno.test("certificates: with a peer name, nodes need that name in place of their address", async () => {
