@@ -19,8 +19,14 @@ import type { ConnectionIdentity, SignIn } from "./connection_identity.ts";
 import { FailureDelays } from "./failure_delays.ts";
 import { PasswordChecks, type Scrypt } from "./password_checks.ts";
 
-/** Attempts of an address that may wait at a time, once an attempt of it has failed; one more is refused as busy. */
-export const MAX_DELAYED_PER_SOURCE = 4;
+/**
+ * Attempts that may wait at a time, once an attempt of their address has failed; one more is refused as busy. Unknown tokens
+ * of an address have places of their own, so that they never take those of passwords.
+ */
+export const MAX_DELAYED_TOKENS_PER_SOURCE = 4;
+export const MAX_DELAYED_PASSWORDS_PER_SOURCE = 16;
+/** Passwords for one name that may wait at a time, from one address. */
+export const MAX_DELAYED_PASSWORDS_PER_NAME = 2;
 
 /** The connection that signs in. */
 export interface SignInClient {
@@ -67,7 +73,7 @@ export class SignIns {
   readonly #checks: PasswordChecks;
   readonly #sources: FailureDelays;
   readonly #users: FailureDelays;
-  /** Attempts that wait for their delay, by address. */
+  /** Attempts that wait for their delay, by the places that they take ({@link placesOf}). */
   readonly #delayed = new Map<string, number>();
   readonly #signingIn = new WeakSet<SignInClient>();
 
@@ -125,15 +131,15 @@ export class SignIns {
     return finding;
   }
 
-  /** Waits after earlier failures; resolves to false if too many attempts of the address wait. */
+  /** Waits after earlier failures; resolves to false if too many attempts of the address, or of it for the name, wait. */
   async #delay(source: string, name: string | null, client: SignInClient): Promise<boolean> {
     const ofUser = name === null ? 0 : this.#users.delayMs(name);
     const ofSource = this.#sources.delayMs(source);
     const delayMs = Math.max(ofUser, ofSource);
     if (delayMs === 0) return true;
-    const waiting = this.#delayed.get(source) ?? 0;
-    if (ofSource > 0 && waiting >= MAX_DELAYED_PER_SOURCE) return false;
-    this.#delayed.set(source, waiting + 1);
+    const places = placesOf(source, name);
+    if (ofSource > 0 && places.some(({ key, max }) => this.#delayedOf(key) >= max)) return false;
+    for (const { key } of places) this.#delayed.set(key, this.#delayedOf(key) + 1);
     await new Promise<void>((resolve) => {
       const timer = this.#options.clock.after(delayMs, () => {
         forget();
@@ -144,11 +150,17 @@ export class SignIns {
         resolve();
       });
     });
-    const left = (this.#delayed.get(source) ?? 1) - 1;
-    if (left > 0) this.#delayed.set(source, left);
-    else this.#delayed.delete(source);
+    for (const { key } of places) {
+      const left = this.#delayedOf(key) - 1;
+      if (left > 0) this.#delayed.set(key, left);
+      else this.#delayed.delete(key);
+    }
     // The password of a connection that is closed is not worth the work.
     return !client.isClosed;
+  }
+
+  #delayedOf(key: string): number {
+    return this.#delayed.get(key) ?? 0;
   }
 
   /** Looks an attempt up in the present state. */
@@ -230,6 +242,18 @@ export class SignIns {
 /** Returns the name that an attempt is for; null for a token. */
 function nameOf(method: Method): string | null {
   return method.kind === "password" ? method.user : null;
+}
+
+/** Returns the kinds of places that a waiting attempt takes, each with the number of them. */
+function placesOf(
+  source: string,
+  name: string | null,
+): readonly { readonly key: string; readonly max: number }[] {
+  if (name === null) return [{ key: `tokens ${source}`, max: MAX_DELAYED_TOKENS_PER_SOURCE }];
+  return [
+    { key: `passwords ${source}`, max: MAX_DELAYED_PASSWORDS_PER_SOURCE },
+    { key: `name ${source} ${name}`, max: MAX_DELAYED_PASSWORDS_PER_NAME },
+  ];
 }
 
 function signInFailed(): ErrorAnswer {

@@ -105,6 +105,13 @@ export const USER_MUTANTS: readonly Mutant[] = [
       to: 'if (known !== null && known.kind === "busy") return',
     },
     {
+      id: "M965",
+      title: "all names share the waiting places of one name at an address",
+      failure: "two programs with wrong passwords keep all other users of their address busy",
+      from: "key: `name ${source} ${name}`",
+      to: "key: `name ${source}`",
+    },
+    {
       id: "M919",
       title: "a sign-in that fails does not wait for an up-to-date state",
       failure: "a user that was just added is refused by a follower",

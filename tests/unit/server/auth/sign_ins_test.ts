@@ -5,8 +5,18 @@ import { sha256Of } from "../../../../lib/platform/secrets.ts";
 import type { RequestFrame } from "../../../../lib/protocol/client_frames.ts";
 import { AuditLog } from "../../../../lib/server/auth/audit_log.ts";
 import { ConnectionIdentity } from "../../../../lib/server/auth/connection_identity.ts";
-import { MAX_HASHING, MAX_WAITING_CHECKS } from "../../../../lib/server/auth/password_checks.ts";
-import { MAX_DELAYED_PER_SOURCE, type SignInClient, SignIns } from "../../../../lib/server/auth/sign_ins.ts";
+import {
+  MAX_HASHING,
+  MAX_WAITING_CHECKS,
+  MAX_WAITING_CHECKS_PER_SOURCE,
+} from "../../../../lib/server/auth/password_checks.ts";
+import {
+  MAX_DELAYED_PASSWORDS_PER_NAME,
+  MAX_DELAYED_PASSWORDS_PER_SOURCE,
+  MAX_DELAYED_TOKENS_PER_SOURCE,
+  type SignInClient,
+  SignIns,
+} from "../../../../lib/server/auth/sign_ins.ts";
 import { Metrics } from "../../../../lib/server/metrics/metrics.ts";
 import { hashOf, passwordHash, RecordingAudit } from "../../../support/fakes/auth.ts";
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
@@ -167,19 +177,45 @@ Deno.test("SignIns: a thousand wrong passwords are slowed down to one in ten sec
   assert(bench.ended.includes("alice: signedIn"), "alice waits for ten seconds at most");
 });
 
-Deno.test("SignIns: after a failure a bounded number of attempts of an address wait, others are refused", async () => {
+Deno.test("SignIns: after a failure a bounded number of passwords of an address wait, and of it for a name", async () => {
   const bench = new Bench();
   assertEquals(await bench.attempt(byPassword("alice", "x")), "signInFailed");
-  for (let number = 0; number <= MAX_DELAYED_PER_SOURCE; number++) {
-    bench.begin(`${number}`, byPassword("unknown", "x"), bench.client(`10.0.0.1:${5_001 + number}`));
-  }
-  await settle();
-  const refused = bench.ended.splice(0).map((end) => end.replace(/,.*/, ""));
-  assertEquals(refused, [`${MAX_DELAYED_PER_SOURCE}: busy`]);
+  let clients = 0;
+  const begin = (name: string): void =>
+    bench.begin(name, byPassword(name, "x"), bench.client(`10.0.0.1:${5_001 + clients++}`));
+  const ended = async (): Promise<readonly string[]> => {
+    await settle();
+    return bench.ended.splice(0).map((end) => end.replace(/,.*/, ""));
+  };
+  for (let number = 0; number <= MAX_DELAYED_PASSWORDS_PER_NAME; number++) begin("unknown");
+  assertEquals(await ended(), ["unknown: busy"]);
+  const others = MAX_DELAYED_PASSWORDS_PER_SOURCE - MAX_DELAYED_PASSWORDS_PER_NAME;
+  for (let number = 0; number < others; number++) begin(`unknown ${number}`);
+  assertEquals(await ended(), []);
+  begin("alice");
+  assertEquals(await ended(), ["alice: busy"]);
   assertEquals(await bench.attempt(byPassword("alice", "x"), bench.client("10.0.0.2:5000")), "waits");
   bench.clock.advance(100);
   await settle();
-  assertEquals(bench.metrics.signIns.failed, MAX_DELAYED_PER_SOURCE + 2);
+  assertEquals(
+    bench.metrics.signIns.busy,
+    2 + MAX_DELAYED_PASSWORDS_PER_SOURCE - MAX_HASHING - MAX_WAITING_CHECKS_PER_SOURCE,
+  );
+});
+
+Deno.test("SignIns: unknown tokens of an address do not take the places of its passwords", async () => {
+  const bench = new Bench();
+  assertEquals(await bench.attempt(byToken("kvt_0")), "signInFailed");
+  for (let number = 0; number < MAX_DELAYED_PASSWORDS_PER_SOURCE; number++) {
+    bench.begin("token", byToken(`kvt_${number}`), bench.client(`10.0.0.1:${5_001 + number}`));
+  }
+  await settle();
+  const refused = bench.ended.splice(0).length;
+  assertEquals(refused, MAX_DELAYED_PASSWORDS_PER_SOURCE - MAX_DELAYED_TOKENS_PER_SOURCE);
+  assertEquals(await bench.attempt(byPassword("alice", "right"), bench.client("10.0.0.1:6000")), "waits");
+  bench.clock.advance(100);
+  await settle();
+  assert(bench.ended.some((end) => end.endsWith(": signedIn")), "alice signs in after the delay");
 });
 
 Deno.test("SignIns: a token that is known does not wait for the failures of others at its address, one that is not does", async () => {
