@@ -139,6 +139,12 @@ export class AuthState {
     return user.tokens.some((token) => token.credential === credential);
   }
 
+  /** Whether the credential of an identity is a token of its user. */
+  isToken({ userId, credential }: Pick<Identity, "userId" | "credential">): boolean {
+    const tokens = this.#usersById.get(userId)?.tokens ?? [];
+    return tokens.some((token) => token.credential === credential);
+  }
+
   /** Returns the rights of a user; of one that does not exist none. Cached until the next change. */
   rightsOf(userId: number): UserRights {
     const cached = this.#rights.get(userId);

@@ -64,6 +64,7 @@ function refusalOfUser(
   const user = auth.userById(identity.userId);
   if (user === null || !auth.holds(identity)) return "unauthenticated";
   const leasedKeyFrom: Requester["leasedKeyFrom"] = (leaseId, from) => state.leasedKeyFrom(leaseId, from);
-  const requester = { name: user.name, rights: auth.rightsOf(user.id), leasedKeyFrom };
+  const isByToken = auth.isToken(identity);
+  const requester = { name: user.name, rights: auth.rightsOf(user.id), isByToken, leasedKeyFrom };
   return isAllowed(requiredRights(command), requester) ? null : "permissionDenied";
 }

@@ -26,6 +26,11 @@ export type Requirement =
   | { readonly kind: "root" }
   /** The user of this name itself, or the role root. */
   | { readonly kind: "ownUser"; readonly user: string }
+  /**
+   * The user of this name itself, signed in by its password or certificate, or the role root: a token that was stolen must not
+   * become one that lasts longer.
+   */
+  | { readonly kind: "ownCredentials"; readonly user: string }
   /** No user may. */
   | { readonly kind: "never" };
 
@@ -33,6 +38,8 @@ export type Requirement =
 export interface Requester {
   readonly name: string;
   readonly rights: UserRights;
+  /** Whether it has signed in by a token. */
+  readonly isByToken: boolean;
   /**
    * Returns the first key that is attached to a lease and not below `from`, or null. It is in key order; the caller owns
    * it or it is valid until the next entry.
@@ -40,10 +47,14 @@ export interface Requester {
   readonly leasedKeyFrom: (leaseId: number, from: Uint8Array) => Uint8Array | null;
 }
 
-/** The missing right of a user: a right over keys, the role root, or (`never`) nothing that a user can have. */
+/**
+ * The missing right of a user: a right over keys, the role root, a sign-in by password or certificate, or (`never`) nothing that a user
+ * can have.
+ */
 export type Denial =
   | ({ readonly kind: "keys" } & Grant)
   | { readonly kind: "root" }
+  | { readonly kind: "signInByPassword" }
   | { readonly kind: "never" };
 
 const SIGNED_IN: Requirement = { kind: "signedIn" };
@@ -108,6 +119,10 @@ export function denialOf(requirement: Requirement, requester: Requester): Denial
       return rights.isRoot ? null : { kind: "root" };
     case "ownUser":
       return rights.isRoot || requirement.user === requester.name ? null : { kind: "root" };
+    case "ownCredentials":
+      if (rights.isRoot) return null;
+      if (requirement.user !== requester.name) return { kind: "root" };
+      return requester.isByToken ? { kind: "signInByPassword" } : null;
     case "never":
       return { kind: "never" };
     default:
@@ -124,6 +139,7 @@ function rightsToChange(change: AuthChange): Requirement {
   switch (change.kind) {
     case "setPassword":
     case "addToken":
+      return { kind: "ownCredentials", user: change.user };
     case "revokeToken":
       return { kind: "ownUser", user: change.user };
     case "setEnabled":

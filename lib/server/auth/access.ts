@@ -15,7 +15,6 @@ import {
   type StateMachine,
   type Transaction,
   unwrapped,
-  type User,
   type UserRights,
 } from "../../kv/mod.ts";
 import { assertNever } from "../../platform/assert.ts";
@@ -125,12 +124,13 @@ export class Access {
     // The state machine trusts the check of the present auth revision, and this node can tell that of its own state only.
     if (command.kind === "authorized" && command.identity.authRevision > this.auth.revision) return behind();
     const { auth } = this;
-    const user = command.kind === "authorized" && auth.holds(command.identity)
-      ? auth.userById(command.identity.userId)
-      : null;
+    const identity = command.kind === "authorized" && auth.holds(command.identity) ? command.identity : null;
+    const user = identity === null ? null : auth.userById(identity.userId);
     const plain = unwrapped(command);
     const requirement = requiredRights(plain);
-    const denial = user === null ? null : this.#denialOf(requirement, user);
+    const denial = user === null || identity === null
+      ? null
+      : this.#denialOf(requirement, { user, identity });
     if (user !== null && denial === null) return null;
     const refusal = user === null || denial === null
       ? withoutIdentity()
@@ -143,8 +143,9 @@ export class Access {
     return refusal;
   }
 
-  #refusalFor({ name, requirement, command, identity, user: { user } }: Attempt): ErrorAnswer | null {
-    const denial = this.#denialOf(requirement, user);
+  #refusalFor({ name, requirement, command, identity, user: current }: Attempt): ErrorAnswer | null {
+    const { user } = current;
+    const denial = this.#denialOf(requirement, current);
     if (denial === null) return null;
     const refusal = permissionDenied(denial, user.name, requirement);
     const { remote } = identity;
@@ -156,10 +157,15 @@ export class Access {
     return refusal;
   }
 
-  #denialOf(requirement: Requirement, { id, name }: User): Denial | null {
+  #denialOf(
+    requirement: Requirement,
+    { user: { id, name }, identity }: Pick<CurrentUser, "user" | "identity">,
+  ): Denial | null {
     if (requirement.kind === "signedIn") return null;
+    const { auth } = this;
     const leasedKeyFrom = this.#leasedKeyFrom;
-    return denialOf(requirement, { name, rights: this.auth.rightsOf(id), leasedKeyFrom });
+    const isByToken = auth.isToken(identity);
+    return denialOf(requirement, { name, rights: auth.rightsOf(id), isByToken, leasedKeyFrom });
   }
 
   #recordAllowed({ name, requirement, command, identity: { remote }, user: { user } }: Attempt): void {
@@ -186,6 +192,9 @@ function missingRight(denial: Denial, user: string, requirement: Requirement): s
     }
     case "root":
       return `user ${user} does not have the role root`;
+    case "signInByPassword":
+      return `user ${user} has signed in by a token, which may not change the user's password or add tokens. ` +
+        "Sign in by password";
     case "never":
       return "only nodes make this command";
     default:

@@ -61,7 +61,23 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       to: "void otherwise;",
     },
   ]),
+  ...inFile("lib/kv/auth/command_rights.ts", [USERS], [
+    {
+      id: "M961",
+      title: "a sign-in by a token may add tokens of its user",
+      failure: "a stolen token that expires soon becomes one that never expires",
+      from: 'return requester.isByToken ? { kind: "signInByPassword" } : null;',
+      to: "return null;",
+    },
+  ]),
   ...inFile("lib/kv/auth/auth_state.ts", [USERS], [
+    {
+      id: "M962",
+      title: "no credential counts as a token",
+      failure: "a stolen token that expires soon becomes one that never expires",
+      from: "return tokens.some((token) => token.credential === credential);",
+      to: "return tokens.some((token) => token.credential < credential && token.credential > credential);",
+    },
     {
       id: "M884",
       title: "the last user with the role root may be removed while authentication is enabled",

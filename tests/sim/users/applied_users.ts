@@ -173,8 +173,12 @@ export class AppliedUsers {
     switch (required.kind) {
       case "rights":
         return required.needs.every((need) => mayDo(facts, user, need)) ? null : "permissionDenied";
-      case "root":
-        return isRoot(user) || required.orUser === name ? null : "permissionDenied";
+      case "root": {
+        const { credential } = command.identity;
+        const isByToken = user.tokens.some((token) => token.credential === credential);
+        const isOwn = required.orUser === name && (required.isTokenEnough || !isByToken);
+        return isRoot(user) || isOwn ? null : "permissionDenied";
+      }
       case "nodesOnly":
         return "permissionDenied";
     }

@@ -8,8 +8,8 @@ import { ALL, type Need, oneKey, rangeOf } from "./user_model.ts";
 export type CommandNeeds =
   /** All of these rights; none is needed but to be a user where there are none. */
   | { readonly kind: "rights"; readonly needs: readonly Need[] }
-  /** The role root, or to be the user of this name. */
-  | { readonly kind: "root"; readonly orUser: string | null }
+  /** The role root, or to be the user of this name, which may be signed in by a token or not. */
+  | { readonly kind: "root"; readonly orUser: string | null; readonly isTokenEnough: boolean }
   /** Only nodes make it, and it has no user. */
   | { readonly kind: "nodesOnly" };
 
@@ -46,7 +46,8 @@ export function needsOf(command: PlainCommand, keysOfLease: KeysOfLease): Comman
       const { change } = command;
       const isOfOneself = change.kind === "setPassword" || change.kind === "addToken" ||
         change.kind === "revokeToken";
-      return { kind: "root", orUser: isOfOneself ? change.user : null };
+      const isTokenEnough = change.kind === "revokeToken";
+      return { kind: "root", orUser: isOfOneself ? change.user : null, isTokenEnough };
     }
     case "expireSessions":
     case "raiseFeatureLevel":

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { AuthChange, Command, Mutation, Operation, PlainCommand } from "../../../../lib/kv/mod.ts";
 import { StateMachine } from "../../../../lib/kv/state_machine.ts";
 import { bytes, put, remove, Replica, stamp, transaction } from "../support.ts";
-import { AuthReplica, onPrefix, PASSWORD, wrapped } from "./support.ts";
+import { AuthReplica, onPrefix, PASSWORD, tokenHash, wrapped } from "./support.ts";
 
 const UNAUTHENTICATED = { kind: "refused", reason: "unauthenticated" } as const;
 const DENIED = { kind: "refused", reason: "permissionDenied" } as const;
@@ -99,6 +99,28 @@ Deno.test("StateMachine: after a change of users the user and its credential mus
   assertEquals(replica.apply(wrapped(certificate, write)).kind, "applied");
   replica.change({ kind: "removeUser", user: "ann" });
   assertEquals(replica.apply(wrapped(certificate, write)), UNAUTHENTICATED);
+});
+
+Deno.test("StateMachine: a user who has signed in by a token revokes tokens, and neither adds one nor sets its password", () => {
+  const replica = enabled();
+  replica.change({ kind: "addToken", user: "ann", token: "job", hash: tokenHash(1), expiresAtMs: 9 });
+  const { auth } = replica.machine;
+  const byPassword = replica.identity("ann");
+  const byToken = { ...byPassword, credential: auth.revision };
+  const changes = (number: number): readonly AuthChange[] => [
+    { kind: "addToken", user: "ann", token: `${number}`, hash: tokenHash(number), expiresAtMs: null },
+    { kind: "setPassword", user: "ann", password: PASSWORD },
+  ];
+  const apply = (identity: typeof byToken, change: AuthChange): string => {
+    const command: PlainCommand = { kind: "changeAuth", session: null, change };
+    const result = replica.apply(wrapped({ ...identity, authRevision: 0 }, command));
+    return result.kind === "refused" ? result.reason : result.kind;
+  };
+  assertEquals(changes(2).map((change) => apply(byToken, change)), ["permissionDenied", "permissionDenied"]);
+  assertEquals(changes(3).map((change) => apply(byPassword, change)), ["authChanged", "authChanged"]);
+  assertEquals(apply(byToken, { kind: "revokeToken", user: "ann", token: "3" }), "authChanged");
+  const byCertificate = { ...byPassword, credential: 0 };
+  assertEquals(changes(4).map((change) => apply(byCertificate, change)), ["authChanged", "authChanged"]);
 });
 
 Deno.test("StateMachine: the identity of a command has no effect while authentication is disabled", () => {

@@ -31,13 +31,17 @@ function range(start: string, end: string): KeySet {
 function denial(
   requirement: Requirement,
   grants: readonly Grant[],
-  { isRoot = false, leased = [] }: { readonly isRoot?: boolean; readonly leased?: readonly Uint8Array[] } =
-    {},
+  { isRoot = false, isByToken = false, leased = [] }: {
+    readonly isRoot?: boolean;
+    readonly isByToken?: boolean;
+    readonly leased?: readonly Uint8Array[];
+  } = {},
 ): Denial | null {
   const sorted = leased.toSorted(compareKeys);
   return denialOf(requirement, {
     name: "ann",
     rights: new UserRights(grants, { isRoot }),
+    isByToken,
     leasedKeyFrom: (leaseId, from) =>
       leaseId === 7 ? sorted.find((attached) => compareKeys(attached, from) >= 0) ?? null : null,
   });
@@ -123,7 +127,7 @@ Deno.test("requiredRights: every other command has its rule", () => {
   const change = (of: AuthChange): Command => ({ kind: "changeAuth", session: null, change: of });
   const grant = onPrefix("read", "");
   const root = { kind: "root" } as const;
-  const own = { kind: "ownUser", user: "bob" } as const;
+  const credentials = { kind: "ownCredentials", user: "bob" } as const;
   const never = { kind: "never" } as const;
   const table: readonly (readonly [Command, Requirement])[] = [
     [{ kind: "registerSession", sessionId: 1, openedAt: 0 }, { kind: "signedIn" }],
@@ -143,12 +147,12 @@ Deno.test("requiredRights: every other command has its rule", () => {
     }],
     [{ kind: "deleteExpired", untilMs: 1 }, never],
     [wrapped({ userId: 1, credential: 0, authRevision: 1 }, transaction([put("a", "x")])), never],
-    [change({ kind: "setPassword", user: "bob", password: PASSWORD }), own],
+    [change({ kind: "setPassword", user: "bob", password: PASSWORD }), credentials],
     [
       change({ kind: "addToken", user: "bob", token: "job", hash: new Uint8Array(32), expiresAtMs: null }),
-      own,
+      credentials,
     ],
-    [change({ kind: "revokeToken", user: "bob", token: "job" }), own],
+    [change({ kind: "revokeToken", user: "bob", token: "job" }), { kind: "ownUser", user: "bob" }],
     [change({ kind: "setEnabled", enabled: false }), root],
     [change({ kind: "addUser", user: "bob", password: null }), root],
     [change({ kind: "removeUser", user: "bob" }), root],
@@ -191,6 +195,15 @@ Deno.test("denialOf: a user may change its own password, and no other's; no user
   assertEquals(denial({ kind: "ownUser", user: "bob" }, [onPrefix("admin", "")]), { kind: "root" });
   assertEquals(denial({ kind: "ownUser", user: "bob" }, [], { isRoot: true }), null);
   assertEquals(denial({ kind: "never" }, [], { isRoot: true }), { kind: "never" });
+});
+
+Deno.test("denialOf: a user who has signed in by a token may not change its password or add tokens; root may", () => {
+  const own = { kind: "ownCredentials", user: "ann" } as const;
+  assertEquals(denial(own, []), null);
+  assertEquals(denial(own, [onPrefix("admin", "")], { isByToken: true }), { kind: "signInByPassword" });
+  assertEquals(denial(own, [], { isByToken: true, isRoot: true }), null);
+  assertEquals(denial({ ...own, user: "bob" }, []), { kind: "root" });
+  assertEquals(denial({ kind: "ownUser", user: "ann" }, [], { isByToken: true }), null);
 });
 
 Deno.test("denialOf: a lease needs the right over each of its keys, and none without keys", () => {

@@ -1,6 +1,7 @@
 /** Whole servers with users: a right that is taken away ends reads, watches and keep-alives on every node. */
 import { assert, assertEquals } from "@std/assert";
 import { sha256Of } from "../../../../lib/platform/secrets.ts";
+import { encodeCommand } from "../../../../lib/protocol/command.ts";
 import { passwordHash } from "../../../support/fakes/auth.ts";
 import { AuthCluster, PASSWORD } from "../../../support/fakes/auth_cluster.ts";
 import { prefix, type UserClient } from "../../../support/frames/user_client.ts";
@@ -103,6 +104,31 @@ Deno.test("Server: a token that expires ends requests and watches by its name, a
   assertEquals(await auth.run(alice.signInByToken("kvt_short")), "tokenExpired");
   assertEquals(await auth.run(alice.signIn("alice", PASSWORD)), "signedIn");
   assertEquals(await auth.run(alice.get("app/key")), "absent");
+});
+
+Deno.test("Server: a sign-in by a token adds no token, and one by password does", async () => {
+  await using auth = await AuthCluster.enabled(1);
+  await auth.addUser("alice", [READ_APP]);
+  const hash = sha256Of("kvt_short");
+  await auth.run(
+    auth.root.change({ kind: "addToken", user: "alice", token: "short", hash, expiresAtMs: 2 ** 52 }),
+  );
+  const alice = await auth.connect(1);
+  const add = (token: string): Promise<string> => {
+    const change = {
+      kind: "addToken",
+      user: "alice",
+      token,
+      hash: sha256Of(token),
+      expiresAtMs: null,
+    } as const;
+    const command = encodeCommand({ kind: "changeAuth", session: null, change });
+    return auth.run(alice.outcome({ kind: "write", command }));
+  };
+  assertEquals(await auth.run(alice.signInByToken("kvt_short")), "signedIn");
+  assertEquals(await add("lasting"), "permissionDenied");
+  assertEquals(await auth.run(alice.signIn("alice", PASSWORD)), "signedIn");
+  assertEquals(await add("lasting"), "writeResult");
 });
 
 Deno.test("Server: a watch of the visible keys is sent those alone, by the rights of each moment", async () => {
