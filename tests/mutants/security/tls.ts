@@ -6,6 +6,7 @@ const TLS = tests("tls", "tests/unit/platform/tls");
 const RULES = tests("certificates", "tests/unit/transport/handshake/certificates_test.ts");
 const FILES = tests("tls files", "tests/unit/server/startup/server_tls_test.ts");
 const FORWARDED = tests("forwarded writes", "tests/unit/server/auth/forwarded_test.ts");
+const SENDERS = tests("unknown sender", "tests/unit/server/membership/unknown_sender_test.ts");
 const CONFIG = tests("config", "tests/unit/server/config_test.ts");
 
 /** Mutants of TLS. */
@@ -37,7 +38,7 @@ export const TLS_MUTANTS: readonly Mutant[] = [
         "if (extension === undefined) return [OID.serverAuth];\n  const [list] = elementsOf(extension);\n  return elementsOf(contentOf(list, TAG.sequence)).map(",
     },
   ]),
-  ...inFile("lib/server/writes.ts", [FORWARDED], [
+  ...inFile("lib/server/writes.ts", [FORWARDED, SENDERS], [
     {
       id: "M958",
       title: "a node that is no member may forward writes",
