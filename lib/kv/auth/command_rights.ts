@@ -8,7 +8,7 @@ import { assertNever } from "../../platform/assert.ts";
 import type { AuthChange, Grant, GrantedKeys, Right } from "./auth_command.ts";
 import type { KeyRange, UserRights } from "./user_rights.ts";
 
-/** A right over all keys that are attached to a lease now; none is needed for a lease without keys. */
+/** A right over all keys that are attached to a lease now; for a lease without keys, over at least one key. */
 export interface LeaseRight {
   readonly right: Right;
   readonly leaseId: number;
@@ -18,8 +18,10 @@ export interface LeaseRight {
 export type Requirement =
   /** Any user. */
   | { readonly kind: "signedIn" }
-  /** All of these rights. */
+  /** All of these rights, and at least one over some key. */
   | { readonly kind: "keys"; readonly grants: readonly Grant[]; readonly leases: readonly LeaseRight[] }
+  /** This right over at least one key: others share the sessions, leases and watches that it takes. */
+  | { readonly kind: "anyKey"; readonly right: Right }
   /** The right `admin` over all keys: operates the cluster. */
   | { readonly kind: "admin" }
   /** The role root. */
@@ -48,16 +50,17 @@ export interface Requester {
 }
 
 /**
- * The missing right of a user: a right over keys, the role root, a sign-in by password or certificate, or (`never`) nothing that a user
- * can have.
+ * The missing right of a user: a right over keys, the role root, a sign-in by password or certificate, or (`never`)
+ * nothing that a user can have.
  */
 export type Denial =
   | ({ readonly kind: "keys" } & Grant)
+  | { readonly kind: "anyKey"; readonly right: Right }
   | { readonly kind: "root" }
   | { readonly kind: "signInByPassword" }
   | { readonly kind: "never" };
 
-const SIGNED_IN: Requirement = { kind: "signedIn" };
+const WRITE_ANY: Requirement = { kind: "anyKey", right: "write" };
 const ADMIN: Requirement = { kind: "admin" };
 const NEVER: Requirement = { kind: "never" };
 const NO_KEY = new Uint8Array(0);
@@ -72,7 +75,7 @@ export function requiredRights(command: Command): Requirement {
       return new Rights().ofBranches(command);
     case "registerSession":
     case "grantLease":
-      return SIGNED_IN;
+      return WRITE_ANY;
     case "revokeLease":
       return { kind: "keys", grants: [], leases: [{ right: "write", leaseId: command.leaseId }] };
     case "compact":
@@ -113,6 +116,8 @@ export function denialOf(requirement: Requirement, requester: Requester): Denial
       return null;
     case "keys":
       return rights.isRoot ? null : deniedGrant(requirement, requester);
+    case "anyKey":
+      return deniedAnyKey(requirement.right, rights);
     case "admin":
       return rights.allowsAll("admin") ? null : { kind: "keys", right: "admin", keys: ALL_KEYS };
     case "root":
@@ -168,7 +173,12 @@ function deniedGrant(
     const key = deniedLeaseKey(lease, requester);
     if (key !== null) return { kind: "keys", right: lease.right, keys: { kind: "key", key } };
   }
-  return null;
+  // An empty transaction, or a lease without keys: a user without rights must not take a session by it.
+  return deniedAnyKey(grants[0]?.right ?? leases[0]?.right ?? "write", requester.rights);
+}
+
+function deniedAnyKey(right: Right, rights: UserRights): Denial | null {
+  return rights.allowsSome(right) ? null : { kind: "anyKey", right };
 }
 
 /** Returns a key of a lease over which the user does not have a right, or null. O(ranges of the user × log n). */

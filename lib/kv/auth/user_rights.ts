@@ -112,6 +112,11 @@ export class UserRights {
     return keys.kind === "key" ? this.allows(right, keys.key) : this.allowsRange(right, keys.start, keys.end);
   }
 
+  /** Whether the user has a right over at least one key. */
+  allowsSome(right: Right): boolean {
+    return this.#ranges[right].ranges.length > 0;
+  }
+
   /** Whether the user has a right over all keys. */
   allowsAll(right: Right): boolean {
     return this.#ranges[right].isAll;

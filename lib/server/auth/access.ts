@@ -190,6 +190,8 @@ function missingRight(denial: Denial, user: string, requirement: Requirement): s
       const over = isOfLease ? "all keys of the lease" : describeKeys(denial.keys);
       return `user ${user} does not have the right ${denial.right} over ${over}. Ask for a role that grants it`;
     }
+    case "anyKey":
+      return `user ${user} does not have the right ${denial.right} over any key. Ask for a role that grants it`;
     case "root":
       return `user ${user} does not have the role root`;
     case "signInByPassword":

@@ -32,6 +32,7 @@ interface Rule<K extends RequestKind> {
 }
 
 const USER: Requirement = { kind: "signedIn" };
+const READ_ANY: Requirement = { kind: "anyKey", right: "read" };
 const OPERATOR: Requirement = { kind: "admin" };
 
 /** The rule of each kind of request. */
@@ -45,7 +46,7 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   keyHistory: { ...readingKey(({ query: { key } }) => key), isAudited: false },
   list: { needs: readOfRange, isAudited: false },
   listAt: { needs: readOfRange, isAudited: false },
-  watch: { needs: ({ keys, visibleOnly }) => visibleOnly ? USER : readOf(keys), isAudited: false },
+  watch: { needs: ({ keys, visibleOnly }) => visibleOnly ? READ_ANY : readOf(keys), isAudited: false },
   cancelWatch: { needs: USER, isAudited: false },
   watchProgress: { needs: USER, isAudited: false },
   lease: { needs: ({ leaseId, keys }) => keys ? rightsOfLeases("read", [leaseId]) : USER, isAudited: false },
@@ -101,7 +102,7 @@ function readOf(keys: KeySet): Requirement {
 function readOfRange(
   { query, visibleOnly }: { readonly query: ListQuery; readonly visibleOnly: boolean },
 ): Requirement {
-  return visibleOnly ? USER : readOf(rangeOf(query));
+  return visibleOnly ? READ_ANY : readOf(rangeOf(query));
 }
 
 /** A user may read about itself. */

@@ -63,6 +63,13 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/auth/command_rights.ts", [USERS], [
     {
+      id: "M963",
+      title: "a user without rights may grant leases and open sessions",
+      failure: "it evicts the sessions of all others, and takes all leases",
+      from: "return rights.allowsSome(right) ? null :",
+      to: "return rights.ranges(right).ranges.length >= 0 ? null :",
+    },
+    {
       id: "M961",
       title: "a sign-in by a token may add tokens of its user",
       failure: "a stolen token that expires soon becomes one that never expires",

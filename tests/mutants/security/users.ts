@@ -22,6 +22,13 @@ export const USER_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/server/auth/request_rights.ts", [RIGHTS], [
     {
+      id: "M964",
+      title: "a user without rights may watch the visible keys",
+      failure: "a user who can read nothing takes the watches of the others",
+      from: "visibleOnly ? READ_ANY : readOf(keys)",
+      to: "visibleOnly ? USER : readOf(keys)",
+    },
+    {
       id: "M910",
       title: "every user may read the history of every key",
       failure: "a user reads what no role of it grants",

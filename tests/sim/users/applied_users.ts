@@ -11,6 +11,7 @@ import {
   hasUsableRoot,
   isRoot,
   mayDo,
+  mayWrite,
   type Need,
   NO_USERS,
   textOfFacts,
@@ -172,6 +173,7 @@ export class AppliedUsers {
     const required = needsOf(command.command, keysOfLease);
     switch (required.kind) {
       case "rights":
+        if (required.needs.length === 0) return mayWrite(facts, user) ? null : "permissionDenied";
         return required.needs.every((need) => mayDo(facts, user, need)) ? null : "permissionDenied";
       case "root": {
         const { credential } = command.identity;

@@ -6,7 +6,7 @@ import { ALL, type Need, oneKey, rangeOf } from "./user_model.ts";
 
 /** Requirement of a command. */
 export type CommandNeeds =
-  /** All of these rights; none is needed but to be a user where there are none. */
+  /** All of these rights; where there are none, the right to write some key. */
   | { readonly kind: "rights"; readonly needs: readonly Need[] }
   /** The role root, or to be the user of this name, which may be signed in by a token or not. */
   | { readonly kind: "root"; readonly orUser: string | null; readonly isTokenEnough: boolean }

@@ -116,6 +116,12 @@ export function mayDo({ roles }: UserFacts, user: ModelUser, { right, keys }: Ne
   return true;
 }
 
+/** Whether a user may write some key. */
+export function mayWrite({ roles }: UserFacts, user: ModelUser): boolean {
+  const granted = user.roles.flatMap((role) => roles.get(role) ?? []);
+  return isRoot(user) || granted.some(({ right }) => right !== "read");
+}
+
 /** Whether some user with the role root can sign in by a secret that does not expire. */
 export function hasUsableRoot({ users }: UserFacts): boolean {
   return [...users.values()].some((user) =>

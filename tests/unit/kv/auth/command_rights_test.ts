@@ -130,8 +130,8 @@ Deno.test("requiredRights: every other command has its rule", () => {
   const credentials = { kind: "ownCredentials", user: "bob" } as const;
   const never = { kind: "never" } as const;
   const table: readonly (readonly [Command, Requirement])[] = [
-    [{ kind: "registerSession", sessionId: 1, openedAt: 0 }, { kind: "signedIn" }],
-    [{ kind: "grantLease", session: null, leaseId: 7, ttlMs: 1_000 }, { kind: "signedIn" }],
+    [{ kind: "registerSession", sessionId: 1, openedAt: 0 }, { kind: "anyKey", right: "write" }],
+    [{ kind: "grantLease", session: null, leaseId: 7, ttlMs: 1_000 }, { kind: "anyKey", right: "write" }],
     [{ kind: "revokeLease", session: null, leaseId: 7 }, {
       kind: "keys",
       grants: [],
@@ -206,13 +206,26 @@ Deno.test("denialOf: a user who has signed in by a token may not change its pass
   assertEquals(denial({ kind: "ownUser", user: "ann" }, [], { isByToken: true }), null);
 });
 
-Deno.test("denialOf: a lease needs the right over each of its keys, and none without keys", () => {
+Deno.test("denialOf: a user without rights takes no session, no lease and no watch that others need", () => {
+  for (const right of RIGHTS) {
+    const any = { kind: "anyKey", right } as const;
+    assertEquals(denial(any, []), any);
+    assertEquals(denial(any, [onPrefix(right, "a/")]), null);
+    assertEquals(denial(any, [], { isRoot: true }), null);
+  }
+  const empty = requiredRights(transaction([]));
+  assertEquals(denial(empty, [onPrefix("read", "")]), { kind: "anyKey", right: "write" });
+  assertEquals(denial(empty, [onPrefix("write", "a/")]), null);
+});
+
+Deno.test("denialOf: a lease needs the right over each of its keys, and without keys over any key", () => {
   const lease = (right: Right): Requirement => ({
     kind: "keys",
     grants: [],
     leases: [{ right, leaseId: 7 }],
   });
-  assertEquals(denial(lease("write"), []), null);
+  assertEquals(denial(lease("write"), [onPrefix("write", "a/")]), null);
+  assertEquals(denial(lease("write"), [onPrefix("read", "a/")]), { kind: "anyKey", right: "write" });
   const leased = [bytes("a/1"), bytes("b/1"), bytes("a/2")];
   assertEquals(denial(lease("write"), [onPrefix("write", "a/")], { leased }), {
     kind: "keys",
@@ -231,7 +244,8 @@ Deno.test("denialOf: a lease is decided as by each of its keys alone", () => {
       fc.constantFrom(...RIGHTS),
       (grants, leased, right) => {
         const rights = new UserRights(grants, { isRoot: false });
-        const isAllowed = leased.every((attached) => rights.allows(right, attached));
+        const isAllowed = leased.every((attached) => rights.allows(right, attached)) &&
+          rights.ranges(right).ranges.length > 0;
         const requirement: Requirement = { kind: "keys", grants: [], leases: [{ right, leaseId: 7 }] };
         assertEquals(denial(requirement, grants, { leased }) === null, isAllowed);
       },

@@ -59,6 +59,15 @@ export class NaiveAuth {
     );
   }
 
+  /** Whether a user may do something with at least one key. */
+  allowsAny(userId: number, right: Right): boolean {
+    const user = this.#users.find(({ id }) => id === userId);
+    if (user === undefined) return false;
+    const grants = this.#roles.filter(({ name }) => user.roles.includes(name)).flatMap((role) => role.grants);
+    return user.roles.includes("root") ||
+      grants.some((grant) => grant.right === right || grant.right === "admin");
+  }
+
   /** All of it, in a form that is compared as a whole. */
   contents(): unknown {
     const users = this.#users.map(({ roles, ...user }) => ({ ...user, roles: [...roles].sort() }));

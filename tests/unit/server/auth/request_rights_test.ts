@@ -38,6 +38,9 @@ function over(right: Right, ...keys: readonly string[]): readonly Grant[] {
 }
 
 const READ = over("read", "app/");
+/** A right over keys that the request does not concern: it is enough for what needs a right over any key. */
+const READ_OTHER = over("read", "other/");
+const WRITE_OTHER = over("write", "other/");
 const OPERATE = over("admin", "");
 const QUERY = {
   prefix: bytes("app/"),
@@ -61,16 +64,16 @@ const REQUESTS: { readonly [K in RequestKind]: readonly RequestCase<K>[] } = {
     [{ user: USER, role: USER, after: null, consistency: "stale" }, "root"],
     [{ user: USER, role: null, after: null, consistency: "stale" }, "users"],
   ],
-  write: [[{ command: encodeCommand({ kind: "registerSession", sessionId: 5, openedAt: 0 }) }, "users"]],
+  write: [[{ command: encodeCommand({ kind: "registerSession", sessionId: 5, openedAt: 0 }) }, WRITE_OTHER]],
   get: [[{ key: KEY, consistency: "linearizable" }, READ]],
   getAt: [[{ key: KEY, revision: 0, consistency: "linearizable" }, READ]],
   keyHistory: [[{ query: { key: KEY, limit: 10, before: null }, consistency: "linearizable" }, READ]],
-  list: [[{ ...LISTING, visibleOnly: false }, READ], [{ ...LISTING, visibleOnly: true }, "users"]],
+  list: [[{ ...LISTING, visibleOnly: false }, READ], [{ ...LISTING, visibleOnly: true }, READ_OTHER]],
   listAt: [
     [{ ...LISTING, revision: 0, visibleOnly: false }, READ],
-    [{ ...LISTING, revision: 0, visibleOnly: true }, "users"],
+    [{ ...LISTING, revision: 0, visibleOnly: true }, READ_OTHER],
   ],
-  watch: [[{ ...WATCH, visibleOnly: false }, READ], [{ ...WATCH, visibleOnly: true }, "users"]],
+  watch: [[{ ...WATCH, visibleOnly: false }, READ], [{ ...WATCH, visibleOnly: true }, READ_OTHER]],
   cancelWatch: [[{ watchId: 1 }, "users"]],
   watchProgress: [[{}, "users"]],
   lease: [
@@ -170,9 +173,12 @@ const COMMANDS: { readonly [K in PlainCommand["kind"]]: readonly CommandCase<K>[
     [branches({ then: [NESTED] }), [...over("write", "app/"), ...READ]],
     [branches({ then: [KEEP] }), [...over("write", "app/leased"), ...READ]],
   ],
-  registerSession: [[{ sessionId: 5, openedAt: 0 }, "users"]],
-  grantLease: [[{ session: null, leaseId: 50, ttlMs: 60_000 }, "users"]],
-  revokeLease: [[{ session: null, leaseId: LEASE }, over("write", "app/leased")]],
+  registerSession: [[{ sessionId: 5, openedAt: 0 }, WRITE_OTHER]],
+  grantLease: [[{ session: null, leaseId: 50, ttlMs: 60_000 }, WRITE_OTHER]],
+  revokeLease: [
+    [{ session: null, leaseId: LEASE }, over("write", "app/leased")],
+    [{ session: null, leaseId: 51 }, WRITE_OTHER],
+  ],
   keepLeasesAlive: [[{ leaseIds: [LEASE] }, over("write", "app/leased")]],
   compact: [[{ revision: 1 }, OPERATE]],
   changeAuth: authCases(),

@@ -179,7 +179,7 @@ Deno.test("Server: enabling authentication refuses the connections that have not
 Deno.test("Server: keep-alives of users are let through by their own rights, many in one turn", async () => {
   await using auth = await AuthCluster.enabled();
   await auth.addUser("alice", [WRITE_APP]);
-  await auth.addUser("bob");
+  await auth.addUser("bob", [{ right: "write", keys: prefix("other/") }]);
   const { root } = auth;
   const lease = async (leaseId: number, key: string | null): Promise<void> => {
     await auth.run(root.write({ kind: "grantLease", session: null, leaseId, ttlMs: 600_000 }));
