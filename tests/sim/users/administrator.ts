@@ -175,7 +175,9 @@ export class Administrator {
     ];
     let made = 0;
     while (made < changes.length) {
-      await this.#with({}, async (core) => {
+      // Authentication may be enabled already where the outcome of the last change is not known.
+      const hasToken = made > changes.indexOf(root.change);
+      await this.#with(hasToken ? { token: root.text } : {}, async (core) => {
         for (const change of changes.slice(made)) {
           await this.#make(core, change);
           made += 1;
