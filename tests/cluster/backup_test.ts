@@ -61,7 +61,7 @@ async function hashOf(cluster: TestCluster, file: string): Promise<string> {
   return await withStateFile({ disk, path: join(cluster.folder.path, file) }, async ({ load }) => {
     const view = (await load()).snapshot();
     const records = [...view.records()].filter(([kind]) => kind !== "header");
-    return await hashState({ ...view, records: () => records }, { encode, yieldToEventLoop });
+    return await hashState({ ...view, steps: () => records }, { encode, yieldToEventLoop });
   });
 }
 
