@@ -28,8 +28,9 @@ export async function scryptOf(
   // The default limit of node:crypto is 32 MiB, which 2^15 exceeds by a few bytes.
   const options = { N: cost, r: blockSize, p: parallelism, maxmem: 256 * cost * blockSize };
   scrypt(password, salt, PASSWORD_HASH_BYTES, options, (error, hash) => {
-    if (error === null) resolve(Uint8Array.from(hash));
-    else reject(error);
+    // Bun 1.4.5 passes undefined without an error, Node and Deno null.
+    if (error) reject(error);
+    else resolve(Uint8Array.from(hash));
   });
   return await promise;
 }
