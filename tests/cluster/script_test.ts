@@ -4,7 +4,7 @@ import { dirname } from "@std/path";
 import { copyCheckout } from "../support/checkout.ts";
 import { eventually } from "../support/eventually.ts";
 import { openPaths } from "../support/processes/file_modes.ts";
-import { type Finished, Process } from "../support/processes/process.ts";
+import { type Finished, Process, runs, skip } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 
@@ -294,6 +294,7 @@ Deno.test("cluster.sh: wrong flags, an interrupted add and another working folde
 });
 
 Deno.test("cluster.sh: with --tls every command and node uses TLS, and all files are their owner's alone", async (t) => {
+  if (!runs("openssl", "version")) return skip("there is no openssl");
   await using copy = await Copy.make();
   const run = copy.run.bind(copy);
 

@@ -6,6 +6,7 @@ import { CHECKOUT } from "../support/checkout.ts";
 import { EARLIER_COMMIT, unpackEarlier } from "../support/processes/earlier.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { underLoad } from "../support/processes/under_load.ts";
+import { skip } from "../support/processes/process.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 
 /** Log lines of a leader that raises the level, and of a node that refuses an earlier version. */
@@ -16,8 +17,7 @@ const REFUSED = "knows feature level 1, and the cluster is at level 2";
 async function withEarlier(test: (checkout: string) => Promise<void>): Promise<void> {
   await using earlier = await TemporaryFolder.make();
   if (unpackEarlier(earlier.path)) await test(earlier.path);
-  // deno-lint-ignore no-console -- a skipped test says so
-  else console.log(`skipped: commit ${EARLIER_COMMIT} is not in this clone's history`);
+  else skip(`commit ${EARLIER_COMMIT} is not in this clone's history`);
 }
 
 Deno.test("upgrade: a cluster of 0.1.0 is upgraded node by node under load, with one downgrade in between", async () => {

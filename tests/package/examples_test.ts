@@ -3,7 +3,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { startExample } from "../support/processes/example.ts";
 import type { Process } from "../support/processes/process.ts";
-import { installPackage, program, skip } from "./install.ts";
+import { installPackage, program } from "./install.ts";
+import { skip } from "../support/processes/process.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 import { step } from "../support/step.ts";
 

@@ -20,12 +20,6 @@ export async function program(command: string, args: readonly string[], cwd: str
   }
 }
 
-/** Prints why a runtime was skipped, for reasons outside this project. */
-export function skip(reason: string): void {
-  // deno-lint-ignore no-console -- the output of a test run names skipped tests
-  console.log(`skipped: ${reason}`);
-}
-
 /** Packs the library, and installs the package in `folder` next to a copy of `script`. Returns false without npm. */
 export async function installPackage(folder: string, script: string): Promise<boolean> {
   const tarball = `${folder}/kvraft.tgz`;

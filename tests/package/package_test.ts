@@ -4,9 +4,9 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { CHECKOUT, readCheckout } from "../support/checkout.ts";
-import { installPackage, program, skip } from "./install.ts";
+import { installPackage, program } from "./install.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
-import { Process } from "../support/processes/process.ts";
+import { Process, skip } from "../support/processes/process.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 
 const OLDEST_NODE = 20;

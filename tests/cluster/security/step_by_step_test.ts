@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { readCheckout } from "../../support/checkout.ts";
 import { eventually } from "../../support/eventually.ts";
-import { kvraftCommand, Process, READY_LINE } from "../../support/processes/process.ts";
+import { kvraftCommand, Process, READY_LINE, runs, skip } from "../../support/processes/process.ts";
 import { OPERATIONS } from "../../support/processes/runbook.ts";
 import { HAS_MANY_LOOPBACK_ADDRESSES } from "../../support/processes/source_address.ts";
 import { freePorts, TemporaryFolder } from "../../support/temporary.ts";
@@ -115,6 +115,9 @@ Deno.test({
   name: "operations.md: three nodes with TLS and users come up as printed, command by command",
   ignore: !HAS_MANY_LOOPBACK_ADDRESSES,
   fn: async () => {
+    for (const [program, argument] of [["openssl", "version"], ["curl", "--version"]] as const) {
+      if (!runs(program, argument)) return skip(`there is no ${program}`);
+    }
     await using folder = await TemporaryFolder.make();
     await using operator = new Operator(folder);
     const commands = commandsOf(freePorts(2));

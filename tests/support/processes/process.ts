@@ -204,3 +204,19 @@ export async function runKvraft(args: readonly string[], options: StartOptions):
   await using process = startKvraft(args, options);
   return await process.end();
 }
+
+/** Whether a program is installed: it runs with an argument that asks for its version. */
+export function runs(program: string, argument: string): boolean {
+  try {
+    return new Deno.Command(program, { args: [argument], stdout: "null", stderr: "null" }).outputSync()
+      .success;
+  } catch {
+    return false;
+  }
+}
+
+/** Prints why a test was skipped, for reasons outside this project. */
+export function skip(reason: string): void {
+  // deno-lint-ignore no-console -- the output of a test run names skipped tests
+  console.log(`skipped: ${reason}`);
+}

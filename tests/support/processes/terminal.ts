@@ -1,17 +1,13 @@
 /** A real terminal in tmux: it runs a program, types keys, and reads the screen. */
 import { eventually } from "../eventually.ts";
-import { Process } from "./process.ts";
+import { Process, runs } from "./process.ts";
 
 const COLUMNS = 100;
 const ROWS = 50;
 
 /** Whether tmux is installed. */
 export function hasTmux(): boolean {
-  try {
-    return new Deno.Command("tmux", { args: ["-V"], stdout: "null", stderr: "null" }).outputSync().success;
-  } catch {
-    return false;
-  }
+  return runs("tmux", "-V");
 }
 
 /** Options of a terminal. */
