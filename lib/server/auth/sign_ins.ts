@@ -117,7 +117,11 @@ export class SignIns {
     if (first.kind !== "unknown") return this.#ended(first, source, name);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#options.whenUpToDate(resolve);
-    if (!await promise) return "noLeader";
+    if (!await promise) {
+      // It counts, or a node that is cut off from the leader would check passwords as fast as it can.
+      this.#ended(first, source, name);
+      return "noLeader";
+    }
     const changed = this.#lookedOf(method) !== first.looked;
     return this.#ended(changed ? await this.#look(method, source) : first, source, name);
   }

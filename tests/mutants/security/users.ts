@@ -119,6 +119,13 @@ export const USER_MUTANTS: readonly Mutant[] = [
       to: "key: `name ${source}`",
     },
     {
+      id: "M947",
+      title: "a wrong password does not count at a node that knows no leader",
+      failure: "a node that is cut off checks passwords as fast as it can hash them",
+      from: 'this.#ended(first, source, name);\n      return "noLeader";',
+      to: 'return "noLeader";',
+    },
+    {
       id: "M919",
       title: "a sign-in that fails does not wait for an up-to-date state",
       failure: "a user that was just added is refused by a follower",

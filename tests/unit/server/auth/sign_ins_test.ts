@@ -307,6 +307,8 @@ Deno.test("SignIns: a user, password or token that this node has not applied yet
   bench.catchUp = () => false;
   assertEquals(await bench.attempt(byPassword("dave", "x")), "noLeader");
   assertEquals([bench.metrics.signIns.failed, bench.metrics.signIns.noLeader], [0, 1]);
+  // It delays the next attempt as a failure does.
+  assertEquals(await bench.attempt(byPassword("dave", "x")), "waits");
 });
 
 Deno.test("SignIns: a password that is changed while its hash is computed does not sign in", async () => {
