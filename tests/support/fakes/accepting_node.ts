@@ -1,6 +1,7 @@
 /** A node that accepts connections, and a connection that sends raw bytes to it, for tests of the transport. */
 import { setImmediate } from "node:timers";
 import { decode, encode, type ValueType } from "@std/msgpack";
+import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import type { ClientConnection, ClientHandlers } from "../../../lib/transport/client_connection.ts";
@@ -24,6 +25,15 @@ export const MEMBERS = parseMembers("1=n1:7001,2=n2:7002,3=n3:7003");
 /** The id of their cluster. */
 export const CLUSTER_ID = "00112233aabbccdd";
 
+/** Node 2, which dials, without the lane. */
+export const CALLER = {
+  role: "peer",
+  clusterId: CLUSTER_ID,
+  nodeId: 2,
+  dataId: 102,
+  address: "n2:7002",
+  featureLevel: FEATURE_LEVEL,
+} as const;
 /** The members as a welcome lists them. */
 export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (
   { id, address: formatAddress(address), role: "voter" }

@@ -1,5 +1,4 @@
 /** Probes: of one node as a peer, and of any node as a caller without an id. */
-import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { assertEquals, assertRejects } from "@std/assert";
 import { HandshakeError } from "../../../lib/protocol/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
@@ -8,6 +7,7 @@ import { probeAny, type ProbeOptions, probePeer } from "../../../lib/transport/d
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../support/fakes/memory_network.ts";
 import {
+  CALLER,
   CLUSTER_ID,
   NetNode,
   type NetNodeOverrides,
@@ -16,14 +16,6 @@ import {
 } from "../../support/fakes/accepting_node.ts";
 
 const N1 = { host: "n1", port: 7001 };
-const CALLER = {
-  role: "peer",
-  clusterId: CLUSTER_ID,
-  nodeId: 2,
-  dataId: 102,
-  address: "n2:7002",
-  featureLevel: FEATURE_LEVEL,
-} as const;
 
 /** Node 1, and the dependencies of a probe. */
 function scene(

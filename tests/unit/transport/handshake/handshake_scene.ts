@@ -3,7 +3,9 @@ import { FEATURE_LEVEL } from "../../../../lib/kv/feature_level.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { HandshakeError } from "../../../../lib/protocol/errors.ts";
 import {
+  type Challenge,
   decodeHelloAnswer,
+  encodeHello,
   type PeerCaller,
   type SentRefusal,
   type Welcome,
@@ -19,7 +21,13 @@ import {
 } from "../../../../lib/transport/handshake/peer_authentication.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 import { MemoryNetwork } from "../../../support/fakes/memory_network.ts";
-import { CLUSTER_ID, NetNode, type NetNodeOverrides, VOTERS } from "../../../support/fakes/accepting_node.ts";
+import {
+  CALLER,
+  CLUSTER_ID,
+  NetNode,
+  type NetNodeOverrides,
+  VOTERS,
+} from "../../../support/fakes/accepting_node.ts";
 import { written } from "../../protocol/formats.ts";
 
 /** The secret of the cluster. */
@@ -27,15 +35,6 @@ export const SECRET = "the-secret-of-this-cluster-0123456789";
 /** A secret that its nodes do not have. */
 export const OTHER_SECRET = "another-secret-9876543210-abcdefghijkl";
 const N1 = { host: "n1", port: 7001 };
-/** Node 2, which dials. */
-export const CALLER = {
-  role: "peer",
-  clusterId: CLUSTER_ID,
-  nodeId: 2,
-  dataId: 102,
-  address: "n2:7002",
-  featureLevel: FEATURE_LEVEL,
-} as const;
 /** The error of node 2 when node 1 does not authenticate it. */
 export const NOT_AUTHENTICATED =
   "Cannot use the node at n1:7001: node 2 did not prove that it knows the peer secret of this cluster. Start every " +
@@ -133,6 +132,16 @@ export class Speaker {
   async answer(): Promise<ReturnType<typeof decodeHelloAnswer> | null> {
     const payload = await this.hear();
     return payload === null ? null : decodeHelloAnswer(payload);
+  }
+
+  /** Sends a hello; returns the challenge that answers it, and its payload. */
+  async challenged(hello: PeerCaller): Promise<{ challenge: Challenge; payload: Uint8Array }> {
+    await this.send(encodeHello, hello);
+    const payload = await this.hear();
+    assert(payload !== null);
+    const challenge = decodeHelloAnswer(payload);
+    assert(challenge.kind === "challenge");
+    return { challenge, payload };
   }
 
   close(): void {

@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { HandshakeError } from "../../../../lib/protocol/errors.ts";
 import {
-  decodeHelloAnswer,
   encodeChallenge,
   encodeHello,
   encodePeerProof,
@@ -18,12 +17,11 @@ import type {
   PeerAuthMode,
 } from "../../../../lib/transport/handshake/peer_authentication.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
-import { until } from "../../../support/fakes/accepting_node.ts";
+import { CALLER, until } from "../../../support/fakes/accepting_node.ts";
 import { written } from "../../protocol/formats.ts";
 import {
   againstDialler,
   authentication,
-  CALLER,
   NOT_AUTHENTICATED,
   OTHER_SECRET,
   REMOVED,
@@ -152,11 +150,7 @@ Deno.test("peer handshake: a recorded exchange is refused when it is replayed to
   const dialler = authentication("require").dial(1);
   const hello = { ...CALLER, lane: "control", credentials: dialler.credentials } as const;
   const speaker = await scene.connect();
-  await speaker.send(encodeHello, hello);
-  const payload = await speaker.hear();
-  assert(payload !== null);
-  const challenge = decodeHelloAnswer(payload);
-  assert(challenge.kind === "challenge");
+  const { challenge, payload } = await speaker.challenged(hello);
   const proof = dialler.prove({ hello, challenge, payload, binding: null, where: "n1:7001" });
   await speaker.send(encodePeerProof, proof);
   assertEquals((await speaker.answer())?.kind, "welcome");
@@ -181,11 +175,7 @@ Deno.test("peer handshake: a proof for one hello counts for no other node id, la
     const dialler = authentication("require").dial(1);
     const hello = { ...CALLER, lane: "control", credentials: dialler.credentials } as const;
     const speaker = await scene.connect();
-    await speaker.send(encodeHello, { ...hello, ...change });
-    const payload = await speaker.hear();
-    assert(payload !== null);
-    const challenge = decodeHelloAnswer(payload);
-    assert(challenge.kind === "challenge");
+    const { challenge, payload } = await speaker.challenged({ ...hello, ...change });
     await speaker.send(
       encodePeerProof,
       dialler.prove({ hello, challenge, payload, binding: null, where: "" }),
@@ -202,11 +192,7 @@ Deno.test("peer handshake: a hello that is meant for another node is not accepte
   const dialler = authentication("require").dial(3);
   const hello = { ...CALLER, lane: "control", credentials: dialler.credentials } as const;
   const speaker = await scene.connect();
-  await speaker.send(encodeHello, hello);
-  const payload = await speaker.hear();
-  assert(payload !== null);
-  const challenge = decodeHelloAnswer(payload);
-  assert(challenge.kind === "challenge");
+  const { challenge, payload } = await speaker.challenged(hello);
   // Node 2 notices: the challenge is of node 1.
   const where = "n3:7003";
   const noticed = await assertRejects(
@@ -355,11 +341,7 @@ Deno.test("peer handshake: a secret that is replaced during a handshake does not
   const dialler = authentication("require").dial(1);
   const hello = { ...CALLER, lane: "control", credentials: dialler.credentials } as const;
   const speaker = await scene.connect();
-  await speaker.send(encodeHello, hello);
-  const payload = await speaker.hear();
-  assert(payload !== null);
-  const challenge = decodeHelloAnswer(payload);
-  assert(challenge.kind === "challenge");
+  const { challenge, payload } = await speaker.challenged(hello);
   accepter.setSecrets([OTHER_SECRET]);
   await speaker.send(
     encodePeerProof,

@@ -1,5 +1,4 @@
 /** The peer secret over TLS: each proof counts for one certificate, that of the node that proves it. */
-import { FEATURE_LEVEL } from "../../../../lib/kv/feature_level.ts";
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { SystemClock } from "../../../../lib/platform/system.ts";
 import type { Address, Connection, Listener } from "../../../../lib/platform/network.ts";
@@ -7,7 +6,7 @@ import { TlsNetwork } from "../../../../lib/platform/tls/tls_network.ts";
 import { HandshakeError } from "../../../../lib/protocol/errors.ts";
 import type { Welcome } from "../../../../lib/protocol/hello.ts";
 import { probePeer } from "../../../../lib/transport/dial.ts";
-import { CLUSTER_ID, NetNode } from "../../../support/fakes/accepting_node.ts";
+import { CALLER, NetNode } from "../../../support/fakes/accepting_node.ts";
 import { Authority } from "../../../support/tls/certificates.ts";
 import { authentication } from "./handshake_scene.ts";
 
@@ -31,14 +30,7 @@ function probe(address: Address): Promise<Welcome> {
     network: machine(),
     clock: new SystemClock(),
     signal: new AbortController().signal,
-    caller: {
-      role: "peer",
-      clusterId: CLUSTER_ID,
-      nodeId: 2,
-      dataId: 102,
-      address: "n2:7002",
-      featureLevel: FEATURE_LEVEL,
-    },
+    caller: CALLER,
     expectedNodeId: 1,
     peerAuthentication: authentication("require"),
   });
