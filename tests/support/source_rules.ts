@@ -31,6 +31,7 @@ const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   raft: { whole: [], types: ["kv"] },
   kv: { whole: [], types: ["raft"] },
   protocol: { whole: ["raft", "kv"], types: [] },
+  web: { whole: [], types: [] },
   transport: { whole: ["raft", "kv", "protocol"], types: [] },
   storage: { whole: ["raft", "kv"], types: [] },
   server: { whole: ["raft", "kv", "storage", "protocol", "transport"], types: [] },

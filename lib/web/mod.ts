@@ -1,0 +1,16 @@
+/** The web server: what other modules import of it. */
+export {
+  ALPN_PROTOCOLS,
+  type Delivery,
+  type WebCounts,
+  WebError,
+  type WebHandler,
+  type WebHead,
+  type WebHeaders,
+  type WebLimits,
+  type WebRequest,
+  type WebResponse,
+  type WebServer,
+  type WebServerOptions,
+  type WebStream,
+} from "./types.ts";
