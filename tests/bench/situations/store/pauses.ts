@@ -17,7 +17,7 @@ export const pauses: Situation = {
   name: "pauses",
   about: "What `deno task bench:snapshots` measures, with this version and with 0.1.0 " +
     `(commit ${EARLIER_COMMIT} of this repository) one after the other: 16 clients put to a million keys of 16 bytes with ` +
-    "values of 256 bytes while every node takes a snapshot, and while an empty node is sent one. A gap is the longest time " +
+    "values of 256 bytes while the leader takes a snapshot, and while an empty node is sent one. A gap is the longest time " +
     'between two answers to any client. A start is from the process\'s start to its line "ready to serve".',
   rounds: 3,
   async measure(lab): Promise<readonly Figure[]> {
