@@ -36,6 +36,7 @@ const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   storage: { whole: ["raft", "kv"], types: [] },
   server: { whole: ["raft", "kv", "storage", "protocol", "transport"], types: [] },
   client: { whole: ["kv", "protocol", "transport"], types: ["raft"] },
+  denokv: { whole: ["kv", "protocol", "client", "web"], types: [] },
   lincheck: { whole: [], types: ["kv"] },
   loadgen: { whole: ["lincheck", "client"], types: ["kv"] },
   cli: { whole: ["client", "server", "lincheck", "loadgen"], types: ["raft", "kv", "protocol"] },
