@@ -62,8 +62,6 @@ export const MAX_PENDING_PEER_HELLOS = 64;
 export const MAX_PEER_HOSTS = 64;
 /** Time for a connection's hello before it may be closed in favour of a new connection. */
 export const HELLO_GRACE_MS = 250;
-/** Connections accepted in a row before earlier ones are read again. */
-export const MAX_ACCEPTS_A_TURN = 64;
 /**
  * Accepted lanes, three for each member and for each node that may be introduced. One more closes the oldest lane of a
  * node that is not a member, never one of a member.
@@ -71,8 +69,6 @@ export const MAX_ACCEPTS_A_TURN = 64;
 export const MAX_PEER_LANES = 96;
 /** Time for writing the queued bytes of a connection when the node stops. */
 export const CLOSE_FLUSH_TIMEOUT_MS = 1_000;
-/** Wait of a listener that cannot accept, for example without free file descriptors, before it tries again. */
-export const ACCEPT_RETRY_MS = 100;
 
 /**
  * Checks (see FRAME_CHECK_INTERVAL_MS) in which a client's connection was not used, after which it may be closed for a new

@@ -34,8 +34,8 @@ import {
   MAX_HTTP_REQUESTS,
   MAX_HTTP_REQUESTS_PER_ADDRESS,
 } from "../protocol/limits.ts";
-import { acceptConnections } from "./accept_loop.ts";
-import { logConnectionFault } from "./fault.ts";
+import { acceptConnections } from "../platform/accept_loop.ts";
+import { logConnectionFault } from "../platform/fault.ts";
 import { concat } from "@std/bytes";
 
 const TEXT = "text/plain; charset=utf-8";

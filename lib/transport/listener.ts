@@ -27,10 +27,10 @@ import {
 import type { PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 import type { NodeId } from "../raft/types.ts";
-import { acceptConnections } from "./accept_loop.ts";
+import { acceptConnections } from "../platform/accept_loop.ts";
 import { ClientConnection, type ClientHandlers } from "./client_connection.ts";
 import { ConnectedClients } from "./connected_clients.ts";
-import { logConnectionFault } from "./fault.ts";
+import { logConnectionFault } from "../platform/fault.ts";
 import { type ChannelSizes, FrameChannel, FrameDeadlines } from "./frame_channel.ts";
 import type { Traffic } from "./frame_reader.ts";
 import { AcceptingHandshake, type HandshakeHandlers, type Welcomed } from "./handshake/accepting.ts";

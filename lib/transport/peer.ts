@@ -6,7 +6,7 @@ import { formatAddress } from "../platform/address.ts";
 import { type NodeAddress } from "../protocol/node_list.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { HandshakeError } from "../protocol/errors.ts";
-import { logConnectionFault } from "./fault.ts";
+import { logConnectionFault } from "../platform/fault.ts";
 import type { PeerAuthentication } from "./handshake/peer_authentication.ts";
 import { leastOf, type PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { Lane, PeerCaller } from "../protocol/hello.ts";

@@ -7,7 +7,7 @@ import { inFile, type Mutant } from "./mutant.ts";
 
 /** Mutants of the handling of hostile input and exhausted resources. */
 export const HOSTILE_MUTANTS: readonly Mutant[] = [
-  ...inFile("lib/transport/accept_loop.ts", [NET, SIM], [
+  ...inFile("lib/platform/accept_loop.ts", [NET, SIM], [
     {
       id: "M210",
       title: "a node that lacks descriptors accepts no connection ever after",

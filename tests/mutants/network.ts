@@ -62,7 +62,7 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       to: 'hostOf(channel.remote) === "" &&',
     },
   ]),
-  ...inFile("lib/transport/accept_loop.ts", [NET], [
+  ...inFile("lib/platform/accept_loop.ts", [NET], [
     {
       id: "M253",
       title: "a connection that is lost before it is accepted pauses accepting",

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { TlsDialer } from "../../../lib/platform/tls/tls_dialer.ts";
-import { CONNECTION_FAULT } from "../../../lib/transport/fault.ts";
+import { CONNECTION_FAULT } from "../../../lib/platform/fault.ts";
 import { connectOn } from "../../../lib/testing.ts";
 import { MAX_TLS_WAITING } from "../../../lib/platform/tls/tls_listener.ts";
 import { Speaker } from "../../fuzz/hostile/speaker.ts";

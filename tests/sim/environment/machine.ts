@@ -10,7 +10,7 @@ import {
   startServer,
 } from "../../../lib/server/server.ts";
 import type { ServerLimits } from "../../../lib/server/config/server_limits.ts";
-import { CONNECTION_FAULT } from "../../../lib/transport/fault.ts";
+import { CONNECTION_FAULT } from "../../../lib/platform/fault.ts";
 import type { LogFields, Logger } from "../../../lib/platform/logger.ts";
 import {
   DataDirectoryDamagedError,

@@ -1,5 +1,5 @@
 /** A logger that keeps all lines, for tests of log output. */
-import { CONNECTION_FAULT } from "../../../lib/transport/fault.ts";
+import { CONNECTION_FAULT } from "../../../lib/platform/fault.ts";
 import type { LogFields, Logger } from "../../../lib/platform/logger.ts";
 
 /** One line. */

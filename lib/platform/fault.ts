@@ -2,8 +2,8 @@
  * Unexpected errors while one connection is served: they end that connection, and are logged as a fault of kvraft. Only the
  * core, the log on disk and the state machine may end a node (server/driver.ts).
  */
-import { errorMessage } from "../platform/errors.ts";
-import type { LogFields, Logger } from "../platform/logger.ts";
+import { errorMessage } from "./errors.ts";
+import type { LogFields, Logger } from "./logger.ts";
 
 /** Message of the log line for such a fault. The simulator and the fuzz tests fail on it. */
 export const CONNECTION_FAULT = "A fault in kvraft ended a connection; the node goes on. Please report it";

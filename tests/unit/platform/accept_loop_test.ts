@@ -1,8 +1,7 @@
 /** The accept loop: the effect of an error of one connection, and of one of the listener, on other connections. */
 import { assertEquals } from "@std/assert";
-import { acceptConnections } from "../../../lib/transport/accept_loop.ts";
+import { ACCEPT_RETRY_MS, acceptConnections, MAX_ACCEPTS_A_TURN } from "../../../lib/platform/accept_loop.ts";
 import { NetworkError, type NetworkErrorCode } from "../../../lib/platform/errors.ts";
-import { ACCEPT_RETRY_MS, MAX_ACCEPTS_A_TURN } from "../../../lib/protocol/limits.ts";
 import type { Connection, Listener } from "../../../lib/platform/network.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
 import { connectionPair } from "../../support/fakes/memory_network.ts";

@@ -2,12 +2,16 @@
  * The accept loop of every listening socket of a node: one connection after the other. A failure of one connection does not
  * affect the others.
  */
-import type { Clock } from "../platform/clock.ts";
-import { pause } from "../platform/promise.ts";
-import { errorMessage, NetworkError } from "../platform/errors.ts";
-import { ACCEPT_RETRY_MS, MAX_ACCEPTS_A_TURN } from "../protocol/limits.ts";
-import type { Logger } from "../platform/logger.ts";
-import type { Connection, Listener } from "../platform/network.ts";
+import type { Clock } from "./clock.ts";
+import { pause } from "./promise.ts";
+import { errorMessage, NetworkError } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+import type { Connection, Listener } from "./network.ts";
+
+/** Connections accepted in a row before earlier ones are read again. */
+export const MAX_ACCEPTS_A_TURN = 64;
+/** Wait of a listener that cannot accept, for example without free file descriptors, before it tries again. */
+export const ACCEPT_RETRY_MS = 100;
 
 /** Options of {@link acceptConnections}. */
 export interface AcceptOptions {
