@@ -49,6 +49,8 @@ export class ClientConnection {
   readonly remote: string;
   /** The certificate that says who the client is; null without one. */
   readonly certificate: PeerCertificate | null;
+  /** Whether it is one of a front end of this node, which has checked the rights of its own clients. */
+  readonly isInProcess: boolean;
   readonly #channel: FrameChannel;
   #unanswered = 0;
   #isPausedByServer = false;
@@ -60,6 +62,7 @@ export class ClientConnection {
   constructor(channel: FrameChannel, certificate: PeerCertificate | null = null) {
     this.remote = channel.remote;
     this.certificate = certificate;
+    this.isInProcess = channel.isInProcess;
     this.#channel = channel;
     channel.onProgress(() => {
       this.#updateReading();

@@ -69,7 +69,7 @@ export class ConnectedClients<Client extends ConnectedClient> {
     if (!isSourceFull && this.#clients.size < maxClients) return null;
     const idle = this.#longestIdle((client) => !isSourceFull || sourceOf(client.remote) === source);
     if (idle !== null) {
-      this.remove(idle);
+      this.delete(idle);
       idle.end("it was idle, and another client needs its place");
       return null;
     }
@@ -87,7 +87,7 @@ export class ConnectedClients<Client extends ConnectedClient> {
   }
 
   /** Removes a client; without effect if it was removed before. */
-  remove(client: Client): void {
+  delete(client: Client): void {
     if (!this.#clients.delete(client)) return;
     const source = sourceOf(client.remote);
     const count = this.#counts.get(source);

@@ -32,6 +32,8 @@ export interface FrameChannelOptions {
   readonly onFault?: ((error: unknown) => void) | null;
   /** Counts the channel's waiting bytes, and may close the channel because of them; null counts nothing. */
   readonly memory?: WaitingMemory | null;
+  /** Whether both ends are in this process. Default false. */
+  readonly isInProcess?: boolean;
 }
 
 /** Frames in both directions over one connection, which it owns. Until {@link allow}, only frames as long as a hello are received. */
@@ -40,6 +42,8 @@ export class FrameChannel {
   readonly remote: string;
   /** The protection of the connection, and the certificate of the other end. */
   readonly security: ConnectionSecurity;
+  /** Whether both ends are in this process: the other end is a front end of this node. */
+  readonly isInProcess: boolean;
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #reader: FrameReader;
@@ -60,7 +64,9 @@ export class FrameChannel {
   #onProgress: () => void = () => {};
 
   /** Becomes the owner of the connection. */
-  constructor(connection: Connection, { clock, sizes, onFault = null, memory = null }: FrameChannelOptions) {
+  constructor(connection: Connection, options: FrameChannelOptions) {
+    const { clock, sizes, onFault = null, memory = null, isInProcess = false } = options;
+    this.isInProcess = isInProcess;
     this.#onFault = onFault;
     this.remote = connection.remote;
     const { security, certificate, binding } = connection;

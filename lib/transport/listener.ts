@@ -41,6 +41,7 @@ import {
   SECRET_REPLACED,
 } from "./handshake/peer_authentication.ts";
 import type { CertificateRules } from "./handshake/certificate_rules.ts";
+import { inProcessPair } from "./in_process.ts";
 import { InboundLane } from "./inbound_lane.ts";
 import { PendingHellos } from "./pending_hellos.ts";
 import { RequestTurns } from "./request_turns.ts";
@@ -139,6 +140,8 @@ export class ConnectionListener {
   #startedWith: ConnectionHandlers | null = null;
   readonly #pending: PendingHellos;
   readonly #clients: ConnectedClients<ClientConnection>;
+  /** The front ends of this node. */
+  readonly #inProcess = new Set<ClientConnection>();
   /** Accepted lanes, by node and lane. */
   readonly #peers = new Map<string, AcceptedLane>();
   readonly #serving = new Set<Promise<void>>();
@@ -182,6 +185,17 @@ export class ConnectionListener {
     const take = (connection: Connection): Promise<void> => this.#take(connection);
     const closeIdle = (): void => this.#pending.closeSilent();
     this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take, closeIdle });
+  }
+
+  /**
+   * Opens a connection of a client within this process: without the limits on clients, and with the rights of a front end
+   * ({@link ClientConnection.isInProcess}). Returns the client's end.
+   */
+  connectInProcess(): Connection {
+    const [caller, accepted] = inProcessPair();
+    const channel = this.#channelOf(accepted, { isInProcess: true });
+    this.#accept(channel, () => {});
+    return caller;
   }
 
   /** The address it listens on, with the real port if 0 was requested. */
@@ -253,7 +267,7 @@ export class ConnectionListener {
     const lanes = [...this.#peers.values()].map(({ channel }) => channel);
     this.#pending.closeAll(reason);
     for (const channel of lanes) channel.close(reason);
-    await Promise.all([...this.#clients].map((client) => client.close(reason)));
+    await Promise.all([...this.#clients, ...this.#inProcess].map((client) => client.close(reason)));
     await Promise.all([this.#accepting, ...this.#serving]);
   }
 
@@ -265,21 +279,28 @@ export class ConnectionListener {
   /** Serves a connection once there is capacity for it. */
   async #take(connection: Connection): Promise<void> {
     this.#accepted += 1;
-    const { remote } = connection;
-    const onFault = (error: unknown): void => logConnectionFault(this.#options.logger, error, { remote });
-    const channel = new FrameChannel(connection, {
-      clock: this.#options.clock,
-      sizes: SIZES,
-      onFault,
-      memory: this.#memory,
-    });
+    const channel = this.#channelOf(connection, { isInProcess: false });
     const heard = await this.#pending.add(channel);
     if (heard === null || this.#closing.signal.aborted) return channel.close("this node is stopping");
+    this.#accept(channel, heard);
+  }
+
+  #channelOf(connection: Connection, { isInProcess }: { readonly isInProcess: boolean }): FrameChannel {
+    const { clock, logger } = this.#options;
+    const { remote } = connection;
+    const onFault = (error: unknown): void => logConnectionFault(logger, error, { remote });
+    // Memory that other clients use must not end a front end: it is one connection, with bounded requests.
+    const memory = isInProcess ? null : this.#memory;
+    return new FrameChannel(connection, { clock, sizes: SIZES, onFault, memory, isInProcess });
+  }
+
+  /** Answers the hello of a connection and serves it to its end. */
+  #accept(channel: FrameChannel, heard: () => void): void {
     const serve = (welcomed: Welcomed): Promise<void> => this.#serve(channel, welcomed);
     const serving = this.#handshake.accept(channel, { heard, serve })
       .catch((error: unknown) => {
         channel.close("a fault in kvraft ended it");
-        onFault(error);
+        logConnectionFault(this.#options.logger, error, { remote: channel.remote });
       })
       .finally(() => {
         channel.close("it was served to its end");
@@ -310,13 +331,15 @@ export class ConnectionListener {
       this.#options.tls?.rules.identityOf(channel.security) ?? null,
     );
     const handlers = this.#handlers.onClient(client);
-    this.#clients.add(client);
+    // A front end of this node has no limit, and it is not closed for another client.
+    const clients = channel.isInProcess ? this.#inProcess : this.#clients;
+    clients.add(client);
     try {
       const reason = await client.serve(handlers);
       this.#options.logger.debug("A client's connection ended", { remote: client.remote, reason });
     } finally {
       channel.close("it was served to its end");
-      this.#clients.remove(client);
+      clients.delete(client);
       handlers.onClose();
     }
   }

@@ -35,11 +35,15 @@ export interface IdentifiedConnection {
   readonly remote: string;
   /** The certificate that its other end has shown. */
   readonly certificate: PeerCertificate | null;
+  /** Whether it is one of a front end of this node. Default false. */
+  readonly isInProcess?: boolean;
 }
 
 /** The user of one connection. */
 export class ConnectionIdentity {
   readonly remote: string;
+  /** Whether the connection is one of a front end of this node, which has no user. */
+  readonly isInProcess: boolean;
   readonly #certificate: PeerCertificate | null;
   readonly #wallClock: () => number;
   #signedIn: SignIn | null = null;
@@ -50,10 +54,11 @@ export class ConnectionIdentity {
   #revision = -1;
 
   constructor(
-    { remote, certificate }: IdentifiedConnection,
+    { remote, certificate, isInProcess = false }: IdentifiedConnection,
     { wallClock }: { readonly wallClock: () => number },
   ) {
     this.remote = remote;
+    this.isInProcess = isInProcess;
     this.#certificate = certificate;
     this.#wallClock = wallClock;
   }

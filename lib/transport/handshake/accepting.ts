@@ -134,7 +134,7 @@ export class AcceptingHandshake {
   async accept(channel: FrameChannel, { heard, serve }: Continuation): Promise<void> {
     const payload = await this.#hear(channel);
     if (payload === null) return heard();
-    const hello = this.#checkHello(payload, channel.remote);
+    const hello = this.#checkHello(payload, channel);
     if (hello.kind === "refusal") {
       heard();
       return await this.#refuse(channel, hello);
@@ -142,7 +142,8 @@ export class AcceptingHandshake {
     const { version, caller } = hello;
     if (caller.role === "client") {
       heard();
-      const refused = this.#options.tls?.rules.checkClient(channel.security) ?? null;
+      const rules = channel.isInProcess ? null : this.#options.tls?.rules ?? null;
+      const refused = rules?.checkClient(channel.security) ?? null;
       if (refused !== null) return await this.#refuse(channel, refused);
       this.#welcome(channel, { version, exchange: null });
       return await serve({ caller, authenticated: NOT_AUTHENTICATED });
@@ -183,7 +184,7 @@ export class AcceptingHandshake {
     return null;
   }
 
-  #checkHello(payload: Uint8Array, remote: string): KnownHello | Refusal {
+  #checkHello(payload: Uint8Array, channel: FrameChannel): KnownHello | Refusal {
     let hello: Hello;
     try {
       hello = decodeHello(payload);
@@ -198,10 +199,10 @@ export class AcceptingHandshake {
           `${hello.minVersion} to ${hello.maxVersion}. Bring both to releases that have one in common.`,
       );
     }
-    return this.#authorize(hello.caller, remote) ?? hello;
+    return this.#authorize(hello.caller, channel) ?? hello;
   }
 
-  #authorize(caller: Caller, remote: string): Refusal | null {
+  #authorize(caller: Caller, { remote, isInProcess }: FrameChannel): Refusal | null {
     const { clusterId } = this.#options;
     if (caller.clusterId !== null && caller.clusterId !== clusterId) {
       return refusal(
@@ -212,7 +213,7 @@ export class AcceptingHandshake {
           "Check the addresses; all nodes of a cluster are started with the same --cluster.",
       );
     }
-    if (caller.role === "peer") return null;
+    if (caller.role === "peer" || isInProcess) return null;
     const reason = this.#options.makeSpaceForClient(remote);
     return reason === null ? null : refusal("busy", reason);
   }

@@ -16,7 +16,7 @@ import {
   ConnectionListener,
   type ConnectionListenerOptions,
 } from "../../../lib/transport/listener.ts";
-import type { Connection, Network } from "../../../lib/platform/network.ts";
+import type { Connection, Dialer, Network } from "../../../lib/platform/network.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { RecordingLogger } from "./recording_logger.ts";
 
@@ -124,7 +124,7 @@ export class RawConnection {
   }
 
   /** Connects to the node with this id. */
-  static async connect(network: Network, id = 1): Promise<RawConnection> {
+  static async connect(network: Dialer, id = 1): Promise<RawConnection> {
     const member = MEMBERS.find((node) => node.id === id) ?? MEMBERS[0];
     if (member === undefined) throw new RangeError("there are no members");
     return new RawConnection(await network.connect(member.address, new AbortController().signal));

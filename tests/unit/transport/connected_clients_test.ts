@@ -158,7 +158,7 @@ Deno.test("ConnectedClients: a client is counted once, however often it is remov
   const client = { remote: "[2001:db8::1]:1", idleChecks: 0, end: (): void => {} };
   clients.add(client);
   assertEquals(clients.makeSpace("[2001:db8::ffff]:2")?.includes("from 2001:db8:0:0::/64"), true);
-  clients.remove(client);
-  clients.remove(client);
+  clients.delete(client);
+  clients.delete(client);
   assertEquals([clients.makeSpace("[2001:db8::ffff]:2"), [...clients]], [null, []]);
 });
