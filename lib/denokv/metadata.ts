@@ -58,11 +58,11 @@ function supportedVersions(body: Uint8Array): readonly unknown[] {
   } catch {
     throw badRequest("The body of the metadata request is not JSON");
   }
-  const isObject = typeof request === "object" && request !== null && "supportedVersions" in request;
-  if (!isObject || !Array.isArray(request.supportedVersions)) {
-    throw badRequest("The body of the metadata request has no list of supportedVersions");
+  if (typeof request === "object" && request !== null && "supportedVersions" in request) {
+    const { supportedVersions } = request;
+    if (Array.isArray(supportedVersions)) return supportedVersions;
   }
-  return request.supportedVersions;
+  throw badRequest("The body of the metadata request has no list of supportedVersions");
 }
 
 /** Returns a metadata answer, in JSON. */
