@@ -34,6 +34,8 @@ export interface WatchCounts {
   readonly databaseId: number;
   /** Watches that are open. */
   readonly watches: number;
+  /** Watches begun so far: a client begins a watch again each time that it breaks. */
+  readonly begun: number;
   /** Frames sent so far, empty ones included. */
   readonly frames: number;
   /** Bytes of these frames. */
@@ -149,6 +151,7 @@ export class Watches {
       },
     });
     counts.watches++;
+    counts.begun++;
     this.#open.set(stream, access);
     this.#pingTimer ??= this.#options.clock.after(PING_INTERVAL_MS, this.#sendPings);
     keys.add(stream);
@@ -186,7 +189,7 @@ export class Watches {
   #countsOf(databaseId: number): MutableCounts {
     const known = this.#counts.get(databaseId);
     if (known !== undefined) return known;
-    const counts = { watches: 0, frames: 0, frameBytes: 0 };
+    const counts = { watches: 0, begun: 0, frames: 0, frameBytes: 0 };
     this.#counts.set(databaseId, counts);
     return counts;
   }

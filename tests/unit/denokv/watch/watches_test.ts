@@ -270,6 +270,19 @@ Deno.test("watch: changes in quick succession get frames at the pace, the last o
   await bench.finish();
 });
 
+Deno.test("watch: many watches of the same keys get a state in turns of the event loop", async () => {
+  const bench = new Bench();
+  const watchers = await Promise.all(Array.from({ length: 1_200 }, () => bench.watch(["a"])));
+  const served = (): number => watchers.filter(({ frames }) => frames.length === 2).length;
+  await bench.write({ a: "1" });
+  assertEquals(served(), 500);
+  await bench.pass(0);
+  assertEquals(served(), 1_000);
+  await bench.pass(0);
+  assertEquals(served(), 1_200);
+  await bench.finish();
+});
+
 Deno.test("watch: a client that does not read has one unsent frame, costs no reads, and gets the last state later", async () => {
   const bench = new Bench();
   const slow = await bench.watch(["a"], { isStalled: true });
@@ -357,7 +370,13 @@ Deno.test("watch: a client that goes away leaves nothing", async () => {
   await settle();
   assertEquals(bench.databases.watchCount, 0);
   assertEquals(bench.clock.timerCount, 0);
-  assertEquals(bench.watches.counts(), [{ databaseId: 0, watches: 0, frames: 1, frameBytes: 4 + 6 }]);
+  assertEquals(bench.watches.counts(), [{
+    databaseId: 0,
+    watches: 0,
+    begun: 1,
+    frames: 1,
+    frameBytes: 4 + 6,
+  }]);
 });
 
 Deno.test("watch: removing an access token ends its watches only, also one that is about to begin", async () => {
