@@ -36,23 +36,14 @@ import {
 } from "../protocol/limits.ts";
 import { acceptConnections } from "../platform/accept_loop.ts";
 import { logConnectionFault } from "../platform/fault.ts";
+import { reasonOf } from "../web/http1/answer_head.ts";
+import { parseRequestHead } from "../web/http1/request_head.ts";
 import { concat } from "@std/bytes";
 
 const TEXT = "text/plain; charset=utf-8";
 /** End of a head. */
 const EMPTY_LINE = "\r\n\r\n";
 const READ_BYTES = 1_024;
-
-const STATUS_TEXTS: Readonly<Record<number, string>> = {
-  200: "OK",
-  400: "Bad Request",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  431: "Request Header Fields Too Large",
-  500: "Internal Server Error",
-  503: "Service Unavailable",
-  505: "HTTP Version Not Supported",
-};
 
 const BUSY: HttpResponse = {
   status: 503,
@@ -197,7 +188,7 @@ class Server implements HttpServer {
     const head = await this.#within(HTTP_HEAD_TIMEOUT_MS, connection, () => readHead(connection));
     if (head === null) return;
     this.#idle.delete(connection);
-    const request = head === "tooLong" ? HEAD_TOO_LONG : parseRequestHead(head);
+    const request = head === "tooLong" ? HEAD_TOO_LONG : requestOf(head);
     const answer = "status" in request ? request : await this.#answer(request, connection);
     // A refused HEAD has no body either: its sender does not read one (RFC 9110 §9.3.2).
     const bytes = encodeResponse(answer, { withBody: !head.startsWith("HEAD ") });
@@ -282,58 +273,20 @@ function encodeResponse(answer: HttpResponse, { withBody }: { readonly withBody:
     ...answer.headers,
   };
   const lines = [
-    `HTTP/1.1 ${answer.status} ${STATUS_TEXTS[answer.status] ?? ""}`,
+    `HTTP/1.1 ${answer.status} ${reasonOf(answer.status)}`,
     ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
   ];
   const head = utf8.encode(`${lines.join("\r\n")}${EMPTY_LINE}`);
   return withBody ? concat([head, body]) : head;
 }
 
-const BAD_VERSION: HttpResponse = {
-  status: 505,
-  contentType: TEXT,
-  body: "Cannot answer: this is not HTTP/1.1. Use HTTP/1.1 without encryption.\n",
-};
-
-const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP\/([0-9])\.([0-9])$/;
-const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/;
-/** A name, an IPv4 address or an IPv6 address in brackets, and perhaps a port; it may be empty (RFC 9110 §7.2). */
-const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?$/;
-
-/**
- * Parses a head, which is everything before the empty line; returns an error response if the request cannot be served.
- * Only method and path are used; the rest is checked as RFC 9112 demands.
- */
-export function parseRequestHead(head: string): HttpRequest | HttpResponse {
-  const [requestLine = "", ...fieldLines] = head.split("\r\n");
-  const parts = REQUEST_LINE.exec(requestLine);
-  if (parts === null) return badRequest("the first line is not that of an HTTP/1.1 request");
-  const [, method = "", target = "", major, minor] = parts;
-  if (major !== "1") return BAD_VERSION;
-  const hosts: string[] = [];
-  for (const line of fieldLines) {
-    const field = FIELD_LINE.exec(line);
-    if (field === null) return badRequest("a header line has no name, or its name is not one");
-    if (field[1]?.toLowerCase() === "host") hosts.push(field[2] ?? "");
-  }
-  // RFC 9112 §3.2. HTTP/1.0 has no Host.
-  if (hosts.length > 1 || (hosts.length === 0 && minor !== "0")) {
-    return badRequest("there must be one Host header");
-  }
-  if (!hosts.every((host) => HOST.test(host))) return badRequest("the Host header is not a host");
-  const path = pathOf(target);
-  return path === null ? badRequest("what is asked for is not a path") : { method, path };
-}
-
-/** Returns the path of a request's target, without its query; null where there is none. */
-function pathOf(target: string): string | null {
-  if (target.startsWith("/")) return target.split(/[?#]/, 1)[0] ?? target;
-  if (target === "*") return target; // OPTIONS *
-  // The absolute form, which is sent to proxies.
-  const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null;
-  return url?.pathname ?? null;
-}
-
-function badRequest(reason: string): HttpResponse {
-  return { status: 400, contentType: TEXT, body: `Cannot read the request: ${reason}.\n` };
+/** Returns the request of a head, or an error response if it cannot be served. Only method and path are used. */
+function requestOf(head: string): HttpRequest | HttpResponse {
+  const parsed = parseRequestHead(head);
+  if (!("reason" in parsed)) return { method: parsed.method, path: parsed.path };
+  const { status, reason } = parsed;
+  const body = status === 505
+    ? "Cannot answer: this is not HTTP/1.1. Use HTTP/1.1 without encryption.\n"
+    : `Cannot read the request: ${reason}.\n`;
+  return { status, contentType: TEXT, body };
 }

@@ -118,7 +118,9 @@ export interface WebLimits {
   readonly maxHeldBytes: number;
   /** Time for the first byte of a connection, and for a head from its first byte. */
   readonly headTimeoutMs: number;
-  /** Time without any byte of a body that is waited for, and for sending bytes of an answer. */
+  /** Time for a whole body that a handler waits for. */
+  readonly bodyTimeoutMs: number;
+  /** Time in which the client must take something of what is sent to it. */
   readonly progressTimeoutMs: number;
   /** Time without a request after which a connection is closed. */
   readonly idleTimeoutMs: number;

@@ -32,7 +32,7 @@ const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   kv: { whole: [], types: ["raft"] },
   protocol: { whole: ["raft", "kv"], types: [] },
   web: { whole: [], types: [] },
-  transport: { whole: ["raft", "kv", "protocol"], types: [] },
+  transport: { whole: ["raft", "kv", "protocol", "web"], types: [] },
   storage: { whole: ["raft", "kv"], types: [] },
   server: { whole: ["raft", "kv", "storage", "protocol", "transport"], types: [] },
   client: { whole: ["kv", "protocol", "transport"], types: ["raft"] },

@@ -1,0 +1,77 @@
+/** Header fields: the rules for their names and values, the same in HTTP/1.1 and HTTP/2, and lists of them. */
+import { assert } from "../platform/assert.ts";
+import type { WebHeaders } from "./types.ts";
+
+/** A name in any case (RFC 9110 §5.6.2). */
+export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const LOWER_CASE_TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+/** A value: no control characters but tab, and neither space nor tab at its ends (RFC 9110 §5.5, RFC 9113 §8.2.1). */
+const VALUE = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;
+
+/** Whether `name` may be the name of a field in HTTP/2. */
+export function isLowerCaseName(name: string): boolean {
+  return LOWER_CASE_TOKEN.test(name);
+}
+
+/** Whether `value` may be the value of a field; each character is one byte. */
+export function isFieldValue(value: string): boolean {
+  return VALUE.test(value);
+}
+
+/** A received field; each character is one byte. */
+export interface Field {
+  /** In lower case. */
+  readonly name: string;
+  readonly value: string;
+}
+
+/** The fields of a request, in the order of their arrival. */
+export class FieldList {
+  readonly #fields: readonly Field[];
+
+  /** Takes the list, which is not changed afterwards. */
+  constructor(fields: readonly Field[]) {
+    this.#fields = fields;
+  }
+
+  /** Returns the value of a field, several of one name joined; null without one. */
+  get(name: string): string | null {
+    let value: string | null = null;
+    for (const field of this.#fields) {
+      if (field.name !== name) continue;
+      value = value === null ? field.value : `${value}${name === "cookie" ? "; " : ", "}${field.value}`;
+    }
+    return value;
+  }
+}
+
+/** Calls `visit` with each field of an answer. Throws if one of them is not a field: the handler is wrong. */
+export function forEachField(headers: WebHeaders, visit: (name: string, value: string) => void): void {
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (value === undefined) continue;
+    assert(isLowerCaseName(name), "the names of an answer's fields are tokens in lower case");
+    for (const one of typeof value === "string" ? [value] : value) {
+      assert(isFieldValue(one), "the values of an answer's fields have no control characters");
+      visit(name, one);
+    }
+  }
+}
+
+/** Throws if one of the fields of an answer is not a field: the handler is wrong. */
+export function checkFields(headers: WebHeaders): void {
+  forEachField(headers, () => {});
+}
+
+/** Parses a content-length; several equal values count as one (RFC 9110 §8.6). Returns null where it is invalid. */
+export function parseContentLength(text: string): number | null {
+  const [first = "", ...others] = text.split(",").map((part) => part.trim());
+  if (!/^[0-9]{1,15}$/.test(first) || others.some((other) => other !== first)) return null;
+  return Number(first);
+}
+
+/** Splits the target of a request into path and query. */
+export function splitTarget(target: string): { readonly path: string; readonly query: string } {
+  const at = target.indexOf("?");
+  return at < 0 ? { path: target, query: "" } : { path: target.slice(0, at), query: target.slice(at + 1) };
+}

@@ -1,0 +1,157 @@
+/**
+ * The sending side of a connection: everything that is queued in one turn of the event loop leaves in one write, and no
+ * write begins before the last one has ended.
+ */
+import type { Clock } from "../platform/clock.ts";
+import type { Connection } from "../platform/network.ts";
+import { withResolvers } from "../platform/promise.ts";
+import { ByteQueue } from "./byte_queue.ts";
+
+/** Memory that a buffer keeps while nothing is queued. */
+const RETAINED_BYTES = 65_536;
+
+/** Options of {@link Output}. */
+export interface OutputOptions {
+  readonly clock: Clock;
+  /** Called after bytes were written. */
+  readonly onProgress: () => void;
+  /** Called once, when a write fails. */
+  readonly onFailed: () => void;
+}
+
+/** Called when everything before a position was written (true), or cannot be (false). */
+type Callback = (isWritten: boolean) => void;
+
+/** The bytes that wait for a connection. */
+export class Output {
+  readonly #connection: Connection;
+  readonly #options: OutputOptions;
+  #gathering = new ByteQueue();
+  #leaving = new ByteQueue();
+  /** Bytes of #leaving that were written. */
+  #sentBytes = 0;
+  #writtenBytes = 0;
+  #isBusy = false;
+  #isStopped = false;
+  /** The callbacks of positions, in their order; those before #firstMark were called. */
+  #marks: { readonly position: number; readonly callback: Callback }[] = [];
+  #firstMark = 0;
+  #progress: PromiseWithResolvers<void> | null = null;
+
+  /** Sends nothing. */
+  constructor(connection: Connection, options: OutputOptions) {
+    this.#connection = connection;
+    this.#options = options;
+  }
+
+  /** Bytes that the operating system has not taken yet. */
+  get queuedBytes(): number {
+    return this.#gathering.length + this.#leaving.length - this.#sentBytes;
+  }
+
+  /** Bytes that the operating system has taken since the beginning. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
+  }
+
+  /** Position behind what is queued: {@link writtenBytes} once all of it is written. */
+  get position(): number {
+    return this.#writtenBytes + this.queuedBytes;
+  }
+
+  /** Whether no more bytes will be written. */
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** The queue to append to. What is appended leaves at the end of the turn. */
+  queue(): ByteQueue {
+    if (this.#isStopped) {
+      this.#gathering.clear(0);
+    } else if (!this.#isBusy) {
+      this.#isBusy = true;
+      this.#options.clock.endOfTurn(this.#writeGathered);
+    }
+    return this.#gathering;
+  }
+
+  /** Calls `callback` once everything that is queued now was written, or cannot be. */
+  whenWritten(callback: Callback): void {
+    if (this.#isStopped) callback(false);
+    else if (this.queuedBytes === 0) callback(true);
+    else this.#marks.push({ position: this.position, callback });
+  }
+
+  /** Resolves once everything that is queued now was written (true), or cannot be (false). */
+  drained(): Promise<boolean> {
+    const { promise, resolve } = withResolvers<boolean>();
+    this.whenWritten(resolve);
+    return promise;
+  }
+
+  /** Resolves after the next write, or once no more bytes will be written. */
+  progress(): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
+    this.#progress ??= withResolvers();
+    return this.#progress.promise;
+  }
+
+  /** Begins no further write; drops what is queued. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#gathering = new ByteQueue();
+    this.#callMarks();
+  }
+
+  readonly #writeGathered = (): void => {
+    if (this.#gathering.length === 0 || this.#isStopped) {
+      this.#isBusy = false;
+      return;
+    }
+    [this.#gathering, this.#leaving] = [this.#leaving, this.#gathering];
+    this.#sentBytes = 0;
+    this.#write();
+  };
+
+  #write(): void {
+    this.#connection.write(this.#leaving.view(this.#sentBytes)).then(this.#onWritten, this.#onFailed);
+  }
+
+  readonly #onWritten = (count: number): void => {
+    if (this.#isStopped) return;
+    if (count === 0) return this.#onFailed();
+    this.#sentBytes += count;
+    this.#writtenBytes += count;
+    const isSent = this.#sentBytes === this.#leaving.length;
+    if (isSent) {
+      this.#leaving.clear(RETAINED_BYTES);
+      this.#sentBytes = 0;
+    }
+    this.#callMarks();
+    this.#options.onProgress();
+    if (isSent) this.#writeGathered();
+    else if (!this.#isStopped) this.#write();
+  };
+
+  readonly #onFailed = (): void => {
+    if (this.#isStopped) return;
+    this.stop();
+    this.#options.onFailed();
+  };
+
+  #callMarks(): void {
+    this.#progress?.resolve();
+    this.#progress = null;
+    for (;;) {
+      const mark = this.#marks[this.#firstMark];
+      if (mark === undefined || (mark.position > this.#writtenBytes && !this.#isStopped)) break;
+      this.#firstMark += 1;
+      mark.callback(mark.position <= this.#writtenBytes);
+    }
+    if (this.#firstMark === this.#marks.length) {
+      this.#marks = [];
+      this.#firstMark = 0;
+    }
+  }
+}
