@@ -79,6 +79,7 @@ async function openSocket(
   // These stay: an error without a listener would end the process.
   plain.on("error", reject);
   socket.on("error", (error) => reject(explainTlsError(error)));
+  catchErrorsOfStart(socket, reject);
   socket.once("secureConnect", resolve);
   signal.addEventListener("abort", onAbort);
   try {
@@ -93,6 +94,30 @@ async function openSocket(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/**
+ * Passes errors of the beginning of a handshake to `reject`. Deno's TLS socket throws one out of its listener of `connect`
+ * if the other end has sent something else than TLS and reset the connection meanwhile; uncaught, it would end the process
+ * (Deno 2.9.6, findings/deno_tls_connect_throws.sh).
+ */
+function catchErrorsOfStart(socket: TLSSocket, reject: (error: unknown) => void): void {
+  const start: unknown = Reflect.get(socket, "_start");
+  if (!isListener(start) || !socket.listeners("connect").includes(start)) return;
+  socket.removeListener("connect", start);
+  socket.once("connect", () => {
+    try {
+      start.call(socket);
+    } catch (error) {
+      // It is destroyed, and its event `error` says why unless the other end was just gone.
+      socket.once("close", () => reject(error));
+      socket.destroy();
+    }
+  });
+}
+
+function isListener(value: unknown): value is () => void {
+  return typeof value === "function";
 }
 
 /** Returns the identity of the server. Throws {@link TlsError} if it must not be trusted. */

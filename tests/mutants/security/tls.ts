@@ -46,6 +46,13 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       from: "if (!isMember(from)) {",
       to: "if (from === 0) {",
     },
+    {
+      id: "M973",
+      title: "a node may forward a command with the identity of the leader",
+      failure: "a node that authentication is not yet known to compacts the history without a user",
+      from: "command.identity.userId === LEADER_IDENTITY.userId",
+      to: "command.identity.userId > Number.MAX_SAFE_INTEGER",
+    },
   ]),
   ...inFile("lib/platform/tls/tls_dialer.ts", [TLS], [
     {
@@ -54,6 +61,13 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       failure: "any node or client with a certificate of the authority can stand between a client and a node",
       from: "if (!isForHost(certificate, name)) {",
       to: "if (false as boolean) {",
+    },
+    {
+      id: "M970",
+      title: "errors that Deno throws out of its listener of connect are not caught",
+      failure: "a program at the address of a member ends every node that dials it",
+      from: "catchErrorsOfStart(socket, reject);\n",
+      to: "",
     },
   ]),
   ...inFile("lib/transport/handshake/certificate_rules.ts", [RULES], [

@@ -1,5 +1,5 @@
 /** TLS over real sockets: what both ends see of each other, and what they say when it fails. */
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { connect as connectPlain } from "node:net";
 import { once } from "node:events";
 import { connect as connectTls } from "node:tls";
@@ -20,6 +20,31 @@ const authority = new Authority();
 const otherAuthority = new Authority("another authority");
 const node = authority.node();
 const never = (): AbortSignal => new AbortController().signal;
+
+/** A server in a thread of its own, which answers each connection with bytes that are no TLS, and resets it. */
+class ResettingServer implements Disposable {
+  readonly #worker: Worker;
+  /** Where it listens. */
+  readonly port: Promise<number>;
+
+  constructor() {
+    const code = `
+      import { createServer } from "node:net";
+      const server = createServer((socket) => {
+        socket.on("error", () => {});
+        socket.write(new Uint8Array(300));
+        setTimeout(() => socket.resetAndDestroy(), Math.random() * 20);
+      });
+      server.listen(0, "127.0.0.1", () => postMessage(server.address().port));`;
+    const url = `data:application/javascript,${encodeURIComponent(code)}`;
+    this.#worker = new Worker(url, { type: "module" });
+    this.port = new Promise((resolve) => this.#worker.onmessage = ({ data }) => resolve(data));
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
 
 /** A listener, and the failures that it reports. */
 class Scene implements Disposable {
@@ -231,6 +256,24 @@ Deno.test("TLS: new credentials are for new connections, and open ones go on", a
   const received = readBytes(server, 5);
   await client.write(new TextEncoder().encode("hello"));
   assertEquals((await received).length, 5);
+});
+
+Deno.test("TLS: a client that is busy while the other end sends other bytes and resets the connection fails as any other", async () => {
+  using server = new ResettingServer();
+  const port = await server.port;
+  for (let batch = 0; batch < 20; batch++) {
+    const timer = setTimeout(() => {
+      const busyUntil = performance.now() + batch % 20;
+      while (performance.now() < busyUntil);
+    });
+    const failed = Array.from({ length: 10 }, () => {
+      return assertRejects(() => dialler().connect({ host: "127.0.0.1", port }, never()), NetworkError);
+    });
+    for (const { message } of await within("all have failed", Promise.all(failed))) {
+      assertMatch(message, /does not speak TLS|closed the connection|ECONNRESET/);
+    }
+    clearTimeout(timer);
+  }
 });
 
 Deno.test("TLS: a client that is aborted during the handshake leaves nothing behind", async () => {
