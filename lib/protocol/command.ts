@@ -159,14 +159,14 @@ export const COMMAND = variants("command", {
   ...PLAIN_COMMANDS,
   authorized: byHand(
     frame(AUTHORIZED_NUMBER, {
-      identity: group({ userId: integer(1), credential: integer(), authRevision: integer() }),
+      identity: group({ userId: integer(), credential: integer(), authRevision: integer() }),
       command: EMBEDDED_COMMAND,
     }),
     {
       read: (input) => ({
         kind: "authorized",
         identity: {
-          userId: input.integer("userId", 1),
+          userId: input.integer("userId"),
           credential: input.integer("credential"),
           authRevision: input.integer("authRevision"),
         },
@@ -379,7 +379,7 @@ function readStamp(kind: number, input: MessagePackReader): SessionStamp | null 
 function authorizedIn(
   input: MessagePackReader,
 ): { readonly userId: number; readonly command: Uint8Array } {
-  const userId = input.integer("userId", 1);
+  const userId = input.integer("userId");
   for (const name of ["credential", "authRevision"]) input.integer(name);
   return { userId, command: input.binary("command") };
 }

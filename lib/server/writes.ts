@@ -10,6 +10,7 @@ import {
   type Command,
   FEATURE_LEVEL,
   isOfLevel,
+  LEADER_IDENTITY,
   MAX_COMMAND_BYTES,
   type PlainCommand,
   type StateMachine,
@@ -104,6 +105,9 @@ export class Writes {
       const message = `Cannot take a write from node ${from}: it is no member of the cluster.`;
       logger.warn("Refused a forwarded write: its sender is no member", { node: from });
       return answer(this.#outcomeOf(notApplied("notLeader", message), command));
+    }
+    if (command.kind === "authorized" && command.identity.userId === LEADER_IDENTITY.userId) {
+      return answer(notApplied("invalidRequest", "Cannot write: only the leader makes this command."));
     }
     const refusal = access.auth.enabled ? access.refusalOfForwarded(command, from) : null;
     if (refusal !== null) return answer(this.#outcomeOf(refusal, command));

@@ -111,13 +111,22 @@ export interface ChangeAuth {
 
 /** The user of a command, as the node that received it has established. */
 export interface Identity {
-  /** The auth revision at which the user was added: a user of the same name that is added later is another one. */
+  /**
+   * The auth revision at which the user was added: a user of the same name that is added later is another one. 0 for the
+   * leader itself, see {@link LEADER_IDENTITY}.
+   */
   readonly userId: number;
   /** The auth revision at which the password or token was set with which the user signed in; 0 for a certificate. */
   readonly credential: number;
   /** The auth revision of the state by which the node checked the command. */
   readonly authRevision: number;
 }
+
+/**
+ * The identity of a command that the leader makes itself and that clients may make, too: without it, one of a client that
+ * was let through before authentication was enabled could not be told from it. Nodes accept it from no other program.
+ */
+export const LEADER_IDENTITY: Identity = { userId: 0, credential: 0, authRevision: 0 };
 
 /** The stamp of a write with the user who sends it. */
 export interface UserStamp extends SessionStamp {

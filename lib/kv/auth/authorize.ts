@@ -1,7 +1,7 @@
 /** The decision whether a command is executed while authentication is enabled, alike on every replica. */
 import type { Command, PlainCommand, RefusalReason } from "../command.ts";
 import { assertNever } from "../../platform/assert.ts";
-import type { AuthorizedCommand } from "./auth_command.ts";
+import { type AuthorizedCommand, LEADER_IDENTITY } from "./auth_command.ts";
 import type { AuthState } from "./auth_state.ts";
 import { concernsLeases, isAllowed, type Requester, requiredRights } from "./command_rights.ts";
 
@@ -22,12 +22,15 @@ const NO_USER = 0;
 export function admittedUser(command: Command, state: AuthorizingState): number | RefusalReason {
   if (!state.auth.enabled) return NO_USER;
   if (command.kind !== "authorized") return needsUser(command) ? "unauthenticated" : NO_USER;
+  if (command.identity.userId === LEADER_IDENTITY.userId) {
+    return command.command.kind === "compact" ? NO_USER : "unauthenticated";
+  }
   return refusalOfUser(command, state) ?? command.identity.userId;
 }
 
 /**
  * Whether a command is refused that has no user. The leader proposes the other kinds itself; a node adds the user to every
- * command that it receives from a client.
+ * command that it receives from a client. One without may have been received before authentication was enabled.
  */
 function needsUser(command: PlainCommand): boolean {
   switch (command.kind) {
@@ -37,11 +40,11 @@ function needsUser(command: PlainCommand): boolean {
     case "grantLease":
     case "revokeLease":
     case "changeAuth":
+    case "compact":
+    case "keepLeasesAlive":
       return true;
     case "expireSessions":
     case "raiseFeatureLevel":
-    case "compact":
-    case "keepLeasesAlive":
     case "deleteExpired":
       return false;
     default:

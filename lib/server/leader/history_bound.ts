@@ -7,7 +7,7 @@
  * an election versions are kept for longer, and never for less time.
  */
 import type { Clock, Timer } from "../../platform/clock.ts";
-import type { StateMachine } from "../../kv/mod.ts";
+import { LEADER_IDENTITY, type StateMachine } from "../../kv/mod.ts";
 import { encodeCommand } from "../../protocol/command.ts";
 import type { LeaderProposals } from "./leader_proposals.ts";
 
@@ -91,6 +91,11 @@ export class HistoryBound {
     const isUnderWay = this.#proposed?.term === term && machine.compactedRevision < this.#proposed.revision;
     if (isUnderWay) return;
     const revision = revisionOf();
-    if (propose(encodeCommand({ kind: "compact", revision })) !== null) this.#proposed = { term, revision };
+    const command = encodeCommand({
+      kind: "authorized",
+      identity: LEADER_IDENTITY,
+      command: { kind: "compact", revision },
+    });
+    if (propose(command) !== null) this.#proposed = { term, revision };
   }
 }

@@ -33,8 +33,23 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       id: "M880",
       title: "a change of users needs no user",
       failure: "any client disables authentication",
-      from: '    case "revokeLease":\n    case "changeAuth":\n      return true;',
+      from: '    case "revokeLease":\n    case "changeAuth":',
       to: '    case "revokeLease":\n      return true;\n    case "changeAuth":\n      return false;',
+    },
+    {
+      id: "M971",
+      title: "a compaction needs no user",
+      failure:
+        "a client's compaction that was received before authentication was enabled is executed after it",
+      from: '    case "compact":\n    case "keepLeasesAlive":\n      return true;',
+      to: '    case "keepLeasesAlive":\n      return true;\n    case "compact":\n      return false;',
+    },
+    {
+      id: "M972",
+      title: "the identity of the leader lets every command through",
+      failure: "a node that forges it writes without a user",
+      from: 'return command.command.kind === "compact" ? NO_USER : "unauthenticated";',
+      to: "return NO_USER;",
     },
   ]),
   ...inFile("lib/kv/auth/command_rights.ts", [USERS], [

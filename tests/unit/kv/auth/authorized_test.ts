@@ -1,6 +1,13 @@
 /** Tests of the commands of users: what is executed and what is refused while authentication is enabled. */
 import { assertEquals } from "@std/assert";
-import type { AuthChange, Command, Mutation, Operation, PlainCommand } from "../../../../lib/kv/mod.ts";
+import {
+  type AuthChange,
+  type Command,
+  LEADER_IDENTITY,
+  type Mutation,
+  type Operation,
+  type PlainCommand,
+} from "../../../../lib/kv/mod.ts";
 import { StateMachine } from "../../../../lib/kv/state_machine.ts";
 import { bytes, put, remove, Replica, stamp, transaction } from "../support.ts";
 import { AuthReplica, onPrefix, PASSWORD, tokenHash, wrapped } from "./support.ts";
@@ -38,6 +45,8 @@ Deno.test("StateMachine: while authentication is enabled, a client's command wit
     { kind: "grantLease", session: null, leaseId: 1, ttlMs: 1_000 },
     { kind: "revokeLease", session: null, leaseId: 1 },
     { kind: "changeAuth", session: null, change: { kind: "setEnabled", enabled: false } },
+    { kind: "compact", revision: 0 },
+    { kind: "keepLeasesAlive", leaseIds: [1] },
   ];
   for (const command of commands) assertEquals(replica.apply(command), UNAUTHENTICATED, command.kind);
   assertEquals(replica.records().slice(1), before.slice(1));
@@ -48,17 +57,34 @@ Deno.test("StateMachine: the leader's own commands need no user", () => {
   const kinds = [
     replica.apply({ kind: "expireSessions", elapsedMs: 5 }),
     replica.apply({ kind: "raiseFeatureLevel", level: 2 }),
-    replica.apply({ kind: "compact", revision: 0 }),
-    replica.apply({ kind: "keepLeasesAlive", leaseIds: [1] }),
+    replica.apply({
+      kind: "authorized",
+      identity: LEADER_IDENTITY,
+      command: { kind: "compact", revision: 0 },
+    }),
     replica.apply({ kind: "deleteExpired", untilMs: 1 }),
   ].map(({ kind }) => kind);
   assertEquals(kinds, [
     "sessionsExpired",
     "featureLevelRaised",
     "compacted",
-    "leasesKeptAlive",
     "expiredDeleted",
   ]);
+});
+
+Deno.test("StateMachine: the identity of the leader lets no command through but a compaction", () => {
+  const replica = enabled();
+  const commands: readonly PlainCommand[] = [
+    transaction([put("a/1", "x")]),
+    { kind: "registerSession", sessionId: 7, openedAt: 0 },
+    { kind: "grantLease", session: null, leaseId: 1, ttlMs: 1_000 },
+    { kind: "changeAuth", session: null, change: { kind: "setEnabled", enabled: false } },
+    { kind: "keepLeasesAlive", leaseIds: [1] },
+  ];
+  for (const command of commands) {
+    const entry = { kind: "authorized", identity: LEADER_IDENTITY, command } as const;
+    assertEquals(replica.apply(entry), UNAUTHENTICATED, command.kind);
+  }
 });
 
 Deno.test("StateMachine: a user cannot give the commands of the leader", () => {

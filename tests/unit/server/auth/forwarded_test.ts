@@ -4,6 +4,7 @@ import {
   type AuthChange,
   type Command,
   type Identity,
+  LEADER_IDENTITY,
   type PlainCommand,
   unwrapped,
 } from "../../../../lib/kv/mod.ts";
@@ -147,6 +148,16 @@ Deno.test("Writes: a follower that has authentication off forwards nothing witho
   ];
   for (const command of commands) {
     assertEquals(await leader.forwarded(command), "unauthenticated, not-applied", command.kind);
+  }
+});
+
+Deno.test("Writes: no node forwards a command with the identity of the leader", async () => {
+  const leader = await Leader.start();
+  const command = { kind: "compact", revision: 1 } as const;
+  for (const isEnabled of [false, true]) {
+    if (isEnabled) await leader.change(ENABLE);
+    const refusal = await leader.forwarded({ kind: "authorized", identity: LEADER_IDENTITY, command });
+    assertEquals(refusal, "invalidRequest, not-applied");
   }
 });
 
