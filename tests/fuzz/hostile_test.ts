@@ -65,10 +65,19 @@ for (const seed of SHORT_SEEDS) {
   });
 }
 
-for (const [nodes, hasSecret] of [[1, false], [3, false], [3, true]] as const) {
-  const which = `${nodes} real nodes${hasSecret ? " with a peer secret" : ""}`;
-  Deno.test(`hostile frames: none ends one of ${which} or moves its term`, async () => {
-    const options = { nodes, hasSecret, seconds: SHORT_SECONDS, seed: nodes, tell: (): void => {} };
+/** Runs against real nodes: what protects them, and how it reads. */
+const REAL = [
+  { nodes: 1, title: "1 real node" },
+  { nodes: 3, title: "3 real nodes" },
+  { nodes: 3, hasSecret: true, title: "3 real nodes with a peer secret" },
+  { nodes: 3, hasUsers: true, title: "3 real nodes with users and a peer secret" },
+  { nodes: 3, hasUsers: true, hasTls: true, title: "3 real nodes with users and TLS" },
+] as const;
+
+for (const { title, ...scene } of REAL) {
+  Deno.test(`hostile frames: none ends one of ${title}, moves its term, or exceeds the rights of its user`, async () => {
+    const protection = { hasSecret: false, hasUsers: false, hasTls: false, ...scene };
+    const options = { ...protection, seconds: SHORT_SECONDS, seed: scene.nodes, tell: (): void => {} };
     const report = await runAgainstProcesses(options);
     assertEquals(report.problems, []);
     assert(report.frames.size > ALL_KINDS.length / 4, "frames of many kinds were sent");

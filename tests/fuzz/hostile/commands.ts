@@ -6,11 +6,13 @@ import { BRANCHES } from "../../../lib/protocol/branching_command.ts";
 import { CHECK, COMMAND, MUTATION } from "../../../lib/protocol/command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { hostileElement, type Meanings } from "./shapes.ts";
-import { address, binary, filled, hostileSize, integer, isHostile, trailing } from "./values.ts";
+import { address, binary, filled, hostileSize, integer, isHostile, text, trailing } from "./values.ts";
 
 /** Keys that hostile clients write: few, so that their data is bounded. */
 const KEYS = 16;
 const TEXT = new TextEncoder();
+/** The names of users and roles. */
+export const USER_NAMES = ["root", "nobody", "limited", "operator"] as const;
 
 /** Returns a valid key. */
 export function ordinaryKey(random: SeededRandom): Uint8Array {
@@ -31,6 +33,14 @@ const OPERATION_MEANINGS: Meanings = {
   value: (random) => random.chance(0.1) ? null : binary(random, TEXT.encode("value")),
   operand: (random) => binary(random, new Uint8Array(8)),
   limit: (random) => integer(random, random.pick([1, 100, 10_000])),
+};
+
+/** The fields of changes of users that decide whether one has an effect. */
+const AUTH_MEANINGS: Meanings = {
+  // Enabled, it would refuse the commands of all other clients.
+  enabled: () => false,
+  user: (random) => text(random, random.pick(USER_NAMES)),
+  role: (random) => text(random, random.pick(USER_NAMES)),
 };
 
 const COMMANDS: Readonly<
@@ -72,8 +82,7 @@ const COMMANDS: Readonly<
   [COMMAND.numbers.deleteExpired]: (random) =>
     encode([COMMAND.numbers.deleteExpired, integer(random, 1_000), ...trailing(random)]),
   [COMMAND.numbers.changeAuth]: (random) => {
-    // Enabled, it would refuse the commands of all other clients.
-    const change = hostileElement(AUTH_CHANGE.shape, random, { enabled: () => false });
+    const change = hostileElement(AUTH_CHANGE.shape, random, AUTH_MEANINGS);
     return encode([COMMAND.numbers.changeAuth, session(random), change, ...trailing(random)]);
   },
   [COMMAND.numbers.authorized]: (random) => {

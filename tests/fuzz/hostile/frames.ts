@@ -19,7 +19,7 @@ import { ENTRY_KINDS } from "../../../lib/protocol/peer_frames.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
-import { command, configuration, ordinaryKey } from "./commands.ts";
+import { command, configuration, ordinaryKey, USER_NAMES } from "./commands.ts";
 import { changeOf, unknownId } from "./membership.ts";
 import { hostileRow, type Meanings } from "./shapes.ts";
 import {
@@ -130,6 +130,7 @@ function meaningsFor(knows: Knowledge): Meanings {
     limit: (random) => integer(random, random.pick([1, 100, 10_000])),
     // A transfer to an existing node, or without a target, would be valid.
     target: unknownId,
+    user: (random) => text(random, random.pick(USER_NAMES)),
     change: () => changeOf(knows),
     force: () => false,
   };

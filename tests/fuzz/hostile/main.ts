@@ -4,6 +4,9 @@
  *     --seconds N      duration (the default: 60)
  *     --nodes 1|3      real servers on loopback: one, or three of a cluster of four (the default: 3)
  *     --peer-secret    the real servers have a peer secret, which the hostile programs do not know
+ *     --auth           clients must sign in: the hostile programs are one that does not, a user without rights, one with
+ *                      rights over a prefix, and in the second half an operator; with a peer secret, or --tls
+ *     --tls            the real servers' ports have TLS: hostile bytes before, during and after handshakes, too
  *     --simulated      simulated servers in place of real ones, seed after seed
  *     --seed S         of the hostile programs, or the first of the simulated ones (random)
  *     --seeds A..B     these simulated ones, and no others
@@ -26,6 +29,8 @@ interface Flags {
   readonly seconds: number;
   readonly nodes: 1 | 3;
   readonly hasSecret: boolean;
+  readonly hasUsers: boolean;
+  readonly hasTls: boolean;
   readonly seed: number;
   /** First and last seed; null when the duration decides. */
   readonly seeds: readonly [number, number] | null;
@@ -44,6 +49,8 @@ function flagsOf(args: string[]): Flags {
       seed: { type: "string" },
       seeds: { type: "string" },
       "peer-secret": { type: "boolean", default: false },
+      auth: { type: "boolean", default: false },
+      tls: { type: "boolean", default: false },
       simulated: { type: "boolean", default: false },
       trace: { type: "boolean", default: false },
     },
@@ -54,8 +61,8 @@ function flagsOf(args: string[]): Flags {
   const isNodes = values.nodes === "1" || values.nodes === "3";
   if (!isNodes || !(seconds > 0) || ![seed, first, last].every(Number.isSafeInteger)) {
     console.error(
-      "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--peer-secret] [--simulated] [--seed <n>] " +
-        "[--seeds <n>..<n>] [--trace]",
+      "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--peer-secret] [--auth] [--tls] " +
+        "[--simulated] [--seed <n>] [--seeds <n>..<n>] [--trace]",
     );
     Deno.exit(2);
   }
@@ -63,6 +70,8 @@ function flagsOf(args: string[]): Flags {
     seconds,
     nodes: values.nodes === "1" ? 1 : 3,
     hasSecret: values["peer-secret"],
+    hasUsers: values.auth,
+    hasTls: values.tls,
     seed,
     seeds: values.seeds === undefined ? null : [first, last],
     isSimulated: values.simulated || values.seeds !== undefined,
@@ -72,11 +81,13 @@ function flagsOf(args: string[]): Flags {
 
 async function main(flags: Flags): Promise<number> {
   if (flags.isSimulated) return await simulate(flags);
-  const { nodes, hasSecret, seconds, seed } = flags;
+  const { nodes, hasSecret, hasUsers, hasTls, seconds, seed } = flags;
   console.log(`${nodes === 1 ? "one node" : "three nodes"} for ${seconds} s with --seed ${seed}`);
   const report = await runAgainstProcesses({
     nodes,
     hasSecret,
+    hasUsers,
+    hasTls,
     seconds,
     seed,
     tell: (line) => console.log(line),

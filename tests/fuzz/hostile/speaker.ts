@@ -3,12 +3,15 @@
  * frames with hostile fields, many at once or one by one; it reads the answers or not, and closes the connection in the
  * middle of a frame or keeps it open forever. It runs over any network and clock, simulated or real.
  */
+import { encode } from "@std/msgpack";
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Address, Connection, Dialer } from "../../../lib/platform/network.ts";
+import { SIGN_IN } from "../../../lib/protocol/auth_command.ts";
 import { LANES } from "../../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
+import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
-import { joined } from "../mutator.ts";
+import { joined, mutated } from "../mutator.ts";
 import {
   ALL_KINDS,
   CLIENT_KINDS,
@@ -30,6 +33,21 @@ const MAX_CONVERSATION_MS = 2_000;
 /** Duration of a pause within or after a conversation. */
 const MAX_SILENCE_MS = 300;
 const READ_BYTES = 65_536;
+/** Beyond the ids of hostile requests. */
+const SIGN_IN_ID = 2 ** 40;
+
+/** Reads what a connection receives, until it ends; may reject then. */
+export type Receiver = (connection: Connection) => Promise<void>;
+
+/** A user whose credential a hostile program has. */
+export interface SpeakerUser {
+  /** Null for none: it does not sign in. */
+  readonly token: string | null;
+  /** Whether it also sends frames in which bytes were changed. */
+  readonly isMutating: boolean;
+  /** Null if it may receive everything. */
+  readonly receive: Receiver | null;
+}
 
 /** Options of a speaker. */
 export interface SpeakerOptions {
@@ -42,6 +60,8 @@ export interface SpeakerOptions {
   /** Nodes that it dials. */
   readonly targets: readonly number[];
   readonly guises: readonly Guise[];
+  /** The user that it signs in as. Default none. */
+  readonly user?: SpeakerUser;
   /** Called for each frame, sent completely or not. */
   readonly onFrame: (kind: FrameKindName, to: number) => void;
 }
@@ -73,7 +93,9 @@ export class Speaker {
     });
     connection = await network.connect(addressOf(to), giveUp.signal).catch(() => null);
     if (connection !== null) {
-      if (!random.chance(0.25)) void drain(connection);
+      const receive = this.#options.user?.receive ?? drain;
+      // It was closed from either side.
+      if (!random.chance(0.25)) void receive(connection).catch(() => {});
       await this.#speak(connection, { to, guise: random.pick(guises) });
       if (random.chance(0.2)) await this.#pause(random.below(MAX_SILENCE_MS));
     }
@@ -94,6 +116,8 @@ export class Speaker {
     if (guise === "peer" && knowledge(to).peerKeyIds.length > 0 && random.chance(0.7)) {
       if (!await send(connection, framed(this.#payload("peerProof", to)))) return;
     }
+    const token = this.#options.user?.token ?? null;
+    if (guise === "client" && token !== null && !await send(connection, framed(signInOf(token)))) return;
     const own = guise === "client" ? CLIENT_KINDS : PEER_KINDS;
     let left = MAX_SENT_BYTES;
     for (let count = random.below(MAX_FRAMES); count > 0 && left > 0; count--) {
@@ -111,14 +135,22 @@ export class Speaker {
 
   /** Returns a payload of this kind that a frame can hold. */
   #payload(kind: FrameKindName, to: number): Uint8Array {
-    const { knowledge, onFrame } = this.#options;
+    const { knowledge, onFrame, user, random } = this.#options;
     onFrame(kind, to);
-    return hostilePayload(kind, knowledge(to)).subarray(0, MAX_FRAME_BYTES);
+    const payload = hostilePayload(kind, knowledge(to)).slice(0, MAX_FRAME_BYTES);
+    return user?.isMutating === true && random.chance(0.2)
+      ? mutated({ corpus: [payload], tokens: [] }, random)
+      : payload;
   }
 
   #pause(durationMs: number): Promise<void> {
     return new Promise((resolve) => void this.#options.clock.after(durationMs, resolve));
   }
+}
+
+/** Returns a valid sign-in. */
+function signInOf(token: string): Uint8Array {
+  return encode([FRAME_KIND.signIn, SIGN_IN_ID, [SIGN_IN.numbers.token, token]]);
 }
 
 /** Returns a payload with its length prefix. */

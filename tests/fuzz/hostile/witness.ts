@@ -1,5 +1,5 @@
 /** A correct client that writes and reads during the attack, and must not be affected by it. */
-import { KvClient, KvraftError } from "../../../lib/mod.ts";
+import { type ConnectOptions, KvClient, KvraftError } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
 import type { Network } from "../../../lib/platform/network.ts";
@@ -10,11 +10,16 @@ const KEY = "witness";
 /** Keys that lists find. */
 const FILL_TRANSACTIONS = 30;
 const FILL_KEYS = 100;
-const FILL_VALUE = "x".repeat(100);
+
+/** Text in all values, which hostile users may not read; hostile programs do not send it. */
+export const MARKER = "only others may read this";
+const FILL_VALUE = MARKER.repeat(4);
 
 /** Dependencies of a witness. */
 export interface WitnessOptions {
   readonly cluster: readonly string[];
+  /** Its certificates and its credential. Default none. */
+  readonly access?: Pick<ConnectOptions, "tls" | "token">;
   readonly clock: Clock;
   /** Calls that take longer count as failed. */
   readonly callTimeoutMs: number;
@@ -49,8 +54,8 @@ export class Witness {
 
   /** Connects and fills the store with keys that lists find. */
   async prepare(): Promise<void> {
-    const { cluster, platform } = this.#options;
-    const common = { cluster, timeoutMs: CONNECT_TIMEOUT_MS };
+    const { cluster, platform, access = {} } = this.#options;
+    const common = { ...access, cluster, timeoutMs: CONNECT_TIMEOUT_MS };
     this.#client = await (platform === null ? KvClient.connect(common) : connectOn(platform, common));
     for (let transaction = 0; transaction < FILL_TRANSACTIONS; transaction++) {
       await this.#client.transaction({
@@ -70,7 +75,7 @@ export class Witness {
     const { callTimeoutMs: timeoutMs } = this.#options;
     if (client === null) throw new TypeError("a witness prepares first");
     while (goesOn()) {
-      const value = `${++this.#written}`;
+      const value = `${MARKER} ${++this.#written}`;
       await this.#measured("put", () => client.put(KEY, value, { timeoutMs }));
       const entry = await this.#measured("get", () => client.get(KEY, { timeoutMs }));
       const found = entry === undefined || entry === null ? null : new TextDecoder().decode(entry.value);
