@@ -124,7 +124,7 @@ export interface Identity {
 
 /**
  * The identity of a command that the leader makes itself and that clients may make, too: without it, one of a client that
- * was let through before authentication was enabled could not be told from it. Nodes accept it from no other program.
+ * was let through before authentication was enabled would look the same. Nodes accept it from no other program.
  */
 export const LEADER_IDENTITY: Identity = { userId: 0, credential: 0, authRevision: 0 };
 

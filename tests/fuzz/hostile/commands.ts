@@ -12,7 +12,7 @@ import { address, binary, filled, hostileSize, integer, isHostile, text, trailin
 const KEYS = 16;
 const TEXT = new TextEncoder();
 /** The names of users and roles. */
-export const USER_NAMES = ["root", "nobody", "limited", "operator"] as const;
+export const USER_NAMES = ["root", "bare", "limited", "operator"] as const;
 
 /** Returns a valid key. */
 export function ordinaryKey(random: SeededRandom): Uint8Array {

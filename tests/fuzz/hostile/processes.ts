@@ -109,7 +109,7 @@ export async function runAgainstProcesses(given: ProcessesOptions): Promise<Proc
   return await new RealRun(cluster, { ...options, started, firstHttpPort, tls, access, users }).run();
 }
 
-/** What a run has besides its options. */
+/** A started cluster with the options of its run. */
 interface Scene extends ProcessesOptions {
   readonly started: readonly number[];
   readonly firstHttpPort: number;

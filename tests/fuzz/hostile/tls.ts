@@ -79,7 +79,7 @@ export class HostileTls {
     ];
   }
 
-  /** Returns a dialer that uses TLS or not, shows any certificate, and may have its bytes changed on the way. */
+  /** Returns a dialer that uses TLS or not, shows any certificate, and may have its bytes changed in transit. */
   dialer(random: SeededRandom): Dialer {
     const plain = new DenoNetwork();
     return {

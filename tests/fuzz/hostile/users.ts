@@ -53,7 +53,7 @@ export class HostileUsers {
       return true;
     });
     await auth.grantRole("root", "root");
-    for (const user of ["nobody", "limited", "operator"]) await auth.addUser(user);
+    for (const user of ["bare", "limited", "operator"]) await auth.addUser(user);
     for (const role of ["limited", "operator"]) {
       await auth.addRole(role);
       await auth.grantRole(role, role);
@@ -79,9 +79,9 @@ export class HostileUsers {
 
   /** The hostile programs whose rights do not reach the protected state. */
   get limited(): readonly SpeakerUser[] {
-    const nobody = { token: this.tokenOf("nobody"), isMutating: true, receive: this.#receiver("nobody") };
+    const bare = { token: this.tokenOf("bare"), isMutating: true, receive: this.#receiver("bare") };
     const limited = { token: this.tokenOf("limited"), isMutating: true, receive: this.#receiver("limited") };
-    return [{ token: null, isMutating: true, receive: this.#receiver(null) }, nobody, limited, limited];
+    return [{ token: null, isMutating: true, receive: this.#receiver(null) }, bare, limited, limited];
   }
 
   /** The hostile program that may do everything but change users. Bytes at random would be valid changes of members. */

@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { DenoNetwork } from "../../../../lib/platform/deno_network.ts";
 import { NetworkError } from "../../../../lib/platform/errors.ts";
 import type { Connection, Listener } from "../../../../lib/platform/network.ts";
+import { SystemClock } from "../../../../lib/platform/system.ts";
 import { type TlsCredentials, TlsDialer } from "../../../../lib/platform/tls/tls_dialer.ts";
 import {
   type HandshakeFailure,
@@ -262,7 +263,7 @@ Deno.test("TLS: a client that is busy while the other end sends other bytes and 
   using server = new ResettingServer();
   const port = await server.port;
   for (let batch = 0; batch < 20; batch++) {
-    const timer = setTimeout(() => {
+    const timer = new SystemClock().after(0, () => {
       const busyUntil = performance.now() + batch % 20;
       while (performance.now() < busyUntil);
     });
@@ -272,7 +273,7 @@ Deno.test("TLS: a client that is busy while the other end sends other bytes and 
     for (const { message } of await within("all have failed", Promise.all(failed))) {
       assertMatch(message, /does not speak TLS|closed the connection|ECONNRESET/);
     }
-    clearTimeout(timer);
+    timer.cancel();
   }
 });
 
