@@ -352,10 +352,10 @@ class Client {
   /** Returns how the client signs in. The password is asked for once and kept in memory. */
   #credentials(): Promise<SignIn | null> {
     const { stdin } = this.#environment;
-    const readFile = (path: string, maxBytes: number): Uint8Array =>
-      this.#environment.readFile(path, maxBytes);
+    const readSecretFile = (path: string, maxBytes: number): Uint8Array =>
+      this.#environment.readSecretFile(path, maxBytes);
     const readSecret = (prompt: string): Promise<SecretEnd> => this.#readSecret(prompt);
-    this.#signIn ??= signInOf({ options: this.#options, environment: { stdin, readFile, readSecret } });
+    this.#signIn ??= signInOf({ options: this.#options, environment: { stdin, readSecretFile, readSecret } });
     return this.#signIn;
   }
 

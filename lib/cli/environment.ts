@@ -1,6 +1,6 @@
 /** The interface to the process, and its implementation by Deno. Tests have an implementation of their own. */
 import { errorMessage } from "../platform/errors.ts";
-import { fileErrorReason } from "../platform/private_file.ts";
+import { fileErrorReason, problemOfMode } from "../platform/private_file.ts";
 import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname } from "@std/path";
@@ -61,6 +61,8 @@ export interface Environment {
    * Returns the first `maxBytes` + 1 bytes of a file. Throws an error whose message is the reason if it cannot be read.
    */
   readFile(path: string, maxBytes: number): Uint8Array;
+  /** Reads a file with a secret, as {@link readFile}. Warns once of a file that others may open. */
+  readSecretFile(path: string, maxBytes: number): Uint8Array;
   /** Writes a file and creates its folders, its owner's alone. Throws an error whose message is the reason if that fails. */
   writeFile(path: string, text: string): void;
   /** Returns whether this process is permitted to write there, and to read what it wrote. */
@@ -117,6 +119,7 @@ export function denoEnvironment(): Environment {
     cpuMs,
     columns,
     readFile,
+    readSecretFile,
     writeFile,
     mayWrite: (path) =>
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
@@ -203,10 +206,30 @@ function columns(): number {
   }
 }
 
-function readFile(path: string, maxBytes: number): Uint8Array {
+/** Files with secrets that others may open, of which the user was warned. */
+const openSecretFiles = new Set<string>();
+
+function readSecretFile(path: string, maxBytes: number): Uint8Array {
+  return readFile(path, maxBytes, ({ mode, uid }) => {
+    const problem = problemOfMode({ mode, uid }, { path, mayGroupRead: false });
+    if (problem === null || openSecretFiles.has(path)) return;
+    openSecretFiles.add(path);
+    const warning = `kvraft: warning: the file ${path} has a secret, and ${problem}\n`;
+    writeDiagnostics(isErrorTerminal ? terminalText(warning) : warning);
+  });
+}
+
+function readFile(
+  path: string,
+  maxBytes: number,
+  check: (info: Deno.FileInfo) => void = () => {},
+): Uint8Array {
   try {
     using file = Deno.openSync(path);
-    const { size, isFile } = file.statSync();
+    const info = file.statSync();
+    const { size, isFile } = info;
+    // The mode of a pipe, as of a shell's <(…), says nothing.
+    if (isFile) check(info);
     // A pipe or a device has no size and is read up to the limit.
     const buffer = new Uint8Array((isFile && size > 0 ? Math.min(maxBytes, size) : maxBytes) + 1);
     let length = 0;

@@ -6,6 +6,8 @@ import type { Environment } from "./environment.ts";
 import { UsageError } from "./errors.ts";
 import { textOfBytes } from "./text.ts";
 
+type FileReader = Pick<Environment, "readFile" | "readSecretFile">;
+
 /** Longest file. */
 const MAX_FILE_BYTES = 1_048_576;
 
@@ -28,7 +30,7 @@ export const CLIENT_TLS_OPTIONS: readonly OptionSpec[] = [
 /** Reads the files that the options name; null without TLS. Throws {@link UsageError}. */
 export function tlsOf(
   options: ReadonlyMap<string, string>,
-  environment: Pick<Environment, "readFile">,
+  environment: FileReader,
 ): TlsOptions | null {
   const ca = options.get("tls-ca");
   const given = CLIENT_TLS_OPTIONS.find(({ name }) => options.has(name));
@@ -53,11 +55,13 @@ export function tlsOf(
 
 function readText(
   path: string,
-  { name, environment }: { readonly name: string; readonly environment: Pick<Environment, "readFile"> },
+  { name, environment }: { readonly name: string; readonly environment: FileReader },
 ): string {
   let bytes: Uint8Array;
   try {
-    bytes = environment.readFile(path, MAX_FILE_BYTES);
+    bytes = name === "tls-key"
+      ? environment.readSecretFile(path, MAX_FILE_BYTES)
+      : environment.readFile(path, MAX_FILE_BYTES);
   } catch (error) {
     throw new UsageError(`Cannot use --${name} ${path}: ${errorMessage(error)}.`);
   }

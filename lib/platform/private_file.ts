@@ -1,4 +1,4 @@
-/** Files that contain secrets: keys of certificates and the peer secret. */
+/** Files that contain secrets: keys of certificates, the peer secret, passwords and tokens. */
 import fs from "node:fs";
 import { errorCode, errorMessage, wrongPathReason } from "./errors.ts";
 
@@ -62,14 +62,8 @@ function readChecked(path: string, { maxBytes, mayGroupRead }: PrivateFileOption
   const descriptor = fs.openSync(path, "r");
   try {
     const { mode, uid, size } = fs.fstatSync(descriptor);
-    const refused = mayGroupRead ? OTHERS & ~GROUP_READ : OTHERS;
-    if (Deno.build.os !== "windows" && (mode & refused) !== 0) {
-      throw new PrivateFileError(
-        `others than its owner may open it: its mode is ${octal(mode)}, its owner user ${uid}. Run: chmod ${
-          octal(mayGroupRead ? 0o640 : 0o600)
-        } ${path}`,
-      );
-    }
+    const problem = problemOfMode({ mode, uid }, { path, mayGroupRead });
+    if (problem !== null) throw new PrivateFileError(problem);
     if (size > maxBytes) throw new PrivateFileError(`it is longer than ${maxBytes} bytes`);
     const bytes = new Uint8Array(maxBytes + 1);
     let length = 0;
@@ -83,6 +77,19 @@ function readChecked(path: string, { maxBytes, mayGroupRead }: PrivateFileOption
   } finally {
     fs.closeSync(descriptor);
   }
+}
+
+/** Returns why others may open a file, and how to prevent it; null where they may not. The client warns of it. */
+export function problemOfMode(
+  { mode, uid }: { readonly mode: number | null; readonly uid: number | null },
+  { path, mayGroupRead }: { readonly path: string; readonly mayGroupRead: boolean },
+): string | null {
+  const refused = mayGroupRead ? OTHERS & ~GROUP_READ : OTHERS;
+  // Windows has no modes.
+  if (mode === null || Deno.build.os === "windows" || (mode & refused) === 0) return null;
+  return `others than its owner may open it: its mode is ${octal(mode)}, its owner user ${uid}. Run: chmod ${
+    octal(mayGroupRead ? 0o640 : 0o600)
+  } ${path}`;
 }
 
 /** `0600`. */

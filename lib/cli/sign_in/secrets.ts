@@ -33,7 +33,7 @@ export type SignIn =
 
 /** Sources of secrets. */
 interface SecretSources {
-  readonly environment: Pick<Environment, "readFile" | "readSecret" | "stdin">;
+  readonly environment: Pick<Environment, "readSecretFile" | "readSecret" | "stdin">;
   readonly options: ReadonlyMap<string, string>;
 }
 
@@ -105,11 +105,11 @@ export async function askNewPassword(
 /** Returns the secret in a file: its text, without the end of the line. Throws {@link UsageError}. */
 export function secretInFile(
   path: string,
-  { what, environment }: { readonly what: string; readonly environment: Pick<Environment, "readFile"> },
+  { what, environment }: { readonly what: string; readonly environment: Pick<Environment, "readSecretFile"> },
 ): string {
   let bytes: Uint8Array;
   try {
-    bytes = environment.readFile(path, MAX_SECRET_BYTES);
+    bytes = environment.readSecretFile(path, MAX_SECRET_BYTES);
   } catch (error) {
     throw new UsageError(`Cannot read the ${what} from the file ${path}: ${errorMessage(error)}.`);
   }

@@ -3,8 +3,10 @@ import { setImmediate } from "node:timers";
 import { assert, assertEquals } from "@std/assert";
 import { eventually } from "../../support/eventually.ts";
 import { openPaths, withUmask } from "../../support/processes/file_modes.ts";
-import { kvraftCommand, Process } from "../../support/processes/process.ts";
+import { kvraftCommand, Process, runKvraft } from "../../support/processes/process.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
+import { freePorts, TemporaryFolder } from "../../support/temporary.ts";
+import { Authority } from "../../support/tls/certificates.ts";
 
 const KEYS = 400;
 const VALUE = new Uint8Array(1_000);
@@ -84,5 +86,39 @@ Deno.test({
       ),
     ]);
     assertEquals([[...modes.found], openPaths(path)], [[], []]);
+  },
+});
+
+Deno.test({
+  name: "file modes: the client warns of each file with a secret that others may open, once, and of no other",
+  ignore: Deno.build.os === "windows",
+  async fn(): Promise<void> {
+    await using folder = await TemporaryFolder.make();
+    const { path } = folder;
+    const authority = new Authority();
+    const { cert, key } = authority.issue({ name: "client", usages: ["client"] });
+    const files = { token: "kvt_abc\n", password: "secret\n", "client.key": key, "client.crt": cert };
+    const chmod = async (mode: number): Promise<void> => {
+      for (const [name, text] of Object.entries({ ...files, "ca.crt": authority.cert })) {
+        await Deno.writeTextFile(`${path}/${name}`, text);
+        await Deno.chmod(`${path}/${name}`, mode);
+      }
+    };
+    /** Runs the client, which reaches no node; returns the files of which it warns. */
+    const warnedOf = async (...args: readonly string[]): Promise<readonly string[]> => {
+      const cluster = ["client", "--cluster", `127.0.0.1:${freePorts(1)}`, "--timeout-ms", "300"];
+      const { stderr } = await runKvraft([...cluster, ...args, "get", "key"], { cwd: path });
+      const warning =
+        /^kvraft: warning: the file (\S+) has a secret, and others than its owner may open it: its mode is 0644/gm;
+      return [...stderr.matchAll(warning)].map(([, name = ""]) => name);
+    };
+    const tls = ["--tls-ca", "ca.crt", "--tls-cert", "client.crt", "--tls-key", "client.key"];
+    const byPassword = ["--user", "ada", "--password-file", "password"];
+    await chmod(0o644);
+    assertEquals(await warnedOf("--token-file", "token", ...tls), ["token", "client.key"]);
+    assertEquals(await warnedOf(...byPassword), ["password"]);
+    await chmod(0o600);
+    assertEquals(await warnedOf("--token-file", "token", ...tls), []);
+    assertEquals(await warnedOf(...byPassword), []);
   },
 });

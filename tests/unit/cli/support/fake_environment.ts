@@ -128,6 +128,10 @@ export class FakeEnvironment implements Environment {
     return (typeof file === "string" ? new TextEncoder().encode(file) : file).subarray(0, maxBytes + 1);
   }
 
+  readSecretFile(path: string, maxBytes: number): Uint8Array {
+    return this.readFile(path, maxBytes);
+  }
+
   writeFile(path: string, text: string): void {
     if (this.#options.isDiskFull === true) throw new Error("the disk is full");
     this.written.set(path, text);

@@ -39,7 +39,7 @@ Deno.test("tlsOf: files are named by options, and an option without --tls-ca is 
     return new TextEncoder().encode(text);
   };
   const read = (options: Record<string, string>): TlsOptions | null =>
-    tlsOf(new Map(Object.entries(options)), { readFile });
+    tlsOf(new Map(Object.entries(options)), { readFile, readSecretFile: readFile });
   assertEquals(read({}), null);
   assertEquals(read({ "tls-ca": "ca.crt", "tls-server-name": "node1" }), {
     ca: authority.cert,
