@@ -11,7 +11,7 @@ import {
   textOfParts,
   type View,
 } from "./command.ts";
-import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf } from "./options.ts";
+import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf, withWholeDeadline } from "./options.ts";
 import type { Environment } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { clientHelp } from "./help.ts";
@@ -140,6 +140,7 @@ class Client {
       connect: () => this.#open(),
       output: this.#output,
       timeoutMs: this.#timeoutMs,
+      commandLine: commandLineOf(this.#options),
     });
     return ExitCode.done;
   }
@@ -242,6 +243,7 @@ class Client {
       note: (remark) => this.#environment.stderr.write(textOfNote(remark, this.#output)),
       environment: this.#environment,
       showProgress: () => {},
+      commandLine: commandLineOf(this.#options),
       timeoutMs: this.#timeoutMs,
       connectMs: () => invocation.command.isLong ? 0 : connectMs,
       signal: null,
@@ -249,7 +251,10 @@ class Client {
     const answer =
       await (invocation.command.isLong
         ? this.#runLong(invocation, context)
-        : this.#withWaitingLine(invocation.command.run(invocation, context), () => this.#look()));
+        : this.#withWaitingLine(invocation.command.run(invocation, context), () => this.#look()))
+        .catch((error: unknown) => {
+          throw withWholeDeadline(error, invocation, context);
+        });
     if (invocation.command === QUIT) return ExitCode.done;
     try {
       await this.#show(answer, { isOneOfMany });
@@ -403,3 +408,14 @@ const BYTES_HINT =
   "also as - (standard input) or --file.";
 const NOT_UTF8 = "is not UTF-8. Write other bytes as \\xHH.";
 const TOO_LONG = "is too long. Use put <key> --file <path> for long values.";
+
+/** Returns how to start another client of the same cluster: the given options that do not concern the sign-in. */
+function commandLineOf(options: ReadonlyMap<string, string>): string {
+  const names = ["cluster", ...CLIENT_TLS_OPTIONS.map(({ name }) => name)];
+  const given = names.flatMap((name) => {
+    const value = options.get(name);
+    if (value === undefined) return [];
+    return [`--${name} ${/^[\w.,:/[\]-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`}`];
+  });
+  return ["kvraft client", ...given].join(" ");
+}

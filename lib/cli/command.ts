@@ -108,10 +108,12 @@ export interface CommandContext {
   /** Time, randomness and files. */
   readonly environment: Pick<
     Environment,
-    "clock" | "random" | "cpuMs" | "mayWrite" | "readFile" | "writeFile"
+    "clock" | "random" | "cpuMs" | "mayWrite" | "readFile" | "readSecretFile" | "writeFile"
   >;
   /** Shows a line in place of the one before, "" none. Has no effect without a terminal. */
   showProgress(line: string): void;
+  /** How to start another client of this cluster, without a sign-in: `kvraft client --cluster 127.0.0.1:7001`. */
+  readonly commandLine: string;
   /** Deadline unless the invocation has its own; null for the client's default. */
   readonly timeoutMs: number | null;
   /** How much of the deadline connecting took, in milliseconds; 0 where each request has a deadline of its own. */
@@ -119,6 +121,9 @@ export interface CommandContext {
   /** Asks the command to end; null when nothing does. */
   readonly signal: AbortSignal | null;
 }
+
+/** The reason of {@link CommandContext.signal} when the shell in which the command runs is left. */
+export const SHELL_LEFT = "the shell was left";
 
 /** The recipient of the text of an answer. */
 export interface View {

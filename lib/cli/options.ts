@@ -6,6 +6,7 @@ import { readValueFile, readValueFrom } from "./input.ts";
 import { bytesOfWord } from "./text.ts";
 import { unescape } from "./tokenize.ts";
 import { DEFAULT_TIMEOUT_MS } from "../client/core.ts";
+import { TimeoutError } from "../client/errors.ts";
 import type { CallOptions, ConsistencyOptions, ReadOptions } from "../client/types.ts";
 import { shortened } from "../platform/errors.ts";
 
@@ -139,6 +140,19 @@ export function callOptions(invocation: Invocation, context: CommandContext): Ca
     ...(timeoutMs === null ? {} : { timeoutMs }),
     ...(context.signal === null ? {} : { signal: context.signal }),
   };
+}
+
+/**
+ * Returns an error of a command with the deadline that was given, where it names what was left of that after connecting.
+ */
+export function withWholeDeadline(error: unknown, invocation: Invocation, context: CommandContext): unknown {
+  if (!(error instanceof TimeoutError) || context.connectMs() === 0) return error;
+  const wholeMs = timeoutOf(invocation.options) ?? context.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const message = error.message.replace(
+    ` within ${callOptions(invocation, context).timeoutMs} ms`,
+    ` within ${wholeMs} ms`,
+  );
+  return new TimeoutError(message, { outcome: error.outcome, cause: error.cause });
 }
 
 /** Returns the same options, with the consistency, for a read. Throws {@link UsageError}. */

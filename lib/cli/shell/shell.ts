@@ -9,6 +9,7 @@ import { describeWaiting } from "../cluster_view.ts";
 import {
   type CommandContext,
   type Invocation,
+  SHELL_LEFT,
   type StoreClient,
   textOfNote,
   textOfParts,
@@ -49,6 +50,8 @@ interface ShellOptions {
   /** Format of answers unless a line has `--output`. */
   readonly output: OutputFormat;
   readonly timeoutMs: number | null;
+  /** As in {@link CommandContext}. */
+  readonly commandLine: string;
 }
 
 /** A line that was typed. `problem`: why it is not run; null for a line that is run. */
@@ -99,6 +102,14 @@ function cancelled(error: AbortError): Failure {
     ? "it may have been applied, or may yet be: read before you write again."
     : "nothing was changed.";
   return { ...failureOf(error), message: `cancelled; ${outcome}` };
+}
+
+/** Refuses to read data from standard input. */
+function refuseStdin(): never {
+  throw new UsageError(
+    "The shell reads standard input, so it cannot be the data. Use --file, or leave the shell and give one command " +
+      "with < file. (-- - is a dash.)",
+  );
 }
 
 /** Returns whether the up key may bring a line back: not one that has a password or token among its arguments. */
@@ -229,7 +240,7 @@ class Shell implements Disposable {
     invocation: Invocation,
     how: { format: OutputFormat; signal: AbortSignal },
   ): Promise<boolean> {
-    const { client, connect, environment, timeoutMs } = this.#options;
+    const { client, connect, environment, timeoutMs, commandLine } = this.#options;
     const startedAt = environment.clock.now();
     let isLineShown = false;
     let isAsking = false;
@@ -242,12 +253,7 @@ class Shell implements Disposable {
     const context: CommandContext = {
       client: () => Promise.resolve(client),
       connect,
-      stdin: () => {
-        throw new UsageError(
-          "The shell reads standard input, so it cannot be the data. Use --file, or leave the shell and give one " +
-            "command with < file. (-- - is a dash.)",
-        );
-      },
+      stdin: refuseStdin,
       // Ctrl-D ends the command through the signal.
       endOfInput: () => new Promise(() => {}),
       readSecret: async (prompt) => {
@@ -271,6 +277,7 @@ class Shell implements Disposable {
       },
       environment,
       showProgress: showLine,
+      commandLine,
       timeoutMs,
       connectMs: () => 0,
       signal: how.signal,
@@ -313,7 +320,7 @@ class Shell implements Disposable {
   #leave(): void {
     if (this.#isLeft) return;
     this.#isLeft = true;
-    this.#running?.abort(new Error("the shell was left"));
+    this.#running?.abort(new Error(SHELL_LEFT));
     this.#left.resolve();
   }
 

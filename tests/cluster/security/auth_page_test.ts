@@ -25,6 +25,7 @@ function settled(text: string): string {
   return text.replaceAll(/\bn[0-9]\b/g, "nX")
     .replaceAll(/\s+/g, "")
     .replaceAll(/[0-9.]+m?s/g, "TIME")
+    .replaceAll(/127\.0\.0\.1:[0-9]+/g, "ADDRESS")
     .replaceAll(/node[0-9]/g, "nodeX")
     .replaceAll(/"authRevision":[0-9]+/g, "REVISION")
     .replaceAll(/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+\.[0-9]+Z/g, "DATE")

@@ -4,6 +4,7 @@ import { FakeStore } from "./support/fake_store.ts";
 import { FakeEnvironment } from "./support/fake_environment.ts";
 import { CLUSTER, filled, run } from "./support/run_client.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
+import { DEFAULT_TIMEOUT_MS } from "../../../lib/client/core.ts";
 import {
   ConnectionError,
   InvalidRequestError,
@@ -263,6 +264,21 @@ Deno.test("client: deadline and consistency are passed to the library", async ()
     { name: "get", timeoutMs: 70, consistency: "stale" },
     { name: "put", timeoutMs: 80 },
   ]);
+});
+
+Deno.test("client: a message about the deadline names the one that was given, and not what connecting left of it", async () => {
+  for (const [args, wholeMs] of [[["--timeout-ms", "900"], 900], [[], DEFAULT_TIMEOUT_MS]] as const) {
+    const environment = new FakeEnvironment();
+    const store = new FakeStore();
+    store.get = (_key, { timeoutMs } = {}): Promise<never> =>
+      Promise.reject(new TimeoutError(`Cannot get k within ${timeoutMs} ms.`, { outcome: "not-applied" }));
+    const connect = (): Promise<FakeStore> => {
+      environment.clock.advance(70.5);
+      return Promise.resolve(store);
+    };
+    await clientCommand([...CLUSTER, ...args, "get", "k"], { environment, connect });
+    assertEquals(environment.stderr.text, `kvraft: Cannot get k within ${wholeMs} ms.\n`);
+  }
 });
 
 Deno.test("client: lines of standard input run one after the other, and the worst code is the exit code", async () => {

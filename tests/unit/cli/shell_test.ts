@@ -32,6 +32,7 @@ class Session {
       connect: () => Promise.resolve(store),
       output: "text",
       timeoutMs: null,
+      commandLine: "kvraft client --cluster 127.0.0.1:7001",
     });
   }
 
@@ -315,7 +316,7 @@ Deno.test("shell: a lock that is held when Ctrl-D leaves the shell is released f
   released.resolve();
   await within("the shell ends", left);
   assertEquals(contender?.releases, 1);
-  assert(session.screen.includes("the lock nightly: released (interrupted)\n"), session.screen);
+  assert(session.screen.includes("the lock nightly: released (the shell was left)\n"), session.screen);
   assertEquals(session.environment.clock.timerCount, 0);
 });
 

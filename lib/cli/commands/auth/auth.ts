@@ -49,7 +49,11 @@ const ENABLE = defineCommand({
   async run(invocation, context): Promise<Answer> {
     const client = await context.client();
     try {
+      const { user } = await client.auth.status(callOptions(invocation, context));
       const { authRevision } = await client.auth.enable(callOptions(invocation, context));
+      if (user === null) {
+        context.note(`this client has not signed in. From now on type: ${context.commandLine} --user <name>`);
+      }
       return changeAnswer({
         line: "ok  authentication is enabled",
         document: { enabled: true, authRevision },

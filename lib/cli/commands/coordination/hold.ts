@@ -4,7 +4,7 @@ import type { Held } from "../../../client/locks/types.ts";
 import { reasonWithin } from "../../../client/retry.ts";
 import { errorMessage } from "../../../platform/errors.ts";
 import type { OptionSpec } from "../../arguments.ts";
-import { type Answer, answer, type CommandContext, type Invocation } from "../../command.ts";
+import { type Answer, answer, type CommandContext, type Invocation, SHELL_LEFT } from "../../command.ts";
 import { ExitCode, HalfwayError, UsageError } from "../../errors.ts";
 import { HOLD_TTL, ttlOfText } from "../../lease_options.ts";
 import { durationAsTyped, durationOfText } from "../../options.ts";
@@ -41,7 +41,7 @@ interface Goal {
 }
 
 /** Why a command does not go on: the reason of the signals here. */
-type End = "interrupted" | "standard input has ended" | "others had it all the time";
+type End = "interrupted" | typeof SHELL_LEFT | "standard input has ended" | "others had it all the time";
 
 /** The times that were typed. */
 interface Times {
@@ -127,7 +127,10 @@ export function endedByUser({ signal, endOfInput }: CommandContext): AbortSignal
   const ended = new AbortController();
   const end = (): void => ended.abort("standard input has ended" satisfies End);
   endOfInput().then(end, end);
-  const interrupt = (): void => ended.abort("interrupted" satisfies End);
+  const interrupt = (): void => {
+    const isLeft = signal?.reason instanceof Error && signal.reason.message === SHELL_LEFT;
+    ended.abort((isLeft ? SHELL_LEFT : "interrupted") satisfies End);
+  };
   if (signal?.aborted === true) interrupt();
   signal?.addEventListener("abort", interrupt);
   return ended.signal;

@@ -66,7 +66,15 @@ Deno.test("auth enable: without a root user it says what to type first", async (
     refused.err.endsWith("Type user add <name>, then user grant <name> root, and try again.\n"),
     refused.err,
   );
-  assertEquals(await shown("auth enable"), { ...DONE, out: "ok  authentication is enabled\n" });
+  assertEquals(await shown("auth enable"), {
+    code: 0,
+    out: "ok  authentication is enabled\n",
+    err: "-- this client has not signed in. From now on type: " +
+      "kvraft client --cluster 127.0.0.1:7001,127.0.0.1:7002 --user <name>\n",
+  });
+  const store = await withUsers();
+  store.auth.signedIn = { user: "ada", via: "password" };
+  assertEquals(await run(["auth", "enable"], { store }), { ...DONE, out: "ok  authentication is enabled\n" });
   assertEquals(await shown("auth disable"), { ...DONE, out: "ok  authentication is disabled\n" });
 });
 
