@@ -187,6 +187,8 @@ function exitCodeOfNothingHappened(code: KvraftErrorCode): ExitCode {
     case "tooManyLeaseKeys":
     case "leaseLost":
     case "authChangeRefused":
+    case "databaseNotFound":
+    case "databasesChangeRefused":
       return ExitCode.no;
     case "authentication":
     case "permissionDenied":

@@ -4,6 +4,7 @@
  */
 import type { AuthFailure } from "../kv/auth/auth_command.ts";
 import type { TransactionFailure } from "../kv/branching_command.ts";
+import type { DatabasesFailure } from "../kv/databases/database_command.ts";
 import type { Outcome } from "../protocol/messages.ts";
 
 /** The values of {@link KvraftError.code}. They are stable: scripts depend on them. */
@@ -33,6 +34,8 @@ export type KvraftErrorCode =
   | "tooManyLeases"
   | "tooManyLeaseKeys"
   | "leaseLost"
+  | "databaseNotFound"
+  | "databasesChangeRefused"
   | "aborted"
   | "closed"
   | "internal";
@@ -379,6 +382,36 @@ export class LeaseLostError extends KvraftError {
   override readonly name = "LeaseLostError";
   /** The stable code of this error. */
   override readonly code = "leaseLost";
+}
+
+/** There is no such database: it was never created, or it was removed. */
+export class DatabaseNotFoundError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "DatabaseNotFoundError";
+  /** The stable code of this error. */
+  override readonly code = "databaseNotFound";
+}
+
+/** The reason of a {@link DatabasesChangeRefusedError}. */
+export type DatabasesChangeRefusalReason = DatabasesFailure;
+
+/** The cluster did not make a change of the databases or their access tokens; `reason` says why. */
+export class DatabasesChangeRefusedError extends KvraftError {
+  /** The name of the class. */
+  override readonly name = "DatabasesChangeRefusedError";
+  /** The stable code of this error. */
+  override readonly code = "databasesChangeRefused";
+  /**
+   * "databaseExists", "databaseNotFound", "databaseNotEmpty": the database to remove has keys; "defaultDatabase": it cannot
+   * be created or removed; "tokenExists", "tokenNotFound"; "tooMany": a limit is reached.
+   */
+  readonly reason: DatabasesChangeRefusalReason;
+
+  /** `message` says what could not be done, why, and what to do. */
+  constructor(message: string, { reason }: Pick<DatabasesChangeRefusedError, "reason">) {
+    super(message);
+    this.reason = reason;
+  }
 }
 
 /** The caller's `signal` ended the call. Its name is the platform's `AbortError`; `cause` is the signal's reason. */

@@ -87,6 +87,7 @@ export async function compact(
       throw userRefused(reason, action, outcome);
     case "sessionExpired":
     case "answerForgotten":
+    case "databaseNotFound":
     case null:
       throw new InternalError(`Cannot ${action}: the answer is not one to it. ${MAY_HAVE_BEEN_APPLIED}`, {
         outcome: "unknown",

@@ -14,6 +14,7 @@ import {
   type Transaction,
   writtenValue,
 } from "../kv/command.ts";
+import type { ChangeDatabases, DatabaseWrite } from "../kv/databases/database_command.ts";
 import type { GrantLease, RevokeLease } from "../kv/leases/lease_command.ts";
 import {
   type CommandProblem,
@@ -70,7 +71,9 @@ export type UnstampedWrite =
   | Omit<BranchingTransaction, "session">
   | Omit<GrantLease, "session">
   | Omit<RevokeLease, "session">
-  | Omit<ChangeAuth, "session">;
+  | Omit<ChangeAuth, "session">
+  | Omit<DatabaseWrite, "session">
+  | Omit<ChangeDatabases, "session">;
 
 /** A transaction in the short form, as a call of this client makes it. */
 export type ShortRequest = Omit<TransactionRequest, "then" | "else"> & Pick<Transaction, "returnCurrent">;
@@ -79,7 +82,7 @@ export type ShortRequest = Omit<TransactionRequest, "then" | "else"> & Pick<Tran
 export type WriteRequest =
   | ShortRequest
   | { readonly branches: Branches; readonly mutations?: never; readonly command?: never }
-  /** A command on a lease, or on users and roles. */
+  /** A command on a lease, on users and roles, or on databases. */
   | {
     readonly command: Exclude<
       UnstampedWrite,
@@ -131,12 +134,22 @@ export function isExpected(expect: Bytes | null, entry: KeyValue | null): boolea
 /** Returns the bytes of keys and values in a write. */
 export function bytesOf(write: UnstampedWrite): number {
   if (write.kind === "branchingTransaction") return sizeOfBranches(write).bytes;
+  if (write.kind === "databaseWrite") return databaseWriteBytes(write);
   if (write.kind !== "transaction") return 0;
   const { checks, mutations } = write;
   let bytes = 0;
   for (const check of checks) bytes += check.key.length + (check.kind === "value" ? check.value.length : 0);
   for (const mutation of mutations) {
     bytes += mutation.key.length + (writtenValue(mutation)?.length ?? 0);
+  }
+  return bytes;
+}
+
+function databaseWriteBytes({ checks, mutations }: Omit<DatabaseWrite, "session">): number {
+  let bytes = 0;
+  for (const { key } of checks) bytes += key.length;
+  for (const mutation of mutations) {
+    bytes += mutation.key.length + (mutation.kind === "delete" ? 0 : mutation.value.length);
   }
   return bytes;
 }

@@ -6,20 +6,26 @@
  * and the write is sent again under a new session. If an attempt before it was lost, that one may have been applied
  * before the session was dropped; the outcome is unknown, and the call fails with SessionExpiredError.
  */
-import { type CommandResult, MAX_SESSION_WINDOW, type SessionStamp } from "../kv/command.ts";
+import {
+  type CommandResult,
+  MAX_SESSION_WINDOW,
+  type RefusalReason,
+  type SessionStamp,
+} from "../kv/command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
 import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command.ts";
+import type { Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import type { CallContext } from "./call_context.ts";
 import type { Answered, CallNotes, CallRunner } from "./calls.ts";
-import { InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
+import { DatabaseNotFoundError, InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
 import { bytesOf, toWrite, type UnstampedWrite, type WriteRequest } from "./input.ts";
 import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "./retry.ts";
 
 /**
  * The result of a write in the store: of the short form of a transaction "applied" or "checksFailed", of the full one
- * "executed", of both "transactionFailed", and of a command on a lease or on users the others.
+ * "executed", of both "transactionFailed", and of a command on a lease, on users or on databases the others.
  */
 export type WriteResult = Extract<
   CommandResult,
@@ -33,7 +39,12 @@ export type WriteResult = Extract<
       | "leaseRevoked"
       | "leaseFailed"
       | "authChanged"
-      | "authFailed";
+      | "authFailed"
+      | "databaseWritten"
+      | "databaseChecksFailed"
+      | "databaseWriteFailed"
+      | "databasesChanged"
+      | "databasesFailed";
   }
 >;
 
@@ -255,7 +266,8 @@ function writeIn(command: Uint8Array): UnstampedWrite {
   const write = decodeCommand(command);
   assert(
     write.kind === "transaction" || write.kind === "branchingTransaction" || write.kind === "grantLease" ||
-      write.kind === "revokeLease" || write.kind === "changeAuth",
+      write.kind === "revokeLease" || write.kind === "changeAuth" || write.kind === "databaseWrite" ||
+      write.kind === "changeDatabases",
     "a write has a session",
   );
   return write;
@@ -284,9 +296,14 @@ function readAnswer(
     case "leaseFailed":
     case "authChanged":
     case "authFailed":
+    case "databaseWritten":
+    case "databaseChecksFailed":
+    case "databaseWriteFailed":
+    case "databasesChanged":
+    case "databasesFailed":
       return result;
     case "refused":
-      break;
+      return whyRefused(result.reason, { outcome, node: connection.node, action });
     case "sessionRegistered":
     case "sessionsExpired":
     case "featureLevelRaised":
@@ -295,12 +312,18 @@ function readAnswer(
     case "expiredDeleted":
       throw notToAWrite(action);
     default:
-      assertNever(result);
+      return assertNever(result);
   }
-  const { reason } = result;
+}
+
+/** Returns why the store refused a write that was certainly not applied; throws the error of another one. */
+function whyRefused(
+  reason: RefusalReason,
+  { outcome, node, action }: { readonly outcome: Outcome; readonly node: NodeId; readonly action: string },
+): NotApplied {
   switch (reason) {
     case "sessionExpired":
-      if (outcome === "not-applied") return { reason, node: connection.node };
+      if (outcome === "not-applied") return { reason, node };
       throw new SessionExpiredError(
         `Cannot ${action}: the cluster forgot this client's session before a retry arrived. ${MAY_HAVE_BEEN_APPLIED}`,
         { outcome },
@@ -312,10 +335,17 @@ function readAnswer(
         { outcome },
       );
     case "unauthenticated":
-      if (outcome === "not-applied") return { reason, node: connection.node };
+      if (outcome === "not-applied") return { reason, node };
       throw userRefused(reason, action, outcome);
     case "permissionDenied":
       throw userRefused(reason, action, outcome);
+    case "databaseNotFound":
+      throw new DatabaseNotFoundError(
+        `Cannot ${action}: the database does not exist. ${describeOutcome(outcome)}`,
+        {
+          outcome,
+        },
+      );
     case "futureRevision":
       throw notToAWrite(action);
     case "answerForgotten":

@@ -12,6 +12,7 @@
 import { assertNever } from "../platform/assert.ts";
 import type { AuthorizedCommand, AuthResult, ChangeAuth } from "./auth/auth_command.ts";
 import type { BranchingTransaction, OperationOutcome, TransactionFailure } from "./branching_command.ts";
+import type { DatabaseCommand, DatabaseResult } from "./databases/database_command.ts";
 import type { LeaseCommand, LeaseResult } from "./leases/lease_command.ts";
 
 /** Bytes of a key: 1 up to this many. */
@@ -166,7 +167,8 @@ export type PlainCommand =
   | RaiseFeatureLevel
   | Compact
   | LeaseCommand
-  | ChangeAuth;
+  | ChangeAuth
+  | DatabaseCommand;
 
 /** A command with a session, which is executed once. */
 export type SessionWrite = Extract<PlainCommand, { readonly session: SessionStamp | null }>;
@@ -224,6 +226,8 @@ export type RefusalReason =
   | "unauthenticated"
   /** The user does not have the rights that the command needs. */
   | "permissionDenied"
+  /** The database of the write does not exist. */
+  | "databaseNotFound"
   /** The entry's bytes are not a command of this version. */
   | "invalidCommand";
 
@@ -276,7 +280,8 @@ export type CommandResult =
   | { readonly kind: "compacted"; readonly revision: number }
   | { readonly kind: "refused"; readonly reason: RefusalReason }
   | LeaseResult
-  | AuthResult;
+  | AuthResult
+  | DatabaseResult;
 
 /** The range of a listing, in unsigned byte order. */
 export interface ListQuery {

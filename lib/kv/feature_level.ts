@@ -26,6 +26,9 @@ export const LEASE_LEVEL = 2;
 /** From this level on there are users, roles and tokens (auth/auth_command.ts). */
 export const AUTH_LEVEL = 2;
 
+/** From this level on, the end of the key space is reserved for databases (databases/reserved_keys.ts). */
+export const DATABASE_LEVEL = 2;
+
 /** Whether a command, with all its parts, exists at a feature level. At a lower one every version refuses it. */
 export function isOfLevel(command: Command, featureLevel: number): boolean {
   switch (command.kind) {
@@ -42,6 +45,9 @@ export function isOfLevel(command: Command, featureLevel: number): boolean {
       return featureLevel >= LEASE_LEVEL;
     case "changeAuth":
       return featureLevel >= AUTH_LEVEL;
+    case "databaseWrite":
+    case "changeDatabases":
+      return featureLevel >= DATABASE_LEVEL;
     case "authorized":
       return featureLevel >= AUTH_LEVEL && isOfLevel(command.command, featureLevel);
     case "registerSession":

@@ -5,7 +5,7 @@
  * validates them, `state_machine.ts` applies them to the keys (`store.ts`, which contains a paged store of `pages/`; the
  * full form is planned first, in `transaction_plan.ts`), each once per session and sequence number
  * (`sessions/`), and `record.ts` defines the records of the state in snapshots and hashes. The module is pure:
- * it has no encodings, clock or randomness. Users, roles and tokens are in `auth/`. Leases are in `leases/`; their keys are indexed in the paged store.
+ * it has no clock or randomness, and no encodings but those of databases (`databases/`), whose values it calculates with. Users, roles and tokens are in `auth/`. Leases are in `leases/`; their keys are indexed in the paged store.
  */
 export * from "./auth/auth_command.ts";
 export { type AuthState, type AuthView, type Role, type Token, type User } from "./auth/auth_state.ts";
@@ -22,11 +22,29 @@ export {
 } from "./auth/validate_auth.ts";
 export * from "./branching_command.ts";
 export * from "./command.ts";
+export * from "./databases/database_command.ts";
+export { describeWriteFailure } from "./databases/number_mutation.ts";
+export { type AccessToken, type Database, databaseOf, type Registry } from "./databases/registry.ts";
+export {
+  DATABASE_PREFIX_BYTES,
+  databaseKey,
+  databasePrefix,
+  databaseRange,
+  isReserved,
+  keysBelowReserved,
+  listingBelowReserved,
+  REGISTRY_KEY,
+  RESERVED_START,
+} from "./databases/reserved_keys.ts";
+export { readV8Number, type V8Number } from "./databases/v8_number.ts";
+export { validateDatabaseName, validateDatabaseWrite } from "./databases/validate_databases.ts";
+export * from "./databases/versionstamp.ts";
 export { entryBytes } from "./outcomes.ts";
 export { compareKeys, prefixEnd, successor } from "./keys.ts";
 export {
   AUTH_LEVEL,
   BRANCHING_LEVEL,
+  DATABASE_LEVEL,
   EMPTY_CHANGE_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,

@@ -9,6 +9,7 @@
 import type { CommandResult } from "./command.ts";
 import type { AuthRecord } from "./auth/auth_records.ts";
 import type { AuthResult } from "./auth/auth_command.ts";
+import type { DatabaseResult } from "./databases/database_command.ts";
 import type { LeaseWriteResult } from "./leases/lease_command.ts";
 
 /** The result of a transaction. */
@@ -18,7 +19,7 @@ export type TransactionResult = Extract<
 >;
 
 /** The result of a command with a session, which remembers it as the answer. */
-export type WriteResult = TransactionResult | LeaseWriteResult | AuthResult;
+export type WriteResult = TransactionResult | LeaseWriteResult | AuthResult | DatabaseResult;
 
 /** The store's own numbers. It is the first record and occurs once. */
 export type HeaderRecord = readonly [

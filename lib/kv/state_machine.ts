@@ -5,8 +5,8 @@
  * of a command's content: every node refuses an invalid command alike.
  */
 import { AuthState } from "./auth/auth_state.ts";
-import { admittedUser } from "./auth/authorize.ts";
-import type { Branches, BranchingTransaction } from "./branching_command.ts";
+import { admittedUser, NO_USER } from "./auth/authorize.ts";
+import type { Branches } from "./branching_command.ts";
 import type {
   Command,
   CommandResult,
@@ -16,17 +16,19 @@ import type {
   ListPage,
   ListQuery,
   Mutation,
-  MutationOutcome,
   PlainCommand,
   RefusalReason,
   SessionStamp,
   SessionWrite,
-  Transaction,
 } from "./command.ts";
 import { unwrapped } from "./command.ts";
 import { assert, assertNever } from "../platform/assert.ts";
+import type { DatabaseWrite } from "./databases/database_command.ts";
+import type { Registry } from "./databases/registry.ts";
+import { changesReservedKeys } from "./databases/reserved_keys.ts";
+import { executeBranches, executeTransaction, type TransactedState } from "./execute_transactions.ts";
 import {
-  EMPTY_CHANGE_LEVEL,
+  DATABASE_LEVEL,
   FEATURE_LEVEL,
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
@@ -44,7 +46,7 @@ import {
 } from "./leases/execute_leases.ts";
 import type { LeaseKeysPage, LeaseKeysQuery, LeasePage, LeaseState } from "./leases/lease_command.ts";
 import { type LeaseLimits, Leases } from "./leases/leases.ts";
-import type { StateRecord, TransactionResult, WriteResult } from "./record.ts";
+import type { StateRecord, WriteResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
 import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
@@ -76,8 +78,8 @@ export interface Restoring {
  * The keys, leases and sessions after applying the log up to `appliedIndex`.
  *
  * Invariants: entries are applied one by one in the order of the log; `revision` is incremented by each transaction whose
- * checks hold (from feature level 2 on: and that changes something), by each end of leases and each expiry that deletes
- * keys, and by nothing else, so it never exceeds `appliedIndex`; `featureLevel` never falls; a key is attached to a lease
+ * checks hold (from feature level 2 on: and that changes something), by each write of a database whose checks hold, each
+ * change of the registry, each end of leases and each expiry that deletes keys, and by nothing else, so it never exceeds `appliedIndex`; `featureLevel` never falls; a key is attached to a lease
  * that exists.
  *
  * The store keeps the bytes of large values, so a command must not be changed afterwards (log entries are immutable), and
@@ -182,6 +184,11 @@ export class StateMachine {
     return this.#auth;
   }
 
+  /** The databases and their access tokens, from feature level 2 on. */
+  get registry(): Registry {
+    return this.#store.databases.registry;
+  }
+
   /** The events of the history, at feature level 2; another object after a restore. */
   get events(): EventReader {
     return this.#store.events;
@@ -206,6 +213,11 @@ export class StateMachine {
   growthOfBranches(branches: Branches): number {
     const plan = this.#store.plan(branches, this.#revision + 1, this.#leases);
     return plan.kind === "failed" ? 0 : this.#store.growth(plan.changes);
+  }
+
+  /** Returns the change of {@link stateBytes} if a write of a database was applied now. */
+  growthOfDatabase(write: DatabaseWrite): number {
+    return this.#store.databases.growth(write);
   }
 
   /** Returns how many keys the ranges of a transaction have now, at most: a measure of the time to execute it. */
@@ -251,7 +263,8 @@ export class StateMachine {
   apply(index: number, command: Command | null): CommandResult {
     this.#advance(index);
     const revisionBefore = this.#revision;
-    const isKnown = command !== null && isOfLevel(command, this.#featureLevel);
+    const isKnown = command !== null && isOfLevel(command, this.#featureLevel) &&
+      !(this.#featureLevel >= DATABASE_LEVEL && changesReservedKeys(unwrapped(command)));
     const result = isKnown ? this.#execute(command) : refused("invalidCommand");
     assert(
       this.#revision === revisionBefore || this.#revision === revisionBefore + 1,
@@ -347,6 +360,16 @@ export class StateMachine {
     return this.#store.check();
   }
 
+  /** The state that transactions change. */
+  get #transacted(): TransactedState {
+    return {
+      store: this.#store,
+      leases: this.#leases,
+      featureLevel: this.#featureLevel,
+      revision: this.#revision,
+    };
+  }
+
   /** The state that lease commands change. */
   get #leased(): LeasedState {
     return {
@@ -375,7 +398,13 @@ export class StateMachine {
       case "grantLease":
       case "revokeLease":
       case "changeAuth":
+      case "changeDatabases":
         return this.#executeOnce(userId, command);
+      case "databaseWrite": {
+        const writer = { isUser: userId !== NO_USER, isAuthEnabled: this.#auth.enabled };
+        const reason = this.#store.databases.refusalOf(command, writer);
+        return reason === null ? this.#executeOnce(userId, command) : refused(reason);
+      }
       case "registerSession": {
         const reason = this.#sessions.register(command, this.#appliedIndex, userId);
         return reason === null ? { kind: "sessionRegistered" } : refused(reason);
@@ -441,58 +470,28 @@ export class StateMachine {
   #executeNow(write: SessionWrite): WriteResult {
     switch (write.kind) {
       case "transaction":
-        return this.#executeTransaction(write);
+        return this.#changed(executeTransaction(write, this.#transacted));
       case "branchingTransaction":
-        return this.#executeBranches(write);
+        return this.#changed(executeBranches(write, this.#transacted));
+      case "databaseWrite":
+        return this.#changed(this.#store.databases.write(write, this.#revision));
       case "grantLease":
-      case "revokeLease": {
-        const result = executeLeaseWrite(write, this.#leased);
-        this.#revision = result.revision;
-        return result;
-      }
+      case "revokeLease":
+        return this.#changed(executeLeaseWrite(write, this.#leased));
       case "changeAuth":
         return this.#auth.change(write.change);
+      case "changeDatabases":
+        return this.#changed(this.#store.databases.change(write, this.#revision));
       default:
         return assertNever(write);
     }
   }
 
-  /** Makes the changes of a transaction that can be executed, all in one revision. */
-  #executeBranches(transaction: BranchingTransaction): TransactionResult {
-    const revision = this.#revision + 1;
-    const plan = this.#store.plan(transaction, revision, this.#leases);
-    if (plan.kind === "failed") {
-      const { reason, position } = plan;
-      return { kind: "transactionFailed", revision: this.#revision, reason, position };
-    }
-    const { succeeded, outcomes, changes } = plan;
-    for (const change of changes) {
-      assert(!changesNothing(this.#store.apply(change, revision)), "a transaction deletes keys that exist");
-    }
-    if (changes.length > 0) this.#revision = revision;
-    return { kind: "executed", revision: this.#revision, succeeded, outcomes };
+  /** Takes the revision of a result, which is that of the store after the command. */
+  #changed<R extends { readonly revision: number }>(result: R): R {
+    this.#revision = result.revision;
+    return result;
   }
-
-  #executeTransaction(transaction: Transaction): TransactionResult {
-    const failure = transaction.checks.length === 0 ? null : this.#store.failedChecks(transaction);
-    if (failure !== null) return { kind: "checksFailed", revision: this.#revision, ...failure };
-    const attachFailure = this.#store.leased.attachFailure(transaction.mutations, this.#leases);
-    if (attachFailure !== null) {
-      const { reason, position } = attachFailure;
-      return { kind: "transactionFailed", revision: this.#revision, reason, position: [position] };
-    }
-    const revision = this.#revision + 1;
-    const outcomes = this.#store.applyAll(transaction.mutations, revision);
-    const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);
-    if (!isEmpty) this.#revision = revision;
-    if (this.#featureLevel < HISTORY_LEVEL) this.#store.dropHistory();
-    return { kind: "applied", revision: this.#revision, outcomes };
-  }
-}
-
-/** Whether a mutation left the store as it was: a delete of an absent key. */
-function changesNothing(outcome: MutationOutcome): boolean {
-  return outcome.kind === "delete" && !outcome.deleted;
 }
 
 function refused(reason: RefusalReason): CommandResult {

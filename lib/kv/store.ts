@@ -25,6 +25,8 @@ import {
   type Transaction,
   writtenValue,
 } from "./command.ts";
+import { Databases } from "./databases/databases.ts";
+import { listingBelowReserved } from "./databases/reserved_keys.ts";
 import { LeasedKeys } from "./leases/leased_keys.ts";
 import type { Leases } from "./leases/leases.ts";
 import type { Version } from "./overlay.ts";
@@ -59,6 +61,8 @@ export interface Past<T> {
 export class Store {
   /** The keys that end by themselves. */
   readonly leased: LeasedKeys;
+  /** The keys of databases. */
+  readonly databases: Databases;
   readonly #pages: PagedStore;
   /** Copies small values that are returned: a later write may reuse their cells before they are sent. */
   readonly #copies = new SlabCopier();
@@ -69,6 +73,7 @@ export class Store {
   constructor(pages = new PagedStore()) {
     this.#pages = pages;
     this.leased = new LeasedKeys(pages);
+    this.databases = new Databases(pages);
     this.events = new EventReader(pages);
   }
 
@@ -387,7 +392,8 @@ function bytesAfter(mutation: Mutation): number {
 }
 
 /** Returns the range of keys that a listing has still to return. */
-function scanOf({ prefix, start, end, after, reverse }: ListQuery): Scan {
+function scanOf(query: ListQuery): Scan {
+  const { prefix, start, end, after, reverse } = listingBelowReserved(query);
   const lowers = [prefix];
   const uppers: Uint8Array[] = [];
   const afterPrefix = prefixEnd(prefix);

@@ -23,6 +23,7 @@ import {
   NUMBER_BYTES,
 } from "./branching_command.ts";
 import { attachmentOf, type KeyValue, type Mutation } from "./command.ts";
+import { belowReserved } from "./databases/reserved_keys.ts";
 import { compareKeys } from "./keys.ts";
 import type { AttachedKeys } from "./leases/attached_keys.ts";
 import { Overlay, type Version } from "./overlay.ts";
@@ -324,7 +325,7 @@ class Planner {
 }
 
 function rangeOf({ start, end }: Extract<KeySet, { readonly kind: "range" }>): KeyRange {
-  return { lower: start, upper: end };
+  return { lower: start, upper: belowReserved(start, end) };
 }
 
 function putOutcome(

@@ -15,6 +15,7 @@ import {
   MAX_TRANSACTION_OPERATIONS,
   MAX_VALUE_BYTES,
   type Mutation,
+  type PlainCommand,
   type RegisterSession,
   type SessionStamp,
   type Transaction,
@@ -23,6 +24,8 @@ import {
 import { assertNever } from "../platform/assert.ts";
 import { validateAuthChange } from "./auth/validate_auth.ts";
 import type { BranchingTransaction } from "./branching_command.ts";
+import { changesReservedKeys } from "./databases/reserved_keys.ts";
+import { validateDatabasesChange, validateDatabaseWrite } from "./databases/validate_databases.ts";
 import { keyText } from "./keys.ts";
 import { validateAttachment, validateLeaseCommand } from "./leases/validate_leases.ts";
 import {
@@ -59,9 +62,9 @@ const OPERATION_OVERHEAD_BYTES = 32;
 export function validateCommand(command: Command, limits: CommandLimits): CommandProblem | null {
   switch (command.kind) {
     case "transaction":
-      return validateTransaction(command, limits);
+      return validateTransaction(command, limits) ?? validateKeysOutside(command);
     case "branchingTransaction":
-      return validateBranchingTransaction(command, limits);
+      return validateBranchingTransaction(command, limits) ?? validateKeysOutside(command);
     case "registerSession":
       return validateRegistration(command);
     case "expireSessions":
@@ -79,6 +82,10 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
       return invalid("Cannot delete expired keys: only the leader does.");
     case "changeAuth":
       return validateAuthChange(command.change) ?? validateStamp(command.session);
+    case "databaseWrite":
+      return validateDatabaseWrite(command, limits) ?? validateStamp(command.session);
+    case "changeDatabases":
+      return validateDatabasesChange(command.change) ?? validateStamp(command.session);
     case "authorized":
       return validateCommand(command.command, limits);
     default:
@@ -109,6 +116,10 @@ export function keepsStoreLimits(command: Command): boolean {
       return validateLeaseCommand(command) === null;
     case "changeAuth":
       return validateAuthChange(command.change) === null;
+    case "databaseWrite":
+      return validateDatabaseWrite(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
+    case "changeDatabases":
+      return validateDatabasesChange(command.change) === null;
     case "authorized":
       return keepsStoreLimits(command.command);
     default:
@@ -135,6 +146,12 @@ export function validateHistoryQuery({ key, limit, before }: HistoryQuery): Comm
 export function validateRevision(revision: number): CommandProblem | null {
   if (Number.isSafeInteger(revision) && revision >= 0) return null;
   return invalid(`Cannot use ${revision} as a revision: revisions are integers from 0 up.`);
+}
+
+/** Returns the problem of an ordinary command that would change reserved keys. */
+function validateKeysOutside(command: PlainCommand): CommandProblem | null {
+  if (!changesReservedKeys(command)) return null;
+  return invalid("Cannot change keys that begin with eight bytes 255: they are reserved for databases.");
 }
 
 function validateLimit(limit: number): CommandProblem | null {

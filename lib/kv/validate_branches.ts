@@ -17,6 +17,7 @@ import {
   validateKeyLength,
   validateValueLength,
 } from "./problems.ts";
+import { belowReserved } from "./databases/reserved_keys.ts";
 import { validateAttachment } from "./leases/validate_leases.ts";
 import { assertNever } from "../platform/assert.ts";
 
@@ -70,7 +71,8 @@ export function rangesOf(branches: Branches): readonly ReadRange[] {
   const { conditions = [], operations = [] } = partsOf(branches) ?? {};
   const ranges: ReadRange[] = [];
   const add = (keys: KeySet, limit: number, comparedBytes = 0): void => {
-    if (keys.kind === "range") ranges.push({ ...keys, limit, comparedBytes });
+    if (keys.kind !== "range") return;
+    ranges.push({ ...keys, end: belowReserved(keys.start, keys.end), limit, comparedBytes });
   };
   for (const condition of conditions) {
     add(condition.keys, Infinity, condition.kind === "value" ? condition.value.length : 0);

@@ -20,6 +20,7 @@ import { type LeaseFailure, MAX_KEEP_ALIVES } from "../kv/leases/lease_command.t
 import { entryBytes } from "../kv/outcomes.ts";
 import { AUTH_CHANGE } from "./auth_command.ts";
 import { BRANCHES, OPERATION_OUTCOMES, POSITION } from "./branching_command.ts";
+import { DATABASE_RESULTS, DATABASE_WRITE, DATABASES_CHANGE } from "./database_command.ts";
 import { DecodeError } from "./errors.ts";
 import {
   boolean,
@@ -122,6 +123,24 @@ const PLAIN_COMMANDS = {
   keepLeasesAlive: frame(9, { leaseIds: list(integer(1), MAX_KEEP_ALIVES) }),
   deleteExpired: frame(10, { untilMs: integer() }),
   changeAuth: frame(11, { session: SESSION, change: AUTH_CHANGE }),
+  databaseWrite: byHand(frame(13, { session: SESSION, ...DATABASE_WRITE }), {
+    write: (out, { session, databaseId, credentialId, checks, mutations }) => {
+      SESSION.write(out, session);
+      out.integer(databaseId);
+      out.integer(credentialId);
+      DATABASE_WRITE.checks.write(out, checks);
+      DATABASE_WRITE.mutations.write(out, mutations);
+    },
+    read: (input) => ({
+      kind: "databaseWrite",
+      session: SESSION.read(input, "session"),
+      databaseId: DATABASE_WRITE.databaseId.read(input, "databaseId"),
+      credentialId: DATABASE_WRITE.credentialId.read(input, "credentialId"),
+      checks: DATABASE_WRITE.checks.read(input, "checks"),
+      mutations: DATABASE_WRITE.mutations.read(input, "mutations"),
+    }),
+  }),
+  changeDatabases: frame(14, { session: SESSION, change: DATABASES_CHANGE }),
 };
 
 /** A command without the identity of a user. */
@@ -267,9 +286,22 @@ export const RESULT = variants("result", {
       futureRevision: true,
       unauthenticated: true,
       permissionDenied: true,
+      databaseNotFound: true,
     }),
   }),
+  ...DATABASE_RESULTS,
 });
+
+/** The commands whose first field is a session stamp. */
+const STAMPED: readonly number[] = [
+  COMMAND.numbers.transaction,
+  COMMAND.numbers.branchingTransaction,
+  COMMAND.numbers.grantLease,
+  COMMAND.numbers.revokeLease,
+  COMMAND.numbers.changeAuth,
+  COMMAND.numbers.databaseWrite,
+  COMMAND.numbers.changeDatabases,
+];
 
 const COMMAND_OPTIONS: ReaderOptions = { what: "a command", copies: false };
 const COMMAND_READER = new MessagePackReader(new Uint8Array(0), COMMAND_OPTIONS);
@@ -370,9 +402,7 @@ export function isKeepAlive(bytes: Uint8Array): boolean {
 
 /** Returns the stamp of a plain command of a kind; null where the kind has none. */
 function readStamp(kind: number, input: MessagePackReader): SessionStamp | null {
-  const { transaction, branchingTransaction, grantLease, revokeLease, changeAuth } = COMMAND.numbers;
-  const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease, changeAuth];
-  return stamped.includes(kind) ? SESSION.read(input, "session") : null;
+  return STAMPED.includes(kind) ? SESSION.read(input, "session") : null;
 }
 
 /** Reads the identity of an authorized command; returns its user, and the bytes of the command in it. */

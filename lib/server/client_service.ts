@@ -3,6 +3,7 @@ import { assertNever } from "../platform/assert.ts";
 import {
   type CommandProblem,
   LEASE_LEVEL,
+  listingBelowReserved,
   type ListPage,
   type StateMachine,
   validateHistoryQuery,
@@ -298,7 +299,8 @@ function listed(
   listing: Listing,
 ): LookedPage {
   const visible = visibleOnly ? reply.readableRanges : null;
-  return visible === null ? listing.list(query) : visiblePage(query, visible, listing);
+  // Not within each visible range: a range of reserved keys would be listed as one that begins there.
+  return visible === null ? listing.list(query) : visiblePage(listingBelowReserved(query), visible, listing);
 }
 
 const NOTHING_READ: ReadSize = { entries: 0, bytes: 0, looked: 0 };

@@ -58,6 +58,14 @@ export function noUsers(): ErrorAnswer {
   );
 }
 
+/** Returns the refusal of databases while older nodes know of none. */
+export function noDatabases(): ErrorAnswer {
+  return notApplied(
+    "invalidRequest",
+    "Cannot use databases: every node of the cluster must run kvraft 0.2 or later.",
+  );
+}
+
 /** Returns the refusal of a revision that no write has made yet. */
 export function futureRevision(revision: number, present: number): ErrorAnswer {
   return notApplied(

@@ -23,6 +23,7 @@ import { DecodeError } from "../protocol/errors.ts";
 import {
   type ErrorAnswer,
   futureRevision,
+  noDatabases,
   noHistory,
   noLeases,
   notApplied,
@@ -312,6 +313,7 @@ function rangeKeysOf(command: PlainCommand, stateMachine: StateMachine): number 
 function levelRefusal(command: PlainCommand): ErrorAnswer {
   if (command.kind === "compact") return noHistory();
   if (command.kind === "changeAuth") return noUsers();
+  if (command.kind === "databaseWrite" || command.kind === "changeDatabases") return noDatabases();
   if (command.kind !== "branchingTransaction") return noLeases();
   return notApplied(
     "invalidRequest",

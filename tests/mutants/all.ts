@@ -20,6 +20,7 @@ import { SIMULATED_USER_MUTANTS } from "./security/simulated_users.ts";
 import { SIMULATED_MUTANTS } from "./coordination/simulated.ts";
 import { TLS_MUTANTS } from "./security/tls.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
+import { DATABASE_MUTANTS } from "./coordination/databases.ts";
 import { EXPIRY_MUTANTS, TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 import { LEASE_TIME_MUTANTS } from "./coordination/lease_time.ts";
@@ -49,6 +50,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...COMMAND_LINE_MUTANTS,
   ...OVERLOAD_MUTANTS,
   ...TRANSACTION_MUTANTS,
+  ...DATABASE_MUTANTS,
   ...EXPIRY_MUTANTS,
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,

@@ -222,9 +222,8 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       id: "M35",
       title: "the client writes again under a new number though the first may have been applied",
       failure: "a write is applied twice",
-      from:
-        'if (outcome === "not-applied") return { reason, node: connection.node };\n      throw new SessionExpired',
-      to: "if (outcome !== null) return { reason, node: connection.node };\n      throw new SessionExpired",
+      from: 'if (outcome === "not-applied") return { reason, node };\n      throw new SessionExpired',
+      to: "if (outcome !== null) return { reason, node };\n      throw new SessionExpired",
     },
     {
       id: "M64",

@@ -279,13 +279,13 @@ export const PAST_MUTANTS: readonly Mutant[] = [
       to: "if (featureLevel < HISTORY_LEVEL) yield* historyRecords",
     },
   ]),
-  ...inFile("lib/kv/state_machine.ts", [KV, SIM], [
+  ...inFile("lib/kv/execute_transactions.ts", [KV, SIM], [
     {
       id: "M642",
       title: "a transaction that changes nothing takes a revision",
       failure: "a revision has no event, and a retry of a watch waits for it",
-      from: "const isEmpty = this.#featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);",
-      to: "const isEmpty = this.#featureLevel < EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);",
+      from: "const isEmpty = featureLevel >= EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);",
+      to: "const isEmpty = featureLevel < EMPTY_CHANGE_LEVEL && outcomes.every(changesNothing);",
     },
   ]),
   ...inFile("lib/kv/pages/paged_store.ts", [KV, SIM], [

@@ -98,13 +98,13 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       to: "(isStored && current === null ? 1 : 0)",
     },
   ]),
-  ...inFile("lib/kv/state_machine.ts", [BRANCHES], [
+  ...inFile("lib/kv/execute_transactions.ts", [BRANCHES], [
     {
       id: "M659",
       title: "a transaction that changes nothing advances the revision",
       failure: "revisions count reads, and a watch waits for events of revisions that have none",
-      from: "if (changes.length > 0) this.#revision = revision;",
-      to: "this.#revision = revision;",
+      from: "revision: changes.length > 0 ? revision : before,",
+      to: "revision: changes.length >= 0 ? revision : before,",
     },
   ]),
   ...inFile("lib/kv/feature_level.ts", [BRANCHES], [
@@ -354,10 +354,8 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
       title: "grants and revocations are forwarded as if they had no session",
       failure:
         "a revocation that a leader change interrupts is reported as unknown, though a retry would tell",
-      from:
-        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease, changeAuth];",
-      to:
-        "const stamped: readonly number[] = [transaction, branchingTransaction, grantLease, revokeLease, changeAuth].slice(0, 2);",
+      from: "  COMMAND.numbers.grantLease,\n  COMMAND.numbers.revokeLease,\n",
+      to: "",
     },
   ]),
 ];

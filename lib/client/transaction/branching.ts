@@ -217,6 +217,11 @@ export function toBranchingResult(
     case "leaseFailed":
     case "authChanged":
     case "authFailed":
+    case "databaseWritten":
+    case "databaseChecksFailed":
+    case "databaseWriteFailed":
+    case "databasesChanged":
+    case "databasesFailed":
       return null;
     default:
       return assertNever(answer);

@@ -1,6 +1,7 @@
 /** The decision whether a command is executed while authentication is enabled, alike on every replica. */
 import type { Command, PlainCommand, RefusalReason } from "../command.ts";
 import { assertNever } from "../../platform/assert.ts";
+import { NO_CREDENTIAL } from "../databases/database_command.ts";
 import { type AuthorizedCommand, LEADER_IDENTITY } from "./auth_command.ts";
 import type { AuthState } from "./auth_state.ts";
 import { concernsLeases, isAllowed, type Requester, requiredRights } from "./command_rights.ts";
@@ -13,7 +14,7 @@ interface AuthorizingState {
 }
 
 /** The id of a command of no user. */
-const NO_USER = 0;
+export const NO_USER = 0;
 
 /**
  * Returns the id of the user for whom a command is executed, 0 for no user, or why it is not executed. While authentication
@@ -40,9 +41,13 @@ function needsUser(command: PlainCommand): boolean {
     case "grantLease":
     case "revokeLease":
     case "changeAuth":
+    case "changeDatabases":
     case "compact":
     case "keepLeasesAlive":
       return true;
+    case "databaseWrite":
+      // The access token that it names is checked when it is executed.
+      return command.credentialId === NO_CREDENTIAL;
     case "expireSessions":
     case "raiseFeatureLevel":
     case "deleteExpired":

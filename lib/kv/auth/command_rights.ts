@@ -5,6 +5,7 @@
 import type { Branches, KeySet, Operation } from "../branching_command.ts";
 import type { Check, Command, Mutation, PlainCommand } from "../command.ts";
 import { assertNever } from "../../platform/assert.ts";
+import { databaseRange } from "../databases/reserved_keys.ts";
 import type { AuthChange, Grant, GrantedKeys, Right } from "./auth_command.ts";
 import type { KeyRange, UserRights } from "./user_rights.ts";
 
@@ -82,6 +83,14 @@ export function requiredRights(command: Command): Requirement {
       return ADMIN;
     case "changeAuth":
       return rightsToChange(command.change);
+    case "databaseWrite": {
+      const keys: GrantedKeys = { kind: "range", ...databaseRange(command.databaseId) };
+      const grants: Grant[] = [{ right: "write", keys }];
+      if (command.checks.length > 0) grants.push({ right: "read", keys });
+      return { kind: "keys", grants, leases: [] };
+    }
+    case "changeDatabases":
+      return { kind: "root" };
     case "keepLeasesAlive":
       return {
         kind: "keys",

@@ -1,6 +1,7 @@
 /** The rights of one user: the grants of all roles, merged. */
 import { compareKeys, successor } from "../keys.ts";
 import { assertNever } from "../../platform/assert.ts";
+import { belowReserved, hasRegistryKeys, isOfRegistry } from "../databases/reserved_keys.ts";
 import type { Grant, GrantedKeys, Right } from "./auth_command.ts";
 
 /** The start of a range from the first key on. */
@@ -94,17 +95,20 @@ export class UserRights {
     return this.#ranges[right];
   }
 
-  /** Whether the user has a right over a key. O(log grants). */
+  /** Whether the user has a right over a key; over one of the registry of databases only root has any. O(log grants). */
   allows(right: Right, key: Uint8Array): boolean {
+    if (key[0] === 0xff && !this.isRoot && isOfRegistry(key)) return false;
     return this.#ranges[right].rangeWith(key) !== null;
   }
 
   /**
    * Whether the user has a right over all keys from `start` to `end` (excluded; null: to the last key), stored or not. True
-   * for a range without keys. O(log grants).
+   * for a range without keys. Of reserved keys, only a range that begins among them has any. O(log grants).
    */
   allowsRange(right: Right, start: Uint8Array, end: Uint8Array | null): boolean {
-    return this.#ranges[right].hasRange(start, end);
+    const last = belowReserved(start, end);
+    if (!this.isRoot && hasRegistryKeys(start, last)) return false;
+    return this.#ranges[right].hasRange(start, last);
   }
 
   /** The same of a key or a range. */

@@ -1,7 +1,7 @@
 /**
  * The answers that a session remembers, by the sequences of their writes.
  *
- * The answer to a single put, by far the most frequent one, is four numbers in a table. As three objects and an entry of
+ * The answer to a single put, by far the most frequent one, is four numbers in a table, and so is that to a database's write. As three objects and an entry of
  * a map it lived just long enough for the garbage collector to copy it twice: that was a quarter of what survived its
  * frequent collections on every node.
  */
@@ -15,6 +15,8 @@ const OUTCOME_BYTES = 32;
 
 /** Numbers of a slot: the sequence (0 when it is free), revision, createRevision and version. */
 const SLOT_NUMBERS = 4;
+/** The version in the slot of a database's write, which has none: a put's is 1 at least. */
+const NO_VERSION = 0;
 /** Slots of a table, powers of two. A client may choose its sequences so that they need more: those are in a map. */
 const MIN_SLOTS = 4;
 const MAX_SLOTS = 128;
@@ -48,6 +50,7 @@ export class RememberedAnswers {
     const slot = this.#slotOf(sequence);
     if (this.#table[slot] !== sequence) return this.#others.get(sequence) ?? null;
     const [revision = 0, createRevision = 0, version = 0] = this.#table.subarray(slot + 1);
+    if (version === NO_VERSION) return { kind: "databaseWritten", revision };
     return { kind: "applied", revision, outcomes: [{ kind: "put", createRevision, version }] };
   }
 
@@ -93,17 +96,22 @@ export class RememberedAnswers {
     return copy;
   }
 
-  /** Adds the answer to the table if it is that of a single put and there is a slot for it. */
+  /** Adds the answer to the table if it is that of a single put or of a database's write, and there is a slot for it. */
   #addToTable(sequence: number, answer: WriteResult): boolean {
+    if (answer.kind === "databaseWritten") return this.#addNumbers(sequence, answer.revision, 0, NO_VERSION);
     if (answer.kind !== "applied" || answer.outcomes.length !== 1) return false;
     const [outcome] = answer.outcomes;
     if (outcome === undefined || outcome.kind !== "put") return false;
+    return this.#addNumbers(sequence, answer.revision, outcome.createRevision, outcome.version);
+  }
+
+  #addNumbers(sequence: number, revision: number, createRevision: number, version: number): boolean {
     while (this.#table[this.#slotOf(sequence)] !== 0) if (!this.#grow()) return false;
     const slot = this.#slotOf(sequence);
     this.#table[slot] = sequence;
-    this.#table[slot + 1] = answer.revision;
-    this.#table[slot + 2] = outcome.createRevision;
-    this.#table[slot + 3] = outcome.version;
+    this.#table[slot + 1] = revision;
+    this.#table[slot + 2] = createRevision;
+    this.#table[slot + 3] = version;
     this.#inTable += 1;
     return true;
   }
@@ -132,6 +140,7 @@ function answerBytes(answer: WriteResult): number {
     case "applied":
       return ANSWER_BYTES + answer.outcomes.length * OUTCOME_BYTES;
     case "checksFailed":
+    case "databaseChecksFailed":
       return ANSWER_BYTES + answer.failedChecks.length * OUTCOME_BYTES;
     case "executed": {
       const { outcomes } = answer;
@@ -145,7 +154,12 @@ function answerBytes(answer: WriteResult): number {
     case "leaseFailed":
     case "authChanged":
     case "authFailed":
+    case "databaseWriteFailed":
+    case "databasesChanged":
+    case "databasesFailed":
       return ANSWER_BYTES;
+    case "databaseWritten":
+      return ANSWER_BYTES + OUTCOME_BYTES;
     default:
       return assertNever(answer);
   }

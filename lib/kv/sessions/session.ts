@@ -176,6 +176,11 @@ function withoutLargeValues(answer: WriteResult): WriteResult {
     case "leaseFailed":
     case "authChanged":
     case "authFailed":
+    case "databaseWritten":
+    case "databaseChecksFailed":
+    case "databaseWriteFailed":
+    case "databasesChanged":
+    case "databasesFailed":
       return answer;
     case "checksFailed":
       return { ...answer, current: "omitted" };

@@ -10,6 +10,8 @@ export function stampOf(command: Command): UserStamp | null {
     case "grantLease":
     case "revokeLease":
     case "changeAuth":
+    case "databaseWrite":
+    case "changeDatabases":
       return command.session;
     case "authorized": {
       const stamp = stampOf(command.command);

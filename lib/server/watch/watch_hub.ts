@@ -185,7 +185,8 @@ export class WatchHub {
     const first = this.#nextEvent;
     this.#revision = revision;
     this.#nextEvent = events.end;
-    if (this.#size === this.#behind) return;
+    // The write of a database has a revision even if it changes nothing.
+    if (this.#size === this.#behind || events.end === first) return;
     this.#events.read(events, first);
     if (this.#events.interests.length === 0) return;
     for (const interest of this.#events.interests) if (interest.level.size > 0) this.#deliver(interest);

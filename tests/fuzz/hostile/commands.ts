@@ -4,6 +4,7 @@ import { MAX_KEEP_ALIVES, MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod
 import { AUTH_CHANGE } from "../../../lib/protocol/auth_command.ts";
 import { BRANCHES } from "../../../lib/protocol/branching_command.ts";
 import { CHECK, COMMAND, MUTATION } from "../../../lib/protocol/command.ts";
+import { DATABASE_WRITE, DATABASES_CHANGE } from "../../../lib/protocol/database_command.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { hostileElement, type Meanings } from "./shapes.ts";
 import { address, binary, filled, hostileSize, integer, isHostile, text, trailing } from "./values.ts";
@@ -13,6 +14,9 @@ const KEYS = 16;
 const TEXT = new TextEncoder();
 /** The names of users and roles. */
 export const USER_NAMES = ["root", "bare", "limited", "operator"] as const;
+/** Values of databases: the 64-bit integer 1, and the number 1 in V8's format. */
+const U64 = Uint8Array.of(2, 1, 0, 0, 0, 0, 0, 0, 0);
+const V8_ONE = Uint8Array.of(1, 0xff, 0x0f, 0x49, 0x02);
 
 /** Returns a valid key. */
 export function ordinaryKey(random: SeededRandom): Uint8Array {
@@ -41,6 +45,18 @@ const AUTH_MEANINGS: Meanings = {
   enabled: () => false,
   user: (random) => text(random, random.pick(USER_NAMES)),
   role: (random) => text(random, random.pick(USER_NAMES)),
+};
+
+/** The fields of the commands of databases that decide whether one has an effect. */
+const DATABASE_MEANINGS: Meanings = {
+  databaseId: (random) => integer(random, random.below(3)),
+  credentialId: (random) => integer(random, 0),
+  key: (random) => binary(random, ordinaryKey(random)),
+  value: (random) => binary(random, random.pick([U64, V8_ONE])),
+  minimum: (random) => random.chance(0.7) ? null : binary(random, V8_ONE.subarray(1)),
+  maximum: (random) => random.chance(0.7) ? null : binary(random, V8_ONE.subarray(1)),
+  name: (random) => isHostile(random) ? "\u202e" : random.pick(["default", "one", "two"]),
+  uuid: () => "00000000-0000-4000-8000-000000000000",
 };
 
 const COMMANDS: Readonly<
@@ -85,6 +101,16 @@ const COMMANDS: Readonly<
     const change = hostileElement(AUTH_CHANGE.shape, random, AUTH_MEANINGS);
     return encode([COMMAND.numbers.changeAuth, session(random), change, ...trailing(random)]);
   },
+  [COMMAND.numbers.databaseWrite]: (random) => {
+    const parts = Object.values(DATABASE_WRITE).map(({ shape }) =>
+      hostileElement(shape, random, DATABASE_MEANINGS)
+    );
+    return encode([COMMAND.numbers.databaseWrite, session(random), ...parts, ...trailing(random)]);
+  },
+  [COMMAND.numbers.changeDatabases]: (random) => {
+    const change = hostileElement(DATABASES_CHANGE.shape, random, DATABASE_MEANINGS);
+    return encode([COMMAND.numbers.changeDatabases, session(random), change, ...trailing(random)]);
+  },
   [COMMAND.numbers.authorized]: (random) => {
     const identity = [integer(random, 1), integer(random, 0), integer(random, 0)];
     const embedded = COMMANDS[random.pick(EMBEDDED)](random);
@@ -93,8 +119,8 @@ const COMMANDS: Readonly<
 };
 
 /** Kinds of commands in an authorized one: it cannot contain another one. */
-const { transaction, changeAuth, authorized } = COMMAND.numbers;
-const EMBEDDED = [transaction, changeAuth, authorized];
+const { transaction, changeAuth, databaseWrite, authorized } = COMMAND.numbers;
+const EMBEDDED = [transaction, changeAuth, databaseWrite, authorized];
 
 /** Returns a small put with padding that nearly fills a frame. */
 function padded(random: SeededRandom): Uint8Array {

@@ -168,9 +168,9 @@ export const LEASE_TIME_MUTANTS: readonly Mutant[] = [
       title: "a grant that is sent again is proposed again",
       failure: "each retry is an entry of the log",
       from:
-        '    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return command.session;',
+        '    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n    case "databaseWrite":\n',
       to:
-        '      return command.session;\n    case "grantLease":\n    case "revokeLease":\n    case "changeAuth":\n      return null;',
+        '      return command.session;\n    case "grantLease":\n    case "revokeLease":\n      return null;\n    case "changeAuth":\n    case "databaseWrite":\n',
     },
   ]),
   ...inFile("lib/server/write_admission.ts", [ADMISSION], [

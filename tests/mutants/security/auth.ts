@@ -33,8 +33,9 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       id: "M880",
       title: "a change of users needs no user",
       failure: "any client disables authentication",
-      from: '    case "revokeLease":\n    case "changeAuth":',
-      to: '    case "revokeLease":\n      return true;\n    case "changeAuth":\n      return false;',
+      from: '    case "revokeLease":\n    case "changeAuth":\n    case "changeDatabases":',
+      to:
+        '    case "revokeLease":\n      return true;\n    case "changeAuth":\n      return false;\n    case "changeDatabases":',
     },
     {
       id: "M971",

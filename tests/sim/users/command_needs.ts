@@ -42,6 +42,17 @@ export function needsOf(command: PlainCommand, keysOfLease: KeysOfLease): Comman
       return rights(command.leaseIds.flatMap(writeOfLease));
     case "compact":
       return rights([{ right: "admin", keys: ALL }]);
+    case "databaseWrite": {
+      // The prefix of the database: eight bytes 255, 1, and its id in four bytes.
+      const prefix = Uint8Array.of(...Array(8).fill(255), 1, 0, 0, 0, 0);
+      new DataView(prefix.buffer).setUint32(9, command.databaseId);
+      const end = prefix.slice();
+      new DataView(end.buffer).setUint32(9, command.databaseId + 1);
+      const keys: KeySet = { kind: "range", start: prefix, end };
+      return rights([need("write", keys), ...(command.checks.length > 0 ? [need("read", keys)] : [])]);
+    }
+    case "changeDatabases":
+      return { kind: "root", orUser: null, isTokenEnough: true };
     case "changeAuth": {
       const { change } = command;
       const isOfOneself = change.kind === "setPassword" || change.kind === "addToken" ||
@@ -58,10 +69,15 @@ export function needsOf(command: PlainCommand, keysOfLease: KeysOfLease): Comman
   }
 }
 
-/** Whether a command comes from a client: without a user it is not executed while authentication is enabled. */
-export function isOfClient({ kind }: PlainCommand): boolean {
+/**
+ * Whether a command comes from a client: without a user it is not executed while authentication is enabled. A write of a
+ * database that names an access token needs no user.
+ */
+export function isOfClient(command: PlainCommand): boolean {
+  const { kind } = command;
   return kind === "transaction" || kind === "branchingTransaction" || kind === "registerSession" ||
-    kind === "grantLease" || kind === "revokeLease" || kind === "changeAuth";
+    kind === "grantLease" || kind === "revokeLease" || kind === "changeAuth" || kind === "changeDatabases" ||
+    (kind === "databaseWrite" && command.credentialId === 0);
 }
 
 function needsOfBranches(

@@ -124,9 +124,11 @@ export class NaiveMachine {
         return this.#featureLevel === 1
           ? { kind: "refused", reason: "invalidCommand" }
           : this.#executeLeaseCommand(command);
+      case "databaseWrite":
+      case "changeDatabases":
       case "changeAuth":
       case "authorized":
-        throw new Error("random logs have no users");
+        throw new Error("random logs have no users and no databases");
     }
   }
 
@@ -184,7 +186,7 @@ export class NaiveMachine {
     const execute = (): WriteResult => {
       if (command.kind === "transaction") return this.#execute(command);
       if (command.kind === "branchingTransaction") return this.#executeBranches(command);
-      if (command.kind === "changeAuth") throw new Error("random logs have no users");
+      assert(command.kind === "grantLease" || command.kind === "revokeLease");
       const result = this.#executeLeaseCommand(command);
       assert(result.kind !== "leasesKeptAlive" && result.kind !== "expiredDeleted");
       return result;
@@ -477,6 +479,7 @@ function answerBytes(answer: WriteResult): number {
     case "applied":
       return 64 + 32 * answer.outcomes.length;
     case "checksFailed":
+    case "databaseChecksFailed":
       return 64 + 32 * answer.failedChecks.length;
     case "executed":
       return answer.outcomes === "omitted"
@@ -484,11 +487,9 @@ function answerBytes(answer: WriteResult): number {
         : 64 + 32 * partsOf(answer.outcomes).outcomes + entryBytes(answer.outcomes);
     case "transactionFailed":
       return 64 + 32 * answer.position.length;
-    case "leaseGranted":
-    case "leaseRevoked":
-    case "leaseFailed":
-    case "authChanged":
-    case "authFailed":
+    case "databaseWritten":
+      return 96;
+    default:
       return 64;
   }
 }

@@ -14,7 +14,8 @@ function anyAnswer(random: SeededRandom): WriteResult {
     createRevision: 1 + random.below(revision),
     version: 1 + random.below(9),
   } as const;
-  if (random.chance(0.7)) return { kind: "applied", revision, outcomes: [put] };
+  if (random.chance(0.3)) return { kind: "databaseWritten", revision };
+  if (random.chance(0.6)) return { kind: "applied", revision, outcomes: [put] };
   if (random.chance(0.3)) return { kind: "checksFailed", revision, failedChecks: [0, 2], current: "omitted" };
   if (random.chance(0.5)) return { kind: "applied", revision, outcomes: [put, put] };
   return { kind: "applied", revision, outcomes: [{ kind: "delete", deleted: true }] };
@@ -56,7 +57,8 @@ Deno.test("RememberedAnswers: an answer counts for the same bytes in the table a
   const answers = new RememberedAnswers();
   const put = { kind: "put", createRevision: 1, version: 1 } as const;
   for (let sequence = 1; sequence <= SEQUENCES; sequence++) {
-    answers.add(sequence, { kind: "applied", revision: sequence, outcomes: [put] });
+    const applied = { kind: "applied", revision: sequence, outcomes: [put] } as const;
+    answers.add(sequence, sequence % 2 === 0 ? applied : { kind: "databaseWritten", revision: sequence });
     assertEquals(answers.bytes, sequence * 96);
   }
 });

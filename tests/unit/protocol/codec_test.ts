@@ -241,6 +241,15 @@ Deno.test("peekSessionStamp: it reads the stamp of every command with a session,
     { kind: "grantLease", session, leaseId: 1, ttlMs: 1_000 },
     { kind: "revokeLease", session, leaseId: 1 },
     { kind: "changeAuth", session, change: { kind: "addRole", role: "a" } },
+    {
+      kind: "databaseWrite",
+      session,
+      databaseId: 1,
+      credentialId: 2,
+      checks: [],
+      mutations: [{ kind: "delete", key }],
+    },
+    { kind: "changeDatabases", session, change: { kind: "remove", name: "a" } },
   ];
   for (const command of withSession) {
     assertEquals(peekSessionStamp(encodeCommand(command)), session, command.kind);

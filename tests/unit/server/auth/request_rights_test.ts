@@ -1,13 +1,14 @@
 /** The table of rights: each kind of request and of command is refused to users that lack one of its rights, on every node. */
 import { assert, assertEquals } from "@std/assert";
-import type {
-  AuthChange,
-  Branches,
-  Grant,
-  Mutation,
-  Operation,
-  PlainCommand,
-  Right,
+import {
+  type AuthChange,
+  type Branches,
+  databaseRange,
+  type Grant,
+  type Mutation,
+  type Operation,
+  type PlainCommand,
+  type Right,
 } from "../../../../lib/kv/mod.ts";
 import {
   CLIENT_REQUESTS,
@@ -112,6 +113,23 @@ function branches(parts: Partial<Branches>): CommandCase<"branchingTransaction">
   return { session: null, conditions: [], then: [], else: [], ...parts };
 }
 
+const CHECK_ABSENT = { key: KEY, revision: null };
+
+/** A write of a database that no test creates. */
+function databaseWrite(credentialId: number): CommandCase<"databaseWrite">[0] {
+  return {
+    session: null,
+    databaseId: 9,
+    credentialId,
+    checks: [],
+    mutations: [{ kind: "delete", key: KEY }],
+  };
+}
+
+function overDatabase(right: Right): Grant {
+  return { right, keys: { kind: "range", ...databaseRange(9) } };
+}
+
 const DELETE: Operation = { kind: "delete", keys: prefix("app/x"), returnPrevious: false };
 const GET: Operation = { kind: "get", keys: prefix("app/"), limit: 1, reverse: false, revision: null };
 const SUM: Operation = { kind: "sum", key: KEY, operand: new Uint8Array(8) };
@@ -182,6 +200,13 @@ const COMMANDS: { readonly [K in PlainCommand["kind"]]: readonly CommandCase<K>[
   keepLeasesAlive: [[{ leaseIds: [LEASE] }, over("write", "app/leased")]],
   compact: [[{ revision: 1 }, OPERATE]],
   changeAuth: authCases(),
+  databaseWrite: [
+    [databaseWrite(0), [overDatabase("write")]],
+    [{ ...databaseWrite(0), checks: [CHECK_ABSENT] }, [overDatabase("write"), overDatabase("read")]],
+    // That it names an access token does not replace a user.
+    [databaseWrite(1), [overDatabase("write")]],
+  ],
+  changeDatabases: [[{ session: null, change: { kind: "remove", name: "unknown" } }, "root"]],
   // The leader makes these; the validation refuses them from a client.
   expireSessions: [],
   raiseFeatureLevel: [],
