@@ -12,29 +12,15 @@ import { ExitCode, type Failure, failureOf, OutputError, UsageError } from "./er
 import { columns } from "./help.ts";
 import { readLines } from "./input.ts";
 import { failureAsJson, jsonText } from "./json.ts";
-import {
-  countOf,
-  escapeText,
-  escapeUnprintable,
-  shellWord,
-  sizeText,
-  table,
-  textOfBytes,
-  withThousands,
-} from "./text.ts";
+import { inspectText, membersText } from "./inspect_text.ts";
+import { countOf, escapeText, escapeUnprintable, shellWord, textOfBytes } from "./text.ts";
 import { shortened, wrongPathReason } from "../platform/errors.ts";
-import type { StructureFigures } from "../kv/mod.ts";
-import type { Member } from "../protocol/messages.ts";
 import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config/config.ts";
 import type {
-  DataFolderReport,
-  InspectReport,
   RecoverReport,
   RecoveryStakes,
   RestoreRequest,
   ServerTools,
-  SnapshotFileReport,
-  StateFigures,
 } from "../server/tools/tools_port.ts";
 
 /** Longest line in which the cluster id is typed. */
@@ -64,6 +50,12 @@ const DATA_DIR: OptionSpec = {
   name: "data-dir",
   placeholder: "<path>",
   help: "the folder (./data/node-<n>)",
+};
+
+const DISABLE_AUTH: OptionSpec = {
+  name: "disable-auth",
+  placeholder: null,
+  help: "clients need not sign in until auth enable: every password and token of the role root was lost",
 };
 
 const DEEP: OptionSpec = {
@@ -109,6 +101,7 @@ const RESTORE: Tool = {
     },
     DATA_DIR,
     { name: "cluster-name", placeholder: "<name>", help: "the same on every node (kvraft)" },
+    DISABLE_AUTH,
     HELP,
   ],
   summary: "make the data folder of one node of a new cluster out of a backup",
@@ -131,13 +124,14 @@ const RESTORE: Tool = {
     }
     const dataDir = writableFolder(parsed.options.get("data-dir") ?? `./data/node-${nodeId}`, environment);
     const clusterName = clusterNameOf(parsed.options.get("cluster-name") ?? "kvraft");
-    const request = { from, nodeId, members, dataDir, clusterName };
+    const disablesAuth = parsed.options.has(DISABLE_AUTH.name);
+    const request = { from, nodeId, members, dataDir, clusterName, disablesAuth };
     const report = await tools.restore(request);
     await environment.stdout.write(
       `Restored ${dataDir} for node ${nodeId} of the new cluster ${report.clusterId}: ${
         countOf(report.keys, "key")
       }, ` +
-        `revision ${report.revision}.\n${nextAfterRestore(request)}`,
+        `revision ${report.revision}.\n${nextAfterRestore(request)}${disablesAuth ? AUTH_IS_DISABLED : ""}`,
     );
     return ExitCode.done;
   },
@@ -151,6 +145,7 @@ const RECOVER: Tool = {
     { ...NODE_ID, help: "the node whose folder it must be" },
     { name: "address", placeholder: "<host:port>", help: "where it is dialled from now on (where it was)" },
     { name: "yes", placeholder: "<id>", help: "the cluster's id, in place of typing it" },
+    DISABLE_AUTH,
     HELP,
   ],
   summary: "a majority is lost for good: make a cluster of one node out of a survivor",
@@ -166,8 +161,10 @@ const RECOVER: Tool = {
     const nodeId = parsed.options.get("node-id");
     const address = parsed.options.get("address");
     const confirmation = parsed.options.get("yes") ?? null;
+    const disablesAuth = parsed.options.has(DISABLE_AUTH.name);
     const report = await tools.recover({
       dataDir,
+      disablesAuth,
       nodeId: nodeId === undefined ? null : nodeIdOf(nodeId),
       address: address === undefined
         ? null
@@ -180,7 +177,7 @@ const RECOVER: Tool = {
     }
     await environment.stdout.write(
       `Node ${report.nodeId} is a cluster of its own now, ${report.clusterId}, with the log to index ` +
-        `${report.lastIndex}.\n${nextAfterRecover(report, dataDir)}`,
+        `${report.lastIndex}.\n${nextAfterRecover(report, dataDir)}${disablesAuth ? AUTH_IS_DISABLED : ""}`,
     );
     return ExitCode.done;
   },
@@ -353,100 +350,6 @@ function writableFolder(path: string, environment: Environment): string {
   );
 }
 
-/** Returns the content of a backup or data folder as a table, followed by the damage that was found. */
-function inspectText(report: InspectReport): string {
-  const rows = report.kind === "snapshot" ? snapshotRows(report) : folderRows(report);
-  const verdict = report.damage.length === 0
-    ? ["no damage: everything can be read"]
-    : report.damage.map((sentence) => `DAMAGED: ${sentence}`);
-  return [...table(rows), ...verdict].map((line) => `${escapeText(line)}\n`).join("");
-}
-
-function snapshotRows(report: SnapshotFileReport): string[][] {
-  const { path, formatVersion, clusterId, index, term, revision, bytes, contents, structure, members } =
-    report;
-  return [
-    ["snapshot", path],
-    ["format", `version ${formatVersion}`],
-    ["cluster", clusterId],
-    ["revision", `${revision}`],
-    ["log", `up to index ${index}, term ${term}`],
-    ["size", sizeText(bytes)],
-    ...(contents === null ? [] : stateRows(contents, structure)),
-    ["members", membersText(members)],
-  ];
-}
-
-/** Returns the rows on a loaded state. `structure`: null when it was not checked, or is damaged. */
-function stateRows(state: StateFigures, structure: StructureFigures | null): string[][] {
-  const { keys, keyBytes, valueBytes, sessions, historyBytes } = state;
-  return [
-    ["keys", `${withThousands(keys)}, ${sizeText(keyBytes)}`],
-    ["values", sizeText(valueBytes)],
-    ["history", `${historyText(state)}, ${sizeText(historyBytes)}`],
-    ["sessions", withThousands(sessions)],
-    ...usersRows(state),
-    ...(structure === null ? [] : [["structure", structureText(structure)]]),
-  ];
-}
-
-/** Returns the row on users and roles, if there are any. */
-function usersRows({ auth: { enabled, users, roles, tokens } }: StateFigures): string[][] {
-  if (users + roles === 0) return [];
-  const authentication = `authentication ${enabled ? "enabled" : "disabled"}`;
-  const counts = `roles ${withThousands(roles)}, tokens ${withThousands(tokens)}`;
-  return [["users", `${withThousands(users)}, ${counts}, ${authentication}`]];
-}
-
-function historyText(
-  { featureLevel, compactedRevision }: Pick<StateFigures, "featureLevel" | "compactedRevision">,
-): string {
-  return `feature level ${featureLevel}, compacted at revision ${compactedRevision}`;
-}
-
-function structureText({ pages, versions, events }: StructureFigures): string {
-  return `sound: ${countOf(pages, "page")}, ${countOf(versions, "version")}, ${countOf(events, "event")}`;
-}
-
-function folderRows(report: DataFolderReport): string[][] {
-  const { path, identity, term, vote, commitIndex, log, snapshots, state, members, removedIds } = report;
-  const owner = identity === null
-    ? [["owner", "none yet"]]
-    : [["owner", `node ${identity.nodeId}`], ["cluster", `${identity.clusterId} (${identity.clusterName})`], [
-      "format",
-      `version ${identity.formatVersion}`,
-    ]];
-  const kept = snapshots.map((snapshot) => [
-    "snapshot",
-    `index ${snapshot.index}, term ${snapshot.term}, ${sizeText(snapshot.bytes)}` +
-    (snapshot.state === null ? "" : `; revision ${snapshot.state.revision}, ${historyText(snapshot.state)}`),
-  ]);
-  const loaded = state === null ? [] : [
-    ["state", `at index ${state.index}, revision ${state.revision}`],
-    ...stateRows(state, state.structure),
-  ];
-  return [
-    ["data folder", path],
-    ...owner,
-    ["term", vote === null ? `${term}, no vote` : `${term}, vote for n${vote}`],
-    [
-      "log",
-      `index ${log.firstIndex} to ${log.lastIndex}, last term ${log.lastTerm}, committed to ${commitIndex} at least; ` +
-      `${countOf(log.segments, "file")}, ${sizeText(log.bytes)}`,
-    ],
-    ...(kept.length === 0 ? [["snapshot", "none"]] : kept),
-    ...loaded,
-    ["members", membersText(members)],
-    ...(removedIds.length === 0 ? [] : [["removed", removedIds.map((id) => `n${id}`).join(", ")]]),
-  ];
-}
-
-function membersText(members: readonly Member[]): string {
-  if (members.length === 0) return "none";
-  return members.map(({ id, address, role }) => `${id}=${address}${role === "voter" ? "" : ` (${role})`}`)
-    .join(", ");
-}
-
 /** Returns what would be lost, to be shown before the confirmation. */
 function stakesText(stakes: RecoveryStakes): string {
   const { dataDir, clusterId, nodeId, address, members, lastIndex, lastTerm, commitIndex } = stakes;
@@ -465,10 +368,20 @@ Node ${nodeId} becomes the only member, dialled at ${escapeText(address)}.${
 `;
 }
 
+/** The last lines where clients need not sign in. */
+const AUTH_IS_DISABLED =
+  `Authentication is disabled: every client that reaches the node may do everything. Next, type
+  user passwd <a user with the role root>
+  auth enable
+`;
+
 /** Returns the commands to type after a restore. */
-function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }: RestoreRequest): string {
+function nextAfterRestore(
+  { from, nodeId, members, dataDir, clusterName, disablesAuth }: RestoreRequest,
+): string {
   const cluster = members.map(({ id, address }) => `${id}=${formatAddress(address)}`).join(",");
   const name = clusterName === "kvraft" ? "" : ` --cluster-name ${clusterName}`;
+  const same = `the same ${escapeText(from)}${disablesAuth ? " and --disable-auth" : ""}`;
   const bind = members.find(({ id }) => id === nodeId)?.address;
   const start = bind === undefined
     ? ""
@@ -478,7 +391,7 @@ function nextAfterRestore({ from, nodeId, members, dataDir, clusterName }: Resto
   const others = members.filter(({ id }) => id !== nodeId).map(({ id }) => id);
   const rest = others.length === 0
     ? ""
-    : `Do the same, with the same ${escapeText(from)}, for ${others.length === 1 ? "node" : "nodes"} ${
+    : `Do the same, with ${same}, for ${others.length === 1 ? "node" : "nodes"} ${
       others.join(", ")
     }; a majority of them serves.\n`;
   return `Next, start it:\n${start}${rest}`;

@@ -53,6 +53,9 @@ export async function recover(
     const survivor = await loadSurvivor(directory, identity, disk);
     const stakes = stakesOf(survivor, { dataDir, identity, request });
     if (!await request.confirm(stakes)) return null;
+    if (request.disablesAuth) {
+      survivor.replica.stateMachine.auth.change({ kind: "setEnabled", enabled: false });
+    }
     return await rebuildDataDirectory(survivor, { identity, stakes, platform });
   } finally {
     directory.close();

@@ -30,14 +30,17 @@ export function serverTools(platform: { readonly disk: Disk; readonly random: Ra
  * The file is read once, as a stream, and completely before anything is made.
  */
 export async function restore(
-  { from, nodeId, members, dataDir, clusterName }: RestoreRequest,
+  { from, nodeId, members, dataDir, clusterName, disablesAuth }: RestoreRequest,
   { disk, random }: { readonly disk: Disk; readonly random: Random },
 ): Promise<RestoreReport> {
   return await withStateFile({ disk, path: from }, async ({ header, load }) => {
     const state = await load();
+    if (disablesAuth) state.auth.change({ kind: "setEnabled", enabled: false });
     using view = state.snapshot();
     const { index, term, revision } = header;
     const origin = [header.clusterId, String(index), String(term), String(revision)];
+    // Folders that were made with it and without are of different states, and so of different clusters.
+    if (disablesAuth) origin.push("without authentication");
     const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));
     const clusterId = clusterIdOf(clusterName, members, ["restored from", ...origin]);
     await makeFolder({

@@ -136,6 +136,8 @@ export interface RestoreRequest {
   readonly members: readonly NodeAddress[];
   readonly dataDir: string;
   readonly clusterName: string;
+  /** Whether clients need not sign in at first, for operators who have lost every credential of the role root. */
+  readonly disablesAuth: boolean;
 }
 
 /** The result of a restore. */
@@ -153,6 +155,8 @@ export interface RecoverRequest {
   readonly nodeId: number | null;
   /** The new address of the node; null to keep the old one. */
   readonly address: string | null;
+  /** As in {@link RestoreRequest}. */
+  readonly disablesAuth: boolean;
   /** Shows the data that may be lost and asks; called once, with the folder locked. */
   confirm(stakes: RecoveryStakes): Promise<boolean>;
 }

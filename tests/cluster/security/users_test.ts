@@ -1,13 +1,14 @@
 /** Real nodes with users: what each may do, on every node, over restarts, changes of leader, and a restored backup. */
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { AuthenticationError, KvClient } from "../../../lib/mod.ts";
+import { AuthenticationError, KvClient, PermissionDeniedError } from "../../../lib/mod.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { UserClient } from "../../support/frames/user_client.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
+import { READY_LINE, startKvraft } from "../../support/processes/process.ts";
 import { ConnectionFrom, HAS_MANY_LOOPBACK_ADDRESSES } from "../../support/processes/source_address.ts";
 import { parseMetrics } from "../../support/prometheus.ts";
 import { freePorts } from "../../support/temporary.ts";
@@ -244,6 +245,54 @@ Deno.test("users: a thousand wrong passwords are slowed down and counted, and ot
   assert(failed >= 1 && failed <= 40, `${failed} guesses were compared with the password`);
   assertMatch(cluster.logs(), /audit: sign-in user=alice via=password remote=127\.0\.0\.2:\d+ result=failed/);
   assertEquals(cluster.logs().includes("guess 1"), false, "no guess is in the log");
+});
+
+Deno.test("users: after every credential of root was lost, a recovered or restored node lets root have a new password", async () => {
+  await using old = await TestCluster.start();
+  await addUsers(old);
+  await enable(old);
+  await using alice = await connectAs("alice", old);
+  await alice.put("alice/key", "value");
+  await using root = await connectAs("root", old);
+  await using snapshot = await root.cluster.openSnapshot({ node: await leaderOf(root) });
+  await Deno.writeFile(join(old.folder.path, "backup.snap"), ReadableStream.from(snapshot.chunks()));
+  const leader = await leaderOf(root);
+  const inspected = await old.run(["server", "inspect", "backup.snap", "--output", "json"]);
+  const { clusterId }: { readonly clusterId: string } = JSON.parse(inspected.stdout);
+  for (const id of old.ids) await old.stop(id);
+  const dataDir = join("data", `node-${leader}`);
+  const recovered = await old.run(
+    ["server", "recover", "--data-dir", dataDir, "--yes", clusterId, "--disable-auth"],
+  );
+  assertEquals(recovered.code, 0, recovered.stderr);
+  assertStringIncludes(recovered.stdout, "Authentication is disabled");
+  const port = freePorts(1);
+  const to = ["--node-id", "1", "--cluster", `1=127.0.0.1:${port}`, "--data-dir", "data/restored"];
+  const restored = await old.run(["server", "restore", "--from", "backup.snap", ...to, "--disable-auth"]);
+  assertEquals(restored.code, 0, restored.stderr);
+  assertStringIncludes(restored.stdout, "Authentication is disabled");
+  const nodes = [
+    [old.address(leader), ["--node-id", `${leader}`, "--data-dir", dataDir]],
+    [`127.0.0.1:${port}`, to],
+  ] as const;
+  for (const [address, args] of nodes) {
+    await using server = startKvraft(["server", "--bind", address, ...args], {
+      cwd: old.folder.path,
+      name: address,
+    });
+    await server.waitForOutput(READY_LINE);
+    const options = { cluster: [address], timeoutMs: DEADLINE_MS };
+    await using operator = await KvClient.connect(options);
+    assertEquals((await operator.auth.users()).map(({ name }) => name), ["root", "alice", "bob"].toSorted());
+    await operator.auth.setPassword("root", "a new password");
+    await operator.auth.enable();
+    await assertRejects(() => operator.get("alice/key"), AuthenticationError);
+    await using again = await KvClient.connect({ ...options, user: "root", password: "a new password" });
+    assert(await again.get("alice/key") !== null, "the keys are there");
+    await using user = await KvClient.connect({ ...options, user: "alice", password: PASSWORDS.alice });
+    await user.put("alice/key", "another value");
+    await assertRejects(() => user.put("bob/key", "value"), PermissionDeniedError);
+  }
 });
 
 Deno.test("users: a restored backup keeps the users, and not the sign-ins", async () => {

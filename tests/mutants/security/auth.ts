@@ -53,6 +53,15 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       to: "return NO_USER;",
     },
   ]),
+  ...inFile("lib/server/tools/tools.ts", [tests("tools", "tests/unit/server/tools_test.ts")], [
+    {
+      id: "M974",
+      title: "a folder restored with --disable-auth is of the same cluster as one restored without",
+      failure: "two nodes of a cluster disagree about who may do what",
+      from: 'if (disablesAuth) origin.push("without authentication");',
+      to: "",
+    },
+  ]),
   ...inFile("lib/kv/auth/command_rights.ts", [USERS], [
     {
       id: "M881",

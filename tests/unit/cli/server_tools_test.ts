@@ -173,6 +173,7 @@ Deno.test("restore: it makes the folder of one node, and says how to start it an
     }],
     dataDir: "./data/node-2",
     clusterName: "orders",
+    disablesAuth: false,
   }]);
   assertEquals(out.split("\n"), [
     "Restored ./data/node-2 for node 2 of the new cluster 9c41: 20 019 keys, revision 7.",
@@ -191,6 +192,7 @@ Deno.test("recover: it shows what may be lost, takes the cluster's id as confirm
     dataDir: "data/node-2",
     nodeId: 2,
     address: "10.0.0.9:7001",
+    disablesAuth: false,
   }]]);
   assertEquals(err.split("\n"), [
     "data/node-2 is node 2 of cluster 7f3a: 1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001. Its log ends at index 12, " +

@@ -63,7 +63,8 @@ async function withSurvivor(): Promise<MemoryDisk> {
 
 function restoreRequest(changes: Partial<RestoreRequest> = {}): RestoreRequest {
   const members = [4, 5].map(MemoryCluster.addressOf);
-  return { from: BACKUP, nodeId: 4, members, dataDir: "/new", clusterName: "orders", ...changes };
+  const cluster = { nodeId: 4, members, clusterName: "orders" };
+  return { from: BACKUP, dataDir: "/new", disablesAuth: false, ...cluster, ...changes };
 }
 
 /** Returns the state that a start would recover. */
@@ -119,7 +120,7 @@ Deno.test("restore: the folder has the backup's state, and every node that resto
   assertEquals(disk.openFiles, 0);
 });
 
-Deno.test("restore: other members, another name or another backup make another cluster", async () => {
+Deno.test("restore: other members, another name, another backup or --disable-auth make another cluster", async () => {
   const disk = await withBackup();
   await storeState(await openStore(disk), machineAt(8), { term: 3 });
   const tools = serverTools({ disk, random });
@@ -127,6 +128,7 @@ Deno.test("restore: other members, another name or another backup make another c
     {},
     { members: [4, 6].map(MemoryCluster.addressOf) },
     { clusterName: "others" },
+    { disablesAuth: true },
     { from: BACKUP.replace("07-", "08-") },
   ];
   const ids = [];
@@ -298,6 +300,7 @@ async function recovered(
 ): Promise<{ shown: RecoveryStakes | null; report: unknown }> {
   let shown: RecoveryStakes | null = null;
   const report = await serverTools({ disk, random }).recover({
+    disablesAuth: false,
     dataDir,
     nodeId: null,
     address,
