@@ -1,0 +1,45 @@
+/** A denokv server: one SQLite file behind KV Connect, the peer that kvraft's Deno KV is compared with. */
+import { Process, runs } from "../processes/process.ts";
+import { freePorts } from "../temporary.ts";
+
+/** Environment variable with the path of denokv, where it is not on the PATH. */
+const VARIABLE = "KVRAFT_DENOKV";
+
+/** The environment of stock clients; kvraft takes any access token while no database has one. */
+export const CLIENT_ENVIRONMENT: Readonly<Record<string, string>> = {
+  DENO_KV_ACCESS_TOKEN: "a-token-for-tests",
+};
+
+/** Returns the command of denokv, or null where it is not installed (`cargo install denokv`). */
+export function denokvCommand(): string | null {
+  const command = Deno.env.get(VARIABLE) ?? "denokv";
+  return runs(command, "--help") ? command : null;
+}
+
+/** A server with an empty database. Use with `await using`. */
+export class DenokvServer implements AsyncDisposable {
+  readonly url: string;
+  readonly #process: Process;
+
+  private constructor(url: string, process: Process) {
+    this.url = url;
+    this.#process = process;
+  }
+
+  /** Starts it with its file in `folder` and waits until it listens. */
+  static async start(command: string, folder: string): Promise<DenokvServer> {
+    const address = `127.0.0.1:${freePorts(1)}`;
+    const file = ["--sqlite-path", `${folder}/denokv-${crypto.randomUUID()}.sqlite`];
+    const token = ["--access-token", CLIENT_ENVIRONMENT["DENO_KV_ACCESS_TOKEN"] ?? ""];
+    const process = Process.start(command, [...file, "serve", "--addr", address, ...token], {
+      cwd: folder,
+      name: "denokv",
+    });
+    await process.waitForOutput(/Listening/i);
+    return new DenokvServer(`http://${address}`, process);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process[Symbol.asyncDispose]();
+  }
+}
