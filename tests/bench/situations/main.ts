@@ -13,6 +13,7 @@ import { machineOf } from "../machine.ts";
 import { markdownTable } from "../page.ts";
 import { say } from "../say.ts";
 import { type Figure, mergeResults, rowsOf, type SituationResults } from "./figures.ts";
+import { denokv } from "./denokv/denokv.ts";
 import { besideEarlier } from "./store/beside_earlier.ts";
 import { followerStopped } from "./follower_stopped.ts";
 import { growth } from "./growth.ts";
@@ -58,6 +59,7 @@ const SITUATIONS: readonly Situation[] = [
   growth,
   httpCost,
   security,
+  denokv,
 ];
 
 const OPTIONS: readonly OptionSpec[] = [

@@ -16,6 +16,8 @@ const HOST = "127.0.0.1";
 export const PATIENCE_MS = 1_800_000;
 const LOG_LINES = 6;
 const STATUS_DEADLINE_MS = 2_000;
+/** Clients and peers, HTTP, Deno KV, and the inspector. */
+const PORTS_OF_A_NODE = 4;
 
 /** The options of a cluster. */
 export interface NodesOptions {
@@ -25,6 +27,8 @@ export interface NodesOptions {
   readonly flags?: readonly string[];
   /** Whether each serves metrics over HTTP. Default false. */
   readonly http?: boolean;
+  /** Whether each serves Deno KV. Default false. */
+  readonly denokv?: boolean;
   /** Whether each has an inspector, for {@link Nodes.memory}. Default false. */
   readonly inspects?: boolean;
   /** Files for the nodes by name, which only their owner may read. */
@@ -43,6 +47,7 @@ export class Nodes implements AsyncDisposable {
   readonly #firstPort: number;
   readonly #flags: readonly string[];
   readonly #http: boolean;
+  readonly #denokv: boolean;
   readonly #inspects: boolean;
   readonly #checkout: string | undefined;
   #credentials: ClientCredentials;
@@ -50,14 +55,15 @@ export class Nodes implements AsyncDisposable {
   #isDisposed = false;
 
   private constructor(options: NodesOptions) {
-    const { count = 3, flags = [], http = false, inspects = false, checkout } = options;
+    const { count = 3, flags = [], http = false, denokv = false, inspects = false, checkout } = options;
     const parent = join(CHECKOUT, ".cache", "bench");
     Deno.mkdirSync(parent, { recursive: true });
     this.ids = Array.from({ length: count }, (_, position) => position + 1);
     this.#folder = Deno.makeTempDirSync({ dir: parent, prefix: "situation-" });
-    this.#firstPort = freePorts(3 * count);
+    this.#firstPort = freePorts(PORTS_OF_A_NODE * count);
     this.#flags = flags;
     this.#http = http;
+    this.#denokv = denokv;
     this.#inspects = inspects;
     this.#checkout = checkout;
     this.#credentials = options.credentials ?? {};
@@ -81,9 +87,19 @@ export class Nodes implements AsyncDisposable {
   async startNode(id: number): Promise<number> {
     const cluster = this.ids.map((one) => `${one}=${this.address(one)}`).join(",");
     const http = this.#http ? ["--http", this.httpAddress(id)] : [];
-    const flags = ["--node-id", `${id}`, "--bind", this.address(id), "--cluster", cluster];
+    const denokv = this.#denokv ? ["--denokv", `${HOST}:${this.denokvPort(id)}`] : [];
+    const flags = [
+      "--node-id",
+      `${id}`,
+      "--bind",
+      this.address(id),
+      "--cluster",
+      cluster,
+      ...http,
+      ...denokv,
+    ];
     const startedAt = performance.now();
-    const [program, ...args] = kvraftCommand(["server", ...flags, ...http, ...this.#flags], this.#checkout);
+    const [program, ...args] = kvraftCommand(["server", ...flags, ...this.#flags], this.#checkout);
     const inspect = this.#inspects ? [`--inspect=${this.#inspectorAddress(id)}`] : [];
     // The first argument is Deno's command, "run".
     const process = Process.start(program, [...args.slice(0, 1), ...inspect, ...args.slice(1)], {
@@ -103,6 +119,11 @@ export class Nodes implements AsyncDisposable {
   /** Returns the HTTP address of a node's metrics. */
   httpAddress(id: number): string {
     return `${HOST}:${this.#firstPort + this.ids.length + id - 1}`;
+  }
+
+  /** Returns the port of a node's Deno KV. */
+  denokvPort(id: number): number {
+    return this.#firstPort + 3 * this.ids.length + id - 1;
   }
 
   /** Returns the addresses of all nodes, the leader's first. */
