@@ -25,6 +25,8 @@ export interface CallContextOptions {
   readonly signal: AbortSignal | null;
   /** The client's. */
   readonly closing: CloseSignal;
+  /** From now: the time after which a call that has certainly changed nothing is not tried again. Default: `timeoutMs`. */
+  readonly patienceMs?: number;
 }
 
 /** The limits of one call. */
@@ -34,19 +36,27 @@ export class CallContext {
   readonly signal: AbortSignal | null;
   readonly #closing: CloseSignal;
   readonly #deadline: number;
+  readonly #patientUntil: number;
 
   /** The call begins now. */
-  constructor({ clock, timeoutMs, signal, closing }: CallContextOptions) {
+  constructor({ clock, timeoutMs, signal, closing, patienceMs = timeoutMs }: CallContextOptions) {
     this.clock = clock;
     this.timeoutMs = timeoutMs;
     this.signal = signal;
     this.#closing = closing;
-    this.#deadline = clock.now() + timeoutMs;
+    const now = clock.now();
+    this.#deadline = now + timeoutMs;
+    this.#patientUntil = now + patienceMs;
   }
 
   /** Milliseconds until the deadline; 0 or less when it has passed. */
   get remainingMs(): number {
     return this.remainingMsAt(this.clock.now());
+  }
+
+  /** Whether the call is not tried again after a failure that has certainly changed nothing. */
+  get isOutOfPatience(): boolean {
+    return this.clock.now() >= this.#patientUntil;
   }
 
   /** Why the call must end now, or null while it may go on. */

@@ -180,7 +180,8 @@ export class CallRunner {
           continue;
         }
         const decision = decide(failure, kind);
-        if (decision.kind === "giveUp") {
+        const isOver = outcome === "not-applied" && context.isOutOfPatience;
+        if (decision.kind === "giveUp" || isOver) {
           if (failure.kind !== "refused") throwIfStopped({ action, context, outcome, failure });
           throw toError(failure, action, outcome);
         }

@@ -5,7 +5,7 @@ import { pause } from "../platform/promise.ts";
 import { SystemClock, systemDialer } from "../platform/system.ts";
 import { toCredentials } from "./auth/credentials.ts";
 import { SignIns } from "./auth/sign_ins.ts";
-import { CallContext } from "./call_context.ts";
+import { CallContext, type CallContextOptions } from "./call_context.ts";
 import { checkObject, checkSignal } from "./argument_checks.ts";
 import { type Answered, CallRunner, stopError } from "./calls.ts";
 import type { RequestKind } from "../protocol/client_frames.ts";
@@ -142,13 +142,17 @@ export class ClientCore {
   }
 
   /** Returns the limits of a call that begins now. */
-  context(options: CallOptions): CallContext {
-    const { timeoutMs = this.timeoutMs, signal = null } = checkObject(options, "the options of a call");
+  context(options: CallOptions & Pick<CallContextOptions, "patienceMs">): CallContext {
+    const { timeoutMs = this.timeoutMs, signal = null, patienceMs = timeoutMs } = checkObject(
+      options,
+      "the options of a call",
+    );
     return new CallContext({
       clock: this.clock,
       timeoutMs: toTimeoutMs(timeoutMs),
       signal: checkSignal(signal),
       closing: this.pool.closing,
+      patienceMs,
     });
   }
 }

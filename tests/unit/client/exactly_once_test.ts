@@ -1,6 +1,12 @@
 /** Writes over lost answers, leader changes and forgotten sessions: one stamp for one write, and correct outcomes. */
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { InternalError, KvraftError, SessionExpiredError, TimeoutError } from "../../../lib/mod.ts";
+import {
+  InternalError,
+  KvraftError,
+  NoLeaderError,
+  SessionExpiredError,
+  TimeoutError,
+} from "../../../lib/mod.ts";
 import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
 import type { ErrorCode, Outcome } from "../../../lib/protocol/messages.ts";
 import {
@@ -110,6 +116,21 @@ Deno.test("writes: at the deadline a write is not applied when every attempt was
   const error = await assertRejects(() => cluster.finish(client.put("k", "v")), TimeoutError, "noLeader");
   assertEquals([error.outcome, error.code], ["not-applied", "timeout"]);
   assertEquals(error.cause instanceof Error && error.cause.name, "NoLeaderError");
+});
+
+Deno.test("writes: with patience a write that was surely refused ends before its deadline, and no other", async () => {
+  const cluster = new FakeCluster(2);
+  await using client = await cluster.connect();
+  const options = { timeoutMs: 10_000, patienceMs: 2_000 }; // of front ends; not in the public types
+  const refusal = refuse("noLeader", "not-applied");
+  for (const node of cluster.nodes) node.answer = refusal;
+  const start = cluster.clock.now();
+  await assertRejects(() => cluster.finish(client.put("k", "v", options)), NoLeaderError);
+  const tookMs = cluster.clock.now() - start;
+  assertEquals(tookMs >= 2_000 && tookMs < 3_000, true, `${tookMs} ms`);
+  cluster.node(1).answer = inTurn(refuse("leadershipLost", "unknown"), refusal);
+  await assertRejects(() => cluster.finish(client.put("k", "v", options)), TimeoutError);
+  assertEquals(cluster.clock.now() - start >= 12_000, true);
 });
 
 Deno.test("writes: at the deadline a write is unknown when one attempt among many was", async () => {
