@@ -1,0 +1,160 @@
+/**
+ * The databases that a front end serves, as its node knows them: names, access tokens, signing keys, and whether clients have
+ * to sign in.
+ *
+ * It is read from the applied state of a node, which needs no leader, and read again when the registry changes. Since nothing
+ * reports that authentication was enabled, it is also read again when it is used and older than {@link MAX_AGE_MS}. So a
+ * removed token may read for at most so long; what it writes is refused by the entry of the log that would apply it.
+ * Something that it does not know is looked for with a linearizable read before a client is refused.
+ */
+import { KvraftError } from "../client/errors.ts";
+import { errorMessage } from "../platform/errors.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import { pause } from "../platform/promise.ts";
+import type { DatabaseStore, ServedDatabase, ServedDatabases } from "./store.ts";
+
+/** Age at which the databases are read again when they are used. */
+export const MAX_AGE_MS = 1_000;
+/** Time for one read of the databases. */
+export const READ_TIMEOUT_MS = 2_000;
+/** Pause before the changes of the registry are watched again. */
+const WATCH_PAUSE_MS = 1_000;
+
+/** The databases as of one read. */
+class View {
+  readonly list: ServedDatabases;
+  readonly readAt: number;
+  readonly #byName: ReadonlyMap<string, ServedDatabase>;
+  readonly #byId: ReadonlyMap<number, ServedDatabase>;
+
+  constructor(list: ServedDatabases, readAt: number) {
+    this.list = list;
+    this.readAt = readAt;
+    this.#byName = new Map(list.databases.map((database) => [database.name, database]));
+    this.#byId = new Map(list.databases.map((database) => [database.id, database]));
+  }
+
+  named(name: string): ServedDatabase | null {
+    return this.#byName.get(name) ?? null;
+  }
+
+  withId(id: number): ServedDatabase | null {
+    return this.#byId.get(id) ?? null;
+  }
+}
+
+/** Dependencies of a {@link Directory}. */
+export interface DirectoryOptions {
+  readonly source: Pick<DatabaseStore, "databases" | "watchDatabases">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Called after a read that may have changed something. */
+  readonly onChange: () => void;
+}
+
+/** The databases of one front end. */
+export class Directory {
+  readonly #options: DirectoryOptions;
+  readonly #stop = new AbortController();
+  #view: View | null = null;
+  /** A stale read in progress. */
+  #reading: Promise<void> | null = null;
+  /** A linearizable read that has not begun, for all who have asked for one. */
+  #nextRead: Promise<void> | null = null;
+  /** The last one that has begun; never rejects. */
+  #lastRead: Promise<unknown> = Promise.resolve();
+  #following: Promise<void> = Promise.resolve();
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to follow the changes of the databases. */
+  start(): void {
+    this.#following = this.#follow();
+  }
+
+  /** Ends everything. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#following;
+  }
+
+  /** Returns the database with a name, or null if the node knows none. */
+  named(name: string): ServedDatabase | null {
+    return this.#current()?.named(name) ?? null;
+  }
+
+  /** Returns the database with an id, or null if the node knows none. */
+  withId(id: number): ServedDatabase | null {
+    return this.#current()?.withId(id) ?? null;
+  }
+
+  /** Whether a database is open to clients without an access token. */
+  isOpen({ tokens }: ServedDatabase): boolean {
+    return tokens.length === 0 && this.#view?.list.authenticationEnabled === false;
+  }
+
+  /** Reads the databases as of now; requests that come before the read begins share it. Rejects with KvraftError. */
+  refresh(): Promise<void> {
+    if (this.#nextRead !== null) return this.#nextRead;
+    const next = this.#lastRead.then(() => {
+      this.#nextRead = null;
+      const read = this.#read("linearizable");
+      this.#lastRead = read.catch(() => {});
+      return read;
+    });
+    this.#nextRead = next;
+    return next;
+  }
+
+  #current(): View | null {
+    const view = this.#view;
+    if (view === null || this.#options.clock.now() - view.readAt > MAX_AGE_MS) this.#readInBackground();
+    return view;
+  }
+
+  /** Reads the state of the node, unless that is in progress. What fails is tried again at the next use. */
+  #readInBackground(): void {
+    if (this.#reading !== null || this.#stop.signal.aborted) return;
+    this.#reading = this.#read("stale")
+      .catch((error: unknown) => {
+        if (!(error instanceof KvraftError)) throw error;
+        this.#options.logger.debug("Cannot read the list of databases", { reason: error.message });
+      })
+      .finally(() => this.#reading = null);
+  }
+
+  async #read(consistency: "linearizable" | "stale"): Promise<void> {
+    const { source, clock, onChange } = this.#options;
+    const readAt = clock.now();
+    const list = await source.databases({
+      consistency,
+      timeoutMs: READ_TIMEOUT_MS,
+      patienceMs: READ_TIMEOUT_MS,
+    });
+    // A read of an earlier state that was answered later changes nothing.
+    if (this.#view !== null && list.revision < this.#view.list.revision) return;
+    this.#view = new View(list, readAt);
+    onChange();
+  }
+
+  async #follow(): Promise<void> {
+    const { source, clock, logger } = this.#options;
+    const { signal } = this.#stop;
+    this.#readInBackground();
+    while (!signal.aborted) {
+      try {
+        for await (const _ of source.watchDatabases({ signal })) {
+          await this.#reading;
+          this.#readInBackground();
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        logger.debug("Cannot watch the list of databases", { reason: errorMessage(error) });
+      }
+      await pause(WATCH_PAUSE_MS, { clock, signal });
+    }
+  }
+}

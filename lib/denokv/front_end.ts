@@ -1,0 +1,88 @@
+/** The front end for Deno KV: a web server over the service, in a node or in a process of its own (a gateway). */
+import { formatAddress } from "../platform/address.ts";
+import type { Clock } from "../platform/clock.ts";
+import { NetworkError } from "../platform/errors.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Network } from "../platform/network.ts";
+import { pause } from "../platform/promise.ts";
+import { serveWeb, type WebCounts, type WebServer } from "../web/mod.ts";
+import { MAX_BODY_BYTES } from "./limits.ts";
+import { DenoKvService, type ServiceNumbers } from "./service.ts";
+import type { DatabaseStore } from "./store.ts";
+
+/** Time that requests in progress have for their answers when the front end stops. */
+const CLOSE_TIMEOUT_MS = 1_500;
+
+/** Dependencies of a {@link FrontEnd}. */
+export interface FrontEndOptions {
+  readonly address: Address;
+  /** Listens; with TLS it offers the protocols of web servers. */
+  readonly network: Pick<Network, "listen">;
+  readonly store: DatabaseStore;
+  readonly clock: Clock;
+  /** Returns milliseconds since 1970: data tokens and keys expire by it. */
+  readonly wallClock: () => number;
+  readonly logger: Logger;
+}
+
+/** The numbers of a front end, for metrics and the status page. */
+export interface FrontEndCounts extends ServiceNumbers {
+  readonly web: WebCounts;
+}
+
+/** A front end that listens. */
+export class FrontEnd {
+  readonly #service: DenoKvService;
+  readonly #web: WebServer;
+  readonly #clock: Clock;
+  #closing: Promise<void> | null = null;
+
+  /** Begins to listen; throws NetworkError if the port is taken or the address is not local. */
+  constructor(options: FrontEndOptions) {
+    const { address, network, clock, logger } = options;
+    this.#clock = clock;
+    this.#service = new DenoKvService(options);
+    try {
+      this.#web = serveWeb({
+        address,
+        network,
+        clock,
+        logger,
+        handler: (request) => this.#service.handle(request),
+        limits: { maxBodyBytes: MAX_BODY_BYTES, closeTimeoutMs: CLOSE_TIMEOUT_MS },
+      });
+    } catch (error) {
+      if (!(error instanceof NetworkError)) throw error;
+      const reason = error.message.replace(/^Cannot listen on \S+: /, "");
+      const message = `Cannot serve Deno KV on ${formatAddress(address)}: ${reason}`;
+      throw new NetworkError(error.code, { message, cause: error });
+    }
+    this.#service.start();
+    logger.info("Deno KV over HTTP", { address: formatAddress(this.address) });
+  }
+
+  /** Where it listens. */
+  get address(): Address {
+    return this.#web.address;
+  }
+
+  /** Returns the numbers so far. */
+  counts(): FrontEndCounts {
+    return { web: this.#web.counts(), ...this.#service.counts() };
+  }
+
+  /** Takes no more requests, answers those in progress, and ends the watches last. May be called again without effect. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const closed = this.#web.close();
+    const signal = new AbortController();
+    void this.#service.whenIdle().then(() => signal.abort());
+    await pause(CLOSE_TIMEOUT_MS, { clock: this.#clock, signal: signal.signal });
+    await this.#service.stop();
+    await closed;
+  }
+}

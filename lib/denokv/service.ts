@@ -1,0 +1,227 @@
+/**
+ * Answers the requests of KV Connect (routes.ts lists them).
+ *
+ * A request that the cluster cannot serve now waits for {@link PATIENCE_MS} and is answered 503 then: its client tries again.
+ * A write that was sent to the cluster is not answered 503 before {@link DEADLINE_MS}, and goes on behind that answer; sent
+ * again, it gets the answer to the first one (undelivered_answers.ts). The metadata exchange needs no leader.
+ */
+import { KvraftError } from "../client/errors.ts";
+import type { Clock } from "../platform/clock.ts";
+import { logConnectionFault } from "../platform/fault.ts";
+import type { Logger } from "../platform/logger.ts";
+import { assertNever } from "../platform/assert.ts";
+import { withResolvers } from "../platform/promise.ts";
+import { WebError, type WebRequest, type WebResponse } from "../web/mod.ts";
+import { AccessControl } from "./access.ts";
+import { failure, failureOf, protobuf } from "./answers.ts";
+import { AtomicWrites } from "./atomic_writes.ts";
+import { decodeSnapshotRead, decodeWatch, ProtobufError } from "./datapath.ts";
+import { encodeSnapshotReadOutput } from "./datapath_output.ts";
+import { DEADLINE_MS, PATIENCE_MS } from "./deadlines.ts";
+import { Directory } from "./directory.ts";
+import { FrequentClients } from "./frequent_clients.ts";
+import { checkRead, MAX_BODY_BYTES } from "./limits.ts";
+import { encodeMetadata, MAX_METADATA_BODY_BYTES, negotiateVersion } from "./metadata.ts";
+import { endpointOf, type Route, routeOf } from "./routes.ts";
+import { type RequestCount, ServiceCounts } from "./service_counts.ts";
+import type { DatabaseStore } from "./store.ts";
+import { rangesOf } from "./translation.ts";
+import { type WatchCounts, Watches } from "./watch/watches.ts";
+
+const JSON_HEADERS = { "content-type": "application/json", "cache-control": "no-store" };
+const NOT_FOUND = failure(404, "Resource not found. Clients of Deno KV are given the URL of this server.");
+const NOT_POST: WebResponse = {
+  ...failure(405, "This is a server for Deno KV: const kv = await Deno.openKv(<this URL>);\n"),
+  headers: { "content-type": "text/plain; charset=utf-8", allow: "POST" },
+};
+/** Interval of log lines about refused clients. */
+const REFUSAL_LOG_INTERVAL_MS = 10_000;
+
+/** Dependencies of a {@link DenoKvService}. */
+export interface DenoKvServiceOptions {
+  readonly store: DatabaseStore;
+  readonly clock: Clock;
+  /** Returns milliseconds since 1970. */
+  readonly wallClock: () => number;
+  readonly logger: Logger;
+}
+
+/** The numbers of a service. */
+export interface ServiceNumbers {
+  readonly requests: readonly RequestCount[];
+  /** Writes that were sent again and got the answer to the first one, by database. */
+  readonly repeatedWrites: ReadonlyMap<string, number>;
+  /** By database. */
+  readonly watches: readonly (Omit<WatchCounts, "databaseId"> & { readonly database: string })[];
+}
+
+/** The service for the clients of Deno KV. */
+export class DenoKvService {
+  readonly #counts = new ServiceCounts();
+  readonly #watches: Watches;
+  readonly #options: DenoKvServiceOptions;
+  readonly #directory: Directory;
+  readonly #access: AccessControl;
+  readonly #writes: AtomicWrites;
+  readonly #frequent: FrequentClients;
+  /** Requests in progress, without watches. */
+  #inFlight = 0;
+  readonly #whenIdle: (() => void)[] = [];
+  #refused = 0;
+  #logRefusalsAt = 0;
+
+  constructor(options: DenoKvServiceOptions) {
+    this.#options = options;
+    const { store, clock, logger, wallClock } = options;
+    this.#directory = new Directory({
+      source: store,
+      clock,
+      logger,
+      onChange: () => this.#watches.recheck(),
+    });
+    this.#access = new AccessControl(this.#directory, wallClock);
+    this.#watches = new Watches({
+      databases: store,
+      clock,
+      isAllowed: (access) => this.#access.isAllowed(access),
+    });
+    const onRepeated = ({ database }: { readonly database: { readonly name: string } }): void =>
+      this.#counts.repeated(database.name);
+    this.#writes = new AtomicWrites({ ...options, onRepeated });
+    this.#frequent = new FrequentClients(clock, logger);
+  }
+
+  /** Begins to follow the changes of databases and access tokens. */
+  start(): void {
+    this.#directory.start();
+  }
+
+  /** Returns the numbers so far. */
+  counts(): ServiceNumbers {
+    return {
+      requests: this.#counts.requests(),
+      repeatedWrites: this.#counts.repeatedWrites(),
+      watches: this.#watches.counts().map(({ databaseId, ...counts }) => {
+        return { ...counts, database: this.#directory.withId(databaseId)?.name ?? "" };
+      }),
+    };
+  }
+
+  /** Resolves once no request is in progress but watches. */
+  whenIdle(): Promise<void> {
+    const { promise, resolve } = withResolvers<void>();
+    this.#whenIdle.push(resolve);
+    this.#checkIdle();
+    return promise;
+  }
+
+  /** Ends the watches, and everything else that is left. Called when requests are not taken any more. */
+  async stop(): Promise<void> {
+    this.#watches.stop();
+    this.#writes.stop();
+    await this.#directory.stop();
+  }
+
+  /** Answers one request. Never rejects. */
+  async handle(request: WebRequest): Promise<void> {
+    const route = routeOf(request.path);
+    if (route === null) return void await request.respond(NOT_FOUND);
+    if (request.method !== "POST") return void await request.respond(NOT_POST);
+    const beganAt = this.#options.clock.now();
+    if (route.kind !== "watch") this.#inFlight += 1;
+    const status = await this.#serve(request, route);
+    if (route.kind !== "watch") this.#inFlight -= 1;
+    this.#checkIdle();
+    // A database is named in the metrics if it exists: clients must not be able to add names.
+    const isKnown = this.#directory.named(route.database) !== null;
+    const tookMs = this.#options.clock.now() - beganAt;
+    this.#counts.answered(isKnown ? route : { ...route, database: "" }, status, tookMs);
+  }
+
+  #checkIdle(): void {
+    if (this.#inFlight > 0) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  /** Answers a request; resolves to the status. */
+  async #serve(request: WebRequest, route: Route): Promise<number> {
+    let response: WebResponse;
+    try {
+      switch (route.kind) {
+        case "metadata":
+          response = await this.#exchangeMetadata(request, route);
+          break;
+        case "snapshot_read":
+          response = await this.#read(request, route);
+          break;
+        case "atomic_write":
+          return await this.#writes.serve(request, await this.#access.byDataToken(request, route.database));
+        case "watch":
+          await this.#watch(request, route);
+          return 200;
+        default:
+          return assertNever(route.kind);
+      }
+    } catch (error) {
+      response = this.#failureOf(error, request);
+    }
+    await request.respond(response);
+    return response.status;
+  }
+
+  async #exchangeMetadata(request: WebRequest, { database: name }: Route): Promise<WebResponse> {
+    this.#frequent.count(request.remote);
+    const version = negotiateVersion(await request.body(MAX_METADATA_BODY_BYTES));
+    const endpoint = endpointOf(request, version);
+    const access = await this.#access.byAccessToken(request, name);
+    const nowMs = this.#options.wallClock();
+    return {
+      status: 200,
+      headers: JSON_HEADERS,
+      body: encodeMetadata({ ...access, version, endpoint, nowMs }),
+    };
+  }
+
+  async #read(request: WebRequest, { database: name }: Route): Promise<WebResponse> {
+    const { database } = await this.#access.byDataToken(request, name);
+    const read = decodeSnapshotRead(await request.body(MAX_BODY_BYTES));
+    checkRead(read);
+    const { ranges } = read.ranges.length === 0 ? NO_RANGES : await this.#options.store.read(
+      database.id,
+      rangesOf(read),
+      { consistency: "linearizable", timeoutMs: DEADLINE_MS, patienceMs: PATIENCE_MS },
+    );
+    return protobuf(encodeSnapshotReadOutput(ranges, { isStrong: true }));
+  }
+
+  async #watch(request: WebRequest, { database: name }: Route): Promise<void> {
+    const { database, credentialId } = await this.#access.byDataToken(request, name);
+    const { keys } = decodeWatch(await request.body(MAX_BODY_BYTES));
+    await this.#watches.serve(request, { databaseId: database.id, credentialId }, keys);
+  }
+
+  #failureOf(error: unknown, request: WebRequest): WebResponse {
+    if (error instanceof ProtobufError) return failure(400, error.message);
+    if (error instanceof KvraftError) return failureOf(error);
+    if (error instanceof WebError) {
+      if (error.status === 401 || error.status === 404) this.#logRefusal(error, request);
+      return failure(error.status, error.message);
+    }
+    // Not 500: clients repeat a request after that without end.
+    const { remote, path } = request;
+    logConnectionFault(this.#options.logger, error, { remote, path });
+    return failure(400, "This request failed because of a fault in kvraft.");
+  }
+
+  /** Logs the refusal of a client, at most one line in {@link REFUSAL_LOG_INTERVAL_MS}. */
+  #logRefusal({ message }: WebError, { remote, path }: WebRequest): void {
+    this.#refused += 1;
+    const now = this.#options.clock.now();
+    if (now < this.#logRefusalsAt) return;
+    this.#logRefusalsAt = now + REFUSAL_LOG_INTERVAL_MS;
+    const fields = { remote, path, reason: message, refusedSoFar: this.#refused };
+    this.#options.logger.warn("Refused a client of Deno KV", fields);
+  }
+}
+
+const NO_RANGES = { ranges: [] } as const;

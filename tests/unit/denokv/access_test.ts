@@ -1,0 +1,126 @@
+/** Access to databases: by access tokens in the metadata exchange, and by data tokens afterwards. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { MAX_AGE_MS } from "../../../lib/denokv/directory.ts";
+import { METADATA_LIFETIME_MS } from "../../../lib/denokv/metadata.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { DEFAULT, FakeRequest, ORDERS, type Scene, textOf, withService } from "./service_scene.ts";
+
+/** Reads by a data token; returns the status and the text. */
+async function read(scene: Scene, path: string, token: string): Promise<readonly [number, string] | null> {
+  const request = await scene.send(path, { headers: { authorization: `Bearer ${token}` } });
+  return textOf(request);
+}
+
+const READ = [200, "4 bytes"] as const;
+
+Deno.test("access: metadata needs no leader if the node knows the database and the token", () =>
+  withService(async (scene) => {
+    scene.store.hasLeader = false;
+    const { status, body } = await scene.exchange("/orders", "second");
+    assertEquals(status, 200);
+    const { databaseId, endpoints, version } = JSON.parse(body);
+    const kv = [{ url: "./orders/kv", consistency: "strong" }];
+    assertEquals([databaseId, endpoints, version], [ORDERS.uuid, kv, 3]);
+    assertEquals((await scene.exchange("/", "")).status, 200);
+  }));
+
+Deno.test("access: a database or token that the node does not know is looked up before the client is refused", () =>
+  withService(async (scene) => {
+    const { store } = scene;
+    store.known = { ...store.known, databases: [DEFAULT] };
+    scene.clock.advance(MAX_AGE_MS + 1);
+    await scene.exchange("/", ""); // reads the state of the node again
+    assertEquals((await scene.exchange("/orders", "first")).status, 200);
+    assertEquals((await scene.exchange("/nothing", "first")).status, 404);
+    assertEquals(await scene.exchange("/orders", "third"), { status: 401, body: "Invalid access token." });
+    store.hasLeader = false;
+    for (const [path, token] of [["/orders", "third"], ["/nothing", "first"]] as const) {
+      const { status, body } = await scene.exchange(path, token);
+      assertEquals([status, body], [503, "node 1 answered: this node knows of no leader."]);
+    }
+  }));
+
+Deno.test("access: a database without tokens is open while authentication is disabled, and then says what to do", () =>
+  withService(async (scene) => {
+    const token = await scene.dataToken();
+    assertEquals(await read(scene, "/kv/snapshot_read", token), READ);
+    scene.store.change({ authenticationEnabled: true });
+    await settle();
+    const { status, body } = await scene.exchange("/", "x");
+    assertEquals(status, 401);
+    assertStringIncludes(body, "kvraft client denokv token default");
+    assertEquals((await read(scene, "/kv/snapshot_read", token))?.[0], 401);
+  }));
+
+Deno.test("access: a data token is of its database only, and ends with its access token", () =>
+  withService(async (scene) => {
+    const token = await scene.dataToken("/orders", "first");
+    assertEquals(await read(scene, "/orders/kv/snapshot_read", token), READ);
+    assertEquals((await read(scene, "/kv/snapshot_read", token))?.[0], 401);
+    scene.store.change({ databases: [DEFAULT, { ...ORDERS, tokens: ORDERS.tokens.slice(1) }] });
+    await settle();
+    assertEquals(await read(scene, "/orders/kv/snapshot_read", token), [
+      401,
+      "The access token was removed.",
+    ]);
+    assertEquals((await scene.exchange("/orders", "first")).status, 401);
+    assertEquals((await scene.exchange("/orders", "second")).status, 200);
+  }));
+
+Deno.test("access: a data token that is expired, made up or missing is answered 401", () =>
+  withService(async (scene) => {
+    const token = await scene.dataToken();
+    scene.nowMs += METADATA_LIFETIME_MS - 1;
+    assertEquals(await read(scene, "/kv/snapshot_read", token), READ);
+    scene.nowMs += 1;
+    assertEquals((await read(scene, "/kv/snapshot_read", token))?.[0], 401);
+    assertEquals((await read(scene, "/kv/snapshot_read", "v1.AAAA"))?.[0], 401);
+    assertEquals(textOf(await scene.send("/kv/snapshot_read")), [401, "Malformed authorization header."]);
+    const basic = await scene.send("/kv/snapshot_read", { headers: { authorization: "Basic eDp5" } });
+    assertEquals(textOf(basic), [401, "Malformed authorization header."]);
+    assertEquals(scene.logger.lines.filter(({ level }) => level === "warn").length, 1);
+  }));
+
+Deno.test("access: a request for another database's id is answered 400", () =>
+  withService(async (scene) => {
+    const authorization = `Bearer ${await scene.dataToken()}`;
+    for (const name of ["x-denokv-database-id", "x-transaction-domain-id"]) {
+      const same = await scene.send("/kv/snapshot_read", {
+        headers: { authorization, [name]: DEFAULT.uuid },
+      });
+      assertEquals(textOf(same), READ);
+      const other = await scene.send("/kv/snapshot_read", {
+        headers: { authorization, [name]: ORDERS.uuid },
+      });
+      assertEquals(textOf(other), [400, "Invalid database id."]);
+    }
+  }));
+
+Deno.test("access: other paths and methods are refused", () =>
+  withService(async (scene) => {
+    for (const path of ["/Orders", "/orders/kv", "/kv/enqueue", "/orders/x/kv/watch", "*", "/a/b", "/-a"]) {
+      assertEquals((await scene.send(path)).answer?.status, 404, path);
+    }
+    const get = await scene.send("/", { method: "GET" });
+    assertEquals([get.answer?.status, get.answer?.headers?.["allow"]], [405, "POST"]);
+  }));
+
+Deno.test("access: a client of version 1 is given an absolute URL of the host that it named", () =>
+  withService(async (scene) => {
+    const request = new FakeRequest("/orders", {
+      headers: { authorization: "Bearer first", host: "kv.example.com:4512" },
+    });
+    await scene.service.handle(request);
+    const { endpoints } = JSON.parse(String(request.answer?.body));
+    assertEquals(endpoints[0].url, "http://kv.example.com:4512/orders/kv");
+  }));
+
+Deno.test("access: a client that asks for metadata without pause is logged once in a while", () =>
+  withService(async (scene) => {
+    const count = (): number =>
+      scene.logger.lines.filter(({ message }) => message.includes("without pause")).length;
+    for (let asked = 0; asked < 20; asked++) await scene.exchange("/", "");
+    assertEquals(count(), 0);
+    for (let asked = 0; asked < 20; asked++) await scene.exchange("/", "");
+    assertEquals(count(), 1);
+  }));

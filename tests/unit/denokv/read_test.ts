@@ -1,0 +1,60 @@
+/** Reads: the ranges that are asked for, and the entries of the answer. */
+import { assertEquals } from "@std/assert";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { encodeSnapshotReadOutput } from "../../../lib/denokv/datapath_output.ts";
+import type { StoreRange } from "../../../lib/denokv/store.ts";
+import type { KeyValue } from "../../../lib/kv/command.ts";
+import { type FakeRequest, type Scene, textOf, withService } from "./service_scene.ts";
+
+function range(start: readonly number[], end: readonly number[], limit = 1, reverse = false): StoreRange {
+  return { start: Uint8Array.from(start), end: Uint8Array.from(end), limit, reverse };
+}
+
+/** Reads ranges of the default database. */
+async function read(scene: Scene, ranges: readonly StoreRange[]): Promise<FakeRequest> {
+  const writer = new BinaryWriter();
+  for (const { start, end, limit, reverse } of ranges) {
+    writer.tag(1, WireType.LengthDelimited).fork();
+    writer.tag(1, WireType.LengthDelimited).bytes(start).tag(2, WireType.LengthDelimited).bytes(end);
+    writer.tag(3, WireType.Varint).int32(limit).tag(4, WireType.Varint).bool(reverse).join();
+  }
+  const headers = { authorization: `Bearer ${await scene.dataToken()}` };
+  return await scene.send("/kv/snapshot_read", { headers, body: writer.finish() });
+}
+
+Deno.test("read: the ranges are read as they are, and their entries answered", () =>
+  withService(async (scene) => {
+    const entry: KeyValue = {
+      key: Uint8Array.of(2, 97, 0),
+      value: Uint8Array.of(3, 1, 2),
+      createRevision: 5,
+      modRevision: 6,
+      version: 2,
+    };
+    scene.store.entriesOf = ({ limit }) => limit === 500 ? [entry, entry] : [];
+    const ranges = [range([2], [3], 500), range([2, 97, 0], [2, 97, 0, 0]), range([], [255], 100, true)];
+    const { answer } = await read(scene, ranges);
+    assertEquals(scene.store.reads, [ranges]);
+    assertEquals(answer?.body, encodeSnapshotReadOutput([[entry, entry], [], []], { isStrong: true }));
+    assertEquals(answer?.headers, { "content-type": "application/x-protobuf" });
+  }));
+
+Deno.test("read: the range by which npm's client reads one key is read as that key only", () =>
+  withService(async (scene) => {
+    await read(scene, [range([2, 97, 0], [255]), range([2, 98, 0], [255])]);
+    assertEquals(scene.store.reads, [[range([2, 97, 0], [2, 97, 0, 0]), range([2, 98, 0], [2, 98, 0, 0])]]);
+    // A list of all keys, a page of two, and the last key are no such ranges.
+    const lists = [range([], [255]), range([2], [255], 2), range([2], [255], 1, true), range([2], [2, 255])];
+    await read(scene, lists);
+    assertEquals(scene.store.reads[1], lists);
+  }));
+
+Deno.test("read: without a leader it is answered 503 with a short cause, and beyond a limit 400", () =>
+  withService(async (scene) => {
+    scene.store.hasLeader = false;
+    assertEquals(textOf(await read(scene, [range([1], [2])])), [
+      503,
+      "node 1 answered: this node knows of no leader.",
+    ]);
+    assertEquals(textOf(await read(scene, [range([1], [2], 1_001)])), [400, "Too many entries (max 1000)"]);
+  }));
