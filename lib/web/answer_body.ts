@@ -12,6 +12,10 @@ export interface AnswerSink {
   answerReady(): void;
   /** Called when the handler has ended the answer too early. */
   answerAborted(): void;
+  /** As in {@link WebStream.isReaderBehind}. */
+  readonly isReaderBehind: boolean;
+  /** Called when the handler waits until the client has read more; {@link AnswerBody.readerMoved} is called then. */
+  readerAwaited(): void;
 }
 
 /** Options of {@link AnswerBody}. */
@@ -36,6 +40,7 @@ export class AnswerBody implements WebStream {
   #delivery: Delivery | null = null;
   #closed: PromiseWithResolvers<Delivery> | null = null;
   #waiters: (() => void)[] = [];
+  #readWaiters: (() => void)[] = [];
 
   /** Nothing is written yet. */
   constructor(options: AnswerBodyOptions) {
@@ -90,6 +95,27 @@ export class AnswerBody implements WebStream {
     return promise;
   }
 
+  get isReaderBehind(): boolean {
+    return this.#delivery === null && this.#options.sink.isReaderBehind;
+  }
+
+  whenRead(): Promise<void> {
+    if (!this.isReaderBehind) return Promise.resolve();
+    const { promise, resolve } = withResolvers<void>();
+    this.#readWaiters.push(resolve);
+    this.#options.sink.readerAwaited();
+    return promise;
+  }
+
+  /** Notes that the client has read more of the answer or of others; returns whether nothing waits for that any more. */
+  readerMoved(): boolean {
+    if (this.isReaderBehind) return false;
+    const waiters = this.#readWaiters;
+    this.#readWaiters = [];
+    for (const wake of waiters) wake();
+    return true;
+  }
+
   end(trailers?: WebHeaders): void {
     if (this.#isEnding || this.#delivery !== null) return;
     if (trailers !== undefined) checkFields(trailers);
@@ -131,6 +157,7 @@ export class AnswerBody implements WebStream {
     this.#pendingBytes = 0;
     this.#closed?.resolve(delivery);
     this.#wake();
+    this.readerMoved();
   }
 
   #wakeWhenWritten(): void {

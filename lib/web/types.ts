@@ -43,6 +43,13 @@ export interface WebStream {
   readonly unsentBytes: number;
   /** Resolves once {@link unsentBytes} is zero, or the stream is closed. */
   whenWritable(): Promise<void>;
+  /**
+   * Whether the client has left so much of this answer, or of all answers on its connection, unread that more would hold
+   * up its other requests: half of what it accepts on a stream, or three quarters of that on a connection. HTTP/2 only.
+   */
+  readonly isReaderBehind: boolean;
+  /** Resolves once {@link isReaderBehind} is false, or the stream is closed. */
+  whenRead(): Promise<void>;
   /** Ends the answer after what was written; `trailers` follow it (HTTP/2 only). Again without effect. */
   end(trailers?: WebHeaders): void;
   /** Ends the answer in such a way that the client sees it as incomplete. Again without effect. */

@@ -2,7 +2,8 @@
  * One watch of a client: the frames that it is sent.
  *
  * At most one frame of a watch is unsent: while the client does not take it, nothing else is written, and afterwards the
- * newest state follows. So a client that does not read costs the memory of one frame, and never lacks the last state.
+ * newest state follows. So a client that does not read costs the memory of one frame, and never lacks the last state. Nor
+ * does such a watch hold up the other requests of its client: all of a Deno KV handle share the window of one connection.
  */
 import type { WebStream } from "../../web/mod.ts";
 import { PING_FRAME, type WatchedState } from "./frames.ts";
@@ -30,7 +31,7 @@ export class WatchStream implements StateReceiver {
   #sent: readonly number[];
   #sentAt = 0;
   /** Whether the client has taken all frames. */
-  #isSent = true;
+  #isTaken = true;
   #isEnded = false;
 
   /** Sends the first frame, which has all keys. */
@@ -49,7 +50,7 @@ export class WatchStream implements StateReceiver {
 
   /** Whether a frame may be sent now. */
   get isReady(): boolean {
-    return this.#isSent && !this.#isEnded;
+    return this.#isTaken && !this.#isEnded;
   }
 
   /** Sends what the client lacks of a state that is newer than {@link revision}. */
@@ -77,13 +78,15 @@ export class WatchStream implements StateReceiver {
     this.#sentAt = this.#owner.now();
     this.#stream.write(frame);
     this.#owner.onFrame(frame.length);
-    if (this.#stream.unsentBytes > 0) this.#waitUntilSent();
+    if (this.#stream.unsentBytes > 0 || this.#stream.isReaderBehind) this.#waitForReader();
   }
 
-  async #waitUntilSent(): Promise<void> {
-    this.#isSent = false;
+  /** Waits until the client has received and read enough, so that it is not sent more than it reads. */
+  async #waitForReader(): Promise<void> {
+    this.#isTaken = false;
     await this.#stream.whenWritable();
-    this.#isSent = true;
+    await this.#stream.whenRead();
+    this.#isTaken = true;
     this.#owner.onReady();
   }
 }

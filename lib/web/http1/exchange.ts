@@ -174,6 +174,13 @@ export class Http1Exchange implements HandledRequest, BodySource, AnswerSink {
     output.whenWritten((isWritten) => this.#finish(isWritten ? "delivered" : "lost"));
   }
 
+  /** The connection has no other request, and its flow control is that of TCP. */
+  get isReaderBehind(): boolean {
+    return false;
+  }
+
+  readerAwaited(): void {}
+
   answerAborted(): void {
     this.#options.context.connection.close(); // the last chunk or the rest of the length is missing
   }

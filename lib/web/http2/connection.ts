@@ -27,12 +27,12 @@ import {
   DEFAULT_WINDOW_BYTES,
   ERROR,
   type ErrorCode,
-  MAX_WINDOW_BYTES,
   SETTING,
   StreamError,
 } from "./protocol.ts";
 import { type RequestHead, requestHeadOf, trailersProblem } from "./request_head.ts";
 import { SendScheduler } from "./send_scheduler.ts";
+import type { SendWindow } from "./send_window.ts";
 import { Http2Stream, type StreamOwner } from "./stream.ts";
 import { StreamTable } from "./stream_table.ts";
 
@@ -54,6 +54,8 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
   readonly #peer = new PeerSettings();
   readonly #streams = new StreamTable();
   readonly #scheduler: SendScheduler;
+  /** Streams whose handlers wait until the client has read more. */
+  readonly #awaitingReader = new Set<Http2Stream>();
   /** Streams whose handler has not been called. */
   #arrived: Http2Stream[] = [];
   /** Handlers that still run for requests that the client has reset. */
@@ -116,7 +118,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     return this.#context.held;
   }
 
-  get sendWindow(): number {
+  get sendWindow(): SendWindow {
     return this.#scheduler.window;
   }
 
@@ -165,15 +167,20 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
 
   sentData(bytes: number): void {
     this.#guard.progress();
-    this.#scheduler.sent(bytes);
+    this.#scheduler.window.use(bytes);
   }
 
   schedule(stream: Http2Stream): void {
     this.#scheduler.add(stream);
   }
 
+  awaitReader(stream: Http2Stream): void {
+    this.#awaitingReader.add(stream);
+  }
+
   remove(stream: Http2Stream): void {
     this.#scheduler.remove(stream);
+    this.#awaitingReader.delete(stream);
     this.#streams.remove(stream.id);
     this.#endIfDone();
   }
@@ -192,7 +199,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     if (typeof head === "string") throw new StreamError(streamId, ERROR.protocolError, head);
     const request = new Http2Stream(streamId, head, {
       owner: this,
-      sendWindow: this.#peer.initialWindowBytes,
+      sendWindowBytes: this.#peer.initialWindowBytes,
       receiveWindow: STREAM_WINDOW_BYTES,
     });
     this.#streams.add(request);
@@ -244,8 +251,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
       throw new ConnectionError(ERROR.enhanceYourCalm, "the initial window changes too often");
     }
     for (const stream of [...this.#streams.values()]) {
-      stream.sendWindow += initialWindowBytes - before;
-      if (stream.sendWindow > MAX_WINDOW_BYTES) {
+      if (!stream.sendWindow.resize(initialWindowBytes - before)) {
         throw new ConnectionError(ERROR.flowControlError, "a window is larger than 2^31-1");
       }
       this.#scheduler.add(stream);
@@ -263,16 +269,16 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
 
   onWindowUpdate(streamId: number, bytes: number): void {
     if (streamId === 0) {
-      if (this.#scheduler.widen(bytes)) return;
+      if (this.#scheduler.widen(bytes)) return this.#readerMoved();
       throw new ConnectionError(ERROR.flowControlError, "the window of the connection is larger than 2^31-1");
     }
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return this.#streams.assertUsed(streamId);
-    stream.sendWindow += bytes;
-    if (stream.sendWindow > MAX_WINDOW_BYTES) {
+    if (!stream.sendWindow.widen(bytes)) {
       throw new StreamError(streamId, ERROR.flowControlError, "a window is larger than 2^31-1");
     }
     this.#scheduler.add(stream);
+    if (stream.readerMoved()) this.#awaitingReader.delete(stream);
   }
 
   onStreamError({ streamId, code, message }: StreamError): void {
@@ -352,6 +358,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
   /** Ends a stream for its handler. */
   #forget(stream: Http2Stream): void {
     this.#scheduler.remove(stream);
+    this.#awaitingReader.delete(stream);
     if (stream.isHandled) {
       stream.isOrphan = true;
       this.#orphans += 1;
@@ -374,6 +381,11 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     this.#abortStreams();
     this.sender.goaway(this.#streams.lastId, code, message);
     this.#linger.begin(this.output);
+  }
+
+  /** Wakes the handlers that wait until the client has read more. */
+  #readerMoved(): void {
+    for (const stream of this.#awaitingReader) if (stream.readerMoved()) this.#awaitingReader.delete(stream);
   }
 
   #endIfDone(): void {

@@ -3,7 +3,8 @@
  * and the output have space for them.
  */
 import type { Output } from "../output.ts";
-import { DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from "./protocol.ts";
+import { DEFAULT_WINDOW_BYTES } from "./protocol.ts";
+import { SendWindow } from "./send_window.ts";
 import { type Http2Stream, OUTPUT_LIMIT_BYTES } from "./stream.ts";
 
 /** The client's window of a connection, and the streams that wait for it. */
@@ -11,28 +12,19 @@ export class SendScheduler {
   readonly #output: Output;
   /** In the order in which they are served. Streams whose own window is closed are not in it. */
   readonly #ready = new Set<Http2Stream>();
-  #window = DEFAULT_WINDOW_BYTES;
+  /** The client's window of the connection. */
+  readonly window = new SendWindow(DEFAULT_WINDOW_BYTES);
 
   /** No stream waits. */
   constructor(output: Output) {
     this.#output = output;
   }
 
-  /** Bytes that the client's window of the connection allows. */
-  get window(): number {
-    return this.#window;
-  }
-
-  /** Notes that bytes of a body were sent. */
-  sent(bytes: number): void {
-    this.#window -= bytes;
-  }
-
   /** Adds to the window; returns false where it becomes too large. */
   widen(bytes: number): boolean {
-    this.#window += bytes;
+    const isValid = this.window.widen(bytes);
     this.sendAll();
-    return this.#window <= MAX_WINDOW_BYTES;
+    return isValid;
   }
 
   /** Sends what a stream has as soon as possible. */
@@ -56,9 +48,9 @@ export class SendScheduler {
   sendAll(): void {
     // A stream that is added again within the loop is visited again, behind the others.
     for (const stream of this.#ready) {
-      if (this.#window <= 0 || this.#output.queuedBytes >= OUTPUT_LIMIT_BYTES) return;
+      if (this.window.bytes <= 0 || this.#output.queuedBytes >= OUTPUT_LIMIT_BYTES) return;
       this.#ready.delete(stream);
-      if (stream.sendWindow <= 0) continue; // an update of its window adds it again
+      if (stream.sendWindow.bytes <= 0) continue; // an update of its window adds it again
       stream.sendNext();
       if ((stream.answer?.pendingBytes ?? 0) > 0) this.#ready.add(stream);
     }

@@ -18,9 +18,17 @@ import {
 import type { FrameSender } from "./frame_sender.ts";
 import { ERROR, type ErrorCode, MAX_FRAME_BYTES, StreamError } from "./protocol.ts";
 import type { RequestHead } from "./request_head.ts";
+import { SendWindow } from "./send_window.ts";
 
 /** Bytes in the output of a connection at which bodies wait in their streams. */
 export const OUTPUT_LIMIT_BYTES = 131_072;
+
+/**
+ * Parts of the windows that {@link WebStream.isReaderBehind} allows to be unread. A client reports what it has read when that
+ * is half of the window or less (Deno's: a third of what is left), so one that reads everything is not held up.
+ */
+const MAX_UNREAD_OF_STREAM = 0.5;
+const MAX_UNREAD_OF_CONNECTION = 0.75;
 
 /** The connection of a stream. */
 export interface StreamOwner {
@@ -30,14 +38,16 @@ export interface StreamOwner {
   readonly output: Output;
   readonly sender: FrameSender;
   readonly held: HeldBytesAccount;
-  /** Bytes that the client's window of the connection allows. */
-  readonly sendWindow: number;
+  /** The client's window of the connection. */
+  readonly sendWindow: SendWindow;
   /** Notes that bytes of a body were sent. */
   sentData(bytes: number): void;
   /** Sends the waiting bytes of a stream when that is possible. */
   schedule(stream: Http2Stream): void;
   /** Forgets a stream that is closed at both ends. */
   remove(stream: Http2Stream): void;
+  /** Calls {@link Http2Stream.readerMoved} when the client has read something of another stream. */
+  awaitReader(stream: Http2Stream): void;
   /** Sends RST_STREAM and forgets the stream. */
   reset(stream: Http2Stream, code: ErrorCode): void;
 }
@@ -46,8 +56,8 @@ export interface StreamOwner {
 export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
   readonly version = "2";
   readonly id: number;
-  /** Bytes that the client's window of this stream allows; may be negative. */
-  sendWindow: number;
+  /** The client's window of this stream. */
+  readonly sendWindow: SendWindow;
   /** Bytes that the client may send. */
   receiveWindow: number;
   /** Bytes of the body that have arrived. */
@@ -79,14 +89,14 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
   constructor(
     id: number,
     head: RequestHead,
-    { owner, sendWindow, receiveWindow }: {
+    { owner, sendWindowBytes, receiveWindow }: {
       readonly owner: StreamOwner;
-      readonly sendWindow: number;
+      readonly sendWindowBytes: number;
       readonly receiveWindow: number;
     },
   ) {
     this.id = id;
-    this.sendWindow = sendWindow;
+    this.sendWindow = new SendWindow(sendWindowBytes);
     this.receiveWindow = receiveWindow;
     this.#head = head;
     this.#owner = owner;
@@ -215,6 +225,20 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     if (!this.isLocalClosed && !this.isAborted) this.#owner.reset(this, ERROR.internalError);
   }
 
+  get isReaderBehind(): boolean {
+    return this.sendWindow.unreadShare > MAX_UNREAD_OF_STREAM ||
+      this.#owner.sendWindow.unreadShare > MAX_UNREAD_OF_CONNECTION;
+  }
+
+  readerAwaited(): void {
+    this.#owner.awaitReader(this);
+  }
+
+  /** Notes that the client has read more; returns whether nothing waits for that any more. */
+  readerMoved(): boolean {
+    return this.#answer?.readerMoved() ?? true;
+  }
+
   /** Ends an answer that was begun, such that the client sees that it is incomplete. */
   abandon(): void {
     this.answerAborted();
@@ -270,7 +294,7 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     const answer = this.#answer;
     assert(answer !== null, "bytes are sent where an answer was opened");
     const { sender } = this.#owner;
-    const most = Math.min(MAX_FRAME_BYTES, this.sendWindow, this.#owner.sendWindow);
+    const most = Math.min(MAX_FRAME_BYTES, this.sendWindow.bytes, this.#owner.sendWindow.bytes);
     const part = answer.pendingBytes > 0 ? answer.take(most) : new Uint8Array(0);
     const isLast = answer.isEnding && answer.pendingBytes === 0;
     const { trailers } = answer;
@@ -294,7 +318,7 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
   }
 
   #countSent(bytes: number): void {
-    this.sendWindow -= bytes;
+    this.sendWindow.use(bytes);
     this.#sentBytes += bytes;
     this.#owner.sentData(bytes);
   }
@@ -313,7 +337,7 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
 
   #canSendAtOnce(bytes: number): boolean {
     const { output, sendWindow } = this.#owner;
-    return bytes <= Math.min(MAX_FRAME_BYTES, this.sendWindow, sendWindow) &&
+    return bytes <= Math.min(MAX_FRAME_BYTES, this.sendWindow.bytes, sendWindow.bytes) &&
       output.queuedBytes < OUTPUT_LIMIT_BYTES;
   }
 

@@ -3,6 +3,8 @@ import { tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 const DENOKV_WATCH = tests("denokv-watch", "tests/unit/denokv/watch");
+/** Clients that do not read. */
+const WEB_READER = tests("web-reader", "tests/unit/web/reader_test.ts");
 
 export const DENOKV_WATCH_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/denokv/watch/watched_keys.ts", [DENOKV_WATCH], [
@@ -144,6 +146,24 @@ export const DENOKV_WATCH_MUTANTS: readonly Mutant[] = [
       failure: "a watch shows the values of another database",
       from: "const name = [databaseId, ...keys",
       to: "const name = [0, ...keys",
+    },
+  ]),
+  ...inFile("lib/web/http2/stream.ts", [WEB_READER], [
+    {
+      id: "M1119",
+      title: "a client that does not read is sent as much as its windows accept",
+      failure: "some watches that a program does not read hold up all calls of its handle for good",
+      from: "return this.sendWindow.unreadShare > MAX_UNREAD_OF_STREAM ||",
+      to: "return this.sendWindow.unreadShare > 1 ||",
+    },
+  ]),
+  ...inFile("lib/web/http2/connection.ts", [WEB_READER], [
+    {
+      id: "M1120",
+      title: "a stream whose client reads again is not noticed",
+      failure: "a watch whose program was slow once is sent nothing more",
+      from: "if (stream.readerMoved()) this.#awaitingReader.delete(stream);\n  }\n\n  onStreamError",
+      to: "}\n\n  onStreamError",
     },
   ]),
 ];

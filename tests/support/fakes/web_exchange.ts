@@ -13,6 +13,8 @@ export class MemoryWebStream implements WebStream {
   #unsentBytes = 0;
   #writable = withResolvers<void>();
   readonly #closed = withResolvers<Delivery>();
+  /** Resolves when the client reads on. */
+  #reading: PromiseWithResolvers<void> | null = null;
   #isEnded = false;
 
   /** Whether the answer was ended. */
@@ -39,6 +41,14 @@ export class MemoryWebStream implements WebStream {
     if (this.#unsentBytes > 0) await this.#writable.promise;
   }
 
+  get isReaderBehind(): boolean {
+    return this.#reading !== null && !this.#isEnded;
+  }
+
+  async whenRead(): Promise<void> {
+    await this.#reading?.promise;
+  }
+
   end(): void {
     this.#isEnded = true;
     if (this.#unsentBytes === 0) this.#closeLater();
@@ -51,6 +61,17 @@ export class MemoryWebStream implements WebStream {
   /** The client takes no more bytes. */
   stall(): void {
     this.#isTaking = false;
+  }
+
+  /** The client takes bytes and does not read them. */
+  stopReading(): void {
+    this.#reading = withResolvers();
+  }
+
+  /** The client reads again. */
+  readOn(): void {
+    this.#reading?.resolve();
+    this.#reading = null;
   }
 
   /** The client takes everything. */
@@ -66,6 +87,7 @@ export class MemoryWebStream implements WebStream {
   lose(): void {
     this.#isEnded = true;
     this.#writable.resolve();
+    this.readOn();
     this.#closed.resolve("lost");
   }
 

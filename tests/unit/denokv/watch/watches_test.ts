@@ -297,6 +297,20 @@ Deno.test("watch: a client that does not read has one unsent frame, costs no rea
   await bench.finish();
 });
 
+Deno.test("watch: a client that receives frames and does not read them is sent no more, and gets the last state later", async () => {
+  const bench = new Bench();
+  const watcher = await bench.watch(["a"]);
+  watcher.stream.stopReading();
+  await bench.write({ a: "1" });
+  await bench.write({ a: "2" });
+  await bench.write({ a: "3" });
+  assertEquals(watcher.frames, [[null], ["1"]]);
+  watcher.stream.readOn();
+  await settle();
+  assertEquals(watcher.frames, [[null], ["1"], ["3"]]);
+  await bench.finish();
+});
+
 Deno.test("watch: a slow client holds up no other one of the same keys", async () => {
   const bench = new Bench();
   const slow = await bench.watch(["a"], { isStalled: true });
