@@ -75,6 +75,8 @@ export interface TlsListenerOptions {
   /** Whether clients are asked for a certificate; they may show none, or one with a problem. */
   readonly asksForCertificate: boolean;
   readonly onFailure: (failure: HandshakeFailure) => void;
+  /** Protocols to choose from by ALPN, the preferred one first; none by default. */
+  readonly alpnProtocols?: readonly string[];
   /** Default {@link TLS_HANDSHAKE_TIMEOUT_MS}. */
   readonly handshakeTimeoutMs?: number;
   /** Default {@link MAX_TLS_WAITING}. */
@@ -119,7 +121,8 @@ export class TlsListener implements Listener {
   /** Begins to listen. Throws NetworkError. */
   constructor(options: TlsListenerOptions) {
     this.#options = options;
-    const { credentials, minVersion, asksForCertificate, probeIntervalMs = TLS_PROBE_INTERVAL_MS } = options;
+    const { credentials, minVersion, asksForCertificate, alpnProtocols = [] } = options;
+    const { probeIntervalMs = TLS_PROBE_INTERVAL_MS } = options;
     this.#context = contextOf(credentials);
     this.#server = createServer({
       ...credentials,
@@ -127,6 +130,7 @@ export class TlsListener implements Listener {
       requestCert: asksForCertificate,
       rejectUnauthorized: false, // a refusal that says why is sent later
       allowHalfOpen: true,
+      ...(alpnProtocols.length > 0 ? { ALPNProtocols: [...alpnProtocols] } : {}),
     });
     this.#server.on("connection", (plain: Socket) => this.#arrived(plain));
     this.#server.on("secureConnection", (socket) => this.#completed(socket));

@@ -11,6 +11,8 @@ export interface TlsNetworkOptions {
   /** The name in the certificates of all nodes; null where each has that of its address. */
   readonly peerName: string | null;
   readonly asksForCertificate: boolean;
+  /** Protocols that listeners offer by ALPN, the preferred one first; none by default. */
+  readonly alpnProtocols?: readonly string[];
   readonly onFailure: (failure: HandshakeFailure) => void;
 }
 

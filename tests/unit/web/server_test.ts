@@ -1,57 +1,92 @@
 /** The web server over sockets, with the clients of Deno: both versions of HTTP on one port. */
 import { assertEquals } from "@std/assert";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
+import type { Network } from "../../../lib/platform/network.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
-import { serveWeb, type WebHandler, type WebServer } from "../../../lib/web/mod.ts";
+import { ALPN_PROTOCOLS, serveWeb, type WebHandler, type WebServer } from "../../../lib/web/mod.ts";
+import { TlsNetwork } from "../../../lib/platform/tls/tls_network.ts";
+import { eventually } from "../../support/eventually.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
+import { Authority } from "../../support/tls/certificates.ts";
+
+const authority = new Authority();
+const { cert, key } = authority.issue({ name: "server", altNames: ["IP:127.0.0.1"] });
+const tls = new TlsNetwork({
+  credentials: () => ({ ca: authority.cert, cert, key }),
+  minVersion: "TLSv1.2",
+  peerName: null,
+  asksForCertificate: false,
+  onFailure: () => {},
+  alpnProtocols: ALPN_PROTOCOLS,
+});
+const plain = new DenoNetwork();
 
 /** Runs `action` with the URL of a server. */
 async function withServer(
-  handler: WebHandler,
+  { network = plain, handler }: { readonly network?: Network; readonly handler: WebHandler },
   action: (url: string, server: WebServer) => Promise<void>,
 ): Promise<void> {
-  const server = serveWeb({
-    network: new DenoNetwork(),
-    address: { host: "127.0.0.1", port: 0 },
-    clock: new SystemClock(),
-    logger: new RecordingLogger(),
-    handler,
-  });
+  const logger = new RecordingLogger();
+  const address = { host: "127.0.0.1", port: 0 };
+  const server = serveWeb({ network, address, clock: new SystemClock(), logger, handler });
   try {
-    await action(`http://127.0.0.1:${server.address.port}`, server);
+    // A listener of TLS begins to listen a little later.
+    await eventually("it listens", async () => {
+      using _connection = await Deno.connect({ hostname: "127.0.0.1", port: server.address.port });
+      return true;
+    });
+    await action(`${network === tls ? "https" : "http"}://127.0.0.1:${server.address.port}`, server);
   } finally {
     await server.close();
   }
 }
 
-const CLIENTS: readonly { readonly name: string; readonly options: Deno.CreateHttpClientOptions }[] = [
-  { name: "HTTP/1.1", options: { http1: true, http2: false } },
-  { name: "HTTP/2", options: { http1: false, http2: true } },
+const HTTP1 = { http1: true, http2: false };
+const HTTP2 = { http1: false, http2: true };
+const CLIENTS: readonly {
+  readonly name: string;
+  readonly network: Network;
+  readonly options: Deno.CreateHttpClientOptions;
+}[] = [
+  { name: "HTTP/1.1", network: plain, options: HTTP1 },
+  { name: "HTTP/2", network: plain, options: HTTP2 },
+  { name: "HTTP/1.1 over TLS", network: tls, options: { ...HTTP1, caCerts: [authority.cert] } },
+  { name: "HTTP/2 over TLS", network: tls, options: { ...HTTP2, caCerts: [authority.cert] } },
 ];
 
-for (const { name, options } of CLIENTS) {
+for (const { name, network, options } of CLIENTS) {
   Deno.test(`web server: ${name}: a large body is received and sent back`, async () => {
     const sent = crypto.getRandomValues(new Uint8Array(65_536));
-    await withServer(async (request) => {
-      const body = await request.body();
-      await request.respond({ status: 201, headers: { "x-path": request.path }, body });
+    await withServer({
+      network,
+      handler: async (request) => {
+        const body = await request.body();
+        await request.respond({
+          status: 201,
+          headers: { "x-path": `${request.version} ${request.path}` },
+          body,
+        });
+      },
     }, async (url) => {
       using client = Deno.createHttpClient(options);
       const response = await fetch(`${url}/a?b`, { method: "POST", body: sent, client });
       assertEquals(response.status, 201);
-      assertEquals(response.headers.get("x-path"), "/a");
+      assertEquals(response.headers.get("x-path"), `${options.http2 === true ? "2" : "1.1"} /a`);
       assertEquals(new Uint8Array(await response.arrayBuffer()), sent);
     });
   });
 
   Deno.test(`web server: ${name}: the parts of a stream arrive before its end`, async () => {
     const { promise: isRead, resolve } = Promise.withResolvers<void>();
-    await withServer(async (request) => {
-      const stream = request.stream({ status: 200 });
-      stream.write(new TextEncoder().encode("first"));
-      await isRead;
-      stream.end();
-      assertEquals(await stream.closed, "delivered");
+    await withServer({
+      network,
+      handler: async (request) => {
+        const stream = request.stream({ status: 200 });
+        stream.write(new TextEncoder().encode("first"));
+        await isRead;
+        stream.end();
+        assertEquals(await stream.closed, "delivered");
+      },
     }, async (url) => {
       using client = Deno.createHttpClient(options);
       const response = await fetch(url, { client });
@@ -64,8 +99,11 @@ for (const { name, options } of CLIENTS) {
   });
 
   Deno.test(`web server: ${name}: an error of the handler becomes its status`, async () => {
-    await withServer(async (request) => {
-      await request.body(3);
+    await withServer({
+      network,
+      handler: async (request) => {
+        await request.body(3);
+      },
     }, async (url) => {
       using client = Deno.createHttpClient(options);
       const response = await fetch(url, { method: "POST", body: "four", client });
