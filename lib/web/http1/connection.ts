@@ -30,6 +30,8 @@ export class Http1Connection implements ProtocolConnection {
   #state: "open" | "closing" | "ending" = "open";
   #problem: string | null = null;
   #changed = withResolvers<void>();
+  /** Resolved when the input has space again; null while it has. */
+  #freed: PromiseWithResolvers<void> | null = null;
   readonly #linger: Linger;
   readonly #partialHead = new StallTimer();
   readonly #idle = new StallTimer();
@@ -66,7 +68,8 @@ export class Http1Connection implements ProtocolConnection {
         if (!(await this.#answer(head))) break;
       }
       this.#state = "ending";
-      this.#wake();
+      this.#input.use(this.#input.length);
+      this.#freeReader();
       this.#linger.begin(this.output);
       await reading;
       if (!this.#input.isBroken) await this.output.drained();
@@ -107,10 +110,11 @@ export class Http1Connection implements ProtocolConnection {
     while (!this.#hasEnded) {
       if (this.#state === "ending") this.#input.use(this.#input.length);
       if (this.#input.isFull) {
-        await this.#changed.promise;
-      } else if (!(await this.#input.fill())) {
-        this.#hasEnded = true;
+        this.#freed = withResolvers();
+        await this.#freed.promise;
+        continue;
       }
+      if (!(await this.#input.fill())) this.#hasEnded = true;
       this.#wake();
     }
   }
@@ -119,6 +123,7 @@ export class Http1Connection implements ProtocolConnection {
   async #nextHead(): Promise<string | null> {
     for (;;) {
       const head = this.#heads.take(this.#input);
+      this.#freeReader();
       if (head === "tooLong") {
         this.#refuse({ status: 431, reason: "its head is too large" }, "");
         return null;
@@ -153,6 +158,7 @@ export class Http1Connection implements ProtocolConnection {
       if (this.#input.isBroken) exchange.lost();
       else if (this.#hasEnded) exchange.clientEnded();
       exchange.takeBody(this.#input);
+      this.#freeReader();
       if (exchange.isDone) break;
       await this.#changed.promise;
     }
@@ -168,6 +174,13 @@ export class Http1Connection implements ProtocolConnection {
     const body = `Cannot read the request: ${reason}.\n`;
     appendSimpleAnswer(this.output.queue(), { status, body, withBody: !head.startsWith("HEAD ") });
     return false;
+  }
+
+  /** Lets the connection be read on, if the input has space. */
+  #freeReader(): void {
+    if (this.#input.isFull) return;
+    this.#freed?.resolve();
+    this.#freed = null;
   }
 
   #wake(): void {

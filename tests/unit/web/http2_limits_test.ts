@@ -222,7 +222,7 @@ Deno.test("web server: a connection that holds more than its share gets 503, and
   await settle();
   const error = await requests[0]?.body().catch((reason: unknown) => reason);
   assertEquals(error instanceof Error ? Reflect.get(error, "status") : null, 503);
-  // Answers are held whatever their size; the bound of all ends the connection that holds most.
+  // Answers of any size are held; the bound of all ends the connection that holds most.
   const streams = [
     await scene.http2([[SETTING.initialWindowSize, 0]]),
     await scene.http2([[

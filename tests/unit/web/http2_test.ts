@@ -110,7 +110,7 @@ Deno.test("HTTP/2: a stream reports its unsent bytes, and is writable again once
   assertEquals([stream.unsentBytes, scene.server.counts().heldBytes], [0, 0]);
 });
 
-Deno.test("HTTP/2: trailers follow the body, also where the body is empty and where the answer is whole", async () => {
+Deno.test("HTTP/2: trailers follow the body, also an empty one, and one that is sent at once", async () => {
   await using scene = new CollectingScene();
   const client = await scene.http2();
   for (const id of [1, 3, 5]) await client.request(id);
