@@ -42,7 +42,7 @@ const REPETITION_ENDS_MS = 5_000;
 /** A repetition that goes on is reported this often. */
 const REPETITION_REPORT_MS = 60_000;
 /** Lines with one message that are written in {@link LINE_WINDOW_MS}; further ones are counted, and their number is written. */
-const MAX_LINES_A_MINUTE = 100;
+export const MAX_LINES_A_MINUTE = 100;
 const LINE_WINDOW_MS = 60_000;
 /** Messages whose lines are counted; beyond it the oldest one is dropped. Messages are constants of the program. */
 const MAX_COUNTED_MESSAGES = 64;

@@ -78,7 +78,10 @@ export class MemberProbe {
     }
   }
 
-  /** Returns the welcome of the node at an address. A node that calls itself is refused as a peer, but not as a client. */
+  /**
+   * Returns the welcome of the node at an address. A node that calls itself is refused as a peer, but not as a client. That
+   * welcome has no proof of the peer secret: it prevents mistakes, and others that dial a wrong address demand the proof.
+   */
   #welcomeOf({ id, address }: AddressedChange, ownAddress: string): Promise<Welcome> {
     const { network, clock, self, clusterId, dataId, peerAuthentication } = this.#options;
     const options = { network, clock, signal: this.#closing.signal };

@@ -7,9 +7,13 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   MAX_FRAME_BYTES,
   MAX_HTTP_CONNECTIONS_PER_ADDRESS,
+  MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
   MAX_WAITING_BYTES,
 } from "../../../lib/protocol/limits.ts";
+import { FEATURE_LEVEL } from "../../../lib/kv/mod.ts";
+import { LANES, ROLES } from "../../../lib/protocol/hello.ts";
+import { MAX_LINES_A_MINUTE } from "../../../lib/platform/logger.ts";
 import { CONSISTENCY } from "../../../lib/protocol/messages.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { deepArray, packedArray } from "../../fuzz/hostile/values.ts";
@@ -166,6 +170,51 @@ const attacks: readonly Attack[] = [
         [FRAME_KIND.statusResult, 7],
         "what follows the known fields is skipped",
       );
+      await othersAreServed();
+    },
+  },
+  {
+    limit: "lanes of nodes that are no members",
+    async run({ cluster, port, othersAreServed }, held): Promise<void> {
+      const [, clusterId = ""] = /\(cluster ([0-9a-f]+),/.exec(cluster.logs()) ?? [];
+      const lanes: ConnectionFrom[] = [];
+      for (let number = 0; number < 2 * MAX_PEER_LANES; number++) {
+        const connection = held.use(await ConnectionFrom.open(HOSTILE, port));
+        const id = 1_000 + number;
+        const lane = LANES.control;
+        await connection.sendFrame(
+          [
+            ...[FRAME_KIND.hello, "kvraft", 1, 1, ROLES.peer, clusterId, id, lane],
+            null,
+            id,
+            "127.0.0.2:1",
+            FEATURE_LEVEL,
+          ],
+        );
+        const [kind, ...answer] = await connection.frameAt(1);
+        assertEquals(kind, FRAME_KIND.welcome, String(answer));
+        lanes.push(connection);
+      }
+      await eventually("the oldest lanes are closed", () => {
+        return lanes.filter(({ isClosed }) => isClosed).length >= MAX_PEER_LANES || null;
+      }, { explain: cluster.logs });
+      await othersAreServed();
+    },
+  },
+  {
+    limit: "log lines of one message",
+    async run({ cluster, port, othersAreServed }, held): Promise<void> {
+      const request = new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n");
+      const written = (): number => cluster.logs().split("speaks another protocol (HTTP").length - 1;
+      for (let number = 0; number < 5 * MAX_LINES_A_MINUTE; number++) {
+        // Of different addresses: of one address, the lines are counted as one.
+        const source = `127.0.${1 + number % 200}.${1 + Math.floor(number / 200)}`;
+        const connection = held.use(await ConnectionFrom.open(source, port));
+        await connection.send(request);
+        await connection.waitForEnd();
+        if (number % MAX_LINES_A_MINUTE === 0) await othersAreServed();
+      }
+      assert(written() > 0 && written() <= 3 * MAX_LINES_A_MINUTE, `${written()} lines were written`);
       await othersAreServed();
     },
   },
