@@ -99,12 +99,15 @@ const LIST_QUERY = group({
 });
 
 const REQUESTS = {
-  /** A write. `command`: an encoded transaction or registerSession; these very bytes become the log entry's data. */
+  /**
+   * A write. `command`: an encoded transaction or registerSession; these very bytes become the log entry's data, behind the
+   * identity of the user if it has one. Decoded, they are a view of the frame: they are copied once, with the identity.
+   */
   write: byHand(request(40, "writeResult", { command: bytes() }), {
     read: (input) => ({
       kind: "write",
       requestId: input.integer("requestId", 1),
-      command: input.binary("command"),
+      command: input.view("command"),
     }),
   }),
   /** Reads one key. */
@@ -406,7 +409,10 @@ export function encodeClientRequest(out: MessagePackWriter, request: ClientReque
   CLIENT_REQUESTS.encode(out, request);
 }
 
-/** Reads a request's payload; the bytes in it are the caller's own. Throws DecodeError. */
+/**
+ * Reads a request's payload. The bytes in it are the caller's own, but the command of a write is a view of the payload.
+ * Throws DecodeError.
+ */
 export function decodeClientRequest(payload: Uint8Array): ClientRequest {
   return CLIENT_REQUESTS.decode(payload);
 }

@@ -38,7 +38,7 @@ import {
 } from "./field.ts";
 import { KEY_VALUE } from "./key_value.ts";
 import { MessagePackReader, type ReaderOptions } from "./msgpack_reader.ts";
-import { binaryHeadBytes, MessagePackWriter, writeBinaryHead } from "./msgpack_writer.ts";
+import { MessagePackWriter } from "./msgpack_writer.ts";
 import { byHand, frame, group, recordByHand, variants } from "./schema.ts";
 
 const SESSION: Field<SessionStamp | null> = nullable(recordByHand("session", {
@@ -146,31 +146,14 @@ const PLAIN_COMMANDS = {
 /** A command without the identity of a user. */
 export const PLAIN_COMMAND = variants("command", PLAIN_COMMANDS);
 
-const PLAIN_OPTIONS: ReaderOptions = { what: "the command of a user", copies: false };
-const PLAIN_READER = new MessagePackReader(new Uint8Array(0), PLAIN_OPTIONS);
-const PLAIN_WRITER = new MessagePackWriter();
-
-/** A command as the bytes of its encoding, so that a node adds an identity to bytes that it does not encode again. */
+/** Any of them as an element of an authorized command: a node puts the identity in front of bytes that it does not encode again. */
 const EMBEDDED_COMMAND: Field<PlainCommand> = custom("embeddedCommand", {
-  write: (out, command) => {
-    PLAIN_WRITER.clear(SCRATCH_RETAINED_BYTES);
-    PLAIN_COMMAND.write(PLAIN_WRITER, command);
-    out.binary(PLAIN_WRITER.view());
-  },
-  read: (input, name) => {
-    PLAIN_READER.restart(input.binary(name), PLAIN_OPTIONS);
-    try {
-      const command = PLAIN_COMMAND.read(PLAIN_READER, "command");
-      PLAIN_READER.end();
-      return command;
-    } finally {
-      PLAIN_READER.release();
-    }
-  },
+  write: (out, command) => PLAIN_COMMAND.write(out, command),
+  read: (input, name) => PLAIN_COMMAND.read(input, name),
 });
 
 const AUTHORIZED_NUMBER = 12;
-/** Elements of an authorized command: its number, the three of the identity, and the embedded command. */
+/** Elements of an authorized command: its number, the three of the identity, and the command of the user. */
 const AUTHORIZED_ELEMENTS = 5;
 
 /** A command. */
@@ -189,7 +172,7 @@ export const COMMAND = variants("command", {
           credential: input.integer("credential"),
           authRevision: input.integer("authRevision"),
         },
-        command: EMBEDDED_COMMAND.read(input, "command"),
+        command: PLAIN_COMMAND.read(input, "command"),
       }),
     },
   ),
@@ -360,17 +343,19 @@ export function authorizedHead({ userId, credential, authRevision }: Identity): 
   return SCRATCH.copy();
 }
 
+/** Returns a copy of an encoded command, which the caller owns. */
+export function ownedCommand(bytes: Uint8Array): Uint8Array {
+  return COMMANDS.copy(bytes);
+}
+
 /**
  * Adds an identity to an encoded command, and returns the bytes of the authorized command, which the caller owns. `head` is
- * of {@link authorizedHead}; the bytes must be those of a valid command without an identity.
+ * of {@link authorizedHead}. They are valid if, and only if, the bytes are those of a valid command without an identity.
  */
 export function wrapAuthorized(head: Uint8Array, command: Uint8Array): Uint8Array {
-  // Filled in place: a further copy of each write of a user would be 1 % of its cost.
-  const begin = head.length + binaryHeadBytes(command.length);
-  const wrapped = COMMANDS.take(begin + command.length);
+  const wrapped = COMMANDS.take(head.length + command.length);
   for (let position = 0; position < head.length; position++) wrapped[position] = head[position] ?? 0;
-  writeBinaryHead(wrapped, head.length, command.length);
-  wrapped.set(command, begin);
+  wrapped.set(command, head.length);
   return wrapped;
 }
 
@@ -386,8 +371,8 @@ export function isAuthorized(bytes: Uint8Array): boolean {
 export function peekSessionStamp(bytes: Uint8Array): UserStamp | null {
   return peek(bytes, (kind, input) => {
     if (kind !== AUTHORIZED_NUMBER) return readStamp(kind, input);
-    const { userId, command } = authorizedIn(input);
-    const stamp = peek(command, readStamp);
+    const userId = input.integer("userId");
+    const stamp = readStamp(openCommandOfUser(input), input);
     return stamp === null ? null : { ...stamp, userId };
   });
 }
@@ -396,7 +381,9 @@ export function peekSessionStamp(bytes: Uint8Array): UserStamp | null {
 export function isKeepAlive(bytes: Uint8Array): boolean {
   const isOfKind = (kind: number): boolean => kind === COMMAND.numbers.keepLeasesAlive;
   return peek(bytes, (kind, input) => {
-    return kind === AUTHORIZED_NUMBER ? peek(authorizedIn(input).command, isOfKind) : isOfKind(kind);
+    if (kind !== AUTHORIZED_NUMBER) return isOfKind(kind);
+    input.integer("userId");
+    return isOfKind(openCommandOfUser(input));
   }) ?? false;
 }
 
@@ -405,13 +392,11 @@ function readStamp(kind: number, input: MessagePackReader): SessionStamp | null 
   return STAMPED.includes(kind) ? SESSION.read(input, "session") : null;
 }
 
-/** Reads the identity of an authorized command; returns its user, and the bytes of the command in it. */
-function authorizedIn(
-  input: MessagePackReader,
-): { readonly userId: number; readonly command: Uint8Array } {
-  const userId = input.integer("userId");
+/** Passes over the rest of an identity, and returns the kind of the command behind it. */
+function openCommandOfUser(input: MessagePackReader): number {
   for (const name of ["credential", "authRevision"]) input.integer(name);
-  return { userId, command: input.binary("command") };
+  input.open("command");
+  return input.integer("command kind");
 }
 
 /** Returns what `read` returns for the start of a command; null where the bytes are no command. */

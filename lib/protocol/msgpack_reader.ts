@@ -171,18 +171,18 @@ export class MessagePackReader {
 
   /** Reads bytes. */
   binary(field: string): Uint8Array {
-    const type = this.#type(field);
-    let length: number;
-    if (type === 0xc4) length = this.#uint(1, field);
-    else if (type === 0xc5) length = this.#uint(2, field);
-    else if (type === 0xc6) length = this.#uint(4, field);
-    else throw this.error(field, "must be bytes");
+    const length = this.#binaryLength(field);
     const begin = this.#position;
     this.#pass(length, field);
     // Not a copy of a view: making the view takes about as long as copying a short value.
     if (this.#copies === true) return this.#bytes.slice(begin, this.#position);
     const view = this.#bytes.subarray(begin, this.#position);
     return this.#copies === false ? view : this.#copies.copy(view);
+  }
+
+  /** Reads bytes as a view of the message's, whether or not {@link binary} copies them. */
+  view(field: string): Uint8Array {
+    return this.#take(this.#binaryLength(field), field);
   }
 
   /** Reads text. */
@@ -226,6 +226,14 @@ export class MessagePackReader {
     if (byte === undefined) throw this.error(field, "is cut off");
     this.#position += 1;
     return byte;
+  }
+
+  #binaryLength(field: string): number {
+    const type = this.#type(field);
+    if (type === 0xc4) return this.#uint(1, field);
+    if (type === 0xc5) return this.#uint(2, field);
+    if (type === 0xc6) return this.#uint(4, field);
+    throw this.error(field, "must be bytes");
   }
 
   /** A big-endian unsigned integer of `size` bytes (at most 4). */

@@ -11,20 +11,6 @@ const INITIAL_BYTES = 256;
 const TWO_TO_THE_32 = 4_294_967_296;
 const TEXT = new TextEncoder();
 
-/** Returns how many bytes precede the content of a byte string of this length. */
-export function binaryHeadBytes(length: number): number {
-  return length < 256 ? 2 : length < 65_536 ? 3 : 5;
-}
-
-/** Writes what precedes the content of a byte string at a position of a buffer. */
-export function writeBinaryHead(bytes: Uint8Array, position: number, length: number): void {
-  const width = binaryHeadBytes(length) - 1;
-  bytes[position] = width === 1 ? 0xc4 : width === 2 ? 0xc5 : 0xc6;
-  for (let byte = width, rest = length; byte > 0; byte--, rest = Math.floor(rest / 256)) {
-    bytes[position + byte] = rest % 256;
-  }
-}
-
 /** A growing buffer of MessagePack values. */
 export class MessagePackWriter {
   #bytes = new Uint8Array(INITIAL_BYTES);

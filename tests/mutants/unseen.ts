@@ -382,7 +382,7 @@ export const UNSEEN_MUTANTS: readonly Mutant[] = [
       title:
         "a retry at a node that lost leadership with the first attempt in flight is answered as not applied",
       failure: "an applied write is reported as not applied",
-      from: "if (this.#join(command, answer)) return;\n    if (leader !== null)",
+      from: "if (this.#join(stamp, answer)) return;\n    if (leader !== null)",
       to: "if (leader !== null)",
     },
   ]),

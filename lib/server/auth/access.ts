@@ -24,7 +24,7 @@ import { type ErrorAnswer, notApplied } from "../reply.ts";
 import type { AuditedRequest, AuditLog } from "./audit_log.ts";
 import type { ConnectionIdentity, CurrentUser } from "./connection_identity.ts";
 import { describeChangeOf, describeKeys, keysOfDenial, keysOfRequirement } from "./describe_keys.ts";
-import { isPublic, readKeyOf, REQUEST_RIGHTS, requirementOf } from "./request_rights.ts";
+import { readKeyOf, REQUEST_RIGHTS, requirementOf } from "./request_rights.ts";
 
 /** The dependencies of the decisions. */
 export interface AccessOptions {
@@ -76,15 +76,15 @@ export class Access {
     identity: ConnectionIdentity,
     { isFirst }: { readonly isFirst: boolean },
   ): ErrorAnswer | null {
-    if (isPublic(request)) return null;
-    const user = identity.user(this.auth);
     const { kind } = request;
+    const { isAudited, needs } = REQUEST_RIGHTS[kind];
+    if (needs === "nothing") return null;
+    const user = identity.user(this.auth);
     // Before anything is read of the request.
     if (user === null) return this.refusalWithoutUser(kind, identity);
+    if (needs === "command") return null;
     const key = readKeyOf(request);
     if (key !== null && user.rights.allows("read", key)) return null;
-    const { isAudited, needs } = REQUEST_RIGHTS[kind];
-    if (needs === "command") return null;
     const attempt = { name: kind, requirement: requirementOf(request), command: null, identity, user };
     const refusal = this.#refusalFor(attempt);
     if (refusal === null && isFirst && isAudited) this.#recordAllowed(attempt);

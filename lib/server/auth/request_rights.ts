@@ -71,11 +71,6 @@ function readKeyOfKind<K extends RequestKind>(kind: K, request: RequestFrame<K>)
   return reads === undefined ? null : reads(request);
 }
 
-/** Whether a connection that has not signed in may make a request. */
-export function isPublic({ kind }: ClientRequest): boolean {
-  return REQUEST_RIGHTS[kind].needs === "nothing";
-}
-
 /** Returns the rights that the user of a request needs; of a write none but to have signed in. */
 export function requirementOf(request: ClientRequest): Requirement {
   return requirementOfKind(request.kind, request);

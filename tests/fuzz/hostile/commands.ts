@@ -1,5 +1,5 @@
 /** Values that frames carry as encoded bytes, with hostile fields: commands, configurations and their parts. */
-import { encode, type ValueType } from "@std/msgpack";
+import { decode, encode, type ValueType } from "@std/msgpack";
 import { MAX_KEEP_ALIVES, MAX_TRANSACTION_OPERATIONS } from "../../../lib/kv/mod.ts";
 import { AUTH_CHANGE } from "../../../lib/protocol/auth_command.ts";
 import { BRANCHES } from "../../../lib/protocol/branching_command.ts";
@@ -113,7 +113,7 @@ const COMMANDS: Readonly<
   },
   [COMMAND.numbers.authorized]: (random) => {
     const identity = [integer(random, 1), integer(random, 0), integer(random, 0)];
-    const embedded = COMMANDS[random.pick(EMBEDDED)](random);
+    const embedded = decode(COMMANDS[random.pick(EMBEDDED)](random));
     return encode([COMMAND.numbers.authorized, ...identity, embedded, ...trailing(random)]);
   },
 };

@@ -3,6 +3,7 @@ import { tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 const RIGHTS = tests("rights of requests", "tests/unit/server/auth/request_rights_test.ts");
+const WRITES = tests("writes", "tests/unit/server/writes_test.ts");
 const FORWARDED = tests("forwarded writes", "tests/unit/server/auth/forwarded_test.ts");
 const REVOKED = tests("revoked rights", "tests/unit/server/auth/revoked_rights_test.ts");
 const LATE = tests("late refusals", "tests/unit/server/auth/late_refusal_test.ts");
@@ -52,6 +53,15 @@ export const USER_MUTANTS: readonly Mutant[] = [
       failure: "a follower that lags fills the log with writes that are refused when applied",
       from: "access.auth.enabled ? access.refusalOfForwarded(command, from) : null",
       to: "access.auth.revision < 0 ? access.refusalOfForwarded(command, from) : null",
+    },
+  ]),
+  ...inFile("lib/server/writes.ts", [WRITES], [
+    {
+      id: "M985",
+      title: "a write keeps the bytes of its frame",
+      failure: "the entry of a client has the bytes of a later frame on the same connection",
+      from: "const owned = ownedCommand(bytes);",
+      to: "const owned = bytes;",
     },
   ]),
   ...inFile("lib/server/auth/connection_identity.ts", [REVOKED], [

@@ -87,7 +87,7 @@ export class NetNode {
       onClient: (client) => {
         this.clients.push(client);
         return {
-          onRequest: (request) => void this.requests.push({ client, request }),
+          onRequest: (request) => void this.requests.push({ client, request: kept(request) }),
           onWritable: () => {},
           isWatching: overrides.isWatching ?? (() => false),
           mustSignIn: overrides.mustSignIn ?? (() => false),
@@ -158,4 +158,9 @@ export async function until(what: string, condition: () => boolean): Promise<voi
     await new Promise<void>((resolve) => void setImmediate(() => resolve()));
   }
   throw new Error(`Waited in vain until ${what}`);
+}
+
+/** Returns a request that stays as it is: the command of a write is a view that is valid during the call only. */
+function kept(request: ClientRequest): ClientRequest {
+  return request.kind === "write" ? { ...request, command: request.command.slice() } : request;
 }

@@ -168,7 +168,8 @@ export class FakeNode {
   }
 
   #receive(channel: FrameChannel, payload: Uint8Array, send: (message: ServerMessage) => void): void {
-    const request = decodeClientRequest(payload);
+    // A copy: the command of a write is a view of it.
+    const request = decodeClientRequest(payload.slice());
     this.requests.push(request);
     const reply = this.isHung ? "silence" : this.serve(request, send) ?? this.answer(request);
     if (reply === "silence") return;

@@ -363,3 +363,16 @@ Deno.test("Writes: a new leader that has not applied all entries leaves a compac
   assertEquals(bench.answers, ["compact: refused"]);
   await bench.driver.stop();
 });
+
+Deno.test("Writes: the bytes of a client's write may change after the call that passes them", async () => {
+  const bench = await WritesBench.leading();
+  const bytes = put(1);
+  bench.submit(bytes, bench.answerTo("put"));
+  bytes.fill(0);
+  await bench.drain();
+  assertEquals(bench.answers, ["put: applied"]);
+  const value = bench.replica.stateMachine.get(new TextEncoder().encode("v"))?.value;
+  assertEquals(value, new TextEncoder().encode("v"));
+  const logged = bench.log.entries.findLast(({ kind }) => kind === "command");
+  assertEquals(logged?.data, put(1));
+});
