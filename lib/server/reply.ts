@@ -139,7 +139,7 @@ export class Reply {
   get readableRanges(): readonly KeyRange[] | null {
     const { auth } = this.#options.access;
     if (!auth.enabled) return null;
-    return this.#target.identity.user(auth)?.rights.ranges("read").ranges ?? [];
+    return this.#target.identity.user(auth)?.rights.readableRanges ?? [];
   }
 
   /** Sends the answer. */

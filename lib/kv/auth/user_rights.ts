@@ -1,7 +1,7 @@
 /** The rights of one user: the grants of all roles, merged. */
 import { compareKeys, successor } from "../keys.ts";
 import { assertNever } from "../../platform/assert.ts";
-import { belowReserved, hasRegistryKeys, isOfRegistry } from "../databases/reserved_keys.ts";
+import { belowReserved, hasRegistryKeys, isOfRegistry, withoutRegistry } from "../databases/reserved_keys.ts";
 import type { Grant, GrantedKeys, Right } from "./auth_command.ts";
 
 /** The start of a range from the first key on. */
@@ -88,6 +88,13 @@ export class UserRights {
       write: rangesOf("write", "admin"),
       admin: rangesOf("admin"),
     };
+  }
+
+  /** The keys that the user may read, in ascending order: those of the registry of databases only with the role root. */
+  get readableRanges(): readonly KeyRange[] {
+    const { ranges } = this.#ranges.read;
+    if (this.isRoot) return ranges;
+    return ranges.flatMap(({ start, end }) => withoutRegistry(start, end));
   }
 
   /** The keys over which the user has a right. */

@@ -42,6 +42,17 @@ export function hasRegistryKeys(start: Uint8Array, end: Uint8Array | null): bool
   return compareKeys(start, DATABASES_START) < 0 && (end === null || compareKeys(end, RESERVED_START) > 0);
 }
 
+/** Returns the parts of a range that have no keys of the registry, in ascending order. */
+export function withoutRegistry(
+  start: Uint8Array,
+  end: Uint8Array | null,
+): readonly { readonly start: Uint8Array; readonly end: Uint8Array | null }[] {
+  if (!hasRegistryKeys(start, end)) return [{ start, end }];
+  const before = compareKeys(start, RESERVED_START) < 0 ? [{ start, end: RESERVED_START }] : [];
+  const isBehind = end === null || compareKeys(end, DATABASES_START) > 0;
+  return isBehind ? [...before, { start: DATABASES_START, end }] : before;
+}
+
 /**
  * Returns the end of a range from `start` to `end` (excluded; null: to the last key): the reserved part, if the range begins
  * below it and ends in it or behind it.

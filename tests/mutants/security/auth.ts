@@ -53,6 +53,15 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       to: "return NO_USER;",
     },
   ]),
+  ...inFile("lib/server/reply.ts", [tests("registry", "tests/unit/server/auth/registry_test.ts")], [
+    {
+      id: "M975",
+      title: "a listing of the visible keys has the registry of databases",
+      failure: "a user who may read all keys reads the keys with which nodes sign tokens of databases",
+      from: "rights.readableRanges ?? []",
+      to: 'rights.ranges("read").ranges ?? []',
+    },
+  ]),
   ...inFile("lib/server/tools/tools.ts", [tests("tools", "tests/unit/server/tools_test.ts")], [
     {
       id: "M974",

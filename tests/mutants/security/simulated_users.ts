@@ -42,7 +42,7 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       id: "M955",
       title: "a listing of the visible keys has all keys",
       failure: "users see keys to which they have no right",
-      from: 'return this.#target.identity.user(auth)?.rights.ranges("read").ranges ?? [];',
+      from: "return this.#target.identity.user(auth)?.rights.readableRanges ?? [];",
       to: "return null;",
     },
   ]),
