@@ -8,6 +8,9 @@ const LOWER_CASE_TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 /** A value: no control characters but tab, and neither space nor tab at its ends (RFC 9110 §5.5, RFC 9113 §8.2.1). */
 const VALUE = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/;
 
+/** A content-length that any body can have. */
+const LENGTH = /^[0-9]{1,15}$/;
+
 /** Whether `name` may be the name of a field in HTTP/2. */
 export function isLowerCaseName(name: string): boolean {
   return LOWER_CASE_TOKEN.test(name);
@@ -65,9 +68,9 @@ export function checkFields(headers: WebHeaders): void {
 
 /** Parses a content-length; several equal values count as one (RFC 9110 §8.6). Returns null where it is invalid. */
 export function parseContentLength(text: string): number | null {
+  if (LENGTH.test(text)) return Number(text);
   const [first = "", ...others] = text.split(",").map((part) => part.trim());
-  if (!/^[0-9]{1,15}$/.test(first) || others.some((other) => other !== first)) return null;
-  return Number(first);
+  return LENGTH.test(first) && others.every((other) => other === first) ? Number(first) : null;
 }
 
 /** Splits the target of a request into path and query. */

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection } from "../platform/network.ts";
+import type { SlabCopier } from "../platform/slab.ts";
 import type { HeldBytesAccount } from "./held_bytes.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
@@ -20,6 +21,8 @@ export interface ConnectionContext {
   readonly limits: WebLimits;
   readonly held: HeldBytesAccount;
   readonly handler: WebHandler;
+  /** Makes the parts of bodies that handlers own. */
+  readonly copier: SlabCopier;
 }
 
 /** A connection whose version of HTTP is known. */

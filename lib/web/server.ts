@@ -10,6 +10,7 @@ import type { Timer } from "../platform/clock.ts";
 import { NetworkError } from "../platform/errors.ts";
 import { logConnectionFault } from "../platform/fault.ts";
 import type { Address, Connection, Listener } from "../platform/network.ts";
+import { SlabCopier } from "../platform/slab.ts";
 import { HeldBytes } from "./held_bytes.ts";
 import { Http1Connection } from "./http1/connection.ts";
 import { Http2Connection } from "./http2/connection.ts";
@@ -59,6 +60,7 @@ class Server implements WebServer {
   readonly #bySource = new Map<string, number>();
   readonly #serving = new Set<Promise<void>>();
   readonly #held: HeldBytes;
+  readonly #copier = new SlabCopier();
   #checkTimer: Timer;
   #accepted = 0;
   #refused = 0;
@@ -182,7 +184,8 @@ class Server implements WebServer {
       this.#exclude(connection, "the server holds too much, and most of it for this connection")
     );
     const limits = this.#limits;
-    const context: ConnectionContext = { connection, input, clock, logger, limits, held, handler };
+    const copier = this.#copier;
+    const context: ConnectionContext = { connection, input, clock, logger, limits, held, handler, copier };
     if (version === "2") input.use(PREFACE.length);
     open.protocol = version === "2" ? new Http2Connection(context) : new Http1Connection(context);
     try {

@@ -20,7 +20,9 @@ export interface DecodedField {
   readonly value: string;
   /** Its size by RFC 7541 §4.1. */
   readonly bytes: number;
-  /** Whether name and value consist of allowed characters; pseudo-header fields may have a colon first. */
+  /** Whether the name consists of allowed characters; that of a pseudo-header field has a colon first. */
+  readonly hasValidName: boolean;
+  /** Whether name and value consist of allowed characters. */
   readonly isValid: boolean;
 }
 
@@ -98,8 +100,9 @@ export class HpackDecoder {
 
   #literal(prefixBits: number): DecodedField {
     const index = this.#integer(prefixBits);
-    const name = index === 0 ? this.#string() : this.#entry(index).name;
-    return fieldOf(name, this.#string());
+    if (index === 0) return fieldOf(this.#string(), this.#string());
+    const { name, hasValidName } = this.#entry(index);
+    return fieldOf(name, this.#string(), hasValidName);
   }
 
   #entry(index: number): DecodedField {
@@ -169,12 +172,16 @@ export class HpackDecoder {
   }
 }
 
-function fieldOf(name: string, value: string): DecodedField {
-  const token = name.startsWith(":") ? name.slice(1) : name;
+function fieldOf(name: string, value: string, hasValidName = isValidName(name)): DecodedField {
   return {
     name,
     value,
     bytes: name.length + value.length + FIELD_OVERHEAD_BYTES,
-    isValid: isLowerCaseName(token) && isFieldValue(value),
+    hasValidName,
+    isValid: hasValidName && isFieldValue(value),
   };
+}
+
+function isValidName(name: string): boolean {
+  return isLowerCaseName(name.startsWith(":") ? name.slice(1) : name);
 }

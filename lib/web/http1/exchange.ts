@@ -254,7 +254,7 @@ export class Http1Exchange implements HandledRequest, BodySource, AnswerSink {
   #push(part: Uint8Array): void {
     if (part.length === 0) return;
     this.#windowBytes -= part.length;
-    this.#body.push(part.slice());
+    this.#body.push(this.#options.context.copier.copy(part));
   }
 
   #endBody(): void {

@@ -6,6 +6,7 @@
  * reset at once never reaches it.
  */
 import type { ConnectionSecurity } from "../../platform/network.ts";
+import type { SlabCopier } from "../../platform/slab.ts";
 import { FieldList } from "../fields.ts";
 import type { HeldBytesAccount } from "../held_bytes.ts";
 import type { DecodedBlock } from "../hpack/decoder.ts";
@@ -116,6 +117,10 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
 
   get held(): HeldBytesAccount {
     return this.#context.held;
+  }
+
+  get copier(): SlabCopier {
+    return this.#context.copier;
   }
 
   get sendWindow(): SendWindow {

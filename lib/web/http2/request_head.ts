@@ -22,29 +22,28 @@ const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
 const PATH = /^(?:\/[!-~\x80-\xff]*|\*)$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
 
-/** The pseudo-header fields of a request. */
-type Pseudo = { [name in ":method" | ":scheme" | ":path" | ":authority"]?: string };
+/** The pseudo-header fields of a request; null where one is missing. */
+type Pseudo = Record<":method" | ":scheme" | ":path" | ":authority", string | null>;
 
 /** Returns the head, or a sentence that says why the request is malformed. */
 export function requestHeadOf(decoded: readonly DecodedField[]): RequestHead | string {
-  const pseudo: Pseudo = {};
+  const pseudo: Pseudo = { ":method": null, ":scheme": null, ":path": null, ":authority": null };
   const fields: Field[] = [];
   for (const field of decoded) {
-    const problem = field.name.startsWith(":")
-      ? pseudoProblem(field, { pseudo, isBehindFields: fields.length > 0 })
-      : fieldProblem(field);
+    const isPseudo = field.name.startsWith(":");
+    const problem = isPseudo ? pseudoProblem(field, pseudo, fields.length > 0) : fieldProblem(field);
     if (problem !== null) return problem;
-    if (!field.name.startsWith(":")) fields.push(field);
+    if (!isPseudo) fields.push(field);
   }
   const { ":method": method, ":scheme": scheme, ":path": path, ":authority": authority } = pseudo;
-  if (method === undefined || !TOKEN.test(method)) return "it has no method";
+  if (method === null || !TOKEN.test(method)) return "it has no method";
   if (method === "CONNECT") {
-    if (scheme !== undefined || path !== undefined) return "a CONNECT has a scheme or a path";
+    if (scheme !== null || path !== null) return "a CONNECT has a scheme or a path";
     return head({ method, target: "*", fields });
   }
-  if (scheme === undefined || !SCHEME.test(scheme)) return "it has no scheme";
-  if (path === undefined || !PATH.test(path)) return "it has no path";
-  if (authority !== undefined && !fields.some(({ name }) => name === "host")) {
+  if (scheme === null || !SCHEME.test(scheme)) return "it has no scheme";
+  if (path === null || !PATH.test(path)) return "it has no path";
+  if (authority !== null && !fields.some(({ name }) => name === "host")) {
     fields.push({ name: "host", value: authority });
   }
   return head({ method, target: path, fields });
@@ -74,16 +73,18 @@ function head(
   return { method, ...splitTarget(target), fields: list, contentLength };
 }
 
+/** Notes a pseudo-header field; returns why it is malformed, or null. */
 function pseudoProblem(
   { name, value, isValid }: DecodedField,
-  { pseudo, isBehindFields }: { readonly pseudo: Pseudo; readonly isBehindFields: boolean },
+  pseudo: Pseudo,
+  isBehindFields: boolean,
 ): string | null {
   if (isBehindFields) return "a pseudo-header field is behind other fields";
   if (!isValid) return "a pseudo-header field has characters that are not allowed";
   if (name !== ":method" && name !== ":scheme" && name !== ":path" && name !== ":authority") {
     return "it has an unknown pseudo-header field";
   }
-  if (pseudo[name] !== undefined) return "a pseudo-header field is repeated";
+  if (pseudo[name] !== null) return "a pseudo-header field is repeated";
   pseudo[name] = value;
   return null;
 }

@@ -1,6 +1,7 @@
 /** One stream of HTTP/2: a request and its answer. */
 import { assert } from "../../platform/assert.ts";
 import type { ConnectionSecurity } from "../../platform/network.ts";
+import type { SlabCopier } from "../../platform/slab.ts";
 import { AnswerBody, type AnswerSink } from "../answer_body.ts";
 import type { HeldBytesAccount } from "../held_bytes.ts";
 import type { Output } from "../output.ts";
@@ -38,6 +39,7 @@ export interface StreamOwner {
   readonly output: Output;
   readonly sender: FrameSender;
   readonly held: HeldBytesAccount;
+  readonly copier: SlabCopier;
   /** The client's window of the connection. */
   readonly sendWindow: SendWindow;
   /** Notes that bytes of a body were sent. */
@@ -260,7 +262,7 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     if (this.isLocalClosed && this.receivedBytes > this.#owner.limits.maxBodyBytes) {
       return this.#owner.reset(this, ERROR.noError);
     }
-    this.#body.push(bytes.slice());
+    this.#body.push(this.#owner.copier.copy(bytes));
   }
 
   /** Notes that the client has ended its side. Throws {@link StreamError}. */

@@ -125,7 +125,9 @@ const verify = async (kv, program, written) => {
   if (values.join() !== expected.join()) {
     const lost = expected.filter((one) => !values.includes(one));
     problems.push(
-      `program ${program} was acknowledged ${written} sets, and lost ${lost.slice(0, 10).join() || "their order"}`,
+      `program ${program} was acknowledged ${written} sets, and lost ${
+        lost.slice(0, 10).join() || "their order"
+      }`,
     );
   }
   const markers = (await listed(kv, ["marker", name, program])).length;
