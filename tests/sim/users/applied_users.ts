@@ -167,6 +167,8 @@ export class AppliedUsers {
     const { facts } = this;
     if (!facts.enabled) return null;
     if (command.kind !== "authorized") return isOfClient(command) ? "unauthenticated" : null;
+    // The leader's own: no client has the user 0.
+    if (command.identity.userId === 0 && command.command.kind === "compact") return null;
     const found = userOf(facts, command.identity);
     if (found === null) return "unauthenticated";
     const [name, user] = found;

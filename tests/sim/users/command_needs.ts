@@ -77,6 +77,7 @@ export function isOfClient(command: PlainCommand): boolean {
   const { kind } = command;
   return kind === "transaction" || kind === "branchingTransaction" || kind === "registerSession" ||
     kind === "grantLease" || kind === "revokeLease" || kind === "changeAuth" || kind === "changeDatabases" ||
+    kind === "compact" || kind === "keepLeasesAlive" ||
     (kind === "databaseWrite" && command.credentialId === 0);
 }
 
