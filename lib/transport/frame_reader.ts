@@ -336,6 +336,7 @@ const BINARY_PROTOCOLS: Beginnings = [
  * ```
  */
 export function recogniseProtocol(bytes: Uint8Array): string | null {
+  if (bytes.length === 0) return null; // of every connection, before its hello has arrived
   const first = [...bytes.subarray(0, MAX_RECOGNISED_BYTES)];
   const text = String.fromCharCode(...first);
   const hexadecimal = first.map((byte) => byte.toString(16).padStart(2, "0")).join("");

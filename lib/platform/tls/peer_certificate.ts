@@ -24,37 +24,78 @@ const UNKNOWN = {
   fingerprint: "",
 };
 
+/** The part of a certificate that follows from its bytes alone. */
+interface ReadCertificate {
+  readonly fields: CertificateFields;
+  readonly fingerprint: string;
+}
+
+/** Certificates that are remembered; with names of hundreds of bytes they take some hundred kilobytes. */
+const MAX_REMEMBERED = 256;
+/**
+ * The certificates of a trusted authority that were read last, by their SHA-256, oldest first. Most connections show one that
+ * an earlier one has shown; reading it again took longer than all else that the listener does for a connection.
+ */
+const remembered = new Map<string, ReadCertificate>();
+
 /** Returns the certificate that the other end of a connection has shown after its handshake; null if it showed none. */
 export function peerCertificateOf(
   socket: TLSSocket,
-  { authorities, nowMs }: { readonly authorities: readonly X509Certificate[]; readonly nowMs: number },
+  { authorities, nowMs }: { readonly authorities: () => readonly X509Certificate[]; readonly nowMs: number },
 ): PeerCertificate | null {
   if (socket.isSessionReused()) return { ...UNKNOWN, problem: RESUMED };
   const bytes = rawCertificateOf(socket);
   if (bytes === null) return null;
-  let fields: CertificateFields;
+  const isVerified = socket.authorized === true;
+  let certificate: ReadCertificate;
   try {
-    fields = readCertificateFields(bytes);
+    certificate = readCertificate(bytes, { isVerified });
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
     return { ...UNKNOWN, problem: `it cannot be read (${error.message})` };
   }
+  const { fields, fingerprint } = certificate;
   const { isAuthority, hasExtensions: _, ...shown } = fields;
-  const fingerprint = (digestOf(bytes).match(/../g) ?? []).join(":").toUpperCase();
-  const isTrusted = socket.authorized === true && !isAuthority;
-  const problem = isTrusted ? null : reasonAgainst(fields, { bytes, authorities, nowMs });
+  const problem = isVerified && !isAuthority
+    ? null
+    : reasonAgainst(fields, { bytes, authorities: authorities(), nowMs });
   return { ...shown, fingerprint, problem };
 }
 
 /** Returns the certificate of the other end in DER, or null. */
 export function rawCertificateOf(socket: TLSSocket): Uint8Array | null {
-  // The types say that there always is one; without a certificate it is an empty object.
-  const shown: { readonly raw?: Uint8Array } | null = socket.getPeerCertificate();
-  return shown?.raw ?? null;
+  try {
+    // It only wraps the bytes, whereas the object of getPeerCertificate has all fields as texts: a tenth of a handshake.
+    return socket.getPeerX509Certificate()?.raw ?? null;
+  } catch {
+    // The runtime has no such function, or cannot read the certificate. The types say that there always is one; without a
+    // certificate it is an empty object.
+    const shown: { readonly raw?: Uint8Array } | null = socket.getPeerCertificate();
+    return shown?.raw ?? null;
+  }
 }
 
-function digestOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+/**
+ * Reads a certificate, or finds it among those that were read. Only one that the runtime has verified is remembered: any
+ * client can make as many others as it likes.
+ */
+function readCertificate(
+  bytes: Uint8Array,
+  { isVerified }: { readonly isVerified: boolean },
+): ReadCertificate {
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  const known = remembered.get(digest);
+  if (known !== undefined) return known;
+  const fingerprint = (digest.match(/../g) ?? []).join(":").toUpperCase();
+  const certificate = { fields: readCertificateFields(bytes), fingerprint };
+  if (isVerified) remember(digest, certificate);
+  return certificate;
+}
+
+function remember(digest: string, certificate: ReadCertificate): void {
+  const [oldest] = remembered.keys();
+  if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
+  remembered.set(digest, certificate);
 }
 
 /** Returns the reason why the runtime, or the rule against authorities, refuses a certificate. */

@@ -125,7 +125,8 @@ function checkServer(
   socket: TLSSocket,
   { name, ca }: { readonly name: string; readonly ca: string },
 ): ConnectionSecurity {
-  const authorities = certificatesOf(ca).map((pem) => new X509Certificate(pem));
+  const authorities = (): readonly X509Certificate[] =>
+    certificatesOf(ca).map((pem) => new X509Certificate(pem));
   const certificate = peerCertificateOf(socket, { authorities, nowMs: Date.now() });
   const bytes = rawCertificateOf(socket);
   if (certificate === null || bytes === null) throw new TlsError("notTrusted", "it shows no certificate");

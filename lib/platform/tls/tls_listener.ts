@@ -230,7 +230,7 @@ export class TlsListener implements Listener {
     if (waiting === undefined) return void socket.destroy();
     const { authorities, binding } = waiting.context;
     const certificate = this.#options.asksForCertificate
-      ? peerCertificateOf(socket, { authorities, nowMs: Date.now() })
+      ? peerCertificateOf(socket, { authorities: () => authorities, nowMs: Date.now() })
       : null;
     socket.setNoDelay(true);
     socket.setKeepAlive(true);

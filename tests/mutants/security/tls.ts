@@ -16,8 +16,15 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       id: "M890",
       title: "a certificate counts whether or not the runtime has verified it",
       failure: "any client can make a certificate with the name of a user or a node",
-      from: "socket.authorized === true && !isAuthority",
-      to: "!isAuthority",
+      from: "const problem = isVerified && !isAuthority",
+      to: "const problem = !isAuthority",
+    },
+    {
+      id: "M986",
+      title: "certificates count as verified once one was",
+      failure: "a certificate that has expired, or whose authority was taken away, still names its user",
+      from: "const isVerified = socket.authorized === true;",
+      to: "const isVerified = socket.authorized === true || remembered.size > 0;",
     },
     {
       id: "M891",
