@@ -11,7 +11,7 @@ import { LANES } from "../../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
-import { joined, mutated } from "../mutator.ts";
+import { joined, MAX_INPUT_BYTES, mutated } from "../mutator.ts";
 import {
   ALL_KINDS,
   CLIENT_KINDS,
@@ -138,7 +138,8 @@ export class Speaker {
     const { knowledge, onFrame, user, random } = this.#options;
     onFrame(kind, to);
     const payload = hostilePayload(kind, knowledge(to)).slice(0, MAX_FRAME_BYTES);
-    return user?.isMutating === true && random.chance(0.2)
+    const isSmall = payload.length <= MAX_INPUT_BYTES;
+    return user?.isMutating === true && isSmall && random.chance(0.2)
       ? mutated({ corpus: [payload], tokens: [] }, random)
       : payload;
   }
