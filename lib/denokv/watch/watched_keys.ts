@@ -6,11 +6,11 @@
  * the event; the node that delivered it has applied it already, so that the read needs no leader. Events that arrive
  * meanwhile cost no further read. No state is kept: a receiver that could not take one gets a newer one later.
  */
-import type { KeyValue } from "../../kv/command.ts";
 import { successor } from "../../kv/keys.ts";
 import { isTransient } from "../../client/retry.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { pause, withResolvers } from "../../platform/promise.ts";
+import type { DatabaseStore, StoreRange } from "../store.ts";
 import { FramePace } from "./frame_pace.ts";
 import { WatchedState } from "./frames.ts";
 
@@ -21,33 +21,8 @@ export const READ_PAUSE_MS = 200;
 /** Receivers that are given a state in one turn of the event loop, a few milliseconds of work. */
 const RECEIVERS_PER_TURN = 500;
 
-/** A range of keys that is read. */
-export interface WatchReadRange {
-  readonly start: Uint8Array;
-  readonly end: Uint8Array;
-  readonly limit: number;
-  readonly reverse: boolean;
-}
-
-/** The client of the databases, as watches use it. */
-export interface WatchedDatabases {
-  /** Reads ranges of a database at one revision. */
-  read(
-    databaseId: number,
-    ranges: readonly WatchReadRange[],
-    options: {
-      readonly consistency: "linearizable" | "stale";
-      readonly timeoutMs: number;
-      readonly signal: AbortSignal;
-    },
-  ): Promise<{ readonly revision: number; readonly ranges: readonly (readonly KeyValue[])[] }>;
-  /** Yields once the watch has begun, and whenever one of the keys has changed. */
-  watch(
-    databaseId: number,
-    keys: readonly Uint8Array[],
-    options: { readonly signal: AbortSignal },
-  ): AsyncIterable<{ readonly revision: number }>;
-}
+/** The store, as watches use it. */
+export type WatchedStore = Pick<DatabaseStore, "read" | "watch">;
 
 /** A receiver of states. */
 export interface StateReceiver {
@@ -63,7 +38,7 @@ export interface StateReceiver {
 
 /** The options of {@link WatchedKeys}. */
 export interface WatchedKeysOptions {
-  readonly databases: WatchedDatabases;
+  readonly databases: WatchedStore;
   readonly clock: Clock;
   readonly databaseId: number;
   /** The keys in the order of the request; a key may be there twice. */
@@ -73,7 +48,7 @@ export interface WatchedKeysOptions {
 /** The keys of some watches of one database. */
 export class WatchedKeys {
   readonly #options: WatchedKeysOptions;
-  readonly #ranges: readonly WatchReadRange[];
+  readonly #ranges: readonly StoreRange[];
   readonly #receivers = new Set<StateReceiver>();
   readonly #stop = new AbortController();
   readonly #started = withResolvers<void>();

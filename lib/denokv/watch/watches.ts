@@ -10,7 +10,7 @@ import { unlessAborted, withResolvers } from "../../platform/promise.ts";
 import { WebError, type WebRequest } from "../../web/mod.ts";
 import type { WatchedState } from "./frames.ts";
 import { MAX_READ_KEY_BYTES } from "../limits.ts";
-import { type WatchedDatabases, WatchedKeys } from "./watched_keys.ts";
+import { WatchedKeys, type WatchedStore } from "./watched_keys.ts";
 import { WatchStream } from "./watch_stream.ts";
 
 /** Keys of one watch; Deno's clients send at most 10. Their largest values together are far below the clients' limit of a frame. */
@@ -44,7 +44,7 @@ export interface WatchCounts {
 
 /** The options of {@link Watches}. */
 export interface WatchesOptions {
-  readonly databases: WatchedDatabases;
+  readonly databases: WatchedStore;
   readonly clock: Clock;
   /** Whether a watch may go on: its database exists, and its access token, or access without one. */
   readonly isAllowed: (access: WatchAccess) => boolean;

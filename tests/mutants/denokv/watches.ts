@@ -151,10 +151,19 @@ export const DENOKV_WATCH_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/web/http2/stream.ts", [WEB_READER], [
     {
       id: "M1119",
-      title: "a client that does not read is sent as much as its windows accept",
+      title: "a client that does not read is sent as much as the window of a stream accepts",
       failure: "some watches that a program does not read hold up all calls of its handle for good",
       from: "return this.sendWindow.unreadShare > MAX_UNREAD_OF_STREAM ||",
       to: "return this.sendWindow.unreadShare > 1 ||",
+    },
+  ]),
+  ...inFile("lib/web/http2/stream.ts", [WEB_READER], [
+    {
+      id: "M1121",
+      title: "a client that does not read is sent as much as the window of its connection accepts",
+      failure: "some watches that a program does not read hold up all calls of its handle for good",
+      from: "this.#owner.sendWindow.unreadShare > MAX_UNREAD_OF_CONNECTION;",
+      to: "this.#owner.sendWindow.unreadShare > 1;",
     },
   ]),
   ...inFile("lib/web/http2/connection.ts", [WEB_READER], [

@@ -1,7 +1,8 @@
 /** A store of one database in memory, as the watches of Deno KV's front end read and watch it. */
 import type { KeyValue } from "../../../lib/kv/command.ts";
 import { keyText } from "../../../lib/kv/keys.ts";
-import type { WatchedDatabases, WatchReadRange } from "../../../lib/denokv/watch/watched_keys.ts";
+import type { StoreRange } from "../../../lib/denokv/store.ts";
+import type { WatchedStore } from "../../../lib/denokv/watch/watched_keys.ts";
 import { withResolvers } from "../../../lib/platform/promise.ts";
 
 /** A read that was asked for. */
@@ -10,7 +11,7 @@ export interface AskedRead {
   readonly consistency: "linearizable" | "stale";
 }
 
-type ReadResult = Awaited<ReturnType<WatchedDatabases["read"]>>;
+type ReadResult = Awaited<ReturnType<WatchedStore["read"]>>;
 /** A watch: yields the newest revision that was not yielded, then the error that ends it. */
 interface Watcher {
   readonly keys: ReadonlySet<string>;
@@ -20,7 +21,7 @@ interface Watcher {
 }
 
 /** Keys of one database; values are texts, stored as bytes (encoding 3). */
-export class MemoryDatabases implements WatchedDatabases {
+export class MemoryDatabases implements WatchedStore {
   readonly #entries = new Map<string, KeyValue>();
   readonly #watchers = new Set<Watcher>();
   /** The revision of the last write. */
@@ -72,7 +73,7 @@ export class MemoryDatabases implements WatchedDatabases {
 
   async read(
     databaseId: number,
-    ranges: readonly WatchReadRange[],
+    ranges: readonly StoreRange[],
     { consistency }: { readonly consistency: "linearizable" | "stale" },
   ): Promise<ReadResult> {
     this.reads.push({ databaseId, consistency });

@@ -1,78 +1,98 @@
 /** Streams whose client does not read, over HTTP/2: its other requests are served, and it is noticed when it reads again. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { SendWindow } from "../../../lib/web/http2/send_window.ts";
-import { serveWeb, type WebStream } from "../../../lib/web/mod.ts";
+import { serveWeb, type WebServer, type WebStream } from "../../../lib/web/mod.ts";
+import { eventually } from "../../support/eventually.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 const PART = new Uint8Array(10_000);
 const MOST_PARTS = 10_000;
+const DEADLINE_MS = 10_000;
+const WAIT = { deadlineMs: DEADLINE_MS };
 
-/** Writes until the client is behind; returns the number of bytes. */
-async function writeUntilBehind(stream: WebStream): Promise<number> {
-  for (let parts = 1; parts <= MOST_PARTS; parts++) {
+/** Writes until the client is behind. */
+async function writeUntilBehind(stream: WebStream): Promise<void> {
+  for (let parts = 0; parts < MOST_PARTS && !stream.isReaderBehind; parts++) {
     stream.write(PART);
     await stream.whenWritable();
-    if (stream.isReaderBehind) return parts * PART.length;
   }
-  throw new Error("the client is never behind");
 }
 
-Deno.test("web streams: a client that does not read is behind before its other requests are held up, and until it reads", async () => {
-  const behind = Promise.withResolvers<number>();
-  const read = Promise.withResolvers<void>();
-  const server = serveWeb({
-    network: new DenoNetwork(),
-    address: { host: "127.0.0.1", port: 0 },
-    clock: new SystemClock(),
-    logger: new RecordingLogger(),
-    handler: async (request) => {
-      if (request.path === "/other") return void await request.respond({ status: 200, body: PART });
-      const stream = request.stream({ status: 200 });
-      behind.resolve(await writeUntilBehind(stream));
-      await stream.whenRead();
-      read.resolve();
-      stream.end();
-    },
+/** Serves streams that are written until their client is behind; `/other` is a usual request. */
+class Bench implements AsyncDisposable {
+  readonly #server: WebServer;
+  readonly #client = Deno.createHttpClient({ http1: false, http2: true });
+  /** Streams whose client is behind. */
+  readonly behind: WebStream[] = [];
+  /** Streams whose client has read on, or has gone. */
+  readonly readAgain: WebStream[] = [];
+
+  constructor() {
+    this.#server = serveWeb({
+      network: new DenoNetwork(),
+      address: { host: "127.0.0.1", port: 0 },
+      clock: new SystemClock(),
+      logger: new RecordingLogger(),
+      handler: async (request) => {
+        if (request.path === "/other") return void await request.respond({ status: 200, body: PART });
+        const stream = request.stream({ status: 200 });
+        await writeUntilBehind(stream);
+        this.behind.push(stream);
+        await stream.whenRead();
+        this.readAgain.push(stream);
+        stream.end();
+      },
+    });
+  }
+
+  /** Opens streams, and waits until their client, which does not read, is behind in all of them. */
+  async open(count: number, signal: AbortSignal): Promise<readonly Response[]> {
+    const responses = await Promise.all(Array.from({ length: count }, () => this.fetch("/stream", signal)));
+    await eventually("the client is behind", () => this.behind.length === count || null, WAIT);
+    assertEquals(this.readAgain, []);
+    return responses;
+  }
+
+  async fetch(path: string, signal: AbortSignal): Promise<Response> {
+    return await fetch(`http://127.0.0.1:${this.#server.address.port}${path}`, {
+      client: this.#client,
+      signal,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.close();
+    await this.#server.close();
+  }
+}
+
+for (const count of [1, 5]) {
+  Deno.test(`web streams: ${count} without a reader do not hold up other requests, and go on when they are read`, async () => {
+    await using bench = new Bench();
+    const { signal } = new AbortController();
+    const responses = await bench.open(count, signal);
+    const other = await bench.fetch("/other", AbortSignal.timeout(DEADLINE_MS));
+    assertEquals((await other.arrayBuffer()).byteLength, PART.length);
+    assertEquals(bench.readAgain, []);
+    const bodies = responses.map((response) => response.arrayBuffer());
+    await eventually("the client has read", () => bench.readAgain.length === count || null, WAIT);
+    await Promise.all(bodies);
   });
-  const url = `http://127.0.0.1:${server.address.port}`;
-  using client = Deno.createHttpClient({ http1: false, http2: true });
-  const streams = await Promise.all([1, 2, 3].map((number) => fetch(`${url}/${number}`, { client })));
-  const written = await behind.promise;
-  const other = await fetch(`${url}/other`, { client });
-  assertEquals((await other.arrayBuffer()).byteLength, PART.length);
-  assertEquals(await Promise.race([read.promise.then(() => "read"), Promise.resolve("behind")]), "behind");
-  const lengths = await Promise.all(
-    streams.map(async (response) => (await response.arrayBuffer()).byteLength),
-  );
-  await read.promise;
-  assert(lengths.includes(written));
-  await server.close();
-});
+}
 
 Deno.test("web streams: one whose client has gone is not behind", async () => {
-  const ended = Promise.withResolvers<boolean>();
-  const server = serveWeb({
-    network: new DenoNetwork(),
-    address: { host: "127.0.0.1", port: 0 },
-    clock: new SystemClock(),
-    logger: new RecordingLogger(),
-    handler: async (request) => {
-      const stream = request.stream({ status: 200 });
-      await writeUntilBehind(stream);
-      controller.abort();
-      await stream.whenRead();
-      ended.resolve(stream.isReaderBehind);
-    },
-  });
+  await using bench = new Bench();
   const controller = new AbortController();
-  using client = Deno.createHttpClient({ http1: false, http2: true });
-  const { signal } = controller;
-  const response = await fetch(`http://127.0.0.1:${server.address.port}/`, { client, signal });
-  assertEquals(await ended.promise, false);
-  await response.body?.cancel().catch(() => {});
-  await server.close();
+  const [response] = await bench.open(1, controller.signal);
+  controller.abort();
+  const [stream] = await eventually(
+    "nothing waits",
+    () => bench.readAgain.length > 0 ? bench.readAgain : null,
+  );
+  assertEquals(stream?.isReaderBehind, false);
+  await response?.body?.cancel().catch(() => {});
 });
 
 Deno.test("send window: the unread share is that of the largest window, also after the client has changed its size", () => {
