@@ -24,6 +24,8 @@ import { UndeliveredAnswers } from "./undelivered_answers.ts";
  * is sent again waits for it.
  */
 const WRITE_TIMEOUT_MS = 60_000;
+/** The greatest sequence of a versionstamp, which two bytes hold. */
+const MAX_SEQUENCE = 0xffff;
 /** A key that is read for the revision alone. */
 const ANY_KEY = Uint8Array.of(0);
 
@@ -45,6 +47,8 @@ export class AtomicWrites {
   readonly #options: AtomicWritesOptions;
   readonly #undelivered: UndeliveredAnswers;
   readonly #deadlines: Deadlines;
+  /** The last versionstamp that was given to a commit without mutations. */
+  #unchanged = { revision: 0, sequence: 0 };
 
   constructor(options: AtomicWritesOptions) {
     this.#options = options;
@@ -127,16 +131,27 @@ export class AtomicWrites {
       return (ranges[position]?.[0]?.modRevision ?? null) === expected ? [] : [position];
     });
     const status = failedChecks.length === 0
-      ? { kind: "success", revision } as const
+      ? { kind: "success", revision, sequence: this.#sequenceAt(revision) } as const
       : { kind: "checkFailure", failedChecks } as const;
     return protobuf(encodeAtomicWriteOutput(status));
+  }
+
+  /**
+   * Returns the sequence for the versionstamp of a commit that changes nothing: programs that commit twice expect two
+   * versionstamps, as Deno's own database returns them. No key has one with a sequence.
+   */
+  #sequenceAt(revision: number): number {
+    const { revision: last, sequence } = this.#unchanged;
+    const next = revision === last ? Math.min(sequence + 1, MAX_SEQUENCE) : 1;
+    this.#unchanged = { revision, sequence: next };
+    return next;
   }
 }
 
 function responseTo(result: WriteResult, mutations: readonly DatabaseMutation[]): WebResponse {
   switch (result.kind) {
     case "databaseWritten":
-      return protobuf(encodeAtomicWriteOutput({ kind: "success", revision: result.revision }));
+      return protobuf(encodeAtomicWriteOutput({ kind: "success", revision: result.revision, sequence: 0 }));
     case "databaseChecksFailed":
       return protobuf(encodeAtomicWriteOutput({ kind: "checkFailure", failedChecks: result.failedChecks }));
     case "databaseWriteFailed": {

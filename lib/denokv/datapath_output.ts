@@ -19,7 +19,12 @@ export interface OutputEntry {
 
 /** The status of a commit. */
 export type WriteStatus =
-  | { readonly kind: "success"; readonly revision: number }
+  | {
+    readonly kind: "success";
+    readonly revision: number;
+    /** Distinguishes commits that changed nothing at this revision; 0 for the one that made it. */
+    readonly sequence: number;
+  }
   | { readonly kind: "checkFailure"; readonly failedChecks: readonly number[] };
 
 /** The state of one key in a frame of a watch; `entry` is null for an absent key. */
@@ -65,7 +70,7 @@ export function encodeAtomicWriteOutput(status: WriteStatus): Uint8Array {
   if (status.kind === "success") {
     const output = new Output(2 + VERSIONSTAMP_FIELD_BYTES);
     output.varint(0x08, SUCCESS); // status = 1
-    output.versionstamp(0x12, status.revision); // versionstamp = 2
+    output.versionstamp(0x12, status.revision, status.sequence); // versionstamp = 2
     return output.finish();
   }
   const { failedChecks } = status;
@@ -166,8 +171,8 @@ class Output {
     this.versionstamp(0x22, modRevision); // versionstamp = 4
   }
 
-  /** Writes a revision as a versionstamp: eight bytes, big-endian, and two bytes that are zero. */
-  versionstamp(tag: number, revision: number): void {
+  /** Writes a revision as a versionstamp: eight bytes and two for the sequence, both big-endian. */
+  versionstamp(tag: number, revision: number, sequence = 0): void {
     this.length(tag, VERSIONSTAMP_BYTES);
     const high = Math.floor(revision / 0x1_0000_0000);
     const bytes = this.#bytes;
@@ -181,6 +186,8 @@ class Output {
     bytes[end++] = low >>> 16;
     bytes[end++] = low >>> 8;
     bytes[end++] = low;
-    this.#end = end + 2;
+    bytes[end++] = sequence >>> 8;
+    bytes[end++] = sequence;
+    this.#end = end;
   }
 }

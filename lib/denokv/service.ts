@@ -25,7 +25,7 @@ import { encodeMetadata, MAX_METADATA_BODY_BYTES, negotiateVersion } from "./met
 import { endpointOf, type Route, routeOf } from "./routes.ts";
 import { type RequestCount, ServiceCounts } from "./service_counts.ts";
 import type { DatabaseStore } from "./store.ts";
-import { rangesOf } from "./translation.ts";
+import { entriesForNode } from "./translation.ts";
 import { type WatchCounts, Watches } from "./watch/watches.ts";
 
 const JSON_HEADERS = { "content-type": "application/json", "cache-control": "no-store" };
@@ -34,6 +34,8 @@ const NOT_POST: WebResponse = {
   ...failure(405, "This is a server for Deno KV: const kv = await Deno.openKv(<this URL>);\n"),
   headers: { "content-type": "text/plain; charset=utf-8", allow: "POST" },
 };
+/** The user agent of Deno begins so; that of Node is another one. */
+const DENO_AGENT = "Deno/";
 /** Interval of log lines about refused clients. */
 const REFUSAL_LOG_INTERVAL_MS = 10_000;
 
@@ -188,10 +190,14 @@ export class DenoKvService {
     checkRead(read);
     const { ranges } = read.ranges.length === 0 ? NO_RANGES : await this.#options.store.read(
       database.id,
-      rangesOf(read),
+      read.ranges,
       { consistency: "linearizable", timeoutMs: DEADLINE_MS, patienceMs: PATIENCE_MS },
     );
-    return protobuf(encodeSnapshotReadOutput(ranges, { isStrong: true }));
+    const isDeno = request.header("user-agent")?.startsWith(DENO_AGENT) === true;
+    const entries = isDeno ? ranges : read.ranges.map((range, position) => (
+      entriesForNode(range, ranges[position] ?? [])
+    ));
+    return protobuf(encodeSnapshotReadOutput(entries, { isStrong: true }));
   }
 
   async #watch(request: WebRequest, { database: name }: Route): Promise<void> {

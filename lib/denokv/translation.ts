@@ -1,4 +1,6 @@
 /** Requests of KV Connect as calls on a database of the store. */
+import { equals } from "@std/bytes";
+import type { KeyValue } from "../kv/command.ts";
 import { successor } from "../kv/keys.ts";
 import {
   type DatabaseCheck,
@@ -13,7 +15,6 @@ import {
   type Mutation,
   MUTATION_TYPES,
   type ReadRange,
-  type SnapshotRead,
 } from "./datapath.ts";
 import { badRequest } from "./limits.ts";
 import type { StoreRange } from "./store.ts";
@@ -21,6 +22,10 @@ import type { StoreRange } from "./store.ts";
 /** The end of the ranges by which npm's client reads one key. */
 const NPM_POINT_END = 0xff;
 const LE64_BYTES = 8;
+/** The first byte of V8's values, which the version of the format follows. */
+const V8_HEADER = 0xff;
+/** The newest format that every Node reads; Deno writes 16 since 2.8. */
+const NODE_V8_FORMAT = 15;
 /** The last time of a Date. npm sends later ones, which a client could not show. */
 const MAX_EXPIRES_AT_MS = 8_640_000_000_000_000;
 
@@ -30,22 +35,29 @@ export interface TranslatedWrite {
   readonly mutations: readonly DatabaseMutation[];
 }
 
-/** Returns the ranges of a read. */
-export function rangesOf({ ranges }: SnapshotRead): readonly StoreRange[] {
-  return ranges.map((range) => isPointOfNpm(range) ? pointOf(range.start) : range);
-}
-
 /** Returns the range of one key. */
 export function pointOf(key: Uint8Array): StoreRange {
   return { start: key, end: successor(key), limit: 1, reverse: false };
 }
 
 /**
- * Whether a range is that by which npm's client reads one key: from the key to `ff`, limit 1. It takes an empty range for an
- * absent key, and fails if it cannot decode the next key's value. A list of all keys begins at the empty key.
+ * Returns the entries of a range for a client other than Deno's. npm's client reads one key by the range from the key to
+ * `ff`, limit 1, and where the key is absent it decodes the next entry before it drops it. It would fail on a value that
+ * Node cannot read, so such an entry is left out. Any other one is not: a list may have the same range.
  */
-function isPointOfNpm({ start, end, limit, reverse }: ReadRange): boolean {
+export function entriesForNode(range: ReadRange, entries: readonly KeyValue[]): readonly KeyValue[] {
+  const [entry] = entries;
+  if (entry === undefined || !mayBePointOfNpm(range) || equals(entry.key, range.start)) return entries;
+  return isReadInNode(entry.value) ? entries : [];
+}
+
+function mayBePointOfNpm({ start, end, limit, reverse }: ReadRange): boolean {
   return limit === 1 && !reverse && start.length > 0 && end.length === 1 && end[0] === NPM_POINT_END;
+}
+
+/** Whether a stored value is no value of V8, or of a format that every Node reads. */
+function isReadInNode([encoding, header, format = 0]: Uint8Array): boolean {
+  return encoding !== VALUE_ENCODING.v8 || header !== V8_HEADER || format <= NODE_V8_FORMAT;
 }
 
 /** Returns the checks and mutations of a commit within its limits; throws the answer 400 for a wrong one. */

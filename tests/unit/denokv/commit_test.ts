@@ -1,5 +1,5 @@
 /** Commits: their translation, their answers, and writes that are sent again. */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { StorageFullError, TimeoutError } from "../../../lib/client/errors.ts";
 import { DEADLINE_MS } from "../../../lib/denokv/deadlines.ts";
 import { REMEMBERED_MS } from "../../../lib/denokv/undelivered_answers.ts";
@@ -163,6 +163,19 @@ Deno.test("commit: without mutations it reads, and leaves no entry in the log", 
     const fails = new CommitWriter().check([1]).check([2], STAMP).check([1], STAMP).finish();
     assertEquals(commitOf(await scene.commit(token, fails)), [2, 0, [0, 1]]);
     assertEquals(scene.store.writes.length, 0);
+  }));
+
+Deno.test("commit: two without mutations have two versionstamps, in their order", () =>
+  withService(async (scene) => {
+    const token = await scene.dataToken();
+    const stamps: string[] = [];
+    for (const revision of [41, 41, 42]) {
+      scene.store.revision = revision;
+      const { answer } = await scene.commit(token, new Uint8Array(0));
+      assert(answer?.body instanceof Uint8Array, "a commit is answered by a message");
+      stamps.push(answer.body.subarray(4).toHex());
+    }
+    assertEquals(stamps, ["00000000000000290001", "00000000000000290002", "000000000000002a0001"]);
   }));
 
 Deno.test("commit: a write that is sent again gets the answer that was lost, once", () =>

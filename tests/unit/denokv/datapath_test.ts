@@ -192,11 +192,13 @@ Deno.test("datapath: the answer to a read has every entry, and says whether it i
 
 Deno.test("datapath: the answer to a commit has its versionstamp, or the checks that failed", () => {
   fc.assert(fc.property(fc.nat({ max: Number.MAX_SAFE_INTEGER }), (revision) => {
-    assertEquals<unknown>(fieldsOf(encodeAtomicWriteOutput({ kind: "success", revision })), [
+    assertEquals<unknown>(fieldsOf(encodeAtomicWriteOutput({ kind: "success", revision, sequence: 0 })), [
       [1, 1],
       [2, versionstampOf(revision)],
     ]);
   }));
+  const unchanged = encodeAtomicWriteOutput({ kind: "success", revision: 5, sequence: 0x102 });
+  assertEquals<unknown>(fieldsOf(unchanged), [[1, 1], [2, Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 5, 1, 2)]]);
   const failed = encodeAtomicWriteOutput({ kind: "checkFailure", failedChecks: [0, 99, 300] });
   assertEquals(fieldsOf(failed), [[1, 2], [4, Uint8Array.of(0, 99, 0xac, 2)]]);
   assertEquals(fieldsOf(encodeAtomicWriteOutput({ kind: "checkFailure", failedChecks: [] })), [[1, 2]]);

@@ -1,5 +1,6 @@
 /** Reads: the ranges that are asked for, and the entries of the answer. */
 import { assertEquals } from "@std/assert";
+import { equals } from "@std/bytes";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { encodeSnapshotReadOutput } from "../../../lib/denokv/datapath_output.ts";
 import type { StoreRange } from "../../../lib/denokv/store.ts";
@@ -11,14 +12,14 @@ function range(start: readonly number[], end: readonly number[], limit = 1, reve
 }
 
 /** Reads ranges of the default database. */
-async function read(scene: Scene, ranges: readonly StoreRange[]): Promise<FakeRequest> {
+async function read(scene: Scene, ranges: readonly StoreRange[], agent = "Deno/2.9.6"): Promise<FakeRequest> {
   const writer = new BinaryWriter();
   for (const { start, end, limit, reverse } of ranges) {
     writer.tag(1, WireType.LengthDelimited).fork();
     writer.tag(1, WireType.LengthDelimited).bytes(start).tag(2, WireType.LengthDelimited).bytes(end);
     writer.tag(3, WireType.Varint).int32(limit).tag(4, WireType.Varint).bool(reverse).join();
   }
-  const headers = { authorization: `Bearer ${await scene.dataToken()}` };
+  const headers = { authorization: `Bearer ${await scene.dataToken()}`, "user-agent": agent };
   return await scene.send("/kv/snapshot_read", { headers, body: writer.finish() });
 }
 
@@ -39,14 +40,36 @@ Deno.test("read: the ranges are read as they are, and their entries answered", (
     assertEquals(answer?.headers, { "content-type": "application/x-protobuf" });
   }));
 
-Deno.test("read: the range by which npm's client reads one key is read as that key only", () =>
+/** An entry whose value Deno has written in this format of V8. */
+function entryOf(key: readonly number[], format: number): KeyValue {
+  const value = Uint8Array.of(1, 0xff, format, 0x5f);
+  return { key: Uint8Array.from(key), value, createRevision: 5, modRevision: 5, version: 1 };
+}
+
+Deno.test("read: Node is spared the value behind an absent key that it could not read, and only that", () =>
   withService(async (scene) => {
-    await read(scene, [range([2, 97, 0], [255]), range([2, 98, 0], [255])]);
-    assertEquals(scene.store.reads, [[range([2, 97, 0], [2, 97, 0, 0]), range([2, 98, 0], [2, 98, 0, 0])]]);
-    // A list of all keys, a page of two, and the last key are no such ranges.
-    const lists = [range([], [255]), range([2], [255], 2), range([2], [255], 1, true), range([2], [2, 255])];
-    await read(scene, lists);
-    assertEquals(scene.store.reads[1], lists);
+    const next = entryOf([2, 99, 0], 16);
+    const point = range([2, 97, 0], [255]);
+    /** Returns the number of entries of the answer to a client. */
+    const entries = async (one: StoreRange, found: KeyValue, agent = "node"): Promise<number> => {
+      scene.store.entriesOf = () => [found];
+      const { answer } = await read(scene, [one], agent);
+      const [none, all] = [[], [found]].map((list) => encodeSnapshotReadOutput([list], { isStrong: true }));
+      if (answer?.body instanceof Uint8Array && all !== undefined && equals(answer.body, all)) return 1;
+      assertEquals(answer?.body, none);
+      return 0;
+    };
+    assertEquals(await entries(point, next), 0);
+    // A list of one key has the same range: what Node can read it gets, and Deno gets everything.
+    assertEquals(await entries(point, entryOf([2, 99, 0], 15)), 1);
+    assertEquals(await entries(point, next, "Deno/2.9.6"), 1);
+    // The asked key itself, and other lists.
+    assertEquals(await entries(point, entryOf([2, 97, 0], 16)), 1);
+    for (
+      const list of [range([], [255]), range([2], [255], 2), range([2], [255], 1, true), range([2], [2, 255])]
+    ) {
+      assertEquals(await entries(list, next), 1);
+    }
   }));
 
 Deno.test("read: without a leader it is answered 503 with a short cause, and beyond a limit 400", () =>
