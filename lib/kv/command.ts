@@ -311,6 +311,13 @@ export interface ListPage {
   readonly after: Uint8Array | null;
 }
 
+/** The result of a read that may be of the past. */
+export interface Past<T> {
+  readonly result: T;
+  /** Number of versions that were read for it: a measure of its time. */
+  readonly looked: number;
+}
+
 /** The part of a key's history that is read. */
 export interface HistoryQuery {
   /** 1 … MAX_KEY_BYTES bytes. */

@@ -23,6 +23,7 @@ export {
 export * from "./branching_command.ts";
 export * from "./command.ts";
 export * from "./databases/database_command.ts";
+export * from "./databases/range_reads.ts";
 export { describeWriteFailure } from "./databases/number_mutation.ts";
 export { type AccessToken, type Database, databaseOf, type Registry } from "./databases/registry.ts";
 export {

@@ -16,6 +16,7 @@ import type {
   ListPage,
   ListQuery,
   Mutation,
+  Past,
   PlainCommand,
   RefusalReason,
   SessionStamp,
@@ -52,7 +53,7 @@ import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
 import { resultOf, StateRestorer, type StateView, viewOf } from "./state_records.ts";
-import { type Past, type Readability, Store } from "./store.ts";
+import { type Readability, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
 export interface StateMachineOptions {

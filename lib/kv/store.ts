@@ -22,6 +22,7 @@ import {
   MAX_LIST_ENTRIES,
   type Mutation,
   type MutationOutcome,
+  type Past,
   type Transaction,
   writtenValue,
 } from "./command.ts";
@@ -49,13 +50,6 @@ const VERSIONS_A_KEY = 8;
  * compacted one, or the state has no history, since its feature level is too low.
  */
 export type Readability = "readable" | "futureRevision" | "compacted" | "noHistory";
-
-/** The result of a read of the past. */
-export interface Past<T> {
-  readonly result: T;
-  /** Number of versions that were read for it: a measure of its time. */
-  readonly looked: number;
-}
 
 /** The ordered map from keys to values. */
 export class Store {

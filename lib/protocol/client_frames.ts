@@ -20,6 +20,7 @@
  * How to add a field: at the end of its frame only, as `trailing(field, whenMissing)`, since older nodes do not send it.
  * How to add a code or a role: in the list of messages.ts; the compiler names the places that decide by it.
  */
+import { MAX_READ_RANGES } from "../kv/databases/range_reads.ts";
 import { MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
 import { SlabCopier } from "../platform/slab.ts";
 import { DecodeError } from "./errors.ts";
@@ -40,6 +41,7 @@ import {
 } from "./field.ts";
 import { AUTH_NAME, AUTH_POSITION, GRANT, SIGN_IN, USER } from "./auth_command.ts";
 import { KEY_SET } from "./branching_command.ts";
+import { DATABASE } from "./database_command.ts";
 import { KEY_VALUE, KEY_VERSION } from "./key_value.ts";
 import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
 import { CHANGE, MEMBERS, STATUS } from "./members.ts";
@@ -55,6 +57,7 @@ import {
   type Layout,
   type MessageOf,
   record,
+  recordByHand,
 } from "./schema.ts";
 import { WATCH_EVENT_LIST, WATCH_EVENTS_NUMBER } from "./watch_event.ts";
 
@@ -89,6 +92,26 @@ const CONSISTENCY_NUMBER = numbered(CONSISTENCY);
 /** Whether keys that the user may not read are left out, instead of the request being refused. */
 const VISIBLE_ONLY = omittable(boolean(), false);
 const ENTRY = copiedOnce(nullable(KEY_VALUE));
+const RANGE = recordByHand("range", {
+  start: bytes(),
+  end: nullable(bytes()),
+  limit: integer(),
+  reverse: boolean(),
+}, {
+  write: (out, { start, end, limit, reverse }) => {
+    out.binary(start);
+    if (end === null) out.nil();
+    else out.binary(end);
+    out.integer(limit);
+    out.boolean(reverse);
+  },
+  read: (input) => ({
+    start: input.binary("range start"),
+    end: input.nil() ? null : input.binary("range end"),
+    limit: input.integer("range limit"),
+    reverse: input.boolean("range reverse"),
+  }),
+});
 const LIST_QUERY = group({
   prefix: bytes(),
   start: nullable(bytes()),
@@ -204,6 +227,17 @@ const REQUESTS = {
     after: nullable(AUTH_POSITION),
     consistency: CONSISTENCY_NUMBER,
   }),
+  /**
+   * Reads ranges of keys, all at one revision: the given one, or (null) the present one. A large answer is continued by a
+   * request for the rest, as of the revision of the first answer.
+   */
+  readRanges: request(62, "readRangesResult", {
+    ranges: list(RANGE, MAX_READ_RANGES),
+    consistency: CONSISTENCY_NUMBER,
+    revision: nullable(integer()),
+  }),
+  /** Reads the databases. `secrets`: with the keys and hashes by which a front end knows its clients. */
+  listDatabases: request(63, "databasesResult", { secrets: boolean(), consistency: CONSISTENCY_NUMBER }),
 };
 
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
@@ -362,6 +396,23 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
     roles: list(record("role", { name: text(), grants: list(GRANT) })),
     authRevision: integer(),
     after: nullable(AUTH_POSITION),
+  }),
+  /**
+   * The entries of each range, in its direction. A range has fewer than its limit only if it has no more keys, but for the
+   * one in `next`: there the read continues, after that key, or (null) at the beginning of the range.
+   */
+  readRangesResult: frame(96, {
+    requestId: integer(1),
+    revision: integer(),
+    ranges: copiedOnce(list(list(KEY_VALUE), MAX_READ_RANGES)),
+    next: nullable(record("next", { range: integer(), after: nullable(bytes()) })),
+  }),
+  /** The databases by id; without secrets the keys and hashes are empty. */
+  databasesResult: frame(97, {
+    requestId: integer(1),
+    revision: integer(),
+    authenticationEnabled: boolean(),
+    databases: list(DATABASE),
   }),
 });
 

@@ -1,4 +1,4 @@
-/** The bytes of the commands of databases and of their results. */
+/** The bytes of the commands of databases, of their results, and of lists of databases. */
 import {
   ACCESS_TOKEN_HASH_BYTES,
   DATABASE_ID_LIMIT,
@@ -11,7 +11,7 @@ import {
 } from "../kv/databases/database_command.ts";
 import { AUTH_NAME } from "./auth_command.ts";
 import { boolean, bytes, type Field, fixedBytes, integer, list, nullable, oneOf, text } from "./field.ts";
-import { byHand, frame, recordByHand, variants } from "./schema.ts";
+import { byHand, frame, record, recordByHand, variants } from "./schema.ts";
 
 /** Characters of the name of a database: longer ones are refused before their form is looked at. */
 const NAME = text(63);
@@ -93,6 +93,17 @@ export const DATABASES_CHANGE = variants("change", {
     signingKey: fixedBytes(SIGNING_KEY_BYTES),
   }),
   removeToken: frame(4, { name: NAME, tokenId: ID }),
+});
+
+/** A database as nodes list it: the default one always has a UUID. */
+export const DATABASE = record("database", {
+  id: ID,
+  name: text(),
+  uuid: text(),
+  signingKey: bytes(SIGNING_KEY_BYTES),
+  tokens: list(
+    record("token", { id: ID, label: text(), hash: bytes(ACCESS_TOKEN_HASH_BYTES), createdAtMs: integer() }),
+  ),
 });
 
 /** The results of the commands of databases. */

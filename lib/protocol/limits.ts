@@ -17,6 +17,8 @@ import {
   MAX_TRANSACTION_OPERATIONS,
   MAX_VALUE_BYTES,
 } from "../kv/command.ts";
+import { MAX_REGISTRY_BYTES } from "../kv/databases/database_command.ts";
+import { MAX_READ_RANGES } from "../kv/databases/range_reads.ts";
 import { DEFAULT_LIMITS } from "../raft/config.ts";
 
 /** Voters of a cluster. More are refused, in a list of nodes and in a configuration. */
@@ -210,6 +212,10 @@ const LARGEST: Readonly<Record<string, number>> = {
   "a result": MAX_RESULT_BYTES,
   "a page of a listing": LIST_PAGE_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES +
     MAX_LIST_ENTRIES * KEY_VALUE_ENVELOPE_BYTES,
+  // Of two ranges, the second of which begins just below the bound.
+  "a page of ranges": 2 * (LIST_PAGE_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES) +
+    MAX_LIST_ENTRIES * KEY_VALUE_ENVELOPE_BYTES + MAX_READ_RANGES * ENVELOPE_BYTES,
+  "a list of databases": 2 * MAX_REGISTRY_BYTES,
   "events of a watch": WATCH_FRAME_BYTES + 2 * (MAX_KEY_BYTES + MAX_VALUE_BYTES + KEY_VALUE_ENVELOPE_BYTES),
   "a piece of a snapshot": Math.max(MAX_SNAPSHOT_CHUNK_DATA_BYTES, MAX_SNAPSHOT_PART_BYTES),
 };

@@ -2,6 +2,7 @@
 import { assertNever } from "../platform/assert.ts";
 import {
   type CommandProblem,
+  DATABASE_LEVEL,
   LEASE_LEVEL,
   listingBelowReserved,
   type ListPage,
@@ -10,6 +11,7 @@ import {
   validateKey,
   validateLeaseCommand,
   validateListQuery,
+  validateRanges,
 } from "../kv/mod.ts";
 import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/client_frames.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
@@ -17,6 +19,7 @@ import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,
   futureRevision,
+  noDatabases,
   noHistory,
   noLeases,
   notApplied,
@@ -40,6 +43,8 @@ import {
 } from "./read_scheduler.ts";
 import { answerAuthRead, authStatus } from "./auth/auth_reads.ts";
 import { KeepAlives } from "./leases/keep_alives.ts";
+import { answerDatabases } from "./databases/database_list.ts";
+import { answerRanges } from "./databases/range_reads.ts";
 import { answerLeaseRead, validateLeaseRead } from "./leases/lease_reads.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { ConnectionIdentity } from "./auth/connection_identity.ts";
@@ -66,6 +71,8 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly clock: Clock;
   readonly yieldToEventLoop: YieldToEventLoop;
   readonly status: () => NodeStatus;
+  /** The cluster of the node, by whose id the default database is known. */
+  readonly clusterId: string;
   /** Returns the log's time as this node estimates it. */
   readonly logTimeMs: () => number;
 }
@@ -134,7 +141,10 @@ export class ClientService {
       case "authStatus":
         return reply.send(authStatus(requestId, access.auth, client.identity.user(access.auth)));
       case "readAuth":
+      case "listDatabases":
         return this.#read({ request, reply }, client, null);
+      case "readRanges":
+        return this.#read({ request, reply }, client, validateRanges(request.ranges));
       case "watch":
       case "cancelWatch":
       case "watchProgress":
@@ -286,6 +296,14 @@ export class ClientService {
       case "readAuth":
         reply.send(answerAuthRead(request, stateMachine.auth));
         return NOTHING_READ;
+      case "readRanges": {
+        const { answer, size } = answerRanges(request, stateMachine);
+        reply.send(answer);
+        return size;
+      }
+      case "listDatabases":
+        reply.send(answerDatabases(request, stateMachine, this.#options.clusterId));
+        return NOTHING_READ;
       default:
         return assertNever(request);
     }
@@ -317,9 +335,11 @@ function pastRevision(request: ReadRequest): number | null {
     case "lease":
     case "listLeases":
     case "readAuth":
+    case "listDatabases":
       return null;
     case "getAt":
     case "listAt":
+    case "readRanges":
       return request.revision;
     case "keyHistory":
       return request.query.before === null ? null : request.query.before - 1;
@@ -331,6 +351,10 @@ function pastRevision(request: ReadRequest): number | null {
 /** Returns why the state cannot answer a read of the past or of leases, or null. */
 function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAnswer | null {
   if (request.kind === "get" || request.kind === "list" || request.kind === "readAuth") return null;
+  if (request.kind === "readRanges" && request.revision === null) return null;
+  if (request.kind === "listDatabases") {
+    return stateMachine.featureLevel < DATABASE_LEVEL ? noDatabases() : null;
+  }
   if (request.kind === "lease" || request.kind === "listLeases") {
     return stateMachine.featureLevel < LEASE_LEVEL ? noLeases() : null;
   }

@@ -236,7 +236,7 @@ export class Node {
   /** Whether requests of a connection are refused until it signs in. */
   mustSignIn(identity: ConnectionIdentity): boolean {
     const { auth } = this.#auth.access;
-    return auth.enabled && identity.user(auth) === null;
+    return auth.enabled && !identity.isInProcess && identity.user(auth) === null;
   }
 
   /** Opens the work of a client's connection; its owner closes it. */

@@ -9,6 +9,7 @@
  * answered later than it was confirmed is still linearizable: the state only advances.
  */
 import { assertNever } from "../platform/assert.ts";
+import { entriesOfRanges } from "../kv/mod.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { RequestFrame } from "../protocol/client_frames.ts";
 import type { Reply } from "./reply.ts";
@@ -18,12 +19,25 @@ export const READ_TURN_BYTES = 4_194_304;
 /** Cost of a read besides the bytes of its answer, and of each entry of a page, as an equivalent in bytes copied. */
 const READ_BYTES = 1_024;
 const ENTRY_BYTES = 512;
+/** Memory of a range that waits, besides its bounds. */
+const RANGE_BYTES = 64;
+/** Entries up to which a read of ranges counts as one of single keys. */
+const MAX_GET_ENTRIES = 10;
 /** Cost of each version that a read of the past looks at. */
 const VERSION_BYTES = 64;
 
 /** The request of a read: of one key, or of a page. */
 export type ReadRequest = RequestFrame<
-  "get" | "getAt" | "list" | "listAt" | "keyHistory" | "lease" | "listLeases" | "readAuth"
+  | "get"
+  | "getAt"
+  | "list"
+  | "listAt"
+  | "keyHistory"
+  | "lease"
+  | "listLeases"
+  | "readAuth"
+  | "readRanges"
+  | "listDatabases"
 >;
 
 /** A read with its reply. */
@@ -240,7 +254,13 @@ export function requestBytes({ request }: Read): number {
       return READ_BYTES + (request.after?.length ?? 0);
     case "listLeases":
     case "readAuth":
+    case "listDatabases":
       return READ_BYTES;
+    case "readRanges": {
+      let bytes = READ_BYTES;
+      for (const { start, end } of request.ranges) bytes += RANGE_BYTES + start.length + (end?.length ?? 0);
+      return bytes;
+    }
     case "list":
     case "listAt": {
       const { prefix, start, end, after } = request.query;
@@ -251,9 +271,11 @@ export function requestBytes({ request }: Read): number {
   }
 }
 
-/** Whether a read is of one key, and so is answered before those of pages. */
-function isGet({ kind }: ReadRequest): boolean {
-  return kind === "get" || kind === "getAt";
+/** Whether a read is of one key, or of a few, and so is answered before those of pages. */
+function isGet(request: ReadRequest): boolean {
+  const { kind } = request;
+  return kind === "get" || kind === "getAt" ||
+    (kind === "readRanges" && entriesOfRanges(request.ranges) <= MAX_GET_ENTRIES);
 }
 
 function first(queues: Set<ReadQueue>): ReadQueue | null {

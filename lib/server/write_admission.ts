@@ -2,14 +2,17 @@
  * Decides whether a leader admits a write: not while too many wait ({@link WriteAdmission}, {@link RangeAdmission}), and
  * not when it would make the state exceed its quota, or when the disk is nearly full ({@link Quota}).
  */
-import { assert } from "../platform/assert.ts";
+import { assert, assertNever } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   type BranchingTransaction,
   type Command,
+  DATABASE_PREFIX_BYTES,
+  type DatabaseWrite,
   sizeOfBranches,
   type StateMachine,
   type Transaction,
+  VERSIONSTAMP_ELEMENT_BYTES,
   writtenValue,
 } from "../kv/mod.ts";
 import { type ErrorAnswer, notApplied } from "./reply.ts";
@@ -98,6 +101,9 @@ export class RangeAdmission {
   }
 }
 
+/** A write that the quota is about. */
+type QuotaWrite = Transaction | BranchingTransaction | DatabaseWrite;
+
 /** The state that a quota depends on. */
 export interface QuotaOptions {
   /** Maximum bytes of keys and values; null for no quota. */
@@ -125,7 +131,8 @@ export class Quota {
 
   /** Returns why a command is refused, or null. Cheap while the state is far below the quota. */
   problemOf(command: Command): ErrorAnswer | null {
-    const isTransaction = command.kind === "transaction" || command.kind === "branchingTransaction";
+    const isTransaction = command.kind === "transaction" || command.kind === "branchingTransaction" ||
+      command.kind === "databaseWrite";
     if (!isTransaction && command.kind !== "grantLease") return null;
     const excess = isTransaction ? this.#excessOf(command) : this.#diskProblem();
     const { session } = command;
@@ -133,7 +140,7 @@ export class Quota {
     return isDone ? null : excess;
   }
 
-  #excessOf(transaction: Transaction | BranchingTransaction): ErrorAnswer | null {
+  #excessOf(transaction: QuotaWrite): ErrorAnswer | null {
     const { quotaBytes, stateMachine } = this.#options;
     const state = stateMachine();
     const diskProblem = this.#diskProblem();
@@ -159,19 +166,37 @@ export class Quota {
 }
 
 /** Returns the change of the state's bytes if a transaction was applied now. */
-function growthOf(transaction: Transaction | BranchingTransaction, state: StateMachine): number {
-  return transaction.kind === "transaction"
-    ? state.growth(transaction.mutations)
-    : state.growthOfBranches(transaction);
+function growthOf(write: QuotaWrite, state: StateMachine): number {
+  switch (write.kind) {
+    case "transaction":
+      return state.growth(write.mutations);
+    case "branchingTransaction":
+      return state.growthOfBranches(write);
+    case "databaseWrite":
+      return state.growthOfDatabase(write);
+    default:
+      return assertNever(write);
+  }
 }
 
 /** Returns the bytes of the keys and values that a command puts; of both branches, whichever is executed. */
-function sizeOf(transaction: Transaction | BranchingTransaction): number {
+function sizeOf(transaction: QuotaWrite): number {
+  if (transaction.kind === "databaseWrite") return sizeOfDatabaseWrite(transaction);
   if (transaction.kind === "branchingTransaction") return sizeOfBranches(transaction).bytes;
   let bytes = 0;
   for (const mutation of transaction.mutations) {
     const value = writtenValue(mutation);
     if (value !== null) bytes += mutation.key.length + value.length;
+  }
+  return bytes;
+}
+
+function sizeOfDatabaseWrite({ mutations }: DatabaseWrite): number {
+  let bytes = 0;
+  for (const mutation of mutations) {
+    if (mutation.kind === "delete") continue;
+    // With the versionstamp that may be appended.
+    bytes += DATABASE_PREFIX_BYTES + mutation.key.length + VERSIONSTAMP_ELEMENT_BYTES + mutation.value.length;
   }
   return bytes;
 }

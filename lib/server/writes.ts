@@ -44,6 +44,7 @@ import {
 } from "./write_admission.ts";
 import type { Access } from "./auth/access.ts";
 import type { ConnectionIdentity } from "./auth/connection_identity.ts";
+import { refusalOfFrontEndCommand } from "./auth/front_end_rights.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Driver } from "./driver.ts";
@@ -104,6 +105,7 @@ export class Writes {
   submit(bytes: Uint8Array, identity: ConnectionIdentity, answer: TakeAnswer): void {
     const { driver, access } = this.#options;
     if (driver.isLeader && this.#refusesOverload(bytes, identity, answer)) return;
+    if (identity.isInProcess) return this.#submitOfFrontEnd(bytes, answer);
     // With its identity also while this node has authentication off: the leader may have it on already.
     if (access.auth.enabled || !identity.isAnonymous) return this.#submitOfUser(bytes, identity, answer);
     this.#submitWithoutUser(bytes, answer);
@@ -136,6 +138,17 @@ export class Writes {
     const refusal = access.auth.enabled ? access.refusalOfForwarded(command, from) : null;
     if (refusal !== null) return answer(this.#outcomeOf(refusal, command));
     this.#propose({ command, bytes, stamp: stampOf(command) }, answer);
+  }
+
+  /** Takes a write of a front end of this node: it has no user, and names the access token by which it came. */
+  #submitOfFrontEnd(given: Uint8Array, answer: TakeAnswer): void {
+    const bytes = ownedCommand(given);
+    const command = this.#readOfClient(bytes);
+    if (command.kind === "error") return answer(command);
+    const { enabled: isAuthEnabled } = this.#options.access.auth;
+    const refusal = refusalOfFrontEndCommand(command, { isAuthEnabled });
+    if (refusal !== null) return answer(this.#outcomeOf(refusal, command));
+    this.#proposeOrForward({ command, bytes, stamp: stampOf(command) }, answer);
   }
 
   /** Takes a write of a user: the state machine gets it with its identity. */

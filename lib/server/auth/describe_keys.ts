@@ -2,6 +2,7 @@
 import {
   type AuthChange,
   compareKeys,
+  type DatabasesChange,
   type Denial,
   type KeySet,
   type PlainCommand,
@@ -28,9 +29,25 @@ export function describeKeys(keys: KeySet): string {
   }
 }
 
-/** Returns the change of users, roles and tokens that a command makes, in words; null for other commands. */
+/** Returns the change of users, roles and tokens, or of databases, that a command makes, in words; null for other commands. */
 export function describeChangeOf(command: PlainCommand): string | null {
+  if (command.kind === "changeDatabases") return describeDatabasesChange(command.change);
   return command.kind === "changeAuth" ? describeChange(command.change) : null;
+}
+
+function describeDatabasesChange(change: DatabasesChange): string {
+  const { kind, name } = change;
+  switch (kind) {
+    case "create":
+    case "remove":
+      return `${kind} database ${named(name)}`;
+    case "addToken":
+      return `${kind} ${named(change.label)} of database ${named(name)}`;
+    case "removeToken":
+      return `${kind} ${change.tokenId} of database ${named(name)}`;
+    default:
+      return assertNever(change);
+  }
 }
 
 function describeChange(change: AuthChange): string {

@@ -4,9 +4,11 @@
  */
 import {
   compareKeys,
+  type Grant,
   type KeySet,
   type ListQuery,
   prefixEnd,
+  type ReadRange,
   type Requirement,
   type Right,
 } from "../../kv/mod.ts";
@@ -33,6 +35,7 @@ interface Rule<K extends RequestKind> {
 
 const USER: Requirement = { kind: "signedIn" };
 const READ_ANY: Requirement = { kind: "anyKey", right: "read" };
+const ROOT: Requirement = { kind: "root" };
 const OPERATOR: Requirement = { kind: "admin" };
 
 /** The rule of each kind of request. */
@@ -52,6 +55,8 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   lease: { needs: ({ leaseId, keys }) => keys ? rightsOfLeases("read", [leaseId]) : USER, isAudited: false },
   listLeases: { needs: USER, isAudited: false },
   keepAlive: { needs: ({ leaseIds }) => rightsOfLeases("write", leaseIds), isAudited: true },
+  readRanges: { needs: ({ ranges }) => readOfRanges(ranges), isAudited: false },
+  listDatabases: { needs: ({ secrets }) => secrets ? ROOT : USER, isAudited: true },
   status: { needs: USER, isAudited: false },
   stateHash: { needs: OPERATOR, isAudited: true },
   transferLeadership: { needs: OPERATOR, isAudited: true },
@@ -91,6 +96,14 @@ function readingKey<K extends RequestKind>(
 
 function readOf(keys: KeySet): Requirement {
   return { kind: "keys", grants: [{ right: "read", keys }], leases: [] };
+}
+
+function readOfRanges(ranges: readonly ReadRange[]): Requirement {
+  const grants = ranges.map(({ start, end }): Grant => ({
+    right: "read",
+    keys: { kind: "range", start, end },
+  }));
+  return { kind: "keys", grants, leases: [] };
 }
 
 /** A listing of more than the user may read is refused, unless it asks for the visible keys only. */

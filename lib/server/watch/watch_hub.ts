@@ -9,7 +9,7 @@
  */
 import { assert } from "../../platform/assert.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
-import type { KeySet, StateMachine } from "../../kv/mod.ts";
+import { keysBelowReserved, type KeySet, type StateMachine } from "../../kv/mod.ts";
 import type { WatchEndCode } from "../../protocol/messages.ts";
 import type { SharedEvents } from "../../protocol/watch_event.ts";
 import { ConnectionWatches, type LevelWaiter, type WatchConnection } from "./connection_watches.ts";
@@ -156,7 +156,7 @@ export class WatchHub {
       "a watch begins in the history",
     );
     const { mayRead } = connection.connection.access;
-    const interest = this.#index.share(keys, filter, visibleOnly ? mayRead : null);
+    const interest = this.#index.share(keysBelowReserved(keys), filter, visibleOnly ? mayRead : null);
     if (interest.size === 0) this.#keyBytes += interest.keyBytes;
     const watch = new Watch(watchId, interest, connection);
     connection.byId.set(watchId, watch);

@@ -1,6 +1,6 @@
 /** Replies to the requests about watches. */
 import { assertNever } from "../../platform/assert.ts";
-import { keysBelowReserved, type StateMachine, validateWatch, WATCH_LEVEL } from "../../kv/mod.ts";
+import { type StateMachine, validateWatch, WATCH_LEVEL } from "../../kv/mod.ts";
 import type { RequestFrame } from "../../protocol/client_frames.ts";
 import type { Driver } from "../driver.ts";
 import type { Replica } from "../replica.ts";
@@ -93,8 +93,7 @@ export class WatchRequests {
     const { hub, replica: { stateMachine } } = this.#options;
     const refusal = ready ? reply.lateRefusal() ?? startRefusal(request, stateMachine) : notUpToDate();
     if (refusal !== null) return reply.refuse(refusal);
-    const { requestId: watchId, puts, deletes, previous, visibleOnly } = request;
-    const keys = keysBelowReserved(request.keys);
+    const { requestId: watchId, keys, puts, deletes, previous, visibleOnly } = request;
     const { revision } = stateMachine;
     const from = request.from ?? revision + 1;
     reply.send({ kind: "watchStarted", requestId: watchId, revision });

@@ -8,6 +8,7 @@ import {
   type ClientRequest,
   decodeClientRequest,
   encodeServerMessage,
+  type RequestFrame,
   type ServerMessage,
 } from "../../../lib/protocol/client_frames.ts";
 import type { Member, NodeStatus } from "../../../lib/protocol/messages.ts";
@@ -219,6 +220,9 @@ export class FakeNode {
         return { kind: "watchCancelled", requestId };
       case "watchProgress":
         return { kind: "watchProgressResult", requestId, revision: 1 };
+      case "readRanges":
+      case "listDatabases":
+        return withoutDatabases(request);
       case "status":
         return { kind: "statusResult", requestId, status: this.status() };
       case "stateHash":
@@ -390,6 +394,16 @@ function outcomesOf(operations: readonly Operation[], revision: number): readonl
         return { kind: "transaction", succeeded: true, outcomes: outcomesOf(operation.then, revision) };
     }
   });
+}
+
+/** Returns the answer of a store without keys to a read of ranges or databases. */
+function withoutDatabases(request: RequestFrame<"readRanges" | "listDatabases">): ServerMessage {
+  const { requestId } = request;
+  if (request.kind === "listDatabases") {
+    return { kind: "databasesResult", requestId, revision: 1, authenticationEnabled: false, databases: [] };
+  }
+  const ranges = request.ranges.map(() => []);
+  return { kind: "readRangesResult", requestId, revision: 1, ranges, next: null };
 }
 
 /** Returns an answer to a write. */

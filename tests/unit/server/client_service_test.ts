@@ -119,6 +119,7 @@ class Bench {
         throw new Error("no test asks for the status");
       },
       logTimeMs: () => 0,
+      clusterId: "0123456789abcdef",
       metrics: null,
     });
     this.client = this.#connect(store, replica);

@@ -120,6 +120,25 @@ Deno.test("Quota: a store above its quota still accepts writes that make it smal
   assertEquals([ask(put("a", 88)), ask(put("a", 90)), ask(transaction([]))], ["admitted", FULL, "admitted"]);
 });
 
+Deno.test("Quota: a write of a database counts with its prefix, and one that adds nothing is admitted", () => {
+  const set = (value: Uint8Array): Command => ({
+    kind: "databaseWrite",
+    session: null,
+    databaseId: 0,
+    credentialId: 0,
+    checks: [],
+    mutations: [{ kind: "set", key: bytes("a"), value, expiresAtMs: null, versionstampedKey: false }],
+  });
+  const { machine, ask } = bench({ quotaBytes: 120 });
+  machine.apply(2, { kind: "raiseFeatureLevel", level: 2 });
+  // 90 bytes are there; the prefix has 13 and the key 1.
+  assertEquals([ask(set(new Uint8Array(16))), ask(set(new Uint8Array(17)))], ["admitted", FULL]);
+  machine.apply(3, set(Uint8Array.of(3, ...new Uint8Array(20))));
+  assertEquals([ask(set(new Uint8Array(20))), ask(set(new Uint8Array(22)))], ["admitted", FULL]);
+  const full = bench({ quotaBytes: null, isDiskNearlyFull: true });
+  assertEquals(full.ask(set(new Uint8Array(1))), FULL);
+});
+
 Deno.test("Quota: writes are admitted again once there is space", () => {
   const { machine, ask } = bench({ quotaBytes: 90 });
   assertEquals(ask(put("b", 1)), FULL);

@@ -8,6 +8,7 @@ import {
   type Mutation,
   type Operation,
   type PlainCommand,
+  prefixEnd,
   type Right,
 } from "../../../../lib/kv/mod.ts";
 import {
@@ -55,6 +56,10 @@ const LISTING = { query: QUERY, consistency: "linearizable" } as const;
 const WATCH = { keys: prefix("app/"), from: null, puts: true, deletes: true, previous: false } as const;
 const LEASE_READ = { leaseId: LEASE, after: null, consistency: "linearizable" } as const;
 
+const RANGES = ["app/", "lib/"].map((start) => (
+  { start: bytes(start), end: prefixEnd(bytes(start)), limit: 10, reverse: false }
+));
+
 /** Requests of each kind, with those who may make them. */
 const REQUESTS: { readonly [K in RequestKind]: readonly RequestCase<K>[] } = {
   signIn: [[{ method: { kind: "token", token: "unknown" } }, "anonymous"]],
@@ -83,6 +88,14 @@ const REQUESTS: { readonly [K in RequestKind]: readonly RequestCase<K>[] } = {
   ],
   listLeases: [[{ after: 0, limit: 10, consistency: "linearizable" }, "users"]],
   keepAlive: [[{ leaseIds: [LEASE] }, over("write", "app/leased")]],
+  readRanges: [[
+    { ranges: RANGES, consistency: "linearizable", revision: null },
+    over("read", "app/", "lib/"),
+  ]],
+  listDatabases: [
+    [{ secrets: false, consistency: "linearizable" }, "users"],
+    [{ secrets: true, consistency: "linearizable" }, "root"],
+  ],
   status: [[{}, "users"]],
   stateHash: [[{}, OPERATE]],
   transferLeadership: [[{ target: 9 }, OPERATE]],

@@ -61,6 +61,18 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    // A write of a database has a revision even if it changes nothing, and a watch of all keys is not sent what it does.
+    weight: 2,
+    arbitrary: fc.boolean().map((changes): Step => (bench) => {
+      const one = { key: bytes("k"), value: bytes("\x03v"), expiresAtMs: null, versionstampedKey: false };
+      const mutation = changes
+        ? { kind: "set" as const, ...one }
+        : { kind: "delete" as const, key: bytes("absent") };
+      const ids = { session: null, databaseId: 0, credentialId: 0 };
+      bench.log.append({ kind: "databaseWrite", ...ids, checks: [], mutations: [mutation] });
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.tuple(at, fc.nat()).map(([at, position]): Step => (bench) => {
       const connection = bench.connection(at);
