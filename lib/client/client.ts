@@ -3,6 +3,7 @@ import { checkFunction } from "./argument_checks.ts";
 import { type AuthClient, authOn } from "./auth/auth_client.ts";
 import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
+import { DatabaseClient } from "./databases/database_client.ts";
 import { compact } from "./history.ts";
 import { Keyspace } from "./keyspace.ts";
 import { KeyspaceClient } from "./keyspace_client.ts";
@@ -13,6 +14,8 @@ import type { CallOptions, CompactResult, ConnectionState, ConnectOptions } from
 
 /** Calls the private constructor of {@link KvClient}, for this library's own modules. */
 export let clientOn: (core: ClientCore) => KvClient;
+/** Returns the calls on databases over the connections of a client, for this package's own modules. */
+export let databasesOf: (client: KvClient) => DatabaseClient;
 
 /**
  * A client of a kvraft cluster. It finds the leader and follows it, retries a call until its deadline, and has every
@@ -51,6 +54,7 @@ export class KvClient extends KeyspaceClient implements AsyncDisposable {
 
   static {
     clientOn = (core) => new KvClient(core);
+    databasesOf = (client) => new DatabaseClient(client.#core);
   }
 
   private constructor(core: ClientCore) {
