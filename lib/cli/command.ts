@@ -12,14 +12,15 @@ import { dim, duration, escapeUnprintable } from "./text.ts";
 import type { AuthClient } from "../client/auth/auth_client.ts";
 import type { KvClient } from "../client/client.ts";
 import type { ClusterClient } from "../client/cluster.ts";
+import type { DatabaseClient } from "../client/databases/database_client.ts";
 import type { LeaseClient } from "../client/leases/lease_client.ts";
 
 /** A positional argument of a command. */
 export interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
-  /** Tab completes it with keys of the store, ids of the cluster's nodes, ids of leases, users, or roles. */
-  readonly completion?: "key" | "node" | "lease" | "user" | "role";
+  /** Tab completes it with keys of the store, ids of the cluster's nodes, ids of leases, users, roles, or databases. */
+  readonly completion?: "key" | "node" | "lease" | "user" | "role" | "database";
   /** Its allowed values, which Tab completes. */
   readonly choices?: readonly string[];
   /** Options each of which replaces it. */
@@ -303,4 +304,5 @@ export interface StoreClient
   readonly auth: Omit<AuthClient, never>;
   readonly leases: Omit<LeaseClient, never>;
   readonly cluster: Omit<ClusterClient, never>;
+  readonly databases: Pick<DatabaseClient, "read" | "write" | "databases" | "change">;
 }

@@ -16,7 +16,9 @@ import { MAIN_HELP } from "./help.ts";
 import { serverCommand, startDenoServer, type StartServer } from "./server.ts";
 import { escapeUnprintable } from "./text.ts";
 import { secretBytes } from "../platform/secrets.ts";
-import { KvClient } from "../client/client.ts";
+import { clientOn } from "../client/client.ts";
+import { ClientCore } from "../client/core.ts";
+import { DatabaseClient } from "../client/databases/database_client.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { VERSION } from "../server/mod.ts";
 import { toolsOfThisMachine } from "../server/startup/deno_platform.ts";
@@ -34,11 +36,17 @@ export interface Dependencies {
 export function processDependencies(): Dependencies {
   return {
     environment: denoEnvironment(),
-    connect: (options) => KvClient.connect(options),
+    connect: connectClient,
     start: startDenoServer,
     tools: toolsOfThisMachine(),
   };
 }
+
+/** Connects a client that has the calls on databases of Deno KV too, which are no part of the library. */
+const connectClient: Connect = async (options) => {
+  const core = await ClientCore.connect(options);
+  return Object.assign(clientOn(core), { databases: new DatabaseClient(core) });
+};
 
 /** Runs `kvraft` with these arguments. Resolves to the exit code and never rejects. */
 export async function runKvraft(args: readonly string[], dependencies: Dependencies): Promise<ExitCode> {

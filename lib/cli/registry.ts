@@ -18,6 +18,9 @@ import { ELECT } from "./commands/coordination/elect.ts";
 import { LEASE_COMMANDS } from "./commands/coordination/lease.ts";
 import { LOCK } from "./commands/coordination/lock.ts";
 import { WATCH } from "./commands/coordination/watch.ts";
+import { DENOKV_DATABASE_COMMANDS } from "./commands/denokv/databases.ts";
+import { DENOKV_IMPORT } from "./commands/denokv/import.ts";
+import { DENOKV_KEY_COMMANDS } from "./commands/denokv/keys.ts";
 import { BENCH } from "./commands/load/bench.ts";
 import { CAS } from "./commands/keys/cas.ts";
 import { CHECK } from "./commands/load/check.ts";
@@ -100,6 +103,9 @@ export const COMMANDS: readonly Command[] = [
   ...AUTH_COMMANDS,
   ...USER_COMMANDS,
   ...ROLE_COMMANDS,
+  ...DENOKV_DATABASE_COMMANDS,
+  ...DENOKV_KEY_COMMANDS,
+  DENOKV_IMPORT,
   EXPORT,
   IMPORT,
   BENCH,

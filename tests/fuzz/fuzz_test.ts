@@ -10,6 +10,7 @@ import { COMMAND_LINE, CONFIG_FILE, SHELL_LINES } from "./command_line.ts";
 import { CLIENT_FRAMES, HANDSHAKE, PEER_FRAMES, SECRET_HANDSHAKE } from "./connections.ts";
 import { HTTP_REQUESTS } from "./http_requests.ts";
 import { IDENTITY_FILE, LOG_FILES } from "./data_folder.ts";
+import { DENOKV_ENTRIES } from "./denokv_entries.ts";
 import { corpusOf, fuzz } from "./fuzzer.ts";
 import { MAX_INPUT_BYTES, mutated } from "./mutator.ts";
 import { SNAPSHOT_FILES } from "./snapshot_files.ts";
@@ -29,6 +30,7 @@ const TARGETS: readonly FuzzTarget[] = [
   CONFIG_FILE,
   COMMAND_LINE,
   SHELL_LINES,
+  DENOKV_ENTRIES,
 ];
 /** The short run: always the same inputs, and fewer of them on a slow machine. */
 const SHORT = { seed: 1, runs: 1_000, maxMs: 1_500 };

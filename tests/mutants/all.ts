@@ -3,6 +3,7 @@ import { AUTH_MUTANTS } from "./security/auth.ts";
 import { CLIENT_MUTANTS } from "./client.ts";
 import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
+import { DENOKV_COMMAND_MUTANTS } from "./denokv/command_line.ts";
 import { HOSTILE_MUTANTS } from "./hostile.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEADERSHIP_MUTANTS, LEASE_MUTANTS } from "./leadership.ts";
@@ -48,6 +49,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...HOSTILE_MUTANTS,
   ...CLIENT_MUTANTS,
   ...COMMAND_LINE_MUTANTS,
+  ...DENOKV_COMMAND_MUTANTS,
   ...OVERLOAD_MUTANTS,
   ...TRANSACTION_MUTANTS,
   ...DATABASE_MUTANTS,

@@ -5,6 +5,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { concat } from "@std/bytes";
 import { errorMessage } from "../../platform/errors.ts";
+import { fileErrorReason } from "../../platform/private_file.ts";
 import { UsageError } from "../errors.ts";
 
 /** A row of the file: a key with its value as a cluster stores it, or a row that means nothing. */
@@ -56,6 +57,7 @@ export class DatabaseFile implements Disposable {
 
   /** Opens a file. Throws {@link UsageError} for one that cannot be read, or is not of Deno KV. */
   static open(path: string): DatabaseFile {
+    requireFile(path);
     let database: DatabaseSync | null = null;
     try {
       database = new DatabaseSync(path, { readOnly: true });
@@ -94,15 +96,27 @@ function namesOf(statement: StatementSync): readonly string[] {
   return statement.all().map((row) => String(row["name"]));
 }
 
-/** SQLite's words for a file that it cannot open, also where it cannot create the files that it needs beside it. */
-const CANNOT_OPEN = "unable to open";
+/** SQLite has one message for a missing file, a folder, and a file that this process may not read. */
+function requireFile(path: string): void {
+  let isFile: boolean;
+  try {
+    using file = Deno.openSync(path);
+    isFile = file.statSync().isFile;
+  } catch (error) {
+    throw unreadable(path, fileErrorReason(error));
+  }
+  if (!isFile) throw unreadable(path, "it is no file");
+}
+
+/** SQLite's words where it cannot create the files that it needs beside a database. */
+const CANNOT_OPEN = "unable to open database file";
 
 function unreadable(path: string, error: unknown): UsageError {
   const reason = errorMessage(error);
-  const hint = reason.startsWith(CANNOT_OPEN)
-    ? " It must be below the working directory, in a folder in which SQLite can create its -shm and -wal."
-    : "";
-  return new UsageError(`Cannot read the database file ${path}: ${reason}.${hint}`, { cause: error });
+  const shown = reason.startsWith(CANNOT_OPEN)
+    ? "SQLite must be able to create -shm and -wal beside it, or to read them; copy all three into another folder"
+    : reason;
+  return new UsageError(`Cannot read the database file ${path}: ${shown}.`, { cause: error });
 }
 
 function rowOf(row: Readonly<Record<string, unknown>>): FileRow {

@@ -29,8 +29,8 @@ interface CompletionSources {
   nodes(): Promise<readonly number[]>;
   /** Returns the ids of leases. */
   leases(): Promise<readonly number[]>;
-  /** Returns the names of users, or of roles. */
-  names(kind: "user" | "role"): Promise<readonly string[]>;
+  /** Returns the names of users, of roles, or of databases. */
+  names(kind: "user" | "role" | "database"): Promise<readonly string[]>;
 }
 
 /** Returns the completions of the end of `line`. */
@@ -77,6 +77,7 @@ async function argumentWords(
       return (await sources.leases()).map(String);
     case "user":
     case "role":
+    case "database":
       return (await sources.names(completion)).map((name) => wordAsTyped(utf8.encode(name)));
     case undefined:
       return choices;

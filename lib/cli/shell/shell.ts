@@ -146,7 +146,7 @@ class Shell implements Disposable {
           keys: (prefix) => this.#keysWith(prefix),
           nodes: () => this.#nodeIds(),
           leases: () => this.#leaseIds(),
-          names: (kind) => this.#authNames(kind),
+          names: (kind) => this.#names(kind),
         }),
       mayRemember,
       onLine: (line, problem) => this.#takeLine({ line, problem }),
@@ -349,14 +349,20 @@ class Shell implements Disposable {
     return leases.map(({ leaseId }) => leaseId);
   }
 
-  /** Returns the names of users or roles, if this client may read them. */
-  async #authNames(kind: "user" | "role"): Promise<readonly string[]> {
-    const { auth } = this.#options.client;
+  /** Returns the names of users, roles or databases, if this client may read them. */
+  async #names(kind: "user" | "role" | "database"): Promise<readonly string[]> {
+    const { auth, databases } = this.#options.client;
     const options = { timeoutMs: COMPLETION_TIMEOUT_MS };
-    const found = kind === "user"
-      ? await auth.users(options)
-      : [{ name: "root" }, ...await auth.roles(options)];
-    return found.map(({ name }) => name);
+    switch (kind) {
+      case "user":
+        return (await auth.users(options)).map(({ name }) => name);
+      case "role":
+        return ["root", ...(await auth.roles(options)).map(({ name }) => name)];
+      case "database":
+        return (await databases.databases({ ...options, secrets: false })).databases.map(({ name }) => name);
+      default:
+        return assertNever(kind);
+    }
   }
 
   #view(): View {

@@ -190,7 +190,7 @@ Deno.test("client: wrong usage ends with 2 before anything is sent, and says wha
     ],
     [
       ["put", "k", "v", "--limit", "1"],
-      "put has no option --limit; list, history and lease list have. See help put.",
+      "put has no option --limit; list, history, lease list and denokv list have. See help put.",
     ],
     [["list", "--limt", "1"], "There is no option --limt. Did you mean --limit?"],
     [

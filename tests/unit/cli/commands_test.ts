@@ -146,9 +146,26 @@ async function offered(line: string): Promise<readonly string[]> {
     keys: source,
     nodes: () => Promise.resolve([1, 2, 3]),
     leases: () => Promise.resolve([47, 4_711]),
-    names: (kind) => Promise.resolve(kind === "user" ? ["ada", "two words"] : ["root", "app"]),
+    names: (kind) => {
+      const names = { user: ["ada", "two words"], role: ["root", "app"], database: ["default", "shop"] };
+      return Promise.resolve(names[kind]);
+    },
   })).words;
 }
+
+Deno.test("complete: Tab offers databases where a command takes one that exists", async () => {
+  const table: readonly (readonly [string, readonly string[]])[] = [
+    ["denokv ", ["create", "show", "token", "revoke", "list", "get", "set", "delete", "import"]],
+    ["denokv get ", ["default", "shop"]],
+    ["denokv list s", ["shop "]],
+    ["denokv list shop --rev", ["--reverse "]],
+    ["denokv import shop ", []],
+    ["denokv create ", []],
+    ["denokv delete shop --p", ["--purge "]],
+    ["help denokv to", ["token "]],
+  ];
+  for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
+});
 
 Deno.test("complete: Tab offers users, roles and rights, and the words of a command of three words", async () => {
   const table: readonly (readonly [string, readonly string[]])[] = [

@@ -11,6 +11,7 @@ import {
 import { KEY, KEY_BYTES_OPTIONS, keyOf, READ_OPTIONS, readOptions } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 import { entryDocument } from "../../json.ts";
+import { textOfStored } from "../denokv/entries.ts";
 import { dim, duration, escapeBytes, isPrintable, lifetimeText, textOfBytes, valueHead } from "../../text.ts";
 
 const utf8 = new TextEncoder();
@@ -43,9 +44,7 @@ export function getAnswer(entry: KeyValue | null, { isRaw }: { readonly isRaw: b
     text(view): AnswerText {
       if (entry === null) return { output: "", note: withElapsed("(not found)\n", view) };
       const isInShell = view.elapsedMs !== null;
-      const output = isInShell
-        ? shellText(entry, { isRaw, view })
-        : valueOutput(entry.value, { isRaw, view });
+      const output = isInShell ? shellText(entry, { isRaw, view }) : valueOutput(entry, { isRaw, view });
       return { output, note: "" };
     },
     json: () => entryDocument(entry),
@@ -61,7 +60,7 @@ interface GetView {
 /** The value, and in a line below it its revision, its version, its lease and expiry, and the time. */
 function shellText(entry: KeyValue, { isRaw, view }: GetView): string {
   const { value, modRevision, version } = entry;
-  const shown = isRaw ? textOfBytes(value) ?? escapeBytes(value) : valueHead(value);
+  const shown = isRaw ? textOfBytes(value) ?? escapeBytes(value) : textOfStored(entry) ?? valueHead(value);
   const lifetime = lifetimeText(entry);
   const meta = [
     `revision ${modRevision}, version ${version}`,
@@ -72,8 +71,11 @@ function shellText(entry: KeyValue, { isRaw, view }: GetView): string {
 }
 
 /** The value's bytes, with a newline behind them and escapes only where a person or further answers need that. */
-function valueOutput(value: Uint8Array, { isRaw, view }: GetView): Uint8Array {
+function valueOutput(entry: KeyValue, { isRaw, view }: GetView): string | Uint8Array {
+  const { value } = entry;
   if (isRaw || !(view.isTerminal || view.isOneOfMany)) return value;
+  const denoText = view.isTerminal ? textOfStored(entry) : null;
+  if (denoText !== null) return `${denoText}\n`;
   const text = view.isTerminal ? textOfBytes(value) : null;
   const isSafe = !view.isTerminal || (text !== null && isPrintable(text));
   const shown = isSafe ? value : utf8.encode(escapeBytes(value));

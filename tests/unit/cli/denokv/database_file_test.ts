@@ -77,7 +77,8 @@ Deno.test("DatabaseFile: a missing file, another file and another database are r
     "no database, but a text of more than a hundred bytes ".repeat(3),
   );
   const cases: readonly (readonly [string, string])[] = [
-    [`${folder.path}/missing`, "unable to open database file"],
+    [`${folder.path}/missing`, "there is no such file"],
+    [folder.path, "it is no file"],
     [`${folder.path}/text`, "file is not a database"],
     [other, "none of Deno KV"],
   ];

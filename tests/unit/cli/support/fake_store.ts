@@ -33,6 +33,7 @@ import type {
 import type { WatchBatch, WatchRequest } from "../../../../lib/client/watch/types.ts";
 import type { Leadership, Lock, LockOptions } from "../../../../lib/client/locks/types.ts";
 import { FakeAuth } from "./fake_auth.ts";
+import { FakeDatabases } from "./fake_databases.ts";
 import { FakeContender, FakeLeases } from "./fake_leases.ts";
 import { FakeWatch } from "./fake_watch.ts";
 import type { Attachment, KeyValue, KeyVersion } from "../../../../lib/kv/command.ts";
@@ -117,6 +118,7 @@ export class FakeStore implements StoreClient {
   /** The result of every transaction with branches; null: they are refused. */
   branchingResult: BranchingResult | null = { succeeded: true, results: [], revision: 0 };
   readonly auth = new FakeAuth((name, options) => this.#call(name, options));
+  readonly databases = new FakeDatabases((name, options) => this.#call(name, options));
   readonly leases = new FakeLeases((name, options) => this.#call(name, options));
   /** Locks and leaderships that were requested, in order. */
   readonly contenders: FakeContender[] = [];
