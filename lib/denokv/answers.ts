@@ -38,7 +38,15 @@ function statusOf(error: KvraftError): number {
   const { code, outcome } = error;
   // A write that may have been made must not be made again.
   if (outcome !== "not-applied") return 409;
-  if (isTransient(error) || PASSING_CODES.includes(code)) return 503;
+  if (isTransient(error) || PASSING_CODES.includes(code) || isOfOlderNodes(error)) return 503;
   if (code === "authentication") return 401;
   return code === "permissionDenied" ? 403 : 400;
+}
+
+/**
+ * Whether a request is refused because the cluster does not know databases yet: it was founded a moment ago, or nodes of an
+ * older version are being replaced. Nodes have no code of its own for that.
+ */
+function isOfOlderNodes({ message }: KvraftError): boolean {
+  return /every node [a-z ]*must run kvraft/.test(message);
 }

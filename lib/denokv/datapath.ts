@@ -123,7 +123,7 @@ function readSnapshotRead(reader: BinaryReader, end: number): SnapshotRead {
   const ranges: ReadRange[] = [];
   while (reader.pos < end) {
     const tag = reader.uint32();
-    if (tag === FIRST_BYTES) ranges.push(readRange(reader, endOfMessage(reader, end)));
+    if (tag === FIRST_BYTES) ranges.push(readRange(reader, endOfMessage(reader)));
     else skip(reader, tag, 1);
   }
   checkEnd(reader, end);
@@ -166,10 +166,10 @@ function readAtomicWrite(reader: BinaryReader, end: number): AtomicWrite {
     const tag = reader.uint32();
     switch (tag) {
       case FIRST_BYTES:
-        checks.push(readCheck(reader, endOfMessage(reader, end)));
+        checks.push(readCheck(reader, endOfMessage(reader)));
         break;
       case SECOND_BYTES:
-        mutations.push(readMutation(reader, endOfMessage(reader, end)));
+        mutations.push(readMutation(reader, endOfMessage(reader)));
         break;
       case THIRD_BYTES:
         reader.bytes();
@@ -211,7 +211,7 @@ function readMutation(reader: BinaryReader, end: number): Mutation {
         key = reader.bytes();
         break;
       case SECOND_BYTES:
-        value = readValue(reader, endOfMessage(reader, end));
+        value = readValue(reader, endOfMessage(reader));
         break;
       case THIRD_VARINT:
         type = reader.int32();
@@ -253,7 +253,7 @@ function readWatch(reader: BinaryReader, end: number): Watch {
   const keys: Uint8Array[] = [];
   while (reader.pos < end) {
     const tag = reader.uint32();
-    if (tag === FIRST_BYTES) keys.push(readWatchKey(reader, endOfMessage(reader, end)));
+    if (tag === FIRST_BYTES) keys.push(readWatchKey(reader, endOfMessage(reader)));
     else skip(reader, tag, 1);
   }
   checkEnd(reader, end);
@@ -271,14 +271,13 @@ function readWatchKey(reader: BinaryReader, end: number): Uint8Array {
   return key;
 }
 
-/** Reads the length of an embedded message; returns the position of its end, which lies within the outer message. */
-function endOfMessage(reader: BinaryReader, outerEnd: number): number {
+/**
+ * Reads the length of an embedded message; returns the position of its end. If that lies behind the end of the message
+ * around it, {@link checkEnd} of that one finds it.
+ */
+function endOfMessage(reader: BinaryReader): number {
   const length = reader.uint32();
-  const end = reader.pos + length;
-  if (end > outerEnd) {
-    throw new ProtobufError("Request protobuf is invalid: a message is longer than its bytes");
-  }
-  return end;
+  return reader.pos + length;
 }
 
 /** Skips a field that this version does not know. The known fields of a message are numbered from 1 to `known`. */

@@ -27,6 +27,7 @@ import { UNSEEN_MUTANTS } from "./unseen.ts";
 import { LEASE_TIME_MUTANTS } from "./coordination/lease_time.ts";
 import { WATCH_CHECK_MUTANTS } from "./coordination/watch_checks.ts";
 import { WATCH_MUTANTS } from "./coordination/watches.ts";
+import { DENOKV_MUTANTS } from "./denokv/service.ts";
 import { DENOKV_WATCH_MUTANTS } from "./denokv/watches.ts";
 
 const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
@@ -65,4 +66,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...SIMULATED_USER_MUTANTS,
   ...PEER_SECRET_MUTANTS,
   ...DENOKV_WATCH_MUTANTS,
+  ...DENOKV_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

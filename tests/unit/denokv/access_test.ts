@@ -1,5 +1,6 @@
 /** Access to databases: by access tokens in the metadata exchange, and by data tokens afterwards. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { InvalidRequestError } from "../../../lib/client/errors.ts";
 import { MAX_AGE_MS } from "../../../lib/denokv/directory.ts";
 import { METADATA_LIFETIME_MS } from "../../../lib/denokv/metadata.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
@@ -38,6 +39,15 @@ Deno.test("access: a database or token that the node does not know is looked up 
       const { status, body } = await scene.exchange(path, token);
       assertEquals([status, body], [503, "node 1 answered: this node knows of no leader."]);
     }
+  }));
+
+Deno.test("access: while older nodes are replaced it is answered 503, which clients repeat", () =>
+  withService(async (scene) => {
+    const { store } = scene;
+    store.databases = () =>
+      Promise.reject(new InvalidRequestError("Cannot read: every node must run kvraft 0.2 or later."));
+    const { status, body } = await scene.exchange("/nothing", "x");
+    assertEquals([status, body], [503, "every node must run kvraft 0.2 or later."]);
   }));
 
 Deno.test("access: a database without tokens is open while authentication is disabled, and then says what to do", () =>

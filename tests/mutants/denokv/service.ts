@@ -1,0 +1,190 @@
+/** Mutants of the front end for Deno KV: writes made twice or not at all, and access that was taken away. */
+import { tests } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+const DENOKV = tests("denokv", "tests/unit/denokv", "--ignore=tests/unit/denokv/watch");
+const NET_IN_PROCESS = tests("in-process", "tests/unit/transport/in_process_test.ts");
+
+/** The mutants. */
+export const DENOKV_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/denokv/undelivered_answers.ts", [DENOKV], [
+    {
+      id: "M1200",
+      title: "a remembered answer is given more than once",
+      failure: "of two equal sums of a program the second is not made",
+      from: "    this.#forget(remembered);\n    return remembered.answer;",
+      to: "    return remembered.answer;",
+    },
+    {
+      id: "M1201",
+      title: "answers are remembered by the body alone",
+      failure: "a program's sum is not made, since another program has sent the same one",
+      from: 'return `${token} ${createHash("sha256")',
+      to: 'return `${token.slice(0, 3)} ${createHash("sha256")',
+    },
+    {
+      id: "M1202",
+      title: "a write that changed nothing is remembered",
+      failure: "a write that is sent again after an election fails again, without being made",
+      from: "if (!wasApplied) this.#forget(remembered);",
+      to: "",
+    },
+    {
+      id: "M1203",
+      title: "answers are never forgotten",
+      failure: "an equal write of the next day gets an old answer, and is not made",
+      from: "remembered.forgetAt = this.#clock.now() + REMEMBERED_MS;",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/denokv/atomic_writes.ts", [DENOKV], [
+    {
+      id: "M1204",
+      title: "an answer that was lost is not remembered",
+      failure: "a sum whose answer was lost counts twice",
+      from: 'if (await request.respond(response) === "lost") rememberOnce();',
+      to: "await request.respond(response);",
+    },
+    {
+      id: "M1205",
+      title: "a write is remembered only once its outcome is known",
+      failure: "a sum that is sent again during an election counts twice",
+      from: 'signal.addEventListener("abort", rememberOnce);',
+      to: "",
+    },
+    {
+      id: "M1206",
+      title: "a write that is answered 503 at its deadline is not remembered",
+      failure: "a sum that took more than ten seconds counts once for each time that it is sent",
+      from: "if (known === null) rememberOnce();",
+      to: "",
+    },
+    {
+      id: "M1207",
+      title: "a fault during a write counts as if nothing was written",
+      failure: "a write that may have been made is made again",
+      from: "return { response: failure(409, message), wasApplied: true };",
+      to: "return { response: failure(503, message), wasApplied: false };",
+    },
+  ]),
+  ...inFile("lib/denokv/answers.ts", [DENOKV], [
+    {
+      id: "M1208",
+      title: "a write with an unknown outcome is answered 503",
+      failure: "clients send it again, and a sum counts twice",
+      from: 'if (outcome !== "not-applied") return 409;',
+      to: "",
+    },
+    {
+      id: "M1222",
+      title: "a request is refused for good while older nodes are replaced",
+      failure: "programs that start with a new cluster, or during an upgrade, end with an error",
+      from: "isTransient(error) || PASSING_CODES.includes(code) || isOfOlderNodes(error)",
+      to: "isTransient(error) || PASSING_CODES.includes(code)",
+    },
+    {
+      id: "M1209",
+      title: "every failure is answered 503",
+      failure: "clients repeat a request that can never succeed, without end",
+      from: 'return code === "permissionDenied" ? 403 : 400;',
+      to: "return 503;",
+    },
+  ]),
+  ...inFile("lib/denokv/data_tokens.ts", [DENOKV], [
+    {
+      id: "M1210",
+      title: "the signature of a data token is not checked",
+      failure: "any program can make itself a token of any database",
+      from:
+        "if (!timingSafeEqual(signatureOf(bytes, signingKey), bytes.subarray(CONTENT_BYTES))) return null;",
+      to: "signatureOf(bytes, signingKey);",
+    },
+    {
+      id: "M1211",
+      title: "a remembered token is good under every key of the database",
+      failure: "tokens of a removed database open the one that has its id",
+      from: "if (signingKey !== null && areEqual(signingKey, known.signingKey)) return known.token;",
+      to: "if (signingKey !== null) return known.token;",
+    },
+  ]),
+  ...inFile("lib/denokv/access.ts", [DENOKV], [
+    {
+      id: "M1212",
+      title: "a data token outlives its access token",
+      failure: "a client whose access token was removed reads for another day",
+      from: "return database.tokens.some(({ id }) => id === credentialId);",
+      to: "return database.tokens.length > 0;",
+    },
+    {
+      id: "M1213",
+      title: "a data token does not expire",
+      failure: "a token that was found in an old log still opens the database",
+      from: "if (token === null || token.expiresAtMs <= this.#wallClock()) {",
+      to: "if (token === null) {",
+    },
+    {
+      id: "M1214",
+      title: "a data token opens every database",
+      failure: "a program of one database reads another one",
+      from: "if (database === null || database.name !== name) {",
+      to: "if (database === null) {",
+    },
+    {
+      id: "M1215",
+      title: "a client is refused by an old state",
+      failure: "a program with a new access token is refused by a node that lags, and ends",
+      from: "    await this.#directory.refresh();\n",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/denokv/translation.ts", [DENOKV], [
+    {
+      id: "M1216",
+      title: "a read of one key by npm's client gets the next key's value, which Node cannot read",
+      failure: "getMany fails on a value that was not asked for",
+      from: "return isReadInNode(entry.value) ? entries : [];",
+      to: "return entries;",
+    },
+    {
+      id: "M1217",
+      title: "a list of all keys from Node counts as a read of one key",
+      failure: "a list of the database with limit 1 finds nothing",
+      from: "return isReadInNode(entry.value) ? entries : [];",
+      to: "return [];",
+    },
+    {
+      id: "M1218",
+      title: "a value that has expired before it is written is written",
+      failure: "a program reads a value that was to last 0 ms",
+      from: "expiresAtMs <= nowMs && !versionstampedKey",
+      to: "expiresAtMs < nowMs && !versionstampedKey",
+    },
+  ]),
+  ...inFile("lib/denokv/limits.ts", [DENOKV], [
+    {
+      id: "M1219",
+      title: "messages to enqueue are ignored",
+      failure: "npm's client reports a message as enqueued that never arrives",
+      from: "if (enqueues > 0) throw",
+      to: "if (enqueues > 1) throw",
+    },
+  ]),
+  ...inFile("lib/denokv/datapath.ts", [DENOKV], [
+    {
+      id: "M1220",
+      title: "a field may be longer than its message",
+      failure: "bytes of the next field are taken for a key",
+      from: "if (reader.pos !== end) {",
+      to: "if (reader.pos < end) {",
+    },
+  ]),
+  ...inFile("lib/transport/handshake/accepting.ts", [NET_IN_PROCESS], [
+    {
+      id: "M1221",
+      title: "a front end of the node takes the place of a client",
+      failure: "a node with as many clients as allowed serves no Deno KV",
+      from: 'if (caller.role === "peer" || isInProcess) return null;',
+      to: 'if (caller.role === "peer") return null;',
+    },
+  ]),
+];
