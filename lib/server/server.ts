@@ -8,7 +8,8 @@ import { MAX_WAITING_BYTES } from "../protocol/limits.ts";
 import { type ConnectionHandlers, ConnectionListener } from "../transport/listener.ts";
 import type { Logger } from "../platform/logger.ts";
 import { scryptOf } from "../platform/secrets.ts";
-import type { Address, Network } from "../platform/network.ts";
+import type { Address, Connection, Listener, Network } from "../platform/network.ts";
+import { type EmbeddedFrontEnd, openEmbedded } from "../denokv/embedded.ts";
 import { Peers } from "../transport/peers.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { AuditWriter } from "./auth/audit_log.ts";
@@ -60,6 +61,8 @@ export interface ServerPlatform {
   readonly tls?: ServerTls | null;
   /** The platform of `--http`. */
   readonly monitoring?: MonitoringPlatform;
+  /** Listens for the clients of front ends, such as `--denokv`. */
+  readonly webNetwork?: Pick<Network, "listen">;
   /** Ends a start that is in progress, which then rejects with its reason; no effect on a running server. */
   readonly signal?: AbortSignal;
 }
@@ -90,7 +93,7 @@ export interface RunningServer {
  */
 export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
   const { disk, clock, logger, signal = new AbortController().signal } = platform;
-  const { maxConnections, dataDir } = config;
+  const { maxConnections } = config;
   // What is opened here is closed, in the opposite order, where the start fails.
   await using opened = new AsyncDisposableStack();
   opened.defer(() => platform.tls?.close());
@@ -100,14 +103,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   const limits = withConfig(platform.limits ?? SERVER_LIMITS, config);
   const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
   await requireOrigin(config, disk);
-  const directory = opened.adopt(
-    await DataDirectory.open({ disk, path: dataDir }),
-    (directory) => directory.close(),
-  );
-  if (!directory.isPrivate) {
-    const remedy = `chmod -R go= ${dataDir}`;
-    logger.warn("other users of this machine can read the data folder", { path: dataDir, remedy });
-  }
+  const directory = opened.adopt(await openDirectory(config, platform), (directory) => directory.close());
   if (config.join.length > 0) {
     monitor?.show({ reason: "joining", message: "This node asks the cluster for its members." });
   }
@@ -129,6 +125,8 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   });
   opened.defer(() => start.log.close());
   signal.throwIfAborted();
+  const denokvListener = listenForDenoKv(config, platform);
+  opened.defer(() => denokvListener?.close());
   const peerAuthentication = peerSecret?.authenticationFor(identity.clusterId) ?? null;
   const listener = opened.adopt(
     new ConnectionListener({
@@ -156,7 +154,28 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   });
   opened.move();
   server.start();
+  if (denokvListener !== null) await server.openDenoKv(denokvListener);
   return server;
+}
+
+/** Opens the data directory, and warns of one that others may read. */
+async function openDirectory(
+  { dataDir: path }: ServerConfig,
+  { disk, logger }: ServerPlatform,
+): Promise<DataDirectory> {
+  const directory = await DataDirectory.open({ disk, path });
+  if (!directory.isPrivate) {
+    const remedy = `chmod -R go= ${path}`;
+    logger.warn("other users of this machine can read the data folder", { path, remedy });
+  }
+  return directory;
+}
+
+/** Listens for clients of Deno KV, so that a port that is taken is found before the node begins; null if it serves none. */
+function listenForDenoKv({ denokv }: ServerConfig, { webNetwork }: ServerPlatform): Listener | null {
+  if (denokv === null) return null;
+  assert(webNetwork !== undefined, "a platform that is configured to serve Deno KV can do so");
+  return webNetwork.listen(denokv);
 }
 
 /** Listens for HTTP requests; returns null where the configuration names no address for them. */
@@ -193,6 +212,8 @@ class Server implements RunningServer {
   readonly #clients = new Set<ClientConnection>();
   readonly #finished = Promise.withResolvers<unknown>();
   #stopping: Promise<void> | null = null;
+  /** Null without `--denokv`. */
+  #denokv: EmbeddedFrontEnd | null = null;
   /** Stops this node after it was removed from the cluster. */
   #leaving: Timer | null = null;
 
@@ -271,6 +292,14 @@ class Server implements RunningServer {
     if (monitor !== null) this.#showIn(monitor);
   }
 
+  /** Begins to serve Deno KV. Called once, after the start. */
+  async openDenoKv(listener: Listener): Promise<void> {
+    const connect = (): Connection => this.#opened.listener.connectInProcess();
+    this.#denokv = await openEmbedded({ ...this.#opened, listener, connect });
+    // The node may have failed meanwhile.
+    if (this.#stopping !== null) await this.#denokv.close();
+  }
+
   get address(): Address {
     return this.#opened.listener.address;
   }
@@ -328,6 +357,7 @@ class Server implements RunningServer {
         links: this.#peers.views(),
         tls: this.#opened.tls ?? null,
         connections: this.#opened.listener.counts(),
+        denokv: this.#denokv?.counts() ?? null,
       }),
     });
   }
@@ -401,6 +431,8 @@ class Server implements RunningServer {
       peerSecret?.close();
       tls?.close();
       this.#probe.close();
+      // While the node still answers. After a failure it does not, and requests in progress are answered 503.
+      await this.#denokv?.close();
       this.#node.clients.stop();
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);
       await this.#node.stop();

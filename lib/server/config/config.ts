@@ -70,6 +70,15 @@ const OPTIONS = {
     fallback: "none",
     example: "127.0.0.1:9101",
   }, orNone(parseHttpAddress)),
+  /** Where it serves Deno KV; null where it does not. */
+  denokv: addressOption({
+    name: "denokv",
+    placeholder: "<host:port>",
+    help: 'serve Deno KV: Deno.openKv("http://<host:port>")',
+    allowed: "a host and a port of this machine, or a port alone for 127.0.0.1",
+    fallback: "none",
+    example: "127.0.0.1:4512",
+  }, orNone(parseHttpAddress)),
   /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
   members: addressOption({
     name: "cluster",
@@ -356,14 +365,7 @@ function checkTogether(config: ServerConfig, settings: Settings): void {
       example: `${OPTIONS.peerAuth.example} --peer-secret-file ${OPTIONS.peerSecretFile.example}`,
     });
   }
-  if (config.http !== null && formatAddress(config.http) === formatAddress(config.bind)) {
-    throw problem(OPTIONS.http, {
-      settings,
-      reason: `${formatAddress(config.http)} is --bind already`,
-      allowed: "another port",
-      example: OPTIONS.http.example,
-    });
-  }
+  checkPorts(config, settings);
   const longest = Math.floor(config.electionTimeoutMs / HEARTBEATS_PER_ELECTION_TIMEOUT);
   if (config.heartbeatMs > longest) {
     throw problem(OPTIONS.heartbeatMs, {
@@ -374,6 +376,21 @@ function checkTogether(config: ServerConfig, settings: Settings): void {
       allowed: `10 to ${longest}, or a longer --election-timeout-ms`,
       example: String(Math.min(100, longest)),
     });
+  }
+}
+
+/** Throws {@link ConfigError} if two of the server's listeners have one address. */
+function checkPorts({ bind, http, denokv }: ServerConfig, settings: Settings): void {
+  const taken = new Map([[formatAddress(bind), OPTIONS.bind.name]]);
+  for (const [option, address] of [[OPTIONS.http, http], [OPTIONS.denokv, denokv]] as const) {
+    if (address === null) continue;
+    const text = formatAddress(address);
+    const other = taken.get(text);
+    if (other !== undefined) {
+      const reason = `${text} is --${other} already`;
+      throw problem(option, { settings, reason, allowed: "another port", example: option.example });
+    }
+    taken.set(text, option.name);
   }
 }
 

@@ -34,7 +34,7 @@ export function checkProtection(config: ServerConfig, originOf: (name: string) =
     );
   }
   if (hasTls || config.insecure) return;
-  const { bind, http, peerSecretFile } = config;
+  const { bind, http, denokv, peerSecretFile } = config;
   if (!isLoopback(bind) && peerSecretFile === null) {
     throw new ConfigError(
       `${originOf("bind")}: other machines reach ${
@@ -45,17 +45,29 @@ export function checkProtection(config: ServerConfig, originOf: (name: string) =
         `--insecure takes the risk. Example: ${EXAMPLE}`,
     );
   }
-  if (http !== null && !isLoopback(http)) {
-    throw new ConfigError(
-      `${originOf("http")}: other machines reach ${
-        formatAddress(http)
-      }, and nothing protects it. Choose one: an address ` +
-        "of 127.0.0.1; --tls-cert, --tls-key and --tls-ca, which encrypt HTTP too; --insecure, which takes the risk. " +
-        "Example: --http 127.0.0.1:9101",
-    );
-  }
+  if (http !== null && !isLoopback(http)) throw unprotected("http", { address: http, originOf });
+  if (denokv !== null && !isLoopback(denokv)) throw unprotected("denokv", { address: denokv, originOf });
 }
 
-function isLoopback({ host }: Address): boolean {
+/** Returns the error for an address of HTTP beyond loopback. */
+function unprotected(
+  name: "http" | "denokv",
+  { address, originOf }: {
+    readonly address: Address;
+    readonly originOf: (name: string) => string | null;
+  },
+): ConfigError {
+  const example = name === "http" ? "127.0.0.1:9101" : "127.0.0.1:4512";
+  return new ConfigError(
+    `${originOf(name)}: other machines reach ${
+      formatAddress(address)
+    }, and nothing protects it. Choose one: an address ` +
+      "of 127.0.0.1; --tls-cert, --tls-key and --tls-ca, which encrypt HTTP too; --insecure, which takes the risk. " +
+      `Example: --${name} ${example}`,
+  );
+}
+
+/** Whether only programs of this machine reach an address. */
+export function isLoopback({ host }: Address): boolean {
   return host === "localhost" || host === "::1" || /^127\.[0-9.]+$/.test(host);
 }

@@ -3,6 +3,7 @@ import type { NodeStatus } from "../../protocol/messages.ts";
 import type { ConnectionCounts } from "../../transport/listener.ts";
 import type { PeerConnectionView } from "../../transport/peers.ts";
 import type { DoublingHistogram, Metrics } from "./metrics.ts";
+import type { FrontEndCounts } from "../../denokv/front_end.ts";
 import type { NodeCondition } from "../node_status.ts";
 
 /** The resources that the process uses. */
@@ -36,6 +37,8 @@ export interface MetricSources {
   readonly links: readonly PeerConnectionView[];
   /** Null without TLS. */
   readonly tls: TlsFigures | null;
+  /** Null without `--denokv`. */
+  readonly denokv: FrontEndCounts | null;
   readonly resources: Resources;
   /** Time since the process began. */
   readonly uptimeMs: number;

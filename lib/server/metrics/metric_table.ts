@@ -17,6 +17,7 @@ import {
 } from "./metric.ts";
 
 import { PEER_AUTHENTICATIONS } from "../../protocol/messages.ts";
+import { DENOKV } from "./denokv_metrics.ts";
 import { AUTHENTICATION } from "./security_metrics.ts";
 
 const SECONDS_PER_MICRO = 1e-6;
@@ -471,6 +472,7 @@ export const METRICS: readonly Metric[] = [
   ...grouped("Requests", REQUESTS),
   ...grouped("Connections", CONNECTIONS),
   ...grouped("Authentication", AUTHENTICATION),
+  ...grouped("Deno KV", DENOKV),
   ...grouped("Store and snapshots", STORE),
   ...grouped("Process", PROCESS),
 ];

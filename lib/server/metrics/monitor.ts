@@ -7,6 +7,7 @@
 import type { Clock, Timer } from "../../platform/clock.ts";
 import { formatAddress } from "../../platform/address.ts";
 import type { Address, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/network.ts";
+import type { FrontEndCounts } from "../../denokv/front_end.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import { type DoublingHistogram, Metrics } from "./metrics.ts";
@@ -130,9 +131,9 @@ function linesOf(reasons: readonly Unready[]): string {
 
 /** Returns the values of `client status` and `client members`, and the history, as this node sees them. */
 function statusDocument(
-  { clusterId, status, condition, featureLevel, links }: Pick<
+  { clusterId, status, condition, featureLevel, links, denokv }: Pick<
     MetricSources,
-    "clusterId" | "status" | "condition" | "featureLevel" | "links"
+    "clusterId" | "status" | "condition" | "featureLevel" | "links" | "denokv"
   >,
 ): unknown {
   const { members, peers, links: _, ...node } = status;
@@ -156,7 +157,26 @@ function statusDocument(
         lastContactMs: peer?.lastContactMs ?? null,
       };
     }),
+    denokv: denokv === null ? null : denokvStatus(denokv),
   };
+}
+
+/** Returns the numbers of `--denokv`, by database. */
+function denokvStatus({ web, requests, repeatedWrites, watches }: FrontEndCounts): unknown {
+  const names = new Set([...requests, ...watches].map(({ database }) => database));
+  const databases = [...names].sort().map((name) => {
+    const answered = requests.filter(({ database }) => database === name).flatMap((
+      { byStatus },
+    ) => [...byStatus]);
+    return {
+      name,
+      requests: answered.reduce((sum, [, count]) => sum + count, 0),
+      failed: answered.reduce((sum, [status, count]) => status < 400 ? sum : sum + count, 0),
+      repeatedWrites: repeatedWrites.get(name) ?? 0,
+      watches: watches.find(({ database }) => database === name)?.watches ?? 0,
+    };
+  });
+  return { connections: web.connections, databases };
 }
 
 /** Rounds a duration to microseconds: more digits of it have no meaning. */

@@ -29,10 +29,12 @@ export function denoPlatform(
   const plain = new DenoNetwork();
   const network = tls?.network ?? plain;
   const httpNetwork = tls?.httpNetwork ?? plain;
+  const webNetwork = tls?.webNetwork ?? plain;
   return {
     tls,
     disk: new DenoDisk(),
     network,
+    webNetwork,
     clock,
     wallClock: Date.now,
     random: Math.random,

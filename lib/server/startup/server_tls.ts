@@ -15,6 +15,7 @@ import {
 import { type HandshakeFailure, type HandshakeFailureReason } from "../../platform/tls/tls_listener.ts";
 import { TlsNetwork } from "../../platform/tls/tls_network.ts";
 import { CertificateRules } from "../../transport/handshake/certificate_rules.ts";
+import { ALPN_PROTOCOLS } from "../../web/mod.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_file.ts";
 
@@ -76,6 +77,8 @@ export class ServerTls {
   readonly network: TlsNetwork;
   /** For HTTP, whose clients are not asked for certificates. */
   readonly httpNetwork: TlsNetwork;
+  /** For front ends over HTTP/1.1 and HTTP/2, whose clients show tokens. */
+  readonly webNetwork: TlsNetwork;
   readonly rules: CertificateRules;
   readonly #config: TlsConfig;
   readonly #paths: Paths;
@@ -106,6 +109,11 @@ export class ServerTls {
     const options = { credentials, minVersion, peerName, onFailure } as const;
     this.network = new TlsNetwork({ ...options, asksForCertificate: true });
     this.httpNetwork = new TlsNetwork({ ...options, asksForCertificate: false });
+    this.webNetwork = new TlsNetwork({
+      ...options,
+      asksForCertificate: false,
+      alpnProtocols: ALPN_PROTOCOLS,
+    });
     this.rules = new CertificateRules({ clientAuth, peerName, onRefused: (code) => this.#count(code) });
     this.#announceExpiry();
   }
@@ -190,6 +198,7 @@ export class ServerTls {
     this.#current = found;
     this.network.replaceCredentials();
     this.httpNetwork.replaceCredentials();
+    this.webNetwork.replaceCredentials();
     logger.info("Read the TLS files again; new connections use them", {
       path: this.#paths.cert,
       expires: dateOf(found.expiresAtMs),

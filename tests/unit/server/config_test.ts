@@ -42,6 +42,7 @@ const DEFAULTS: ServerConfig = {
   nodeId: 1,
   bind: { host: "127.0.0.1", port: 7001 },
   http: null,
+  denokv: null,
   join: [],
   members: [
     { id: 1, address: { host: "127.0.0.1", port: 7001 } },
@@ -106,6 +107,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "log-format": "json",
     "audit-log": "on",
     http: "127.0.0.1:9101",
+    denokv: "127.0.0.1:4512",
     "max-value-bytes": "1024",
     "segment-bytes": "4096",
     "max-connections": "16",
@@ -140,6 +142,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     logFormat: "json",
     auditLog: "on",
     http: { host: "127.0.0.1", port: 9101 },
+    denokv: { host: "127.0.0.1", port: 4512 },
     maxValueBytes: 1024,
     segmentBytes: 4096,
     maxConnections: 16,
@@ -177,6 +180,21 @@ Deno.test("readServerConfig: HTTP is off without --http, and on loopback unless 
     refusal({ flags: { ...REQUIRED, http: "127.0.0.1:7001" } }),
     "--http: 127.0.0.1:7001 is --bind already. Allowed: another port. Example: --http 127.0.0.1:9101",
   );
+});
+
+Deno.test("readServerConfig: Deno KV is off without --denokv, and on a port of its own", () => {
+  const denokv = (flags: Record<string, string>): ServerConfig["denokv"] =>
+    read({ flags: { ...REQUIRED, ...flags } }).denokv;
+  assertEquals(denokv({}), null);
+  assertEquals(denokv({ denokv: "4512" }), { host: "127.0.0.1", port: 4512 });
+  for (
+    const [flags, other] of [[{ http: "4512" }, "--http"], [{ bind: "127.0.0.1:4512" }, "--bind"]] as const
+  ) {
+    assertEquals(
+      refusal({ flags: { ...REQUIRED, ...flags, denokv: "4512" } }),
+      `--denokv: 127.0.0.1:4512 is ${other} already. Allowed: another port. Example: --denokv 127.0.0.1:4512`,
+    );
+  }
 });
 
 Deno.test("readServerConfig: a node of a running cluster needs no list of nodes, but --join or its data folder", () => {
@@ -239,6 +257,9 @@ Deno.test("readServerConfig: an address beyond loopback needs TLS, a peer secret
   const http = { ...REQUIRED, http: "0.0.0.0:9101", "peer-secret-file": "peer.secret" };
   assert(refusal({ flags: http }).startsWith("--http: other machines reach 0.0.0.0:9101"));
   read({ flags: { ...http, ...tls } });
+  const denokv = { ...REQUIRED, denokv: "0.0.0.0:4512", "peer-secret-file": "peer.secret" };
+  assert(refusal({ flags: denokv }).startsWith("--denokv: other machines reach 0.0.0.0:4512"));
+  for (const way of [tls, { insecure: "" }]) read({ flags: { ...denokv, ...way } });
 });
 
 Deno.test("readServerConfig: options of TLS are refused where one is missing, or TLS is", () => {
@@ -342,7 +363,7 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 });
 
 const SETTINGS =
-  "node-id, bind, http, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
+  "node-id, bind, http, denokv, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
   "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, peer-auth, " +
   "tls-cert, tls-key, tls-ca, tls-client-auth, tls-min-version, peer-name, allow-group-readable-keys, insecure, " +
   "quota-bytes, history-bytes, history-seconds, snapshot-log-bytes";

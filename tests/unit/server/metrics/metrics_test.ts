@@ -40,6 +40,20 @@ const CONDITION: NodeCondition = {
   users: 14,
 };
 
+const DENOKV: MetricSources["denokv"] = {
+  web: { connections: 5, requests: 6, heldBytes: 7, accepted: 8, refused: 9 },
+  requests: [
+    {
+      database: "default",
+      request: "snapshot_read",
+      byStatus: new Map([[200, 10], [503, 2]]),
+      totalMs: 1_500,
+    },
+  ],
+  repeatedWrites: new Map([["default", 3]]),
+  watches: [{ database: "orders", watches: 4, begun: 5, frames: 6, frameBytes: 700 }],
+};
+
 function sourcesWith(metrics: Metrics): MetricSources {
   return {
     clusterId: 'of "three"\\',
@@ -92,6 +106,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
     connections: CONNECTIONS,
     links: LINKS,
     tls: { failures: new Map([["notTls", 3], ["certificateRefused", 1]]), daysLeft: 29 },
+    denokv: DENOKV,
     resources: {
       residentBytes: 5e7,
       heapUsedBytes: 1e7,

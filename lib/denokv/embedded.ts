@@ -1,0 +1,60 @@
+/**
+ * The front end of a node: a client of the node within its process. It uses no other node; its own forwards what the leader
+ * has to do.
+ */
+import { ClientCore } from "../client/core.ts";
+import { DatabaseClient } from "../client/databases/database_client.ts";
+import { formatAddress } from "../platform/address.ts";
+import type { Clock, Random } from "../platform/clock.ts";
+import { NetworkError } from "../platform/errors.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Connection, Listener } from "../platform/network.ts";
+import { IN_PROCESS } from "../transport/in_process.ts";
+import { FrontEnd, type FrontEndCounts } from "./front_end.ts";
+
+/** The parts of a node that its front end needs. */
+export interface EmbeddedOptions {
+  /** Listens already, so that a port that is taken was found before the node began. */
+  readonly listener: Listener;
+  /** Opens a connection to the node. */
+  readonly connect: () => Connection;
+  readonly clock: Clock;
+  readonly wallClock: () => number;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** A running front end. */
+export interface EmbeddedFrontEnd {
+  /** Returns the numbers so far. */
+  counts(): FrontEndCounts;
+  /** Stops it; the node must still answer. May be called again without effect. */
+  close(): Promise<void>;
+}
+
+/** Opens the front end of a node that is served. */
+export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedFrontEnd> {
+  const { listener, connect, clock, random } = options;
+  const network = {
+    connect: (address: Address): Promise<Connection> =>
+      address.host === IN_PROCESS.host ? Promise.resolve(connect()) : Promise.reject(
+        new NetworkError("refused", {
+          message: `Cannot connect to ${formatAddress(address)}: a front end uses its own node.`,
+        }),
+      ),
+  };
+  const core = await ClientCore.connect({ cluster: [formatAddress(IN_PROCESS)] }, { network, clock, random });
+  const frontEnd = new FrontEnd({
+    ...options,
+    address: listener.address,
+    network: { listen: () => listener },
+    store: new DatabaseClient(core),
+  });
+  return {
+    counts: () => frontEnd.counts(),
+    close: async () => {
+      await frontEnd.close();
+      await core.pool.close();
+    },
+  };
+}
