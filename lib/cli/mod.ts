@@ -1,5 +1,5 @@
 /**
- * The command line: `kvraft server`, `kvraft client` and the shell.
+ * The command line: `kvraft server`, `kvraft client` with its shell, and `kvraft gateway`.
  *
  * `server.ts` runs a node, `server_tools.ts` the tools for stopped nodes. `client.ts` runs one command, the lines of
  * standard input, or `shell/`. `registry.ts` lists the client's commands, one file each below `commands/`; help,
@@ -12,6 +12,7 @@ import { errorMessage, shortened } from "../platform/errors.ts";
 import { clientCommand, type Connect } from "./client.ts";
 import { denoEnvironment, type Environment } from "./environment.ts";
 import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
+import { gatewayCommand, startDenoGateway, type StartGateway } from "./processes/gateway.ts";
 import { MAIN_HELP } from "./help.ts";
 import { serverCommand, startDenoServer, type StartServer } from "./server.ts";
 import { escapeUnprintable } from "./text.ts";
@@ -29,6 +30,8 @@ export interface Dependencies {
   readonly environment: Environment;
   readonly connect: Connect;
   readonly start: StartServer;
+  /** Default: on Deno. */
+  readonly startGateway?: StartGateway;
   readonly tools: ServerTools;
 }
 
@@ -80,6 +83,8 @@ async function dispatch(args: readonly string[], dependencies: Dependencies): Pr
       return await serverCommand(rest, dependencies);
     case "client":
       return await clientCommand(rest, dependencies);
+    case "gateway":
+      return await gatewayCommand(rest, { startGateway: startDenoGateway, ...dependencies });
     case "secret":
       return await secretCommand(rest, environment);
     case "--help":
@@ -93,9 +98,9 @@ async function dispatch(args: readonly string[], dependencies: Dependencies): Pr
       environment.stderr.write(MAIN_HELP);
       return ExitCode.usage;
     default: {
-      const near = nearest(command, ["server", "client", "secret", "--help", "--version"]);
+      const near = nearest(command, ["server", "client", "gateway", "secret", "--help", "--version"]);
       const hint = near === null
-        ? "Allowed: server, client, secret, --help, --version."
+        ? "Allowed: server, client, gateway, secret, --help, --version."
         : `Did you mean ${near}?`;
       environment.stderr.write(
         `kvraft: There is no command "${shortened(command)}". ${hint} Example: kvraft server --help\n`,

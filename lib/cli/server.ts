@@ -17,6 +17,7 @@ import { nearest } from "../server/config/nearest.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
 import { denoPlatform } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
+import { StopRequest } from "./processes/stop_request.ts";
 
 /** Longest duration of a clean stop; after it the process ends, within 5 s of the signal. */
 const STOP_DEADLINE_MS = 4_500;
@@ -84,7 +85,7 @@ export async function serverCommand(
     await environment.stdout.write(serverHelp(toolsHelp()));
     return ExitCode.done;
   }
-  using stop = new StopRequest(environment);
+  using stop = new StopRequest(environment, "this node");
   let started: StartedServer;
   try {
     started = await start(config, {
@@ -168,61 +169,6 @@ async function announce(line: string, environment: Environment): Promise<void> {
     await environment.stdout.write(line);
   } catch (error) {
     if (!(error instanceof OutputClosedError || error instanceof OutputError)) throw error;
-  }
-}
-
-/**
- * Listens for the first signal that asks the process to end; the second one ends it at once.
- *
- * A hangup (SIGHUP) is such a signal if the server was started on a terminal, which is then closed. A server that was
- * started with nohup or by a supervisor has no terminal and continues: whether nohup had the signal ignored cannot be
- * known, because Deno replaces the handler when it starts.
- */
-class StopRequest implements Disposable {
-  /** Resolves at the first signal. */
-  readonly requested: Promise<"stop">;
-  readonly #environment: Environment;
-  readonly #controller = new AbortController();
-  readonly #stopListening: readonly (() => void)[];
-  readonly #resolve: (stop: "stop") => void;
-  #isHangupLogged = false;
-
-  constructor(environment: Environment) {
-    const { promise, resolve } = Promise.withResolvers<"stop">();
-    this.requested = promise;
-    this.#environment = environment;
-    this.#resolve = resolve;
-    const isOnTerminal = [environment.stdin, environment.stdout, environment.stderr].some(({ isTerminal }) =>
-      isTerminal
-    );
-    this.#stopListening = [
-      environment.onEndSignal(() => {
-        if (this.signal.aborted) environment.exit(ExitCode.internal);
-        else this.#stop();
-      }),
-      // A terminal that closes may send it twice: by the kernel and by the shell.
-      environment.onHangup(() => isOnTerminal ? this.#stop() : this.#logHangup()),
-    ];
-  }
-
-  /** Aborted at the first signal. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  [Symbol.dispose](): void {
-    for (const stopListening of this.#stopListening) stopListening();
-  }
-
-  #stop(): void {
-    this.#controller.abort();
-    this.#resolve("stop");
-  }
-
-  #logHangup(): void {
-    if (this.#isHangupLogged) return;
-    this.#isHangupLogged = true;
-    this.#environment.stderr.write("kvraft: this node continues after SIGHUP; SIGTERM or SIGINT stops it\n");
   }
 }
 

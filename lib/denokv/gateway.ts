@@ -1,0 +1,45 @@
+/** The front end in a process of its own: a client of a cluster, over its nodes' addresses. */
+import { ClientCore } from "../client/core.ts";
+import { DatabaseClient } from "../client/databases/database_client.ts";
+import type { ConnectOptions } from "../client/types.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Network } from "../platform/network.ts";
+import { FrontEnd } from "./front_end.ts";
+
+/** Options of a gateway. */
+export interface GatewayOptions {
+  readonly address: Address;
+  /** Listens for the clients of Deno KV. */
+  readonly network: Pick<Network, "listen">;
+  /** The cluster, and how the gateway signs in there. */
+  readonly connect: ConnectOptions;
+  readonly clock: Clock;
+  readonly wallClock: () => number;
+  readonly logger: Logger;
+}
+
+/** A running gateway. */
+export interface Gateway {
+  readonly address: Address;
+  /** Answers the requests in progress, and closes everything. May be called again without effect. */
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to the cluster, and then serves Deno KV.
+ *
+ * @throws {KvraftError} if no node answers, or the gateway cannot sign in
+ * @throws {NetworkError} if the address is in use, or not local
+ */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const core = await ClientCore.connect(options.connect);
+  const close = (): Promise<void> => core.pool.close();
+  try {
+    const frontEnd = new FrontEnd({ ...options, store: new DatabaseClient(core) });
+    return { address: frontEnd.address, close: () => frontEnd.close().then(close) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,108 @@
+/** `kvraft gateway`: its arguments, the ready line, the stop, and exit codes. */
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { GatewayConfig } from "../../../lib/cli/processes/gateway.ts";
+import { runKvraft } from "../../../lib/cli/mod.ts";
+import { AuthenticationError, ConnectionError } from "../../../lib/client/errors.ts";
+import { NetworkError } from "../../../lib/platform/errors.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
+import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
+import { FakeStore } from "./support/fake_store.ts";
+import { FakeTools } from "./support/fake_tools.ts";
+
+const FLAGS = ["--cluster", "127.0.0.1:7001,127.0.0.1:7002", "--denokv", "4512"];
+
+interface Started {
+  readonly environment: FakeEnvironment;
+  readonly configs: GatewayConfig[];
+  readonly closes: number[];
+  readonly code: Promise<number>;
+}
+
+function start(
+  args: readonly string[],
+  options: FakeEnvironmentOptions & { readonly failure?: Error } = {},
+): Started {
+  const environment = new FakeEnvironment(options);
+  const configs: GatewayConfig[] = [];
+  const closes: number[] = [];
+  const code = runKvraft(["gateway", ...args], {
+    environment,
+    connect: () => Promise.resolve(new FakeStore()),
+    start: () => Promise.reject(new Error("no server is started")),
+    tools: new FakeTools(),
+    startGateway: (config) => {
+      configs.push(config);
+      if (options.failure !== undefined) return Promise.reject(options.failure);
+      const close = (): Promise<void> => Promise.resolve(void closes.push(1));
+      return Promise.resolve({ address: config.address, close });
+    },
+  });
+  return { environment, configs, closes, code };
+}
+
+Deno.test("gateway: it prints one line when it is ready, and stops cleanly at a signal", async () => {
+  const { environment, configs, closes, code } = start(FLAGS);
+  await settle();
+  assertEquals(environment.stdout.text, "kvraft gateway serves Deno KV on 127.0.0.1:4512\n");
+  assertEquals(configs, [{
+    connect: { cluster: ["127.0.0.1:7001", "127.0.0.1:7002"] },
+    address: { host: "127.0.0.1", port: 4512 },
+    logLevel: "info",
+    logFormat: "text",
+  }]);
+  assertEquals(closes, []);
+  environment.signal();
+  assertEquals([await code, closes, environment.listensForSignals], [0, [1], false]);
+});
+
+const WRONG: Readonly<Record<string, readonly string[]>> = {
+  "--cluster is missing": ["--denokv", "4512"],
+  "--denokv is missing": ["--cluster", "127.0.0.1:7001"],
+  "--denokv: Cannot read the address": [...FLAGS.slice(0, 3), "127.0.0.1:0"],
+  "--denokv: other machines reach 0.0.0.0:4512": [...FLAGS.slice(0, 3), "0.0.0.0:4512"],
+  "is not an option. See kvraft gateway --help": [...FLAGS, "now"],
+  "--log-level": [...FLAGS, "--log-level", "loud"],
+  "--tls-cert has no effect without --tls-ca": [...FLAGS, "--tls-cert", "a.crt"],
+};
+
+for (const [message, args] of Object.entries(WRONG)) {
+  Deno.test(`gateway: “${message}” ends it with exit code 2`, async () => {
+    const { environment, configs, code } = start(args);
+    assertEquals([await code, configs], [2, []]);
+    assertStringIncludes(environment.stderr.text, message);
+  });
+}
+
+Deno.test("gateway: beyond this machine it listens only with --insecure", async () => {
+  const { environment, configs, code } = start([...FLAGS.slice(0, 3), "0.0.0.0:4512", "--insecure"]);
+  await settle();
+  assertEquals(configs.map(({ address }) => address), [{ host: "0.0.0.0", port: 4512 }]);
+  environment.signal();
+  await code;
+});
+
+Deno.test("gateway: a cluster that does not answer, a wrong user and a taken port have their exit codes", async () => {
+  const failures: readonly (readonly [Error & { readonly code: string }, number])[] = [
+    [new ConnectionError("Cannot reach the cluster."), 3],
+    [new AuthenticationError("Cannot sign in.", { reason: "signInFailed", user: "ada" }), 6],
+    [
+      new NetworkError("addressInUse", { message: "Cannot serve Deno KV on 127.0.0.1:4512: it is in use." }),
+      70,
+    ],
+  ];
+  for (const [failure, exitCode] of failures) {
+    const { environment, code } = start(FLAGS, { failure });
+    assertEquals([await code, environment.stderr.text], [exitCode, `kvraft: ${failure.message}\n`]);
+  }
+});
+
+Deno.test("gateway: its help has every option and an example", async () => {
+  const { environment, code } = start(["--help"]);
+  assertEquals(await code, 0);
+  for (
+    const part of ["--cluster <nodes>", "--denokv <host:port>", "--token-file", "--tls-ca", "Deno.openKv("]
+  ) {
+    assertStringIncludes(environment.stdout.text, part);
+  }
+  assertMatch(environment.stdout.text, /Exit codes: 0 stopped; 2 usage; 3 /);
+});
