@@ -34,6 +34,7 @@ Usage: ./cluster.sh [command]
   start [nodes] [-- flags]
                   compile if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
                   start --tls …: with TLS, by a trial authority in ./data/tls; later starts and commands use it, too
+                  start --denokv …: serves Deno KV as well, on ports from 4512 on; later starts do, too
                   flags are passed to every server, also at later starts: start 3 -- --read-mode lease;
                   with --http 127.0.0.1:8001 node 2 uses port 8002, and so on
   client [args]   run the client on this cluster; without arguments, an interactive shell
@@ -50,8 +51,9 @@ Usage: ./cluster.sh [command]
                   watch: the same with watchers and leases, and a frozen leader
   clean           remove the data of a cluster whose nodes are stopped
 
-Nodes listen on 127.0.0.1, from port 7001 on. KVRAFT_BASE_PORT=8001 ./cluster.sh uses ports from 8001 on;
-KVRAFT_SOURCE=1 runs the source even if ./kvraft can be compiled.
+Nodes listen on 127.0.0.1, from port 7001 on. KVRAFT_BASE_PORT=8001 ./cluster.sh uses ports from 8001 on, and
+KVRAFT_DENOKV_PORT=5512 ./cluster.sh start --denokv serves Deno KV from 5512 on. KVRAFT_SOURCE=1 runs the source even
+if ./kvraft can be compiled.
 USAGE
 }
 
@@ -398,6 +400,37 @@ make_certificate() {
   rm -f "$path.csr"
 }
 
+# --- Deno KV (start --denokv) --------------------------------------------------------------------------------
+
+denokv_port= # the port of node 1, or empty: the cluster does not serve Deno KV
+if [ -r data/denokv ]; then read -r denokv_port <data/denokv; fi
+
+serves_denokv() { [ -n "$denokv_port" ]; }
+write_denokv() { echo "$denokv_port" >data/denokv; }
+
+choose_denokv_port() {
+  denokv_port=${KVRAFT_DENOKV_PORT:-4512}
+  case $denokv_port in
+    '' | 0* | *[!0-9]*) misused "KVRAFT_DENOKV_PORT is '$denokv_port'; it must be a port number such as 4512." ;;
+  esac
+  if [ "${#denokv_port}" -gt 5 ] || [ "$denokv_port" -gt 65529 ]; then
+    misused "KVRAFT_DENOKV_PORT is '$denokv_port'; it must be from 1 to 65529."
+  fi
+}
+
+# Prints the lines that a Deno program needs.
+show_denokv() {
+  local scheme=http cert=
+  if has_tls; then
+    scheme=https
+    cert="DENO_CERT='$PWD/data/tls/ca.crt' "
+  fi
+  say "Deno KV, in a program, and how to run it:"
+  say "  const kv = await Deno.openKv(\"$scheme://127.0.0.1:$denokv_port\");"
+  say "  ${cert}DENO_KV_ACCESS_TOKEN=x deno run --unstable-kv -A program.ts"
+  say
+}
+
 # --- flags for every server ----------------------------------------------------------------------------------
 
 server_flags=()
@@ -441,6 +474,7 @@ flags_for() { # node
     if [ "$flag" = --http ]; then is_http=yes; else is_http=; fi
     node_flags+=("$flag")
   done
+  if serves_denokv; then node_flags+=(--denokv "127.0.0.1:$((denokv_port + $1 - 1))"); fi
   if has_tls; then
     private make_certificate "$1"
     node_flags+=(--tls-ca data/tls/ca.crt --tls-cert "data/tls/node-$1.crt" --tls-key "data/tls/node-$1.key")
@@ -527,11 +561,21 @@ stop_nodes() {
   done
 }
 
-start_node() {
+# Fails if another program listens where node $1 will.
+require_free_ports() {
   if port_is_taken $((base_port + $1 - 1)); then
     fail "Cannot start node $1: another program listens on $(address "$1"). Stop it, or use other ports:" \
       "KVRAFT_BASE_PORT=$((base_port + 1000)) ./cluster.sh"
   fi
+  if serves_denokv && port_is_taken $((denokv_port + $1 - 1)); then
+    fail "Cannot start node $1: another program listens on 127.0.0.1:$((denokv_port + $1 - 1)), where it is to serve Deno KV." \
+      "Stop it, or use other ports: KVRAFT_DENOKV_PORT=$((denokv_port + 1000)) ./cluster.sh start --denokv"
+  fi
+}
+
+
+start_node() {
+  require_free_ports "$1"
   read_flags
   launch "$1"
 }
@@ -539,11 +583,15 @@ start_node() {
 # --- commands ------------------------------------------------------------------------------------------------
 
 start() {
-  local wanted= n fresh= tls=
-  if [ "${1:-}" = --tls ]; then
-    tls=yes
+  local wanted= n fresh= tls= denokv=
+  while :; do
+    case ${1:-} in
+      --tls) tls=yes ;;
+      --denokv) denokv=yes ;;
+      *) break ;;
+    esac
     shift
-  fi
+  done
   if [ $# -gt 0 ] && [ "$1" != -- ]; then
     wanted=$1
     shift
@@ -563,11 +611,12 @@ start() {
       "remove, or remove it first (./cluster.sh clean)."
   fi
   if [ -n "$(running_nodes)" ]; then
-    if [ -n "$has_new_flags" ] || { [ -n "$tls" ] && ! has_tls; }; then
+    if [ -n "$has_new_flags" ] || { [ -n "$tls" ] && ! has_tls; } || { [ -n "$denokv" ] && ! serves_denokv; }; then
       fail "The cluster runs already, and servers take flags only when they start: ./cluster.sh stop, then start."
     fi
     say "The cluster runs already."
     status
+    if serves_denokv; then show_denokv; fi
     return
   fi
   if [ "$nodes" -eq 0 ]; then
@@ -575,12 +624,9 @@ start() {
     founders=$nodes
     fresh=yes
   fi
-  for n in $(node_ids); do
-    if port_is_taken $((base_port + n - 1)); then
-      fail "Cannot start node $n: another program listens on $(address "$n"). Stop it, or use other ports:" \
-        "KVRAFT_BASE_PORT=$((base_port + 1000)) ./cluster.sh"
-    fi
-  done
+  # With another port than at the start before if the caller names one.
+  if [ -n "$denokv" ] && { ! serves_denokv || [ -n "${KVRAFT_DENOKV_PORT:-}" ]; }; then choose_denokv_port; fi
+  for n in $(node_ids); do require_free_ports "$n"; done
   choose_program build
   private mkdir -p data
   if [ -n "$tls" ]; then
@@ -598,12 +644,14 @@ start() {
   for n in $(node_ids); do launch "$n"; done
   for n in $(node_ids); do wait_until_ready "$n"; done
   if [ -n "$has_new_flags" ]; then remember_flags "$@"; fi
+  if serves_denokv; then private write_denokv; fi
   say
   if [ -n "$fresh" ]; then
     shown put greeting 'hello, world'
   fi
   shown get greeting
   shown status
+  if serves_denokv; then show_denokv; fi
   cat <<'NEXT'
 What to try next:
   ./cluster.sh client             open a shell: put, get, list, help
@@ -796,7 +844,7 @@ clean() {
     fail "Cannot remove the data: it is in use by$running. Stop the cluster first: ./cluster.sh stop"
   fi
   for ((n = 1; n <= nodes; n++)); do rm -rf "data/node-$n" "data/node-$n.log" "data/node-$n.pid"; done
-  rm -f data/cluster data/flags
+  rm -f data/cluster data/flags data/denokv
   rm -rf data/tls
   if [ -d data ]; then rmdir data 2>/dev/null || say "./data holds other files too; they stay."; fi
   say "Removed the cluster and its data."

@@ -323,6 +323,56 @@ Deno.test("cluster.sh: with --tls every command and node uses TLS, and all files
   });
 });
 
+Deno.test("cluster.sh: with --denokv every node serves Deno KV, also at later starts, and the lines to type work", async (t) => {
+  await using copy = await Copy.make();
+  const run = copy.run.bind(copy);
+  const port = freePorts(3);
+
+  await step(t, "start prints the lines, by which a program of stock Deno writes and reads", async () => {
+    const { stdout } = await copy.shell(`KVRAFT_DENOKV_PORT=${port} ./cluster.sh start --denokv 3`);
+    const [, source = "", command = ""] = /^ {2}(const kv = .*)\n {2}(.*)$/m.exec(stdout) ?? [];
+    const program = `${source}
+      await kv.set(["a"], 1);
+      console.log((await kv.get(["a"])).value);
+      kv.close();`;
+    await Deno.writeTextFile(`${copy.path}/program.ts`, program);
+    const { stdout: printed, stderr } = await copy.shell(command);
+    assertEquals(printed, "1\n", `${stdout}${stderr}`);
+  });
+
+  await step(t, "a second start prints them again, and a restarted node serves at its own port", async () => {
+    assert((await run(["start"])).stdout.includes(`Deno.openKv("http://127.0.0.1:${port}")`));
+    await run(["restart", "3"]);
+    const pid = Deno.readTextFileSync(`${copy.path}/data/node-3.pid`).trim();
+    const words = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+    assertEquals(words[words.indexOf("--denokv") + 1], `127.0.0.1:${port + 2}`);
+  });
+
+  await step(t, "a start without the flag still serves it, and a taken port is named", async () => {
+    await run(["stop"]);
+    {
+      using _ = Deno.listen({ hostname: "127.0.0.1", port: port + 1 });
+      const { stderr } = await run(["start"], { code: 1 });
+      assert(stderr.includes(`127.0.0.1:${port + 1}, where it is to serve Deno KV`), stderr);
+    }
+    assert((await run(["start"])).stdout.includes(`Deno.openKv("http://127.0.0.1:${port}")`));
+  });
+
+  await step(
+    t,
+    "a wrong port is refused, and a cluster that runs without Deno KV keeps running",
+    async () => {
+      await run(["stop"]);
+      const { code, stderr } = await copy.shell("KVRAFT_DENOKV_PORT=x ./cluster.sh start --denokv");
+      assert(code === 2 && stderr.includes("KVRAFT_DENOKV_PORT is 'x'"), stderr);
+      await run(["clean"]);
+      await run(["start", "1"]);
+      const refused = await run(["start", "--denokv"], { code: 1 });
+      assert(refused.stderr.includes("./cluster.sh stop, then start"), refused.stderr);
+    },
+  );
+});
+
 Deno.test("cluster.sh: of two concurrent starts one starts the nodes, and the other finds them running", async () => {
   await using copy = await Copy.make();
   const both = await Promise.all([copy.run(["start"]), copy.run(["start"])]);

@@ -8,28 +8,28 @@ const DENO_COMMANDS = tests("commands on databases", "tests/unit/cli/commands/de
 export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/cli/denokv/key_codec.ts", [DENO_TEXTS], [
     {
-      id: "M1200",
+      id: "M1400",
       title: "a bigint with a leading zero is shown as the bigint",
       failure: "the key that is shown is another one when it is typed",
       from: "return equals(encodeKey(key), bytes) ? key : null;",
       to: "return key;",
     },
     {
-      id: "M1201",
+      id: "M1401",
       title: "the bits of a negative number are not inverted",
       failure: "keys with negative numbers are not found, and pages begin in the wrong place",
       from: "return (bits & SIGN) === 0n ? SIGN : ALL_BITS;",
       to: "return SIGN;",
     },
     {
-      id: "M1202",
+      id: "M1402",
       title: "zero bytes in strings are not escaped",
       failure: "a key with a zero byte is read as another key",
       from: "if (byte === 0) encoded.push(ESCAPED);",
       to: "",
     },
     {
-      id: "M1203",
+      id: "M1403",
       title: "NaN is written as the machine has it",
       failure: "the key of NaN is found on some machines",
       from: "const bits = Number.isNaN(value) ? CANONICAL_NAN : view.getBigUint64(1);",
@@ -38,14 +38,14 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/cli/denokv/values.ts", [DENO_TEXTS], [
     {
-      id: "M1204",
+      id: "M1404",
       title: "typed values keep the format of this program's V8",
       failure: "a value that is set from the command line cannot be read by Node, or by Deno before 2.8",
       from: "data[1] = COMMON_V8_FORMAT;",
       to: "data[1] = COMMON_V8_FORMAT + 1;",
     },
     {
-      id: "M1205",
+      id: "M1405",
       title: "values have control characters on the terminal",
       failure: "a stored error or name commands the terminal of the user who lists it",
       from: "const text = escapeUnprintable(inspected(value));",
@@ -54,7 +54,7 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/cli/denokv/database_file.ts", [DENO_TEXTS, DENO_COMMANDS], [
     {
-      id: "M1206",
+      id: "M1406",
       title: "times of expiry in a file are ignored",
       failure: "imported sessions never end",
       from: ": Math.min(Number(expiry), MAX_TIME_MS);",
@@ -63,14 +63,14 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/cli/commands/denokv/import.ts", [DENO_COMMANDS], [
     {
-      id: "M1207",
+      id: "M1407",
       title: "an import that ended names the first key as the one to go on from",
       failure: "keys are written again that programs have changed since",
       from: "this.#lastKey = batch.at(-1)?.key ?? this.#lastKey;",
       to: "this.#lastKey = batch.at(0)?.key ?? this.#lastKey;",
     },
     {
-      id: "M1208",
+      id: "M1408",
       title: "an import replaces keys of a database without being asked",
       failure: "a second import undoes what programs wrote meanwhile",
       from: "if (found.length === 0) return;",
@@ -79,14 +79,14 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/cli/commands/denokv/databases.ts", [DENO_COMMANDS], [
     {
-      id: "M1209",
+      id: "M1409",
       title: "the token itself goes to the cluster in place of its hash",
       failure: "a backup has the tokens of all programs",
       from: "hash: sha256Of(token),",
       to: "hash: new TextEncoder().encode(token).subarray(0, 32),",
     },
     {
-      id: "M1210",
+      id: "M1410",
       title: "a purge leaves the access tokens until the database is removed",
       failure: "programs write keys while they are deleted, and the database is not empty",
       from: "const keys = isPurged ? await purge(open) : 0;",
