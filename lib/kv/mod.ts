@@ -64,9 +64,9 @@ export type { StructureFigures } from "./pages/check_store.ts";
 export type { EventReader } from "./pages/event_reader.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./sessions/session_table.ts";
-export { type Restoring, StateMachine, type StateMachineOptions } from "./state_machine.ts";
+export { StateMachine, type StateMachineOptions } from "./state_machine.ts";
 export type { Readability } from "./store.ts";
-export type { StateView } from "./state_records.ts";
+export type { Restoring, StateView } from "./state_records.ts";
 export {
   keepsStoreLimits,
   validateCommand,

@@ -52,7 +52,7 @@ import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
 import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
-import { resultOf, StateRestorer, type StateView, viewOf } from "./state_records.ts";
+import { type Restoring, resultOf, StateRestorer, type StateView, viewOf } from "./state_records.ts";
 import { type Readability, Store } from "./store.ts";
 
 /** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
@@ -67,20 +67,13 @@ export interface StateMachineOptions {
   readonly leaseLimits?: LeaseLimits;
 }
 
-/** A state machine that is being restored, record by record in the order of a view. */
-export interface Restoring {
-  /** Adds the next record. */
-  add(record: StateRecord): void;
-  /** Returns the state machine once every record was added, and yields again and again, so that the caller can pause. */
-  finishing(): Generator<void, StateMachine>;
-}
-
 /**
  * The keys, leases and sessions after applying the log up to `appliedIndex`.
  *
  * Invariants: entries are applied one by one in the order of the log; `revision` is incremented by each transaction whose
  * checks hold (from feature level 2 on: and that changes something), by each write of a database whose checks hold, each
- * change of the registry, each end of leases and each expiry that deletes keys, and by nothing else, so it never exceeds `appliedIndex`; `featureLevel` never falls; a key is attached to a lease
+ * change of the registry, each end of leases and each expiry that deletes keys, and by nothing else, so it never exceeds `appliedIndex`, but for
+ * what {@link advanceRevision} has added; `featureLevel` never falls; a key is attached to a lease
  * that exists.
  *
  * The store keeps the bytes of large values, so a command must not be changed afterwards (log entries are immutable), and
@@ -178,6 +171,12 @@ export class StateMachine {
   /** Returns the revision to compact at so that the history takes about `bytes` at most. */
   revisionToKeep(bytes: number): number {
     return this.#store.revisionToKeep(bytes);
+  }
+
+  /** Continues at a higher revision, up to which there is no history: the state is that of a backup, see {@link restore}. */
+  advanceRevision(step: number): void {
+    this.#revision += step;
+    this.#store.beginHistory(this.#revision);
   }
 
   /** The users, roles and tokens; another object after a restore. */

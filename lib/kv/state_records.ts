@@ -7,6 +7,7 @@ import type { Leases } from "./leases/leases.ts";
 import type { LeaseTimes } from "./leases/lease_table.ts";
 import { expectLoaded, StoreLoader } from "./pages/store_loader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
+import type { StateMachine } from "./state_machine.ts";
 import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord } from "./record.ts";
 import type { Session } from "./sessions/session.ts";
 import type { SessionTable } from "./sessions/session_table.ts";
@@ -140,6 +141,14 @@ export function resultOf<T>(steps: Generator<void, T>): T {
     const step = steps.next();
     if (step.done === true) return step.value;
   }
+}
+
+/** A state machine that is being restored, record by record in the order of a view. */
+export interface Restoring {
+  /** Adds the next record. */
+  add(record: StateRecord): void;
+  /** Returns the state machine once every record was added, and yields again and again, so that the caller can pause. */
+  finishing(): Generator<void, StateMachine>;
 }
 
 /** The parts of a restored state; its sessions, leases and users are restored in place. */

@@ -76,3 +76,11 @@ export function storedText(store: SnapshotStore): readonly string[] {
 export function stampOf(sequence: number): SessionStamp {
   return { sessionId: 7, sequence, acknowledgedBelow: 1, openedAt: 0 };
 }
+
+/** Returns the chunks of a state's records. */
+export async function chunksOf(machine: StateMachine): Promise<Uint8Array[]> {
+  const chunks: Uint8Array[] = [];
+  using view = machine.snapshot();
+  await writeState(view, { write: (chunk) => void chunks.push(chunk.slice()), yieldToEventLoop: noYield });
+  return chunks;
+}

@@ -6,7 +6,7 @@ import { assert } from "../../platform/assert.ts";
 
 /**
  * Revisions without an event, as a multiple of the number of events, up to which the index has an element for each
- * revision. A state machine advances the revision with events only; a damaged or invented state may differ.
+ * revision. A write of a database may advance the revision without an event; a damaged or invented state may have any.
  */
 const MAX_GAPS = 2;
 const MIN_REVISIONS = 1_024;

@@ -3,6 +3,7 @@
  * backup, and the state machine continues from it. A clock or revision near the largest integer, or a session that was
  * active after the state's index, would stop the node at a later command.
  */
+import { assertNever } from "../../platform/assert.ts";
 import { shortened } from "../../platform/errors.ts";
 import {
   AUTH_LEVEL,
@@ -87,11 +88,15 @@ export class StateRecordReader {
   #readHeader(input: MessagePackReader): StateRecord {
     this.#hasHeader = true;
     this.#appliedIndex = upTo(input, "appliedIndex", MAX_SNAPSHOT_INDEX);
-    this.#revision = upTo(input, "revision", this.#appliedIndex);
+    // After a restore it may be far above the index (RESTORED_REVISION_STEP); the log increments it by one an entry.
+    this.#revision = upTo(input, "revision", MAX_SNAPSHOT_INDEX);
     this.#logTimeMs = upTo(input, "logTimeMs", MAX_STATE_TIME_MS);
     const forgottenIndex = upTo(input, "forgottenIndex", this.#appliedIndex);
     const header = ["header", this.#appliedIndex, this.#revision, this.#logTimeMs, forgottenIndex] as const;
-    if (input.isAtEnd) return header;
+    if (input.isAtEnd) {
+      if (this.#revision <= this.#appliedIndex) return header;
+      throw input.error("revision", `must not be above ${this.#appliedIndex}`);
+    }
     const featureLevel = input.integer("featureLevel", FIRST_FEATURE_LEVEL + 1);
     if (featureLevel > FEATURE_LEVEL) {
       throw new NewerFeatureLevelError(`the state at ${this.#appliedIndex}`, featureLevel);
@@ -237,7 +242,23 @@ export class StateRecordReader {
       case "leaseFailed":
       case "authChanged":
       case "authFailed":
+      case "databaseWritten":
+      case "databaseChecksFailed":
+      case "databaseWriteFailed":
+      case "databasesChanged":
+      case "databasesFailed":
         if (this.#featureLevel >= BRANCHING_LEVEL) return ["answer", sessionId, sequence, answer];
+        break;
+      case "sessionRegistered":
+      case "sessionsExpired":
+      case "featureLevelRaised":
+      case "compacted":
+      case "leasesKeptAlive":
+      case "expiredDeleted":
+      case "refused":
+        break;
+      default:
+        assertNever(answer);
     }
     throw input.error("answer", "must be the result of a write");
   }

@@ -2,7 +2,9 @@
  * The tools of an operator for files and folders of stopped servers: inspect them, restore a backup as a new cluster, make
  * a cluster out of the last survivor.
  */
+import { DATABASE_LEVEL, type StateMachine } from "../../kv/mod.ts";
 import type { Random } from "../../platform/clock.ts";
+import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
 import type { Disk } from "../../storage/mod.ts";
 import { inspect } from "./inspect.ts";
 import { recover } from "./recover.ts";
@@ -13,6 +15,16 @@ import { foundingConfiguration } from "../membership/members.ts";
 import { makeFolder } from "../startup/new_folder.ts";
 import { writeState } from "../snapshot/state_codec.ts";
 import { withStateFile } from "../startup/state_file.ts";
+
+/** Revisions between that of a backup and the first one after its restore: more than a cluster makes in 300 years. */
+export const RESTORED_REVISION_STEP = 1_000_000_000_000;
+
+/** A backup was restored, and the copy backed up, so often that there are no revisions left. */
+export class RevisionsUsedUpError extends Error {
+  override readonly name = "RevisionsUsedUpError";
+  /** Stable name of this error. */
+  readonly code = "cannotRestore";
+}
 
 /** Returns the tools on a disk. */
 export function serverTools(platform: { readonly disk: Disk; readonly random: Random }): ServerTools {
@@ -36,6 +48,7 @@ export async function restore(
   return await withStateFile({ disk, path: from }, async ({ header, load }) => {
     const state = await load();
     if (disablesAuth) state.auth.change({ kind: "setEnabled", enabled: false });
+    renumber(state);
     using view = state.snapshot();
     const { index, term, revision } = header;
     const origin = [header.clusterId, String(index), String(term), String(revision)];
@@ -50,7 +63,7 @@ export async function restore(
       identity: { clusterId, clusterName, nodeId, founders },
       index,
       term,
-      revision,
+      revision: state.revision,
       formatVersion: header.formatVersion,
       configuration: foundingConfiguration(founders),
       advice:
@@ -58,6 +71,22 @@ export async function restore(
       isNamedLater: false,
       writeChunks: (write) => writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
     });
-    return { clusterId, revision, keys: state.keyCount };
+    return { clusterId, revision: state.revision, keys: state.keyCount };
   });
+}
+
+/**
+ * Continues a backup at a revision that its cluster cannot have reached after it: revisions, fencing tokens and the
+ * versionstamps of databases that clients of that cluster know are never given again. The history is dropped, since the
+ * lost cluster may have had other states at revisions above that of the backup. At feature level 1 nothing changes: version
+ * 0.1.0 would not read the state.
+ */
+function renumber(state: StateMachine): void {
+  if (state.featureLevel < DATABASE_LEVEL) return;
+  if (state.revision > MAX_SNAPSHOT_INDEX - RESTORED_REVISION_STEP) {
+    throw new RevisionsUsedUpError(
+      `Cannot restore the backup: its revision ${state.revision} is too high. Copy its keys into a new cluster.`,
+    );
+  }
+  state.advanceRevision(RESTORED_REVISION_STEP);
 }

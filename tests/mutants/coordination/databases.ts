@@ -8,49 +8,49 @@ const DATABASES = tests("databases", "tests/unit/kv/databases");
 export const DATABASE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/kv/databases/databases.ts", [DATABASES], [
     {
-      id: "M2000",
+      id: "M2500",
       title: "the last check of a database's write is ignored",
       failure: "a program that guards its write with a check overwrites another one's",
       from: "for (const [position, { key, revision }] of checks.entries()) {",
       to: "for (const [position, { key, revision }] of checks.slice(0, checks.length - 1).entries()) {",
     },
     {
-      id: "M2001",
+      id: "M2501",
       title: "a sum is counted from the state before the write",
       failure: "of two sums of a key in one write the first is lost",
       from: "changed.set(text, value);",
       to: "",
     },
     {
-      id: "M2002",
+      id: "M2502",
       title: "a write that changes nothing has no revision",
       failure: "two commits have the same versionstamp",
       from: "    this.#pages.advance(revision);\n",
       to: "    if (mutations.length > 1) this.#pages.advance(revision);\n",
     },
     {
-      id: "M2003",
+      id: "M2503",
       title: "an access token that was removed is still good",
       failure: "a stolen token can be used for writing without an end",
       from: 'return tokens.some(({ id }) => id === credentialId) ? null : "unauthenticated";',
       to: 'return (database?.nextTokenId ?? 0) > credentialId ? null : "unauthenticated";',
     },
     {
-      id: "M2004",
+      id: "M2504",
       title: "a write goes to the database that was written before",
       failure: "one database's keys appear in another one",
       from: "if (databaseId !== this.#keyDatabaseId) {",
       to: "if (this.#keyDatabaseId === -1) {",
     },
     {
-      id: "M2005",
+      id: "M2505",
       title: "a versionstamped key has the versionstamp of the write before",
       failure: "keys that should be new overwrite each other",
       from: "writeVersionstampElement(this.#key, DATABASE_PREFIX_BYTES + key.length, revision);",
       to: "writeVersionstampElement(this.#key, DATABASE_PREFIX_BYTES + key.length, revision - 1);",
     },
     {
-      id: "M2006",
+      id: "M2506",
       title: "a database with tokens is open to writes without one",
       failure: "an access token protects nothing",
       from: "return isUser || (!isAuthEnabled && tokens.length === 0) ?",
@@ -59,21 +59,21 @@ export const DATABASE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/databases/reserved_keys.ts", [DATABASES], [
     {
-      id: "M2010",
+      id: "M2510",
       title: "a range from below the reserved part reaches into it",
       failure: "list, export and delete --prefix meet the keys of databases",
       from: "return end === null || isReserved(end) ? RESERVED_START : end;",
       to: "return end === null ? RESERVED_START : end;",
     },
     {
-      id: "M2011",
+      id: "M2511",
       title: "an ordinary transaction puts a reserved key",
       failure: "any writer gives itself an access token",
       from: "if (key[0] === 0xff && isReserved(key)) return true;",
       to: "if (key[0] === 0xff && key.length === 8) return true;",
     },
     {
-      id: "M2012",
+      id: "M2512",
       title: "a transaction in a branch of another one puts a reserved key",
       failure: "the same, with one more pair of brackets",
       from: "      return branchesChangeReserved(operation);\n",
@@ -82,14 +82,14 @@ export const DATABASE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/databases/number_mutation.ts", [DATABASES], [
     {
-      id: "M2020",
+      id: "M2520",
       title: "bounds apply to the first sum of a key",
       failure: "kvraft refuses a write that Deno KV makes",
       from: "if (stored === null) return written(operand);",
       to: "if (stored === null) return bounded(operand, mutation);",
     },
     {
-      id: "M2021",
+      id: "M2521",
       title: "a sum is clamped to the wrong bound",
       failure: "a counter at its maximum jumps to its minimum",
       from: "    result = highest;\n",
@@ -98,14 +98,14 @@ export const DATABASE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/databases/v8_number.ts", [DATABASES], [
     {
-      id: "M2022",
+      id: "M2522",
       title: "a result that is no number keeps the bits that the processor gave it",
       failure: "nodes on different processors have different states",
       from: "if (Number.isNaN(value)) view.setUint32(start + 4, NOT_A_NUMBER, true);\n  else view",
       to: "view",
     },
     {
-      id: "M2023",
+      id: "M2523",
       title: "numbers are written in V8's format 16",
       failure: "no Node and no Deno before 2.8 reads a sum",
       from: "const WRITTEN_VERSION = 15;",
@@ -114,7 +114,7 @@ export const DATABASE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/auth/user_rights.ts", [DATABASES], [
     {
-      id: "M2030",
+      id: "M2530",
       title: "a user who may read all keys reads the registry of databases",
       failure: "the signing keys of all databases are known to every user who may read",
       from: "if (key[0] === 0xff && !this.isRoot && isOfRegistry(key)) return false;",
@@ -123,7 +123,7 @@ export const DATABASE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/sessions/remembered_answers.ts", [DATABASES], [
     {
-      id: "M2031",
+      id: "M2531",
       title: "the retry of a database's write gets the answer to a put",
       failure: "a client that lost its answer fails, though its write was made",
       from: "if (version === NO_VERSION) return",

@@ -9,7 +9,7 @@ import { NothingThereError } from "../../../lib/server/tools/inspect.ts";
 import { RecoveryError } from "../../../lib/server/tools/recover.ts";
 import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
 import { BackupPathError } from "../../../lib/server/startup/state_file.ts";
-import { serverTools } from "../../../lib/server/tools/tools.ts";
+import { RESTORED_REVISION_STEP, serverTools } from "../../../lib/server/tools/tools.ts";
 import type { RecoveryStakes, RestoreRequest } from "../../../lib/server/tools/tools_port.ts";
 import {
   DataDirectory,
@@ -118,6 +118,22 @@ Deno.test("restore: the folder has the backup's state, and every node that resto
   assertEquals(directory.identity?.nodeId, 5);
   directory.close();
   assertEquals(disk.openFiles, 0);
+});
+
+Deno.test("restore: from feature level 2 on no revision is given again, and no state of the lost cluster is read", async () => {
+  const disk = new MemoryDisk();
+  const machine = machineAt(5);
+  machine.apply(6, { kind: "raiseFeatureLevel", level: 2 });
+  const key = Uint8Array.of(3, 1);
+  const mutation = { kind: "set", key, value: key, expiresAtMs: null, versionstampedKey: false } as const;
+  const ids = { session: null, databaseId: 0, credentialId: 0, checks: [] };
+  machine.apply(7, { kind: "databaseWrite", ...ids, mutations: [mutation] });
+  await storeState(await openStore(disk), machine, { term: 3 });
+  const report = await serverTools({ disk, random }).restore(restoreRequest());
+  assertEquals(report.revision, machine.revision + RESTORED_REVISION_STEP);
+  const { stateMachine } = await opened(disk, "/new");
+  assertEquals([stateMachine.revision, stateMachine.compactedRevision], [report.revision, report.revision]);
+  assertEquals(stateMachine.appliedIndex, 7);
 });
 
 Deno.test("restore: other members, another name, another backup or --disable-auth make another cluster", async () => {

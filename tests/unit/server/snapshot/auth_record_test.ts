@@ -5,18 +5,10 @@ import fc from "fast-check";
 import { MAX_ROLES, MAX_USER_TOKENS, MAX_USERS, StateMachine } from "../../../../lib/kv/mod.ts";
 import { encodeResult } from "../../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../../lib/protocol/errors.ts";
-import { readState, writeState } from "../../../../lib/server/snapshot/state_codec.ts";
+import { readState } from "../../../../lib/server/snapshot/state_codec.ts";
+import { chunksOf, noYield } from "../../../support/server_state.ts";
 import { put, stamp, transaction } from "../../kv/support.ts";
 import { anyChange, AuthReplica, onPrefix, PASSWORD } from "../../kv/auth/support.ts";
-
-const noYield = (): Promise<void> => Promise.resolve();
-
-async function chunksOf(machine: StateMachine): Promise<Uint8Array[]> {
-  const chunks: Uint8Array[] = [];
-  using view = machine.snapshot();
-  await writeState(view, { write: (chunk) => void chunks.push(chunk.slice()), yieldToEventLoop: noYield });
-  return chunks;
-}
 
 async function machineFrom(chunks: readonly Uint8Array[]): Promise<StateMachine> {
   const restoring = StateMachine.restoring();
