@@ -1,6 +1,7 @@
 /** The front end in a process of its own: a client of a cluster, over its nodes' addresses. */
 import { ClientCore } from "../client/core.ts";
 import { DatabaseClient } from "../client/databases/database_client.ts";
+import { AuthenticationError, KvraftError, PermissionDeniedError } from "../client/errors.ts";
 import type { ConnectOptions } from "../client/types.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -29,17 +30,30 @@ export interface Gateway {
 /**
  * Connects to the cluster, and then serves Deno KV.
  *
- * @throws {KvraftError} if no node answers, or the gateway cannot sign in
+ * @throws {KvraftError} if no node answers, or the gateway cannot sign in or its user does not have the role root
  * @throws {NetworkError} if the address is in use, or not local
  */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const core = await ClientCore.connect(options.connect);
   const close = (): Promise<void> => core.pool.close();
+  const store = new DatabaseClient(core);
   try {
-    const frontEnd = new FrontEnd({ ...options, store: new DatabaseClient(core) });
+    await checkRights(store);
+    const frontEnd = new FrontEnd({ ...options, store });
     return { address: frontEnd.address, close: () => frontEnd.close().then(close) };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Rejects if the gateway's user may not read the databases' keys: every request of its clients would fail. */
+async function checkRights(store: DatabaseClient): Promise<void> {
+  try {
+    await store.databases({ consistency: "stale" });
+  } catch (error) {
+    if (error instanceof PermissionDeniedError || error instanceof AuthenticationError) throw error;
+    // Any other reason passes, such as an election.
+    if (!(error instanceof KvraftError)) throw error;
   }
 }

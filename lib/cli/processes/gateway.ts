@@ -166,8 +166,8 @@ Usage:
 Options:
 ${columns(OPTIONS.map((option) => [optionUsage(option), option.help]))}
 
-With --user, --token-file or a certificate it signs in to a cluster that demands it; the user needs the right to write
-the databases. Its own clients show the access tokens of their databases (kvraft client help denokv).
+While authentication is enabled, it signs in with --user, --token-file or a certificate, as a user with the role root: it
+reads the keys with which nodes sign the tokens of databases. Its own clients show access tokens of their databases.
 
 It prints one line to standard output when it is ready, logs to standard error, and stops cleanly on SIGINT and
 SIGTERM; a second signal ends it at once.

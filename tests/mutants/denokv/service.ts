@@ -103,8 +103,8 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       id: "M1211",
       title: "a remembered token is good under every key of the database",
       failure: "tokens of a removed database open the one that has its id",
-      from: "if (signingKey !== null && areEqual(signingKey, known.signingKey)) return known.token;",
-      to: "if (signingKey !== null) return known.token;",
+      from: "if (signingKey !== null && areEqual(signingKey, known.signingKey)) {",
+      to: "if (signingKey !== null) {",
     },
   ]),
   ...inFile("lib/denokv/access.ts", [DENOKV], [
