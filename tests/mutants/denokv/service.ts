@@ -9,28 +9,28 @@ const NET_IN_PROCESS = tests("in-process", "tests/unit/transport/in_process_test
 export const DENOKV_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/denokv/undelivered_answers.ts", [DENOKV], [
     {
-      id: "M1200",
+      id: "M1300",
       title: "a remembered answer is given more than once",
       failure: "of two equal sums of a program the second is not made",
       from: "    this.#forget(remembered);\n    return remembered.answer;",
       to: "    return remembered.answer;",
     },
     {
-      id: "M1201",
+      id: "M1301",
       title: "answers are remembered by the body alone",
       failure: "a program's sum is not made, since another program has sent the same one",
       from: 'return `${token} ${createHash("sha256")',
       to: 'return `${token.slice(0, 3)} ${createHash("sha256")',
     },
     {
-      id: "M1202",
+      id: "M1302",
       title: "a write that changed nothing is remembered",
       failure: "a write that is sent again after an election fails again, without being made",
       from: "if (!wasApplied) this.#forget(remembered);",
       to: "",
     },
     {
-      id: "M1203",
+      id: "M1303",
       title: "answers are never forgotten",
       failure: "an equal write of the next day gets an old answer, and is not made",
       from: "remembered.forgetAt = this.#clock.now() + REMEMBERED_MS;",
@@ -39,28 +39,28 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/atomic_writes.ts", [DENOKV], [
     {
-      id: "M1204",
+      id: "M1304",
       title: "an answer that was lost is not remembered",
       failure: "a sum whose answer was lost counts twice",
       from: 'if (await request.respond(response) === "lost") rememberOnce();',
       to: "await request.respond(response);",
     },
     {
-      id: "M1205",
+      id: "M1305",
       title: "a write is remembered only once its outcome is known",
       failure: "a sum that is sent again during an election counts twice",
       from: 'signal.addEventListener("abort", rememberOnce);',
       to: "",
     },
     {
-      id: "M1206",
+      id: "M1306",
       title: "a write that is answered 503 at its deadline is not remembered",
       failure: "a sum that took more than ten seconds counts once for each time that it is sent",
       from: "if (known === null) rememberOnce();",
       to: "",
     },
     {
-      id: "M1207",
+      id: "M1307",
       title: "a fault during a write counts as if nothing was written",
       failure: "a write that may have been made is made again",
       from: "return { response: failure(409, message), wasApplied: true };",
@@ -69,21 +69,21 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/answers.ts", [DENOKV], [
     {
-      id: "M1208",
+      id: "M1308",
       title: "a write with an unknown outcome is answered 503",
       failure: "clients send it again, and a sum counts twice",
       from: 'if (outcome !== "not-applied") return 409;',
       to: "",
     },
     {
-      id: "M1222",
+      id: "M1322",
       title: "a request is refused for good while older nodes are replaced",
       failure: "programs that start with a new cluster, or during an upgrade, end with an error",
       from: "isTransient(error) || PASSING_CODES.includes(code) || isOfOlderNodes(error)",
       to: "isTransient(error) || PASSING_CODES.includes(code)",
     },
     {
-      id: "M1209",
+      id: "M1309",
       title: "every failure is answered 503",
       failure: "clients repeat a request that can never succeed, without end",
       from: 'return code === "permissionDenied" ? 403 : 400;',
@@ -92,7 +92,7 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/data_tokens.ts", [DENOKV], [
     {
-      id: "M1210",
+      id: "M1310",
       title: "the signature of a data token is not checked",
       failure: "any program can make itself a token of any database",
       from:
@@ -100,7 +100,7 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       to: "signatureOf(bytes, signingKey);",
     },
     {
-      id: "M1211",
+      id: "M1311",
       title: "a remembered token is good under every key of the database",
       failure: "tokens of a removed database open the one that has its id",
       from: "if (signingKey !== null && areEqual(signingKey, known.signingKey)) {",
@@ -109,28 +109,28 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/access.ts", [DENOKV], [
     {
-      id: "M1212",
+      id: "M1312",
       title: "a data token outlives its access token",
       failure: "a client whose access token was removed reads for another day",
       from: "return database.tokens.some(({ id }) => id === credentialId);",
       to: "return database.tokens.length > 0;",
     },
     {
-      id: "M1213",
+      id: "M1313",
       title: "a data token does not expire",
       failure: "a token that was found in an old log still opens the database",
       from: "if (token === null || token.expiresAtMs <= this.#wallClock()) {",
       to: "if (token === null) {",
     },
     {
-      id: "M1214",
+      id: "M1314",
       title: "a data token opens every database",
       failure: "a program of one database reads another one",
       from: "if (database === null || database.name !== name) {",
       to: "if (database === null) {",
     },
     {
-      id: "M1215",
+      id: "M1315",
       title: "a client is refused by an old state",
       failure: "a program with a new access token is refused by a node that lags, and ends",
       from: "    await this.#directory.refresh();\n",
@@ -139,21 +139,21 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/translation.ts", [DENOKV], [
     {
-      id: "M1216",
+      id: "M1316",
       title: "a read of one key by npm's client gets the next key's value, which Node cannot read",
       failure: "getMany fails on a value that was not asked for",
       from: "return isReadInNode(entry.value) ? entries : [];",
       to: "return entries;",
     },
     {
-      id: "M1217",
+      id: "M1317",
       title: "a list of all keys from Node counts as a read of one key",
       failure: "a list of the database with limit 1 finds nothing",
       from: "return isReadInNode(entry.value) ? entries : [];",
       to: "return [];",
     },
     {
-      id: "M1218",
+      id: "M1318",
       title: "a value that has expired before it is written is written",
       failure: "a program reads a value that was to last 0 ms",
       from: "expiresAtMs <= nowMs && !versionstampedKey",
@@ -162,7 +162,7 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/limits.ts", [DENOKV], [
     {
-      id: "M1219",
+      id: "M1319",
       title: "messages to enqueue are ignored",
       failure: "npm's client reports a message as enqueued that never arrives",
       from: "if (enqueues > 0) throw",
@@ -171,7 +171,7 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/datapath.ts", [DENOKV], [
     {
-      id: "M1220",
+      id: "M1320",
       title: "a field may be longer than its message",
       failure: "bytes of the next field are taken for a key",
       from: "if (reader.pos !== end) {",
@@ -180,7 +180,7 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/transport/handshake/accepting.ts", [NET_IN_PROCESS], [
     {
-      id: "M1221",
+      id: "M1321",
       title: "a front end of the node takes the place of a client",
       failure: "a node with as many clients as allowed serves no Deno KV",
       from: 'if (caller.role === "peer" || isInProcess) return null;',
