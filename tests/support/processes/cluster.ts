@@ -197,6 +197,11 @@ export class TestCluster implements AsyncDisposable {
     return this.#process(id).hasEnded;
   }
 
+  /** Returns the id of a node's process. */
+  pid(id: number): number {
+    return this.#process(id).pid;
+  }
+
   /** Suspends a node (SIGSTOP): its sockets stay open and it does not answer. */
   pause(id: number): void {
     this.#process(id).signal("SIGSTOP");
