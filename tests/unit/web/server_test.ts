@@ -1,45 +1,7 @@
 /** The web server over sockets, with the clients of Deno: both versions of HTTP on one port. */
 import { assertEquals } from "@std/assert";
-import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import type { Network } from "../../../lib/platform/network.ts";
-import { SystemClock } from "../../../lib/platform/system.ts";
-import { ALPN_PROTOCOLS, serveWeb, type WebHandler, type WebServer } from "../../../lib/web/mod.ts";
-import { TlsNetwork } from "../../../lib/platform/tls/tls_network.ts";
-import { eventually } from "../../support/eventually.ts";
-import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
-import { Authority } from "../../support/tls/certificates.ts";
-
-const authority = new Authority();
-const { cert, key } = authority.issue({ name: "server", altNames: ["IP:127.0.0.1"] });
-const tls = new TlsNetwork({
-  credentials: () => ({ ca: authority.cert, cert, key }),
-  minVersion: "TLSv1.2",
-  peerName: null,
-  asksForCertificate: false,
-  onFailure: () => {},
-  alpnProtocols: ALPN_PROTOCOLS,
-});
-const plain = new DenoNetwork();
-
-/** Runs `action` with the URL of a server. */
-async function withServer(
-  { network = plain, handler }: { readonly network?: Network; readonly handler: WebHandler },
-  action: (url: string, server: WebServer) => Promise<void>,
-): Promise<void> {
-  const logger = new RecordingLogger();
-  const address = { host: "127.0.0.1", port: 0 };
-  const server = serveWeb({ network, address, clock: new SystemClock(), logger, handler });
-  try {
-    // A listener of TLS begins to listen a little later.
-    await eventually("it listens", async () => {
-      using _connection = await Deno.connect({ hostname: "127.0.0.1", port: server.address.port });
-      return true;
-    });
-    await action(`${network === tls ? "https" : "http"}://127.0.0.1:${server.address.port}`, server);
-  } finally {
-    await server.close();
-  }
-}
+import { authority, plain, tls, withServer } from "../../support/web/web_server.ts";
 
 const HTTP1 = { http1: true, http2: false };
 const HTTP2 = { http1: false, http2: true };
