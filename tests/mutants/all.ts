@@ -28,6 +28,7 @@ import { LEASE_TIME_MUTANTS } from "./coordination/lease_time.ts";
 import { WATCH_CHECK_MUTANTS } from "./coordination/watch_checks.ts";
 import { WATCH_MUTANTS } from "./coordination/watches.ts";
 import { DENOKV_MUTANTS } from "./denokv/service.ts";
+import { WEB_MUTANTS } from "./denokv/web.ts";
 import { DENOKV_WATCH_MUTANTS } from "./denokv/watches.ts";
 
 const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
@@ -67,4 +68,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...PEER_SECRET_MUTANTS,
   ...DENOKV_WATCH_MUTANTS,
   ...DENOKV_MUTANTS,
+  ...WEB_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

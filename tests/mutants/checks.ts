@@ -61,6 +61,8 @@ export const LISTENER = tests(
 );
 /** All tests of the transport. */
 export const NET = tests("net", "tests/unit/platform", "tests/unit/protocol", "tests/unit/transport");
+/** The web server. */
+export const WEB = tests("web", "tests/unit/web");
 /** The driver and its callers. */
 export const SERVER = tests("server", "tests/unit/server");
 /** The log that a server writes. */
@@ -108,6 +110,7 @@ export const ALL_CHECKS: readonly Check[] = [
   BACKUP,
   LISTENER,
   NET,
+  WEB,
   PERMISSIONS,
   LOG,
   SERVER,

@@ -66,6 +66,8 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
   #owedBytes = 0;
   /** closing: new requests are refused. ending: everything is sent, and what arrives is dropped. */
   #state: "open" | "closing" | "ending" = "open";
+  /** Of the first GOAWAY; null before. */
+  #lastHandledId: number | null = null;
   #problem: string | null = null;
   readonly #linger: Linger;
   readonly #partialFrame = new StallTimer();
@@ -148,7 +150,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
   shutDown(): void {
     if (this.#state !== "open") return;
     this.#state = "closing";
-    this.sender.goaway(this.#streams.lastId, ERROR.noError);
+    this.#goaway(ERROR.noError);
     this.#endIfDone();
   }
 
@@ -384,8 +386,14 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     this.#state = "ending";
     this.#problem = message;
     this.#abortStreams();
-    this.sender.goaway(this.#streams.lastId, code, message);
+    this.#goaway(code, message);
     this.#linger.begin(this.output);
+  }
+
+  /** Announces the end. The last stream that is handled never becomes a later one (RFC 9113 §6.8). */
+  #goaway(code: ErrorCode, message = ""): void {
+    this.#lastHandledId ??= this.#streams.lastId;
+    this.sender.goaway(this.#lastHandledId, code, message);
   }
 
   /** Wakes the handlers that wait until the client has read more. */
@@ -396,7 +404,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
   #endIfDone(): void {
     if (this.#state !== "closing" || this.#streams.size > 0) return;
     this.#state = "ending";
-    this.sender.goaway(this.#streams.lastId, ERROR.noError);
+    this.#goaway(ERROR.noError);
     this.#linger.begin(this.output);
   }
 }

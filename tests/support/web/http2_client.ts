@@ -32,6 +32,11 @@ export interface ReceivedAnswer {
   readonly trailers: Readonly<Record<string, string>>;
 }
 
+/** Sends bytes. */
+export async function writeAll(connection: Connection, bytes: Uint8Array): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
+}
+
 /** Returns the bytes of a frame. */
 export function frameBytes({ type, flags = 0, streamId = 0, payload = [] }: SentFrame): number[] {
   const { length } = payload;
@@ -77,8 +82,7 @@ export class Http2TestClient {
 
   /** Sends bytes. */
   async bytes(bytes: readonly number[] | Uint8Array): Promise<void> {
-    const all = new Uint8Array(bytes);
-    for (let sent = 0; sent < all.length;) sent += await this.connection.write(all.subarray(sent));
+    await writeAll(this.connection, new Uint8Array(bytes));
   }
 
   /** Sends frames at once. */

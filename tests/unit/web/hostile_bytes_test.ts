@@ -9,7 +9,7 @@ import { FLAG, FRAME, PREFACE, SETTING } from "../../../lib/web/http2/protocol.t
 import type { WebRequest } from "../../../lib/web/mod.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { type EncodedField, TestHpackEncoder } from "../../support/web/hpack_encoder.ts";
-import { frameBytes, integerBytes, POST } from "../../support/web/http2_client.ts";
+import { frameBytes, integerBytes, POST, writeAll } from "../../support/web/http2_client.ts";
 import { WebScene } from "../../support/web/web_scene.ts";
 
 /** Does one of the things that handlers do, by the first character of the path. */
@@ -113,11 +113,6 @@ async function drain(connection: Connection): Promise<void> {
   while (await connection.read(buffer).catch(() => null) !== null);
 }
 
-/** Sends bytes. */
-async function write(connection: Connection, bytes: Uint8Array): Promise<void> {
-  for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
-}
-
 /** Sends what `send` sends, and checks that another connection is served and that nothing is left. */
 async function check(scene: WebScene, send: (connection: Connection) => Promise<void>): Promise<void> {
   const other = await scene.http2();
@@ -144,9 +139,9 @@ Deno.test("web server: arbitrary frames of HTTP/2 are no fault, end no other con
         await using scene = new WebScene({ handler: handle, network: { readBytes } });
         await check(scene, async (connection) => {
           const encoder = new TestHpackEncoder();
-          await write(connection, new Uint8Array([...PREFACE, ...frameBytes({ type: FRAME.settings })]));
+          await writeAll(connection, new Uint8Array([...PREFACE, ...frameBytes({ type: FRAME.settings })]));
           for (const one of steps) {
-            await write(connection, new Uint8Array(bytesOf(one, encoder)));
+            await writeAll(connection, new Uint8Array(bytesOf(one, encoder)));
             if ("ms" in one) {
               await settle();
               scene.clock.advance(one.ms);
@@ -195,7 +190,7 @@ Deno.test("web server: arbitrary text is no fault of HTTP/1.1, ends no other con
         await using scene = new WebScene({ handler: handle, network: { readBytes } });
         await check(scene, async (connection) => {
           for (const part of parts) {
-            await write(connection, Uint8Array.from(part, (character) => character.charCodeAt(0) % 256));
+            await writeAll(connection, Uint8Array.from(part, (character) => character.charCodeAt(0) % 256));
             if (part === "\r\n") await settle();
           }
           await settle();

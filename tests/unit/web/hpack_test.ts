@@ -94,13 +94,17 @@ const REFUSED: readonly { readonly title: string; readonly bytes: readonly numbe
   { title: "an integer without an end", bytes: [0xff, 0x80, 0x80] },
   { title: "an integer of 33 bits", bytes: [0xff, 0xff, 0xff, 0xff, 0xff, 0x0f] },
   { title: "an integer of many zero bytes", bytes: [0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00] },
+  {
+    title: "a length of many zero bytes",
+    bytes: [0x00, 0x7f, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00, ...new Array<number>(127).fill(0x61), 0x00],
+  },
   { title: "a string behind the end", bytes: [0x00, 0x05, 0x61] },
   { title: "a literal without a value", bytes: [0x00, 0x01, 0x61] },
   {
     title: "a Huffman string with its end in it",
     bytes: [0x00, 0x01, 0x61, 0x84, ...packed(huffmanBits(256))],
   },
-  { title: "a Huffman string with eight bits of padding", bytes: [0x00, 0x01, 0x61, 0x82, 0x1f, 0xff] },
+  { title: "a Huffman string with eight bits of padding", bytes: [0x00, 0x01, 0x61, 0x82, 0xf8, 0xff] },
   { title: "a Huffman string padded with zeros", bytes: [0x00, 0x01, 0x61, 0x81, 0x18] },
 ];
 

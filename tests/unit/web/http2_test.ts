@@ -322,6 +322,8 @@ Deno.test("HTTP/2: close announces the end, refuses new requests, and waits for 
   assertEquals((await client.answer(1)).body, "last");
   assertEquals(await stream.closed, "delivered");
   await settle();
+  const lastIds = client.frames.filter(({ type }) => type === FRAME.goaway).map(({ payload }) => payload[3]);
+  assertEquals(lastIds, [1, 1], "the refused request is not said to be handled");
   assertEquals(
     client.hasEnded,
     false,

@@ -1,10 +1,10 @@
 /** The web server with the clients that programs use: curl, and in Node `node:http2` and fetch (undici). */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import type { WebRequest } from "../../lib/web/mod.ts";
-import { runs, skip } from "../support/processes/process.ts";
-import { TemporaryFolder } from "../support/temporary.ts";
-import { authority, plain, tls, withServer } from "../support/web/web_server.ts";
+import type { WebRequest } from "../../../lib/web/mod.ts";
+import { runs, skip } from "../../support/processes/process.ts";
+import { TemporaryFolder } from "../../support/temporary.ts";
+import { authority, plain, tls, withServer } from "../../support/web/web_server.ts";
 
 const BODY_BYTES = 1_000_000;
 

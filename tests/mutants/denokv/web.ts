@@ -1,0 +1,151 @@
+/** Mutants of the web server. */
+import { WEB } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+export const WEB_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/web/hpack/decoder.ts", [WEB], [
+    {
+      id: "M2100",
+      title: "integers of HPACK have no bound",
+      failure: "a few bytes of a client become the length of a string of gigabytes",
+      from: "if (shift > 21)",
+      to: "if (shift > 2_100)",
+    },
+    {
+      id: "M2101",
+      title: "the dynamic table is not emptied by an entry that is too large",
+      failure: "the tables of both ends differ, and requests get each other's fields",
+      from: "this.#evict(Math.max(0, this.#maxTableBytes - field.bytes));",
+      to: "this.#evict(Math.abs(this.#maxTableBytes - field.bytes));",
+    },
+  ]),
+  ...inFile("lib/web/hpack/huffman.ts", [WEB], [
+    {
+      id: "M2102",
+      title: "a Huffman string may end with eight bits of padding",
+      failure: "two encodings of one field reach a proxy and the server as different ones",
+      from: "for (let bits = 0; bits <= 7; bits++) {",
+      to: "for (let bits = 0; bits <= 8; bits++) {",
+    },
+  ]),
+  ...inFile("lib/web/http2/frame_receiver.ts", [WEB], [
+    {
+      id: "M2103",
+      title: "a header block grows without bound",
+      failure: "CONTINUATION frames without end take the memory of the node",
+      from: "if (bytes.length > this.#options.maxHeadBytes) {",
+      to: "if (bytes.length < 0) {",
+    },
+    {
+      id: "M2104",
+      title: "frames that lead to nothing are not counted",
+      failure: "one client keeps the node busy with pings and settings",
+      from: "if (this.#options.guard.frame()) return;",
+      to: "if (this.#options.guard.frame() || !this.#isFirst) return;",
+    },
+    {
+      id: "M2105",
+      title: "padding may be as long as its frame",
+      failure: "a part of a body has a negative length",
+      from: "if (padding >= frame.end - frame.begin) {",
+      to: "if (padding > frame.end - frame.begin) {",
+    },
+  ]),
+  ...inFile("lib/web/http2/connection.ts", [WEB], [
+    {
+      id: "M2106",
+      title: "requests that are reset at once are not counted",
+      failure: "a client makes the node begin a request with every 30 bytes, and waits for none",
+      from: "if (isCounted && !this.#guard.reset()) {",
+      to: "if (isCounted && !this.#guard.reset() && streamId < 0) {",
+    },
+    {
+      id: "M2107",
+      title: "requests that were reset do not count while they are handled",
+      failure: "one connection has any number of requests in the node",
+      from: "return this.#streams.size + this.#orphans >=",
+      to: "return this.#streams.size >=",
+    },
+    {
+      id: "M2108",
+      title: "a client that reads no answers is read on",
+      failure: "the answers to its pings take the memory of the node",
+      from: "while (this.output.queuedBytes > READ_LIMIT_BYTES",
+      to: "while (this.output.queuedBytes > Infinity",
+    },
+    {
+      id: "M2109",
+      title: "the window of a request is not updated at once",
+      failure: "every call of Deno 2.9.8 takes 44 ms",
+      from: "if (!stream.isRemoteClosed) stream.inviteBody();",
+      to: "if (stream.isAborted) stream.inviteBody();",
+    },
+    {
+      id: "M2110",
+      title: "the window of the connection is never updated",
+      failure: "after 4 MiB of bodies a connection accepts no more writes",
+      from: "if (2 * this.#owedBytes < CONNECTION_WINDOW_BYTES) return;",
+      to: "if (this.#owedBytes > 0) return;",
+    },
+    {
+      id: "M2111",
+      title: "requests behind the announced end are served",
+      failure: "a node that stops never ends its connections",
+      from: 'if (this.#state !== "open" || this.#isFull)',
+      to: "if (this.#isFull)",
+    },
+  ]),
+  ...inFile("lib/web/http2/stream.ts", [WEB], [
+    {
+      id: "M2112",
+      title: "a body may be shorter than its content-length",
+      failure: "a request that a proxy has cut is taken for a whole one",
+      from: "if (contentLength !== null && this.receivedBytes !== contentLength && !this.isLocalClosed) {",
+      to: "if (contentLength !== null && this.receivedBytes < 0) {",
+    },
+    {
+      id: "M2113",
+      title: "an answer that waits for its window is not ended at the deadline",
+      failure: "clients that read nothing keep answers in memory without end",
+      from:
+        "if (this.#timers.sent.check(isSending ? this.#sentBytes : null, nowMs) > limits.progressTimeoutMs) {",
+      to: "if (this.#timers.sent.check(isSending ? this.#sentBytes : null, nowMs) > Infinity) {",
+    },
+  ]),
+  ...inFile("lib/web/http1/request_head.ts", [WEB], [
+    {
+      id: "M2114",
+      title: "a request may have a content-length and chunks",
+      failure: "behind a proxy a client hides a second request in the first one (request smuggling)",
+      from: 'if (length !== null) return badRequest("it has a Transfer-Encoding and a Content-Length");',
+      to: "",
+    },
+  ]),
+  ...inFile("lib/web/http1/connection.ts", [WEB], [
+    {
+      id: "M2115",
+      title: "a full buffer is never read on",
+      failure: "a body that comes faster than it is read is never complete",
+      from: "    this.#freed?.resolve();\n",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/web/held_bytes.ts", [WEB], [
+    {
+      id: "M2116",
+      title: "the bytes of all connections have no bound",
+      failure: "many connections together take the memory of the node",
+      from: "if (bytes <= 0 || this.#bytes <= this.maxBytes) return;",
+      to: "if (bytes <= 0 || this.#bytes <= Infinity) return;",
+    },
+  ]),
+  ...inFile("lib/web/server.ts", [WEB], [
+    {
+      id: "M2117",
+      title: "one address may have all connections",
+      failure: "one machine keeps out all other clients",
+      from: "if ((this.#bySource.get(source) ?? 0) >= maxConnectionsPerAddress) {",
+      to: "if ((this.#bySource.get(source) ?? 0) >= Infinity) {",
+    },
+  ]),
+];
