@@ -53,6 +53,8 @@ export class AccessControl {
   /** Returns the access of a client to a database by its data token; rejects with the answer that refuses it. */
   async byDataToken(request: WebRequest, name: string): Promise<DataAccess> {
     const token = bearerOf(request);
+    // The metadata exchange gives nothing away, and needs no leader; data must not be read by the rights of an old state.
+    if (!this.#directory.isConfirmed) await this.#directory.refresh();
     const access = this.#dataAccess(token, name);
     const allowed = access instanceof WebError
       ? await this.#afterRefresh(() => this.#dataAccess(token, name))

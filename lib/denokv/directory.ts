@@ -58,6 +58,7 @@ export class Directory {
   readonly #options: DirectoryOptions;
   readonly #stop = new AbortController();
   #view: View | null = null;
+  #isConfirmed = false;
   /** A stale read in progress. */
   #reading: Promise<void> | null = null;
   /** A linearizable read that has not begun, for all who have asked for one. */
@@ -89,6 +90,14 @@ export class Directory {
   /** Returns the database with an id, or null if the node knows none. */
   withId(id: number): ServedDatabase | null {
     return this.#current()?.withId(id) ?? null;
+  }
+
+  /**
+   * Whether the databases were read linearizably since the start. Before that the node may have been away while access tokens
+   * were removed, or authentication was enabled.
+   */
+  get isConfirmed(): boolean {
+    return this.#isConfirmed;
   }
 
   /** Whether a database is open to clients without an access token. */
@@ -134,6 +143,7 @@ export class Directory {
       timeoutMs: READ_TIMEOUT_MS,
       patienceMs: READ_TIMEOUT_MS,
     });
+    if (consistency === "linearizable") this.#isConfirmed = true;
     // A read of an earlier state that was answered later changes nothing.
     if (this.#view !== null && list.revision < this.#view.list.revision) return;
     this.#view = new View(list, readAt);

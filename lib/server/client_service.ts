@@ -2,7 +2,6 @@
 import { assertNever } from "../platform/assert.ts";
 import {
   type CommandProblem,
-  DATABASE_LEVEL,
   LEASE_LEVEL,
   listingBelowReserved,
   type ListPage,
@@ -19,7 +18,6 @@ import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,
   futureRevision,
-  noDatabases,
   noHistory,
   noLeases,
   notApplied,
@@ -352,9 +350,8 @@ function pastRevision(request: ReadRequest): number | null {
 function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAnswer | null {
   if (request.kind === "get" || request.kind === "list" || request.kind === "readAuth") return null;
   if (request.kind === "readRanges" && request.revision === null) return null;
-  if (request.kind === "listDatabases") {
-    return stateMachine.featureLevel < DATABASE_LEVEL ? noDatabases() : null;
-  }
+  // Older nodes know of no database, but every cluster has the default one: its clients begin with this answer.
+  if (request.kind === "listDatabases") return null;
   if (request.kind === "lease" || request.kind === "listLeases") {
     return stateMachine.featureLevel < LEASE_LEVEL ? noLeases() : null;
   }

@@ -130,6 +130,13 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       to: "if (database === null) {",
     },
     {
+      id: "M1323",
+      title: "data is read by the rights that a node knew before it was away",
+      failure: "an access token that was removed meanwhile reads from a node that comes back",
+      from: "if (!this.#directory.isConfirmed) await this.#directory.refresh();",
+      to: "",
+    },
+    {
       id: "M1315",
       title: "a client is refused by an old state",
       failure: "a program with a new access token is refused by a node that lags, and ends",

@@ -77,6 +77,20 @@ Deno.test("access: a data token is of its database only, and ends with its acces
     assertEquals((await scene.exchange("/orders", "second")).status, 200);
   }));
 
+Deno.test("access: a node that was away gives no data by the rights of its old state", () =>
+  withService(async (scene) => {
+    const { store } = scene;
+    store.now = { ...store.now, revision: 2, databases: [DEFAULT, { ...ORDERS, tokens: [] }] };
+    const token = await scene.dataToken("/orders", "first");
+    store.hasLeader = false;
+    assertEquals((await read(scene, "/orders/kv/snapshot_read", token))?.[0], 503);
+    store.hasLeader = true;
+    assertEquals(await read(scene, "/orders/kv/snapshot_read", token), [
+      401,
+      "The access token was removed.",
+    ]);
+  }));
+
 Deno.test("access: a data token that is expired, made up or missing is answered 401", () =>
   withService(async (scene) => {
     const token = await scene.dataToken();

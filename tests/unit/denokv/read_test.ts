@@ -74,6 +74,7 @@ Deno.test("read: Node is spared the value behind an absent key that it could not
 
 Deno.test("read: without a leader it is answered 503 with a short cause, and beyond a limit 400", () =>
   withService(async (scene) => {
+    await read(scene, [range([1], [2])]);
     scene.store.hasLeader = false;
     assertEquals(textOf(await read(scene, [range([1], [2])])), [
       503,
