@@ -7,6 +7,7 @@
  *     --auth           clients must sign in: the hostile programs are one that does not, a user without rights, one with
  *                      rights over a prefix, and in the second half an operator; with a peer secret, or --tls
  *     --tls            the real servers' ports have TLS: hostile bytes before, during and after handshakes, too
+ *     --denokv         attacks the port of Deno KV in place of the nodes' own
  *     --simulated      simulated servers in place of real ones, seed after seed
  *     --seed S         of the hostile programs, or the first of the simulated ones (random)
  *     --seeds A..B     these simulated ones, and no others
@@ -17,6 +18,7 @@
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
+import { attackDenokv } from "../denokv/processes.ts";
 import { reportText, runAgainstProcesses } from "./processes.ts";
 import { type HostileReport, runSimulated, scenarioOf } from "./simulated.ts";
 
@@ -31,6 +33,7 @@ interface Flags {
   readonly hasSecret: boolean;
   readonly hasUsers: boolean;
   readonly hasTls: boolean;
+  readonly isDenokv: boolean;
   readonly seed: number;
   /** First and last seed; null when the duration decides. */
   readonly seeds: readonly [number, number] | null;
@@ -51,6 +54,7 @@ function flagsOf(args: string[]): Flags {
       "peer-secret": { type: "boolean", default: false },
       auth: { type: "boolean", default: false },
       tls: { type: "boolean", default: false },
+      denokv: { type: "boolean", default: false },
       simulated: { type: "boolean", default: false },
       trace: { type: "boolean", default: false },
     },
@@ -61,7 +65,7 @@ function flagsOf(args: string[]): Flags {
   const isNodes = values.nodes === "1" || values.nodes === "3";
   if (!isNodes || !(seconds > 0) || ![seed, first, last].every(Number.isSafeInteger)) {
     console.error(
-      "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--peer-secret] [--auth] [--tls] " +
+      "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--peer-secret] [--auth] [--tls] [--denokv] " +
         "[--simulated] [--seed <n>] [--seeds <n>..<n>] [--trace]",
     );
     Deno.exit(2);
@@ -72,6 +76,7 @@ function flagsOf(args: string[]): Flags {
     hasSecret: values["peer-secret"],
     hasUsers: values.auth,
     hasTls: values.tls,
+    isDenokv: values.denokv,
     seed,
     seeds: values.seeds === undefined ? null : [first, last],
     isSimulated: values.simulated || values.seeds !== undefined,
@@ -81,8 +86,10 @@ function flagsOf(args: string[]): Flags {
 
 async function main(flags: Flags): Promise<number> {
   if (flags.isSimulated) return await simulate(flags);
-  const { nodes, hasSecret, hasUsers, hasTls, seconds, seed } = flags;
+  const { nodes, hasSecret, hasUsers, hasTls, isDenokv, seconds, seed } = flags;
   console.log(`${nodes === 1 ? "one node" : "three nodes"} for ${seconds} s with --seed ${seed}`);
+  const tell = (line: string): void => console.log(line);
+  if (isDenokv) return exitCodeOf(await attackDenokv({ nodes, seconds, seed, tell }));
   const report = await runAgainstProcesses({
     nodes,
     hasSecret,
@@ -90,11 +97,15 @@ async function main(flags: Flags): Promise<number> {
     hasTls,
     seconds,
     seed,
-    tell: (line) => console.log(line),
+    tell,
   });
   console.log(reportText(report, seconds));
-  for (const problem of report.problems) console.log(`FAILED: ${problem}`);
-  return report.problems.length > 0 ? 1 : 0;
+  return exitCodeOf(report.problems);
+}
+
+function exitCodeOf(problems: readonly string[]): number {
+  for (const problem of problems) console.log(`FAILED: ${problem}`);
+  return problems.length > 0 ? 1 : 0;
 }
 
 async function simulate({ seconds, seed, seeds, isTraced }: Flags): Promise<number> {
