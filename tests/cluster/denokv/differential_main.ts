@@ -1,5 +1,5 @@
 /**
- * `deno task denokv-diff`: runs random programs on Deno's local database, on denokv where it is installed, and on a kvraft
+ * `deno task denokv:diff`: runs random programs on Deno's local database, on denokv where it is installed, and on a kvraft
  * cluster, with the stock client of this Deno, and prints every step whose outcomes differ.
  *
  *     --programs N        how many (3000)
@@ -16,20 +16,28 @@ import {
   differencesBetween,
   differenceText,
   LOCAL,
+  type Pair,
   shortened,
 } from "./programs/comparison.ts";
 
 const DEFAULT_PROGRAMS = 3_000;
 /** Programs that one process runs. */
 const BATCH = 250;
+/** Of so many programs one runs alone, too. */
+const ALONE_SHARE = 5;
 const MAX_SHOWN = 5;
 
 /** Compares two databases; returns the number of programs whose outcomes differ. */
-async function compare(pair: readonly [Compared, Compared], seeds: readonly number[]): Promise<number> {
+async function compare(pair: Pair, seeds: readonly number[]): Promise<number> {
   const names = pair.map(({ name }) => name).join(" and ");
   let count = 0;
   for (let from = 0; from < seeds.length; from += BATCH) {
-    const differences = await differencesBetween(...pair, seeds.slice(from, from + BATCH));
+    const batch = seeds.slice(from, from + BATCH);
+    const alone = batch.filter((_, position) => position % ALONE_SHARE === 0);
+    const differences = [
+      ...await differencesBetween(pair, { seeds: alone, isAlone: true }),
+      ...await differencesBetween(pair, { seeds: batch, isAlone: false }),
+    ];
     for (const difference of differences) {
       if (count++ < MAX_SHOWN) console.log(differenceText(await shortened(difference, pair), pair));
     }

@@ -1,5 +1,5 @@
 /**
- * `deno task denokv-faults`: stock clients of Deno KV on a cluster whose leaders are killed and frozen, whose nodes are
+ * `deno task denokv:faults`: stock clients of Deno KV on a cluster whose leaders are killed and frozen, whose nodes are
  * restarted, and which is killed as a whole; prints what the clients report, and fails if they lost anything.
  *
  *     --programs N        programs in all (32), which set, count and watch

@@ -63,8 +63,11 @@ const VALUES: readonly Value[] = [
   [1, , 3], // deno-lint-ignore-line no-sparse-arrays -- a hole is a value of its own
 ].map((value) => ({ kind: "plain", value }));
 
-/** Operands and values of V8 numbers; some of them can't be added. */
-const NUMBERS: readonly Value[] = [1, 2.5, -3, 2 ** 31, -0, 1n, -2n, 2n ** 65n, Number.NaN, "x", null]
+/** Numbers of V8. */
+const NUMBERS: readonly Value[] = [0, 1, 2.5, -3, 2 ** 31, -0, 1n, -2n, 2n ** 64n, 2n ** 65n, Number.NaN]
+  .map((value) => ({ kind: "plain", value }));
+/** Values that can't be added. */
+const OTHERS: readonly Value[] = ["x", null, true, new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]), { value: 1 }]
   .map((value) => ({ kind: "plain", value }));
 const U64_OPERANDS: readonly bigint[] = [0n, 1n, 2n, 10n, 2n ** 32n, 2n ** 64n - 1n];
 const LITERALS: readonly string[] = [
@@ -75,17 +78,31 @@ const LITERALS: readonly string[] = [
   "00000000000000010001",
 ];
 
+/** Which programs to make. */
+export interface ProgramKind {
+  /**
+   * Whether a program has the database for itself: its keys begin with any part, and it lists the whole database. The
+   * keys of others begin with {@link firstPartsOf} their seed.
+   */
+  readonly isAlone: boolean;
+}
+
 /** Returns the first parts of all keys of a program; no other seed has them. */
-export function firstPartsOf(seed: number): Deno.KvKey {
-  return ["program", seed];
+export function firstPartsOf(seed: number, { isAlone }: ProgramKind): Deno.KvKey {
+  return isAlone ? [] : ["program", seed];
 }
 
 /** Returns the program of a seed. */
-export function programOf(seed: number): Program {
+export function programOf(seed: number, kind: ProgramKind): Program {
   const random = new SeededRandom(seed);
-  const first = firstPartsOf(seed);
+  const first = firstPartsOf(seed, kind);
+  if (kind.isAlone) return stepsOf(random, first);
   if (random.chance(LIMITS_SHARE)) return atTheLimits(random, first);
   if (random.chance(MANY_KEYS_SHARE)) return manyKeys(random, first);
+  return stepsOf(random, first);
+}
+
+function stepsOf(random: SeededRandom, first: Deno.KvKey): Program {
   const pool = new KeyPool(random, first);
   return Array.from({ length: MIN_STEPS + random.below(MORE_STEPS) }, () => stepOf(random, pool));
 }
@@ -93,10 +110,12 @@ export function programOf(seed: number): Program {
 /** The keys of one program. */
 class KeyPool {
   readonly #random: SeededRandom;
+  readonly #first: Deno.KvKey;
   readonly #keys: readonly Deno.KvKey[];
 
   constructor(random: SeededRandom, first: Deno.KvKey) {
     this.#random = random;
+    this.#first = first;
     const keyOf = (): Deno.KvKey => [
       ...first,
       ...Array.from({ length: random.below(MAX_PARTS + 1) }, () => random.pick(PARTS)),
@@ -112,7 +131,8 @@ class KeyPool {
   /** Returns a key that begins as one of the keys does: a prefix, or the bound of a range. */
   prefix(): Deno.KvKey {
     const key = this.key();
-    return key.slice(0, 2 + this.#random.below(key.length - 1));
+    const more = key.length - this.#first.length;
+    return key.slice(0, this.#first.length + this.#random.below(more + 1));
   }
 
   /** Returns one of the keys, or another key that begins with `prefix`. */
@@ -141,6 +161,8 @@ function stepOf(random: SeededRandom, pool: KeyPool): Step {
     };
   }
   if (dice < 60) return listOf(random, pool);
+  // kvraft refuses a wrong operand before it evaluates the checks and the mutations before it.
+  if (dice < 63) return { kind: "commit", checks: [], mutations: [wrongOperandOf(random, pool)] };
   // A commit that fails may leave a versionstamped key behind, whose name the runner does not learn.
   const mayFail = random.chance(0.7);
   const mutation = (): Mutation => mutationOf(random, pool, mayFail);
@@ -202,20 +224,32 @@ function mutationOf(random: SeededRandom, pool: KeyPool, mayFail: boolean): Muta
     return { kind: "set", key, value: valueOf(random), expireInMs: expiryOf(random), isVersionstamped };
   }
   if (dice < 45) return { kind: "delete", key };
-  const type = random.chance(0.5) ? "sum" : random.pick<NumberKind>(["min", "max"]);
-  if (dice < 75) return { kind: type, key, operand: random.pick(U64_OPERANDS) };
+  if (dice < 75) return { kind: numberKindOf(random), key, operand: random.pick(U64_OPERANDS) };
   const bound = random.chance(0.3) ? 2 : null;
-  return { kind: "mutate", type: dice < 95 ? "sum" : type, key, value: numberOf(random), bound };
+  return random.chance(0.2)
+    ? { kind: "mutate", type: numberKindOf(random), key, value: u64Of(random), bound }
+    : { kind: "mutate", type: "sum", key, value: random.pick(NUMBERS), bound };
+}
+
+/** Returns a mutation whose operand is no number, or a number of V8 where only a 64-bit integer is taken. */
+function wrongOperandOf(random: SeededRandom, pool: KeyPool): Mutation {
+  const type = numberKindOf(random);
+  const value = type === "sum" || random.chance(0.5) ? random.pick(OTHERS) : random.pick(NUMBERS);
+  return { kind: "mutate", type, key: pool.key(), value, bound: null };
+}
+
+function numberKindOf(random: SeededRandom): NumberKind {
+  return random.chance(0.5) ? "sum" : random.pick<NumberKind>(["min", "max"]);
 }
 
 function valueOf(random: SeededRandom): Value {
   const dice = random.below(10);
-  if (dice < 3) return { kind: "u64", value: random.pick(U64_OPERANDS) };
+  if (dice < 3) return u64Of(random);
   return random.pick(dice < 6 ? NUMBERS : VALUES);
 }
 
-function numberOf(random: SeededRandom): Value {
-  return random.chance(0.2) ? { kind: "u64", value: random.pick(U64_OPERANDS) } : random.pick(NUMBERS);
+function u64Of(random: SeededRandom): Value {
+  return { kind: "u64", value: random.pick(U64_OPERANDS) };
 }
 
 /** Never in the near future: the stores delete expired keys at different times. */

@@ -2,11 +2,11 @@
  * Runs random programs on one Deno KV database with the client of the Deno that runs it, and prints the outcomes of each
  * as a line of JSON. The argument is an {@link Assignment} as JSON.
  */
-import { firstPartsOf, programOf } from "./generator.ts";
+import { firstPartsOf, type ProgramKind, programOf } from "./generator.ts";
 import { outcomesOf } from "./runner.ts";
 
 /** The programs to run. */
-export interface Assignment {
+export interface Assignment extends ProgramKind {
   /** The argument of `Deno.openKv`: a URL, or `:memory:`. */
   readonly database: string;
   readonly seeds: readonly number[];
@@ -25,13 +25,13 @@ export interface Answer {
 const PARALLEL = 8;
 
 if (import.meta.main) {
-  const { database, seeds, kept, isAllOrNothing }: Assignment = JSON.parse(Deno.args[0] ?? "");
+  const { database, seeds, kept, isAllOrNothing, ...kind }: Assignment = JSON.parse(Deno.args[0] ?? "");
   const kv = await Deno.openKv(database);
   const remaining = seeds.values();
-  await Promise.all(Array.from({ length: PARALLEL }, async () => {
+  await Promise.all(Array.from({ length: kind.isAlone ? 1 : PARALLEL }, async () => {
     for (const seed of remaining) {
-      if (kept !== null) await clear(kv, firstPartsOf(seed));
-      const program = programOf(seed).filter((_, position) => kept === null || kept.includes(position));
+      if (kept !== null || kind.isAlone) await clear(kv, firstPartsOf(seed, kind));
+      const program = programOf(seed, kind).filter((_, position) => kept === null || kept.includes(position));
       const answer: Answer = { seed, outcomes: await outcomesOf(kv, program, { isAllOrNothing }) };
       // deno-lint-ignore no-console -- the output of this program
       console.log(JSON.stringify(answer));
@@ -42,6 +42,6 @@ if (import.meta.main) {
 
 /** Deletes what an earlier run of a program has left. */
 async function clear(kv: Deno.Kv, first: Deno.KvKey): Promise<void> {
-  await kv.delete(first);
+  if (first.length > 0) await kv.delete(first);
   for await (const { key } of kv.list({ prefix: first })) await kv.delete(key);
 }

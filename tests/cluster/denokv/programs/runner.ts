@@ -166,7 +166,7 @@ class ProgramRun {
   async #state(keys: readonly Deno.KvKey[]): Promise<readonly string[]> {
     if (!this.#isAllOrNothing || keys.length > MAX_COMPARED_KEYS) return [];
     const entries: string[] = [];
-    for (const key of keys) entries.push(this.#entry(await this.#kv.get(key)));
+    for (const key of keys) entries.push(entryText(await this.#kv.get(key)));
     return entries;
   }
 
@@ -195,8 +195,9 @@ class ProgramRun {
     return versionstamp >= greatest ? "committed nothing" : `older than ${greatest}: ${versionstamp}`;
   }
 
-  #entry({ key, value, versionstamp }: Deno.KvEntryMaybe<unknown>): string {
-    return `${textOf(key)} = ${textOf(value)} @ ${this.#seen(versionstamp)}`;
+  #entry(entry: Deno.KvEntryMaybe<unknown>): string {
+    this.#seen(entry.versionstamp);
+    return entryText(entry);
   }
 
   #seen(versionstamp: string | null): string | null {
@@ -245,6 +246,10 @@ function valueOf(value: Value): unknown {
 
 function expiry(expireInMs: number | null): { expireIn?: number } {
   return expireInMs === null ? {} : { expireIn: expireInMs };
+}
+
+function entryText({ key, value, versionstamp }: Deno.KvEntryMaybe<unknown>): string {
+  return `${textOf(key)} = ${textOf(value)} @ ${versionstamp}`;
 }
 
 function textOf(value: unknown): string {
