@@ -185,6 +185,24 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       to: "if (reader.pos < end) {",
     },
   ]),
+  ...inFile("lib/denokv/atomic_writes.ts", [DENOKV], [
+    {
+      id: "M1241",
+      title: "commits that change nothing have the versionstamp of the last change",
+      failure: "a program that compares the versionstamps of two commits takes them for one",
+      from: "const next = revision === last ? Math.min(sequence + 1, MAX_SEQUENCE) : 1;",
+      to: "const next = revision === last ? sequence : 0;",
+    },
+  ]),
+  ...inFile("lib/denokv/service.ts", [DENOKV], [
+    {
+      id: "M1242",
+      title: "Deno gets the entries that Node can read",
+      failure: "a list with limit 1 in Deno finds nothing where the first value is an object",
+      from: 'const isDeno = request.header("user-agent")?.startsWith(DENO_AGENT) === true;',
+      to: 'const isDeno = request.header("user-agent") === DENO_AGENT;',
+    },
+  ]),
   ...inFile("lib/transport/handshake/accepting.ts", [NET_IN_PROCESS], [
     {
       id: "M1321",
