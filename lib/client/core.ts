@@ -21,6 +21,8 @@ import { SessionWriter, type WriteResult } from "./writer.ts";
 
 /** Deadline of a call that names none. */
 export const DEFAULT_TIMEOUT_MS = 5_000;
+/** Watches of one client: a node takes as many over a connection. */
+export const MAX_WATCHES = 1_000;
 
 /** The network, the clock and the source of random numbers that a client uses. */
 export interface ClientPlatform {
@@ -30,6 +32,8 @@ export interface ClientPlatform {
   readonly clock: Clock;
   /** Chooses the session's id, the order of dialing, and the jitter of pauses. */
   readonly random: Random;
+  /** Watches of the client. Default {@link MAX_WATCHES}; a node takes more from a front end of its own alone. */
+  readonly maxWatches?: number;
 }
 
 /** The options of a write, and its action for messages. */
@@ -50,8 +54,9 @@ export class ClientCore {
   readonly random: ClientPlatform["random"];
   /** Deadline of a call that names none. */
   readonly timeoutMs: number;
-  /** The watches that have not ended. */
+  /** The watches that have not ended, and how many they may be. */
   readonly watches = new Set<object>();
+  readonly maxWatches: number;
   /** The leases that are kept alive. */
   readonly leaseKeeper = new LeaseKeeper(this);
   readonly #writer: SessionWriter;
@@ -68,6 +73,7 @@ export class ClientCore {
     this.signIns = signIns;
     this.clock = platform.clock;
     this.random = platform.random;
+    this.maxWatches = platform.maxWatches ?? MAX_WATCHES;
     this.timeoutMs = timeoutMs;
     this.runner = new CallRunner(pool, platform.random);
     this.#writer = new SessionWriter({

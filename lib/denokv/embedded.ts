@@ -12,6 +12,9 @@ import type { Address, Connection, Listener } from "../platform/network.ts";
 import { IN_PROCESS } from "../transport/in_process.ts";
 import { FrontEnd, type FrontEndCounts } from "./front_end.ts";
 
+/** Keys that the clients of a front end watch, of all databases: as many as its node has watches. */
+const MAX_WATCHED_KEYS = 100_000;
+
 /** The parts of a node that its front end needs. */
 export interface EmbeddedOptions {
   /** Listens already, so that a port that is taken was found before the node began. */
@@ -43,7 +46,12 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedFr
         }),
       ),
   };
-  const core = await ClientCore.connect({ cluster: [formatAddress(IN_PROCESS)] }, { network, clock, random });
+  const core = await ClientCore.connect({ cluster: [formatAddress(IN_PROCESS)] }, {
+    network,
+    clock,
+    random,
+    maxWatches: MAX_WATCHED_KEYS,
+  });
   const frontEnd = new FrontEnd({
     ...options,
     address: listener.address,

@@ -39,8 +39,6 @@ import { toWatchEvents, toWatchPlan, type WatchPlan } from "./input.ts";
 import { readKeys } from "./state_reader.ts";
 import type { WatchBatch, WatchEvent, WatchRequest } from "./types.ts";
 
-/** Watches of one client: a node takes as many over a connection. */
-export const MAX_WATCHES = 1_000;
 /** The longest wait for a node to begin a watch. */
 const MAX_START_TIMEOUT_MS = 8_000;
 const ACTION = "watch keys";
@@ -100,7 +98,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
 
   /** Watches until the program or an error ends it. Never rejects. */
   async #run(): Promise<void> {
-    const { pool, watches } = this.#core;
+    const { pool, watches, maxWatches } = this.#core;
     const { signal } = this.#plan;
     const onAbort = (): void => {
       const cause = signal?.reason;
@@ -113,9 +111,9 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
     };
     if (pool.closing.isClosed) return onClosing();
     if (signal?.aborted) return onAbort();
-    if (watches.size >= MAX_WATCHES) {
+    if (watches.size >= maxWatches) {
       return this.#queue.fail(
-        new TooManyWatchesError(`Cannot ${ACTION}: this client has ${MAX_WATCHES} watches. End some first.`),
+        new TooManyWatchesError(`Cannot ${ACTION}: this client has ${maxWatches} watches. End some first.`),
       );
     }
     watches.add(this);

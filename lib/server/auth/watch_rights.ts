@@ -19,6 +19,10 @@ export class WatchRights implements WatchAccess {
     return this.#access.auth.revision;
   }
 
+  get isInProcess(): boolean {
+    return this.#identity.isInProcess;
+  }
+
   get isOver(): boolean {
     return this.#identity.isOver();
   }

@@ -11,6 +11,8 @@ export interface WatchAccess {
   readonly revision: number;
   /** Whether the user has to sign in again since its time is over. */
   readonly isOver: boolean;
+  /** Whether the connection is one of a front end of this node, which may have as many watches as the node. */
+  readonly isInProcess: boolean;
   /** Returns why a watch of these keys ends, or null. `visibleOnly`: it leaves out the keys that may not be read. */
   refusal(keys: KeySet, visibleOnly: boolean): WatchRefusal | null;
   readonly mayRead: MayRead;

@@ -133,7 +133,7 @@ export class WatchRequests {
         `Cannot watch: this connection has a watch of the id ${watchId} already.`,
       );
     }
-    if (connection.size >= MAX_WATCHES_PER_CONNECTION) {
+    if (connection.size >= MAX_WATCHES_PER_CONNECTION && !connection.connection.access.isInProcess) {
       return notApplied(
         "tooManyWatches",
         `Cannot watch: this connection has ${MAX_WATCHES_PER_CONNECTION} watches, the most that one may have. ` +

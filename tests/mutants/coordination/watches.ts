@@ -250,8 +250,8 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       id: "M791",
       title: "a connection may have any number of watches",
       failure: "one client takes the watches of all",
-      from: "if (connection.size >= MAX_WATCHES_PER_CONNECTION) {",
-      to: "if (connection.size > MAX_WATCHES) {",
+      from: "connection.size >= MAX_WATCHES_PER_CONNECTION && ",
+      to: "connection.size > MAX_WATCHES && ",
     },
     {
       id: "M830",

@@ -71,6 +71,7 @@ export function withoutSignIn(): ConnectionIdentity {
 export const NO_WATCH_RIGHTS: WatchAccess = {
   revision: 0,
   isOver: false,
+  isInProcess: false,
   refusal: () => null,
   mayRead: () => true,
 };

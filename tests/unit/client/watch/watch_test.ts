@@ -15,8 +15,8 @@ import {
   SIGN_TIMEOUT_MS,
   VERIFY_TIMEOUT_MS,
 } from "../../../../lib/client/watch/connection_watches.ts";
+import { MAX_WATCHES } from "../../../../lib/client/core.ts";
 import { MAX_WAITING_BATCHES } from "../../../../lib/client/watch/batch_queue.ts";
-import { MAX_WATCHES } from "../../../../lib/client/watch/watch.ts";
 import { entry, FakeCluster, type Reply, sent } from "../../../support/fakes/scripted_node.ts";
 import { BatchReader } from "../../../support/fakes/batch_reader.ts";
 import { WatchedLog } from "../../../support/fakes/watched_log.ts";
