@@ -184,10 +184,18 @@ export interface Coordination {
   readonly holders: number;
   /** Clients that share a lock. */
   readonly lockUsers: number;
+  /** Clients that write to a database. */
+  readonly databaseUsers: number;
 }
 
 /** A run with readers and writers alone. */
-export const NO_COORDINATION: Coordination = { watchers: 0, libraryWatchers: 0, holders: 0, lockUsers: 0 };
+export const NO_COORDINATION: Coordination = {
+  watchers: 0,
+  libraryWatchers: 0,
+  holders: 0,
+  lockUsers: 0,
+  databaseUsers: 0,
+};
 
 /** The peer secret of a run. */
 export interface PeerSecretPlan {
@@ -319,6 +327,7 @@ function drawCoordination(seed: number): Coordination {
     libraryWatchers: random.pick([0, 0, 0, 1, 2]),
     holders: random.pick([0, 0, 0, 1, 2]),
     lockUsers: random.pick([0, 0, 0, 0, 0, 2]),
+    databaseUsers: random.pick([0, 0, 1, 2]),
   };
 }
 

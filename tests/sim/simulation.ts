@@ -23,7 +23,8 @@ import type { DriveFault } from "./environment/sim_disk.ts";
 import { SimClock } from "./environment/sim_clock.ts";
 import { Fabric, SimNetwork } from "./environment/sim_network.ts";
 import { LibraryWatcher } from "./library_watcher.ts";
-import { LeaseHolder } from "./lease_holder.ts";
+import { DatabaseUser } from "./database_user.ts";
+import { LeaseHolder, type LeaseHolderOptions } from "./lease_holder.ts";
 import { LockUser } from "./lock_user.ts";
 import { Administrator } from "./users/administrator.ts";
 import { type NodeChoice, RestrictedClient } from "./users/restricted_client.ts";
@@ -48,6 +49,9 @@ const DISK_FAULTS = {
 /** Takes lines of a trace. */
 export type Trace = (line: string) => void;
 
+/** A client that begins with the others and has a number of its own. */
+type Holder = LeaseHolder | LockUser | DatabaseUser;
+
 /** The parts of a run. */
 export class Simulation {
   readonly plan: Plan;
@@ -59,7 +63,7 @@ export class Simulation {
   readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
   readonly watchers: readonly (SimWatcher | LibraryWatcher)[];
-  readonly holders: readonly (LeaseHolder | LockUser)[];
+  readonly holders: readonly Holder[];
   /** Null in a run without users. */
   readonly administrator: Administrator | null;
   /** The clients of users whose rights change. */
@@ -126,11 +130,13 @@ export class Simulation {
       { length: watchers + libraryWatchers },
       (_, position) => this.#watcher(position + 1, position < watchers ? SimWatcher : LibraryWatcher),
     );
-    const { holders, lockUsers } = plan.coordination;
-    this.holders = Array.from(
-      { length: holders + lockUsers },
-      (_, position) => this.#holder(position + 1, position < holders ? LeaseHolder : LockUser),
-    );
+    const { holders, lockUsers, databaseUsers } = plan.coordination;
+    const kinds = [
+      ...Array<typeof LeaseHolder>(holders).fill(LeaseHolder),
+      ...Array<typeof LockUser>(lockUsers).fill(LockUser),
+      ...Array<typeof DatabaseUser>(databaseUsers).fill(DatabaseUser),
+    ];
+    this.holders = kinds.map((Holder, position) => this.#holder(position + 1, Holder));
   }
 
   /** Returns all machines. */
@@ -390,7 +396,7 @@ export class Simulation {
     });
   }
 
-  #holder(number: number, Holder: typeof LeaseHolder | typeof LockUser): LeaseHolder | LockUser {
+  #holder(number: number, Holder: new (options: LeaseHolderOptions) => Holder): Holder {
     const { plan, coverage, scheduler, leaseTimes } = this;
     const { watchers, libraryWatchers } = plan.coordination;
     const host = clientHostOf(plan.clients + watchers + libraryWatchers + number);

@@ -139,8 +139,8 @@ const STRIKES: Readonly<Record<FaultKind, (aim: Aim) => EndOfFault>> = {
     return nothing;
   },
   clientReset: ({ simulation: { fabric, plan }, target }) => {
-    const { watchers, libraryWatchers, holders, lockUsers } = plan.coordination;
-    const clients = plan.clients + watchers + libraryWatchers + holders + lockUsers;
+    const { watchers, libraryWatchers, holders, lockUsers, databaseUsers } = plan.coordination;
+    const clients = plan.clients + watchers + libraryWatchers + holders + lockUsers + databaseUsers;
     for (let client = 1; client <= clients; client++) fabric.reset(clientHostOf(client), hostOf(target));
     return nothing;
   },

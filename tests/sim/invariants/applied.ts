@@ -6,6 +6,7 @@ import {
   type BranchingTransaction,
   type Command,
   type CommandResult,
+  type DatabaseWrite,
   EMPTY_CHANGE_LEVEL,
   FIRST_FEATURE_LEVEL,
   HISTORY_LEVEL,
@@ -24,6 +25,7 @@ import type { Coverage } from "../coverage.ts";
 import { hashBytes, hashNumbers } from "../../support/hashes.ts";
 import { AppliedHistory } from "./applied_history.ts";
 import type { WatchTruth } from "./checked_watch.ts";
+import { DatabaseEffects } from "./database_effects.ts";
 import { branchesOf, branchesResultOf } from "./history_forms.ts";
 import { PastStates } from "./past_states.ts";
 import { AppliedUsers } from "../users/applied_users.ts";
@@ -61,6 +63,7 @@ export class Applied implements WatchTruth {
   readonly #applications = new Map<string, number>();
   readonly #leases: LeaseModel;
   readonly states = new PastStates();
+  readonly #databases = new DatabaseEffects();
   readonly users: AppliedUsers;
   /** Reads are possible as of this revision and later ones; a transaction does not change it. */
   #compactedRevision = 0;
@@ -171,6 +174,9 @@ export class Applied implements WatchTruth {
         if (result.kind === "refused" || result.kind === "checksFailed") return;
         if ("revision" in result) this.#noteTransaction(index, command, result);
         return;
+      case "databaseWrite":
+        if (result.kind === "databaseWritten") this.#noteDatabaseWrite(index, command, result);
+        return;
       case "grantLease":
       case "revokeLease":
         if (result.kind !== "refused" && "revision" in result && this.#isRepeated(command.session, result)) {
@@ -191,6 +197,19 @@ export class Applied implements WatchTruth {
         return this.#noteLeases({ index, command }, effect);
       }
     }
+  }
+
+  /** Notes the write of a database: it has a revision of its own, in which no other key changes. */
+  #noteDatabaseWrite(
+    index: number,
+    command: DatabaseWrite,
+    { revision }: { readonly revision: number },
+  ): void {
+    if (this.#isRepeated(command.session, { revision })) return;
+    const { lastRevision } = this.history;
+    this.#options.check(revision === lastRevision + 1, `revision ${revision} follows ${lastRevision}`);
+    this.history.add({ index, revision, command, changes: [] });
+    this.states.note(revision, this.#databases.changesOf(command));
   }
 
   /** Notes what an entry does to leases, and the keys that it deletes in one revision. */

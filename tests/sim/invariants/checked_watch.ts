@@ -188,7 +188,9 @@ export class CheckedWatch {
   }
 }
 
+/** The keys of databases, which begin with eight bytes 255, are in the scope of no watcher of other keys. */
 function isInScope(key: Uint8Array, { start, end }: WatchScope): boolean {
+  if (key.length >= 8 && key.subarray(0, 8).every((byte) => byte === 255)) return false;
   return compareKeys(key, start) >= 0 && (end === null || compareKeys(key, end) < 0);
 }
 
