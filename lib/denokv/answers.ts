@@ -44,9 +44,9 @@ function statusOf(error: KvraftError): number {
 }
 
 /**
- * Whether a request is refused because the cluster does not know databases yet: it was founded a moment ago, or nodes of an
+ * Returns whether a request is refused because the cluster does not know databases yet: it was founded a moment ago, or nodes of an
  * older version are being replaced. Nodes have no code of its own for that.
  */
-function isOfOlderNodes({ message }: KvraftError): boolean {
+export function isOfOlderNodes({ message }: KvraftError): boolean {
   return /every node [a-z ]*must run kvraft/.test(message);
 }
