@@ -21,6 +21,19 @@ export function isFieldValue(value: string): boolean {
   return VALUE.test(value);
 }
 
+/** Returns a text without the spaces and tabs at its ends. */
+export function trimmed(text: string): string {
+  let begin = 0;
+  let end = text.length;
+  while (begin < end && isBlank(text.charCodeAt(begin))) begin += 1;
+  while (end > begin && isBlank(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(begin, end);
+}
+
+function isBlank(character: number): boolean {
+  return character === 0x20 || character === 0x09;
+}
+
 /** A received field; each character is one byte. */
 export interface Field {
   /** In lower case. */

@@ -1,5 +1,13 @@
 /** Parses the head of a request of HTTP/1.1 as strictly as RFC 9112 demands. */
-import { type Field, FieldList, isFieldValue, parseContentLength, splitTarget, TOKEN } from "../fields.ts";
+import {
+  type Field,
+  FieldList,
+  isFieldValue,
+  parseContentLength,
+  splitTarget,
+  TOKEN,
+  trimmed,
+} from "../fields.ts";
 
 /** The head of a request. */
 export interface RequestHead {
@@ -76,19 +84,6 @@ function parseField(line: string): Field | null {
   if (!TOKEN.test(name)) return null;
   const value = trimmed(line.slice(colon + 1));
   return isFieldValue(value) ? { name: name.toLowerCase(), value } : null;
-}
-
-/** Removes spaces and tabs from the ends, in linear time. */
-function trimmed(text: string): string {
-  let begin = 0;
-  let end = text.length;
-  while (begin < end && isBlank(text.charCodeAt(begin))) begin += 1;
-  while (end > begin && isBlank(text.charCodeAt(end - 1))) end -= 1;
-  return text.slice(begin, end);
-}
-
-function isBlank(character: number): boolean {
-  return character === 0x20 || character === 0x09;
 }
 
 /** Returns path and query of a request's target; null where there is none. */

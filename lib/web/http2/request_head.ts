@@ -1,5 +1,13 @@
 /** Turns the fields of a header block into the head of a request, or says why it is malformed (RFC 9113 §8). */
-import { type Field, FieldList, parseContentLength, splitTarget, TOKEN } from "../fields.ts";
+import {
+  type Field,
+  FieldList,
+  isFieldValue,
+  parseContentLength,
+  splitTarget,
+  TOKEN,
+  trimmed,
+} from "../fields.ts";
 import type { DecodedField } from "../hpack/decoder.ts";
 
 /** The head of a request. */
@@ -29,8 +37,9 @@ type Pseudo = Record<":method" | ":scheme" | ":path" | ":authority", string | nu
 export function requestHeadOf(decoded: readonly DecodedField[]): RequestHead | string {
   const pseudo: Pseudo = { ":method": null, ":scheme": null, ":path": null, ":authority": null };
   const fields: Field[] = [];
-  for (const field of decoded) {
-    const isPseudo = field.name.startsWith(":");
+  for (const received of decoded) {
+    const isPseudo = received.name.startsWith(":");
+    const field = isPseudo || received.isValid ? received : withoutOuterBlanks(received);
     const problem = isPseudo ? pseudoProblem(field, pseudo, fields.length > 0) : fieldProblem(field);
     if (problem !== null) return problem;
     if (!isPseudo) fields.push(field);
@@ -87,6 +96,15 @@ function pseudoProblem(
   if (pseudo[name] !== null) return "a pseudo-header field is repeated";
   pseudo[name] = value;
   return null;
+}
+
+/**
+ * Returns a field without the blanks around its value, as HTTP/1.1 has it. HTTP/2 forbids them, but Deno's client of Deno KV
+ * sends one behind `Bearer` where the access token is empty.
+ */
+function withoutOuterBlanks(field: DecodedField): DecodedField {
+  const value = trimmed(field.value);
+  return { ...field, value, isValid: field.hasValidName && isFieldValue(value) };
 }
 
 function fieldProblem({ name, value, isValid }: DecodedField): string | null {

@@ -3,6 +3,7 @@
  * killed, with slow readers, many keys, missing keys, and several watches on one handle.
  */
 import { assert, assertEquals } from "@std/assert";
+import { MAX_WATCHES_PER_CONNECTION } from "../../../lib/server/watch/watch_requests.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 import { DenokvCluster } from "../../support/denokv/cluster.ts";
 import { installNodeClient } from "../../support/denokv/stock_clients.ts";
@@ -112,6 +113,15 @@ Deno.test("denokv watch: Deno's client shows a missing key at once, and each of 
   const { versionstamp } = await writer.end();
   await watcher.showsLast(versionstamp, 5);
   watcher.verifyOrder();
+});
+
+Deno.test("denokv watch: a node serves more watches than a connection of a cluster's client may have", async () => {
+  await using kv = await DenokvCluster.start();
+  const leader = await kv.cluster.waitForLeader();
+  const watches = MAX_WATCHES_PER_CONNECTION + 100;
+  await using watcher = new Watcher(DENO, { url: kv.url(leader), keys: keysOf(1), watches, isApart: true });
+  await watcher.shows(watches);
+  assertEquals(await kv.metric(leader, "kvraft_denokv_watches"), watches);
 });
 
 Deno.test("denokv watch: Node's client watches forty keys, of which none exists at first", async () => {

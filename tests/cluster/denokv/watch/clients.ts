@@ -98,6 +98,7 @@ export class Watcher implements AsyncDisposable {
       readonly keys: readonly Key[];
       readonly watches?: number;
       readonly slowMs?: number;
+      readonly isApart?: boolean;
     },
   ) {
     const program = JSON.stringify({ program: "watch", watches: 1, slowMs: 0, ...options });

@@ -1,7 +1,8 @@
 /**
  * Programs on a Deno KV database as its users write them, in Deno (Deno.openKv) or in Node (@deno/kv). The argument is JSON:
  * `{ "program": "write", "url", "keys", "bytes", "pauseMs" }` writes a number to all keys in each commit, until standard
- * input ends; `{ "program": "watch", "url", "keys", "watches", "slowMs" }` prints each state that a watch shows.
+ * input ends; `{ "program": "watch", "url", "keys", "watches", "slowMs" }` prints each state that a watch
+ * shows; with `"isApart": true` each watch has a key of its own.
  */
 // deno-lint-ignore-file no-console -- the output of these programs
 const options = JSON.parse(("Deno" in globalThis ? Deno.args : process.argv.slice(2))[0]);
@@ -55,8 +56,10 @@ const watch = async (kv, { keys, name, slowMs }) => {
 if (options.program === "write") await write(options);
 else {
   const kv = await openKv(options.url);
-  const { keys, slowMs } = options;
+  const { keys, slowMs, isApart } = options;
   await Promise.all(
-    Array.from({ length: options.watches }, (_, number) => watch(kv, { keys, slowMs, name: `${number}` })),
+    Array.from({ length: options.watches }, (_, number) => {
+      return watch(kv, { keys: isApart ? [[...keys[0], number]] : keys, slowMs, name: `${number}` });
+    }),
   );
 }
