@@ -157,6 +157,13 @@ export class Databases {
     revision: number,
   ): readonly PlannedValue[] | PlanFailure | null {
     if (!hasNumbers(mutations)) return null;
+    const [only] = mutations;
+    if (mutations.length === 1 && only !== undefined) {
+      // The usual sum, without a map of what was changed before.
+      const key = this.#keyOf(databaseId, only, revision);
+      const value = this.#valueAfter(only, () => this.#storedValue(key, false));
+      return typeof value === "string" ? { reason: value, position: 0 } : [value];
+    }
     /** The values that earlier mutations have stored. */
     const changed = new Map<string, PlannedValue>();
     const planned: PlannedValue[] = [];

@@ -3,6 +3,11 @@ import { tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 const DATABASES = tests("databases", "tests/unit/kv/databases");
+const FRONT_END = tests("front end", "tests/unit/server/auth/front_end_rights_test.ts");
+const CLIENT = tests("client", "tests/unit/client/databases");
+const SNAPSHOT = tests("snapshot", "tests/unit/server/snapshot/database_record_test.ts");
+const TOOLS = tests("tools", "tests/unit/server/tools_test.ts", "--filter=restore");
+const WATCH = tests("watch", "tests/unit/server/watch/watch_hub_test.ts");
 
 /** The mutants. */
 export const DATABASE_MUTANTS: readonly Mutant[] = [
@@ -128,6 +133,67 @@ export const DATABASE_MUTANTS: readonly Mutant[] = [
       failure: "a client that lost its answer fails, though its write was made",
       from: "if (version === NO_VERSION) return",
       to: "if (version !== NO_VERSION && revision === 0) return",
+    },
+  ]),
+  ...inFile("lib/server/auth/front_end_rights.ts", [FRONT_END], [
+    {
+      id: "M2540",
+      title: "a front end reads every key",
+      failure: "a fault in the front end shows all data of a cluster that has authentication",
+      from: "return isReserved(request.key);",
+      to: "return true;",
+    },
+    {
+      id: "M2541",
+      title: "a front end writes without an access token",
+      failure: "each client of the front end writes, though authentication is enabled",
+      from: "if (!isAuthEnabled || command.credentialId !== NO_CREDENTIAL) return null;",
+      to: "if (!isAuthEnabled || command.credentialId >= NO_CREDENTIAL) return null;",
+    },
+  ]),
+  ...inFile("lib/kv/databases/range_reads.ts", [DATABASES], [
+    {
+      id: "M2542",
+      title: "a page of ranges ends where it is full, and is called complete",
+      failure: "a list of Deno KV ends early, without an error",
+      from: "return pageOf({ range: position + 1, after: null });",
+      to: "return pageOf(null);",
+    },
+  ]),
+  ...inFile("lib/client/databases/database_client.ts", [CLIENT], [
+    {
+      id: "M2543",
+      title: "a read continues at the key that it has already",
+      failure: "an entry is listed twice",
+      from: "start: successor(after)",
+      to: "start: after",
+    },
+  ]),
+  ...inFile("lib/server/snapshot/state_reader.ts", [SNAPSHOT], [
+    {
+      id: "M2545",
+      title: "the answers to writes of databases are not read from a snapshot",
+      failure: "a node that was sent a snapshot does not start",
+      from: '      case "databasesFailed":\n        if (this.#featureLevel >= BRANCHING_LEVEL)',
+      to: '      case "databasesFailed":\n        if (answer.kind !== "databaseWritten")',
+    },
+  ]),
+  ...inFile("lib/server/tools/tools.ts", [TOOLS], [
+    {
+      id: "M2546",
+      title: "a restored backup continues with the revisions of the lost cluster",
+      failure: "a versionstamp is given twice, and a check holds that should not",
+      from: "  state.advanceRevision(RESTORED_REVISION_STEP);\n",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/watch/watch_hub.ts", [WATCH], [
+    {
+      id: "M2547",
+      title: "watches are sent the events of a revision that has none",
+      failure: "a node fails with the first write of a database that changes nothing",
+      from: "|| events.end === first) return;",
+      to: ") return;",
     },
   ]),
 ];

@@ -104,6 +104,17 @@ Deno.test("readRanges: a page that would be too large goes on where it ended, an
   }
 });
 
+Deno.test("readRanges: a page that is full at the end of a range goes on with the next one", () => {
+  const replica = new DatabaseReplica();
+  const value = new Uint8Array(1_000_000);
+  for (const key of ["a1", "a2", "a3", "a4", "a5"]) {
+    replica.apply(transaction([{ kind: "put", key: bytes(key), value }]));
+  }
+  const ranges = [range(bytes("a"), bytes("b"), { limit: 5 }), range(bytes("a5"), bytes("a5\0"))];
+  const { found, answers } = readAll(replica, ranges);
+  assertEquals([found.map(({ length }) => length), answers], [[5, 1], 2]);
+});
+
 Deno.test("readRanges: small ranges of many entries end at the entries of one page, between ranges and within one", () => {
   const replica = new DatabaseReplica();
   const mutations = Array.from({ length: 1_000 }, (_, number) => set(`k${1_000 + number}`, v8Value(1)));
