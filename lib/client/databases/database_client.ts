@@ -232,7 +232,7 @@ function explain(reason: DatabasesFailure, { name, kind }: DatabasesChange): str
     case "tokenExists":
       return "it has this token.";
     case "tokenNotFound":
-      return "it has no such token.";
+      return "it has no such token. Look at its tokens: denokv show.";
     case "tooMany":
       return kind === "create"
         ? "the cluster has as many databases as it may have. Remove some first."

@@ -92,5 +92,12 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
       from: "const keys = isPurged ? await purge(open) : 0;",
       to: "const keys = isPurged ? await purge({ ...open, database: { ...open.database, tokens: [] } }) : 0;",
     },
+    {
+      id: "M1411",
+      title: "a purge of the database default is refused only after its keys are deleted",
+      failure: "a command that ends with an error has deleted every key and token",
+      from: "if (name === DEFAULT_DATABASE) {",
+      to: 'if (name === "") {',
+    },
   ]),
 ];

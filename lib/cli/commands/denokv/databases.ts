@@ -29,6 +29,8 @@ import { prefixRange } from "./entries.ts";
 
 /** The name of a database that is created: Tab has nothing to offer. */
 const NEW_DATABASE = { name: "database", required: true } as const;
+/** The database that every cluster has. */
+const DEFAULT_DATABASE = "default";
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const LABEL: OptionSpec = {
   name: "label",
@@ -177,6 +179,13 @@ export async function removeDatabase(
 ): Promise<Answer> {
   const open = await openDatabase(invocation, context);
   const { database: { name } } = open;
+  if (name === DEFAULT_DATABASE) {
+    // Here too, because a purge would have deleted its keys before the cluster refuses the removal.
+    throw new HalfwayError(
+      `Cannot delete the database ${name}: every cluster has it. To delete one of its keys: denokv delete ${name} <key>`,
+      { code: "databasesChangeRefused", exitCode: ExitCode.no },
+    );
+  }
   const keys = isPurged ? await purge(open) : 0;
   await remove(open);
   const line = isPurged
@@ -229,7 +238,7 @@ function openingOf(name: string): string {
 
 /** Returns what follows the address in the URL of a database. */
 function urlPathOf(name: string): string {
-  return name === "default" ? "" : `/${name}`;
+  return name === DEFAULT_DATABASE ? "" : `/${name}`;
 }
 
 function databaseDocument({ id, name, uuid, tokens }: NamedDatabase): unknown {

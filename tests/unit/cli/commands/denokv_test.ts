@@ -200,6 +200,17 @@ Deno.test("denokv delete: the database; with --purge after its tokens and keys, 
   assertEquals(store.databases.entries.get(1)?.size, 0);
 });
 
+Deno.test("denokv delete default --purge: is refused before a key or a token is deleted", async () => {
+  const store = await shop();
+  await run(["denokv", "token", "default"], { store });
+  await run(["denokv", "set", "default", "[1]", "2"], { store });
+  const { code, err } = await run(["denokv", "delete", "default", "--purge"], { store });
+  assertEquals(code, 1);
+  assert(err.includes("Cannot delete the database default: every cluster has it."), err);
+  assertEquals(store.databases.changes.map(({ kind }) => kind), ["create", "addToken"]);
+  assertEquals(store.databases.entries.get(0)?.size, 1);
+});
+
 Deno.test("denokv import: a file of Deno, with encodings and expiry, and what was left out", async () => {
   await using folder = await TemporaryFolder.make();
   const path = `${folder.path}/x.sqlite`;
