@@ -19,27 +19,34 @@ export function denokvCommand(): string | null {
 /** A server with an empty database. Use with `await using`. */
 export class DenokvServer implements AsyncDisposable {
   readonly url: string;
+  /** The number of its process, to measure what it uses. */
+  readonly pid: number;
   readonly #process: Process;
+  readonly #file: string;
 
-  private constructor(url: string, process: Process) {
+  private constructor(url: string, { process, file }: { readonly process: Process; readonly file: string }) {
     this.url = url;
+    this.pid = process.pid;
     this.#process = process;
+    this.#file = file;
   }
 
   /** Starts it with its file in `folder` and waits until it listens. */
   static async start(command: string, folder: string): Promise<DenokvServer> {
     const address = `127.0.0.1:${freePorts(1)}`;
-    const file = ["--sqlite-path", `${folder}/denokv-${crypto.randomUUID()}.sqlite`];
+    const file = `${folder}/denokv-${crypto.randomUUID()}.sqlite`;
     const token = ["--access-token", CLIENT_ENVIRONMENT["DENO_KV_ACCESS_TOKEN"] ?? ""];
-    const process = Process.start(command, [...file, "serve", "--addr", address, ...token], {
+    const process = Process.start(command, ["--sqlite-path", file, "serve", "--addr", address, ...token], {
       cwd: folder,
       name: "denokv",
     });
     await process.waitForOutput(/Listening/i);
-    return new DenokvServer(`http://${address}`, process);
+    return new DenokvServer(`http://${address}`, { process, file });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#process[Symbol.asyncDispose]();
+    // SQLite has up to two more files beside it.
+    for (const suffix of ["", "-wal", "-shm"]) await Deno.remove(`${this.#file}${suffix}`).catch(() => {});
   }
 }

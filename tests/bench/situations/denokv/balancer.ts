@@ -18,7 +18,7 @@ export class Balancer implements AsyncDisposable {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
+    close(this.#listener);
     for (const connection of this.#connections) close(connection);
     return Promise.resolve();
   }
@@ -58,9 +58,9 @@ export class Balancer implements AsyncDisposable {
   }
 }
 
-function close(connection: Deno.TcpConn): void {
+function close(socket: Disposable & { close(): void }): void {
   try {
-    connection.close();
+    socket.close();
   } catch {
     // It is closed already.
   }

@@ -4,6 +4,7 @@ import { CHECKOUT } from "../../../support/checkout.ts";
 import { CLIENT_ENVIRONMENT, denokvCommand, DenokvServer } from "../../../support/denokv/server.ts";
 import { Process } from "../../../support/processes/process.ts";
 import { installDeno } from "../../../support/denokv/stock_clients.ts";
+import { cpuMsOf } from "../../processes.ts";
 import { atLeast, atMost, type Figure, reported } from "../figures.ts";
 import type { Lab, Situation } from "../lab.ts";
 import type { Nodes } from "../nodes.ts";
@@ -17,6 +18,7 @@ const TURNS = 5;
 const SLOW_TURNS = 3;
 const SECONDS = 3;
 const WARMUP_SECONDS = 0.5;
+const SECONDS_OF_A_WARM_UP = 1.5;
 const KEYS = 1_000;
 const KILLS = 5;
 const CALLERS = 32;
@@ -50,6 +52,8 @@ export interface Assignment {
 /** The output of load_main.mjs. */
 export interface Answer {
   readonly perSecond: number;
+  /** Calls that were answered, those of the warm-up included. */
+  readonly calls: number;
   readonly p50Ms: number | null;
   /** The longest time without an answer of each caller. */
   readonly pausesMs: readonly number[];
@@ -71,6 +75,7 @@ export const denokv: Situation = {
     const folder = join(CHECKOUT, ".cache", "bench");
     const peer = command === null ? null : await lab.own(DenokvServer.start(command, folder));
     await using nodes = await lab.startNodes({ denokv: true });
+    await warmUp(lab, nodes);
     return [
       ...await throughput(lab, nodes, peer),
       ...await throughFollower(lab, nodes),
@@ -79,6 +84,20 @@ export const denokv: Situation = {
     ];
   },
 };
+
+/** Has every node serve every kind of call for a while, so that hot functions are compiled. */
+async function warmUp(lab: Lab, nodes: Nodes): Promise<void> {
+  for (const id of nodes.ids) {
+    for (const work of ["set", "get", "sum"] as const) {
+      await load(lab, {
+        url: urlOf(nodes, id),
+        work,
+        callers: 64,
+        seconds: lab.seconds(SECONDS_OF_A_WARM_UP),
+      });
+    }
+  }
+}
 
 /** Measures every kind of call on both, in turn. */
 async function throughput(lab: Lab, nodes: Nodes, peer: DenokvServer | null): Promise<readonly Figure[]> {
@@ -107,18 +126,43 @@ async function sideBySide(
 ): Promise<readonly Figure[]> {
   const own = urlOf(nodes, await nodes.waitForLeader());
   const urls = peer === null ? [own] : turn % 2 === 0 ? [own, peer.url] : [peer.url, own];
-  const answers = new Map<string, Answer>();
-  for (const url of urls) answers.set(url, await measure(url));
-  const ours = answers.get(own)?.perSecond ?? 0;
-  const theirs = peer === null ? null : answers.get(peer.url)?.perSecond ?? null;
+  const costs = new Map<string, Cost>();
+  for (const url of urls) {
+    const cpuMs = (): number => (
+      url === peer?.url ? cpuMsOf(peer.pid) : nodes.ids.reduce((sum, id) => sum + nodes.cpuMs(id), 0)
+    );
+    costs.set(url, await costOf(measure, url, cpuMs));
+  }
+  const { perSecond: ours, cpuMicroseconds } = costs.get(own) ?? NO_COST;
+  const theirs = peer === null ? null : costs.get(peer.url)?.perSecond ?? null;
   lab.say(`  ${text}: ${ours.toFixed(0)}/s, denokv ${theirs?.toFixed(0) ?? "not measured"}/s`);
   return [
     reported(`${text}, three nodes`, ours, "calls/s"),
+    reported(`${text}, CPU of the three nodes for each`, cpuMicroseconds, "µs"),
     ...(theirs === null ? [] : [
       reported(`${text}, denokv`, theirs, "calls/s"),
+      reported(`${text}, CPU of denokv for each`, costs.get(peer?.url ?? "")?.cpuMicroseconds ?? 0, "µs"),
       atLeast(goal, `${text}, against denokv`, ours / theirs, "×"),
     ]),
   ];
+}
+
+/** Throughput, and the CPU time of all server processes for each call, the warm-up included. */
+interface Cost {
+  readonly perSecond: number;
+  readonly cpuMicroseconds: number;
+}
+
+const NO_COST: Cost = { perSecond: 0, cpuMicroseconds: 0 };
+
+async function costOf(
+  measure: (url: string) => Promise<Answer>,
+  url: string,
+  cpuMs: () => number,
+): Promise<Cost> {
+  const before = cpuMs();
+  const { perSecond, calls } = await measure(url);
+  return { perSecond, cpuMicroseconds: (cpuMs() - before) * 1_000 / Math.max(1, calls) };
 }
 
 /** Measures calls to a node that asks the leader. */

@@ -33,16 +33,21 @@ const begunAt = performance.now();
 const countsFrom = begunAt + warmupSeconds * 1_000;
 const endsAt = countsFrom + seconds * 1_000;
 const timesMs = [];
+/** Whether the first call was answered. */
+let isBegun = false;
+let answered = 0;
 /** The longest time without an answer of each caller. */
 const pausesMs = await Promise.all(Array.from({ length: callers }, async (_, caller) => {
   const kv = kvs[caller % handles];
   let longest = 0;
   for (let calledAt = performance.now(); calledAt < endsAt;) {
     await call(kv);
+    answered++;
     const now = performance.now();
     if (now >= countsFrom && now < endsAt) timesMs.push(now - calledAt);
     if (now >= countsFrom) longest = Math.max(longest, now - calledAt);
-    if (caller === 0 && calledAt === begunAt) console.error("begun");
+    if (!isBegun) console.error("begun");
+    isBegun = true;
     calledAt = now;
   }
   return longest;
@@ -50,6 +55,7 @@ const pausesMs = await Promise.all(Array.from({ length: callers }, async (_, cal
 timesMs.sort((a, b) => a - b);
 console.log(JSON.stringify({
   perSecond: timesMs.length / seconds,
+  calls: answered,
   p50Ms: timesMs[Math.floor(timesMs.length / 2)] ?? null,
   pausesMs,
 }));
