@@ -55,8 +55,8 @@ export class AccessControl {
     const token = bearerOf(request);
     // The metadata exchange gives nothing away, and needs no leader; data must not be read by the rights of an old state.
     if (!this.#directory.isConfirmed) await this.#directory.refresh();
-    const access = this.#dataAccess(token, name);
-    const allowed = access instanceof WebError
+    const access = this.#directory.isRecent ? this.#dataAccess(token, name) : null;
+    const allowed = access === null || access instanceof WebError
       ? await this.#afterRefresh(() => this.#dataAccess(token, name))
       : access;
     const databaseId = request.header("x-denokv-database-id") ?? request.header("x-transaction-domain-id");
@@ -74,6 +74,7 @@ export class AccessControl {
 
   /** Decides by the state of the node, and again by the present one before it refuses. */
   async #afterRefresh<T>(decide: () => T | Refused): Promise<T> {
+    await this.#directory.whenRecent();
     const first = decide();
     if (!(first instanceof WebError)) return first;
     await this.#directory.refresh();

@@ -3,8 +3,9 @@
  * to sign in.
  *
  * It is read from the applied state of a node, which needs no leader, and read again when the registry changes. Since nothing
- * reports that authentication was enabled, it is also read again when it is used and older than {@link MAX_AGE_MS}. So a
- * removed token may read for at most so long; what it writes is refused by the entry of the log that would apply it.
+ * reports that authentication was enabled, it is also read again when it is used and older than {@link MAX_AGE_MS}, and
+ * nothing is decided by what is older than {@link MAX_DECISION_AGE_MS}. So a removed token may read for at most so long;
+ * what it writes is refused by the entry of the log that would apply it.
  * Something that it does not know is looked for with a linearizable read before a client is refused.
  */
 import { KvraftError } from "../client/errors.ts";
@@ -17,6 +18,8 @@ import type { DatabaseStore, ServedDatabase, ServedDatabases } from "./store.ts"
 
 /** Age at which the databases are read again when they are used. */
 export const MAX_AGE_MS = 1_000;
+/** Age at which nothing is decided by the databases until they are read again. */
+export const MAX_DECISION_AGE_MS = 2 * MAX_AGE_MS;
 /** Time for one read of the databases. */
 export const READ_TIMEOUT_MS = 2_000;
 /** Pause before a cluster is asked again that does not know of databases yet. */
@@ -106,6 +109,20 @@ export class Directory {
   /** Whether a database is open to clients without an access token. */
   isOpen({ tokens }: ServedDatabase): boolean {
     return tokens.length === 0 && this.#view?.list.authenticationEnabled === false;
+  }
+
+  /** Whether the databases are known as of at most {@link MAX_DECISION_AGE_MS} ago. */
+  get isRecent(): boolean {
+    const view = this.#view;
+    return view !== null && this.#options.clock.now() - view.readAt <= MAX_DECISION_AGE_MS;
+  }
+
+  /** Resolves once {@link isRecent}. Rejects with KvraftError where the databases cannot be read. */
+  async whenRecent(): Promise<void> {
+    if (this.isRecent) return;
+    this.#readInBackground();
+    await this.#reading;
+    if (!this.isRecent) await this.refresh();
   }
 
   /** Reads the databases as of now; requests that come before the read begins share it. Rejects with KvraftError. */

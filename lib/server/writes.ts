@@ -10,8 +10,8 @@ import {
   type Command,
   FEATURE_LEVEL,
   isOfLevel,
-  LEADER_IDENTITY,
   MAX_COMMAND_BYTES,
+  NODE_IDENTITY,
   type PlainCommand,
   type StateMachine,
   unwrapped,
@@ -19,6 +19,7 @@ import {
   validateCommand,
 } from "../kv/mod.ts";
 import {
+  authorizedHead,
   decodeCommand,
   isKeepAlive,
   ownedCommand,
@@ -86,6 +87,8 @@ export interface WritesOptions {
   readonly metrics?: Metrics | null;
 }
 
+const NODE_HEAD = authorizedHead(NODE_IDENTITY);
+
 /** Takes writes. Every `answer` is called exactly once. */
 export class Writes {
   readonly #options: WritesOptions;
@@ -132,7 +135,7 @@ export class Writes {
       logger.warn("Refused a forwarded write: its sender is no member", { node: from });
       return answer(this.#outcomeOf(notApplied("notLeader", message), command));
     }
-    if (command.kind === "authorized" && command.identity.userId === LEADER_IDENTITY.userId) {
+    if (isOfLeader(command)) {
       return answer(notApplied("invalidRequest", "Cannot write: only the leader makes this command."));
     }
     const refusal = access.auth.enabled ? access.refusalOfForwarded(command, from) : null;
@@ -140,13 +143,16 @@ export class Writes {
     this.#propose({ command, bytes, stamp: stampOf(command) }, answer);
   }
 
-  /** Takes a write of a front end of this node: it has no user, and names the access token by which it came. */
+  /**
+   * Takes a write of a front end of this node: it has no user, and names the access token by which it came. The identity of
+   * the node shows that the front end has checked the token; any client can name one.
+   */
   #submitOfFrontEnd(given: Uint8Array, answer: TakeAnswer): void {
-    const bytes = ownedCommand(given);
-    const command = this.#readOfClient(bytes);
+    const bytes = wrapAuthorized(NODE_HEAD, given);
+    const command = this.#read(bytes);
     if (command.kind === "error") return answer(command);
     const { enabled: isAuthEnabled } = this.#options.access.auth;
-    const refusal = refusalOfFrontEndCommand(command, { isAuthEnabled });
+    const refusal = refusalOfFrontEndCommand(unwrapped(command), { isAuthEnabled });
     if (refusal !== null) return answer(this.#outcomeOf(refusal, command));
     this.#proposeOrForward({ command, bytes, stamp: stampOf(command) }, answer);
   }
@@ -329,6 +335,12 @@ export class Writes {
       throw error;
     }
   }
+}
+
+/** Whether a command is one that the leader alone makes, of a kind that clients make, too. */
+function isOfLeader(command: Command): boolean {
+  return command.kind === "authorized" && command.identity.userId === NODE_IDENTITY.userId &&
+    command.command.kind !== "databaseWrite";
 }
 
 /** Returns how many keys a command reads or deletes that it does not name, at most: one of few bytes may take long. */

@@ -19,7 +19,7 @@ export const MAX_WATCHED_KEYS = 100;
 export const MAX_WATCHES = 20_000;
 /** Time for the beginning of a watch: an election takes less. */
 export const START_TIMEOUT_MS = 2_000;
-/** Interval at which idle watches are looked for. */
+/** Interval at which idle watches are looked for, and all are checked again. */
 const PING_INTERVAL_MS = 2_500;
 
 /** The access by which a watch was begun. */
@@ -166,6 +166,8 @@ export class Watches {
 
   readonly #sendPings = (): void => {
     this.#pingTimer = this.#options.clock.after(PING_INTERVAL_MS, this.#sendPings);
+    // No change of a database reports that authentication was enabled.
+    this.recheck();
     for (const stream of this.#open.keys()) stream.pingIfIdle();
   };
 

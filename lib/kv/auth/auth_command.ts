@@ -112,8 +112,8 @@ export interface ChangeAuth {
 /** The user of a command, as the node that received it has established. */
 export interface Identity {
   /**
-   * The auth revision at which the user was added: a user of the same name that is added later is another one. 0 for the
-   * leader itself, see {@link LEADER_IDENTITY}.
+   * The auth revision at which the user was added: a user of the same name that is added later is another one. 0 for a
+   * node itself, see {@link NODE_IDENTITY}.
    */
   readonly userId: number;
   /** The auth revision at which the password or token was set with which the user signed in; 0 for a certificate. */
@@ -123,10 +123,11 @@ export interface Identity {
 }
 
 /**
- * The identity of a command that the leader makes itself and that clients may make, too: without it, one of a client that
- * was let through before authentication was enabled would look the same. Nodes accept it from no other program.
+ * The identity of a command that a node makes itself and that clients may make, too: a compaction of the leader, and a write
+ * of a database by an access token that the node's front end has checked. Without it, one of a client that was let through
+ * before authentication was enabled would look the same. Nodes accept it from no other program.
  */
-export const LEADER_IDENTITY: Identity = { userId: 0, credential: 0, authRevision: 0 };
+export const NODE_IDENTITY: Identity = { userId: 0, credential: 0, authRevision: 0 };
 
 /** The stamp of a write with the user who sends it. */
 export interface UserStamp extends SessionStamp {

@@ -1,8 +1,7 @@
 /** The decision whether a command is executed while authentication is enabled, alike on every replica. */
 import type { Command, PlainCommand, RefusalReason } from "../command.ts";
 import { assertNever } from "../../platform/assert.ts";
-import { NO_CREDENTIAL } from "../databases/database_command.ts";
-import { type AuthorizedCommand, LEADER_IDENTITY } from "./auth_command.ts";
+import { type AuthorizedCommand, NODE_IDENTITY } from "./auth_command.ts";
 import type { AuthState } from "./auth_state.ts";
 import { concernsLeases, isAllowed, type Requester, requiredRights } from "./command_rights.ts";
 
@@ -23,10 +22,15 @@ export const NO_USER = 0;
 export function admittedUser(command: Command, state: AuthorizingState): number | RefusalReason {
   if (!state.auth.enabled) return NO_USER;
   if (command.kind !== "authorized") return needsUser(command) ? "unauthenticated" : NO_USER;
-  if (command.identity.userId === LEADER_IDENTITY.userId) {
-    return command.command.kind === "compact" ? NO_USER : "unauthenticated";
+  if (command.identity.userId === NODE_IDENTITY.userId) {
+    return isOfNode(command.command) ? NO_USER : "unauthenticated";
   }
   return refusalOfUser(command, state) ?? command.identity.userId;
+}
+
+/** Whether a node may make a command of clients itself. A write needs an access token, which is checked when it is executed. */
+function isOfNode({ kind }: PlainCommand): boolean {
+  return kind === "compact" || kind === "databaseWrite";
 }
 
 /**
@@ -42,12 +46,11 @@ function needsUser(command: PlainCommand): boolean {
     case "revokeLease":
     case "changeAuth":
     case "changeDatabases":
+    // That it names an access token does not show that its sender knows the token.
+    case "databaseWrite":
     case "compact":
     case "keepLeasesAlive":
       return true;
-    case "databaseWrite":
-      // The access token that it names is checked when it is executed.
-      return command.credentialId === NO_CREDENTIAL;
     case "expireSessions":
     case "raiseFeatureLevel":
     case "deleteExpired":

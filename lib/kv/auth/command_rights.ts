@@ -5,6 +5,7 @@
 import type { Branches, KeySet, Operation } from "../branching_command.ts";
 import type { Check, Command, Mutation, PlainCommand } from "../command.ts";
 import { assertNever } from "../../platform/assert.ts";
+import { type DatabaseMutation, VALUE_ENCODING } from "../databases/database_command.ts";
 import { databaseRange } from "../databases/reserved_keys.ts";
 import type { AuthChange, Grant, GrantedKeys, Right } from "./auth_command.ts";
 import type { KeyRange, UserRights } from "./user_rights.ts";
@@ -86,7 +87,10 @@ export function requiredRights(command: Command): Requirement {
     case "databaseWrite": {
       const keys: GrantedKeys = { kind: "range", ...databaseRange(command.databaseId) };
       const grants: Grant[] = [{ right: "write", keys }];
-      if (command.checks.length > 0) grants.push({ right: "read", keys });
+      // Whether a sum fails tells about the number that is stored: with bounds it can be found out digit by digit.
+      if (command.checks.length > 0 || command.mutations.some(isSumOfV8)) {
+        grants.push({ right: "read", keys });
+      }
       return { kind: "keys", grants, leases: [] };
     }
     case "changeDatabases":
@@ -147,6 +151,10 @@ export function denialOf(requirement: Requirement, requester: Requester): Denial
 /** Whether a user has all rights that are needed. */
 export function isAllowed(requirement: Requirement, requester: Requester): boolean {
   return denialOf(requirement, requester) === null;
+}
+
+function isSumOfV8(mutation: DatabaseMutation): boolean {
+  return mutation.kind === "sum" && mutation.value[0] === VALUE_ENCODING.v8;
 }
 
 function rightsToChange(change: AuthChange): Requirement {

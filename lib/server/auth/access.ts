@@ -8,7 +8,6 @@ import {
   type Denial,
   denialOf,
   type KeySet,
-  NO_CREDENTIAL,
   type PlainCommand,
   type Requester,
   requiredRights,
@@ -25,7 +24,7 @@ import { type ErrorAnswer, notApplied } from "../reply.ts";
 import type { AuditedRequest, AuditLog } from "./audit_log.ts";
 import type { ConnectionIdentity, CurrentUser } from "./connection_identity.ts";
 import { describeChangeOf, describeKeys, keysOfDenial, keysOfRequirement } from "./describe_keys.ts";
-import { refusalOfFrontEnd } from "./front_end_rights.ts";
+import { isOfFrontEnd, refusalOfFrontEnd } from "./front_end_rights.ts";
 import { readKeyOf, REQUEST_RIGHTS, requirementOf } from "./request_rights.ts";
 
 /** The dependencies of the decisions. */
@@ -125,7 +124,7 @@ export class Access {
    */
   refusalOfForwarded(command: Command, from: NodeId): ErrorAnswer | null {
     // Its node has taken it from a front end of its own; the state machine knows whether its access token is good.
-    if (command.kind === "databaseWrite" && command.credentialId !== NO_CREDENTIAL) return null;
+    if (isOfFrontEnd(command)) return null;
     // The state machine trusts the check of the present auth revision, and this node can tell that of its own state only.
     if (command.kind === "authorized" && command.identity.authRevision > this.auth.revision) return behind();
     const { auth } = this;

@@ -6,7 +6,14 @@
  * A connection becomes one of a front end where it is opened (`ConnectionListener.connectInProcess`), and its
  * ConnectionIdentity says so; nothing that comes over a socket does.
  */
-import { isReserved, type KeySet, NO_CREDENTIAL, type PlainCommand } from "../../kv/mod.ts";
+import {
+  type Command,
+  isReserved,
+  type KeySet,
+  NO_CREDENTIAL,
+  NODE_IDENTITY,
+  type PlainCommand,
+} from "../../kv/mod.ts";
 import type { ClientRequest } from "../../protocol/client_frames.ts";
 import { type ErrorAnswer, notApplied } from "../reply.ts";
 
@@ -23,6 +30,12 @@ export function refusalOfFrontEndCommand(
   if (command.kind !== "databaseWrite") return refusal();
   if (!isAuthEnabled || command.credentialId !== NO_CREDENTIAL) return null;
   return notApplied("unauthenticated", "Cannot write to the database: it needs an access token.");
+}
+
+/** Whether a command is a write by an access token that a node has taken from a front end of its own. */
+export function isOfFrontEnd(command: Command): boolean {
+  return command.kind === "authorized" && command.identity.userId === NODE_IDENTITY.userId &&
+    command.command.kind === "databaseWrite" && command.command.credentialId !== NO_CREDENTIAL;
 }
 
 /** Whether keys are reserved ones. */

@@ -7,7 +7,7 @@
  * an election versions are kept for longer, and never for less time.
  */
 import type { Clock, Timer } from "../../platform/clock.ts";
-import { LEADER_IDENTITY, type StateMachine } from "../../kv/mod.ts";
+import { NODE_IDENTITY, type StateMachine } from "../../kv/mod.ts";
 import { encodeCommand } from "../../protocol/command.ts";
 import type { LeaderProposals } from "./leader_proposals.ts";
 
@@ -93,7 +93,7 @@ export class HistoryBound {
     const revision = revisionOf();
     const command = encodeCommand({
       kind: "authorized",
-      identity: LEADER_IDENTITY,
+      identity: NODE_IDENTITY,
       command: { kind: "compact", revision },
     });
     if (propose(command) !== null) this.#proposed = { term, revision };

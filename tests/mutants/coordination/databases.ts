@@ -8,6 +8,7 @@ const CLIENT = tests("client", "tests/unit/client/databases");
 const SNAPSHOT = tests("snapshot", "tests/unit/server/snapshot/database_record_test.ts");
 const TOOLS = tests("tools", "tests/unit/server/tools_test.ts", "--filter=restore");
 const WATCH = tests("watch", "tests/unit/server/watch/watch_hub_test.ts");
+const RIGHTS = tests("request-rights", "tests/unit/server/auth/request_rights_test.ts");
 
 /** The mutants. */
 export const DATABASE_MUTANTS: readonly Mutant[] = [
@@ -194,6 +195,34 @@ export const DATABASE_MUTANTS: readonly Mutant[] = [
       failure: "a node fails with the first write of a database that changes nothing",
       from: "|| events.end === first) return;",
       to: ") return;",
+    },
+  ]),
+  ...inFile("lib/kv/auth/command_rights.ts", [RIGHTS], [
+    {
+      id: "M1010",
+      title: "a sum of a number that is stored needs no right to read it",
+      failure: "a user who may only write finds a number out by the bounds of sums that fail",
+      from: "command.mutations.some(isSumOfV8)",
+      to: "command.mutations.length === 0",
+    },
+  ]),
+  ...inFile("lib/kv/auth/authorize.ts", [DATABASES, FRONT_END], [
+    {
+      id: "M1011",
+      title: "a database's write that names an access token needs neither a user nor a node",
+      failure: "a program without the token writes through a node that does not know yet of authentication",
+      from: 'needsUser(command) ? "unauthenticated"',
+      to:
+        'needsUser(command) && !(command.kind === "databaseWrite" && command.credentialId > 0) ? "unauthenticated"',
+    },
+  ]),
+  ...inFile("lib/server/auth/front_end_rights.ts", [FRONT_END], [
+    {
+      id: "M1013",
+      title: "the leader takes any forwarded write that names an access token for one of a front end",
+      failure: "its refusal comes only when the entry is applied, after it was written to every disk",
+      from: "command.identity.userId === NODE_IDENTITY.userId",
+      to: "command.identity.userId >= NODE_IDENTITY.userId",
     },
   ]),
 ];

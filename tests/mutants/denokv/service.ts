@@ -221,4 +221,21 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       to: 'if (caller.role === "peer") return null;',
     },
   ]),
+  ...inFile("lib/denokv/access.ts", [DENOKV], [
+    {
+      id: "M1015",
+      title: "a client is let through by databases that were read any time ago",
+      failure:
+        "a program without a token reads from each front end once, however long after authentication was enabled",
+      from: "const access = this.#directory.isRecent ? this.#dataAccess(token, name) : null;",
+      to: "const access = this.#dataAccess(token, name);",
+    },
+    {
+      id: "M1016",
+      title: "an access token is exchanged by databases that were read any time ago",
+      failure: "a program without a token gets a data token after authentication was enabled",
+      from: "    await this.#directory.whenRecent();\n",
+      to: "",
+    },
+  ]),
 ];

@@ -175,4 +175,13 @@ export const DENOKV_WATCH_MUTANTS: readonly Mutant[] = [
       to: "}\n\n  onStreamError",
     },
   ]),
+  ...inFile("lib/denokv/watch/watches.ts", [DENOKV_WATCH], [
+    {
+      id: "M1014",
+      title: "open watches are checked again only when a database or an access token changes",
+      failure: "a program without a token watches on after authentication was enabled",
+      from: "    this.recheck();\n",
+      to: "",
+    },
+  ]),
 ];

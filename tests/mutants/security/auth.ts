@@ -49,7 +49,7 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       id: "M972",
       title: "the identity of the leader lets every command through",
       failure: "a node that forges it writes without a user",
-      from: 'return command.command.kind === "compact" ? NO_USER : "unauthenticated";',
+      from: 'return isOfNode(command.command) ? NO_USER : "unauthenticated";',
       to: "return NO_USER;",
     },
   ]),

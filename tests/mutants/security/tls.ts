@@ -57,7 +57,7 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       id: "M973",
       title: "a node may forward a command with the identity of the leader",
       failure: "a node that authentication is not yet known to compacts the history without a user",
-      from: "command.identity.userId === LEADER_IDENTITY.userId",
+      from: "command.identity.userId === NODE_IDENTITY.userId",
       to: "command.identity.userId > Number.MAX_SAFE_INTEGER",
     },
   ]),

@@ -5,7 +5,7 @@
 import type { ChangeAuth, Command, CommandResult, PlainCommand, StateMachine } from "../../../lib/kv/mod.ts";
 import type { Coverage } from "../coverage.ts";
 import type { Process } from "../environment/process.ts";
-import { isOfClient, type KeysOfLease, needsOf } from "./command_needs.ts";
+import { isOfClient, isOfNode, type KeysOfLease, needsOf } from "./command_needs.ts";
 import {
   changed,
   hasUsableRoot,
@@ -167,8 +167,8 @@ export class AppliedUsers {
     const { facts } = this;
     if (!facts.enabled) return null;
     if (command.kind !== "authorized") return isOfClient(command) ? "unauthenticated" : null;
-    // The leader's own: no client has the user 0.
-    if (command.identity.userId === 0 && command.command.kind === "compact") return null;
+    // A node's own: no client has the user 0.
+    if (command.identity.userId === 0) return isOfNode(command.command) ? null : "unauthenticated";
     const found = userOf(facts, command.identity);
     if (found === null) return "unauthenticated";
     const [name, user] = found;

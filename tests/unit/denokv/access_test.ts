@@ -1,10 +1,10 @@
 /** Access to databases: by access tokens in the metadata exchange, and by data tokens afterwards. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { InvalidRequestError } from "../../../lib/client/errors.ts";
-import { MAX_AGE_MS, READ_TIMEOUT_MS } from "../../../lib/denokv/directory.ts";
+import { MAX_AGE_MS, MAX_DECISION_AGE_MS, READ_TIMEOUT_MS } from "../../../lib/denokv/directory.ts";
 import { METADATA_LIFETIME_MS } from "../../../lib/denokv/metadata.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { DEFAULT, FakeRequest, ORDERS, type Scene, textOf, withService } from "./service_scene.ts";
+import { DEFAULT, FakeRequest, noLeader, ORDERS, type Scene, textOf, withService } from "./service_scene.ts";
 
 /** Reads by a data token; returns the status and the text. */
 async function read(scene: Scene, path: string, token: string): Promise<readonly [number, string] | null> {
@@ -91,6 +91,31 @@ Deno.test("access: a database without tokens is open while authentication is dis
     assertEquals(status, 401);
     assertStringIncludes(body, "kvraft client denokv token default");
     assertEquals((await read(scene, "/kv/snapshot_read", token))?.[0], 401);
+  }));
+
+Deno.test("access: authentication that was enabled ends open access also where nothing has read the databases since", () =>
+  withService(async (scene) => {
+    const { store, clock } = scene;
+    const token = await scene.dataToken();
+    // No change of a database: nothing is notified.
+    store.now = { ...store.now, authenticationEnabled: true };
+    store.known = store.now;
+    clock.advance(MAX_DECISION_AGE_MS + 1);
+    assertEquals((await read(scene, "/kv/snapshot_read", token))?.[0], 401);
+    assertEquals(store.reads.length, 0);
+    assertEquals((await scene.exchange("/", "x")).status, 401);
+  }));
+
+Deno.test("access: by databases that cannot be read for a while nothing is decided", () =>
+  withService(async (scene) => {
+    const { store, clock } = scene;
+    const token = await scene.dataToken();
+    clock.advance(MAX_DECISION_AGE_MS + 1);
+    const { databases } = store;
+    store.databases = () => Promise.reject(noLeader());
+    assertEquals((await read(scene, "/kv/snapshot_read", token))?.[0], 503);
+    store.databases = databases;
+    assertEquals(await read(scene, "/kv/snapshot_read", token), READ);
   }));
 
 Deno.test("access: a data token is of its database only, and ends with its access token", () =>

@@ -414,6 +414,18 @@ Deno.test("watch: removing an access token ends its watches only, also one that 
   await bench.finish();
 });
 
+Deno.test("watch: access that ends without a notice, as when authentication is enabled, ends its watches soon", async () => {
+  const bench = new Bench();
+  const watcher = await bench.watch(["a"]);
+  const other = await bench.watch(["a"], { credentialId: 2 });
+  bench.removed.add(1);
+  await bench.pass(PING_AFTER_MS);
+  await bench.write({ a: "secret" });
+  assertEquals([watcher.stream.isEnded, other.stream.isEnded], [true, false]);
+  assertEquals([watcher.states.length, other.states.length], [1, 2]);
+  await bench.finish();
+});
+
 Deno.test("watch: stop ends all of them and refuses those that begin", async () => {
   const bench = new Bench();
   const open = await bench.watch(["a"]);

@@ -3,8 +3,8 @@ import { assertEquals } from "@std/assert";
 import {
   type AuthChange,
   type Command,
-  LEADER_IDENTITY,
   type Mutation,
+  NODE_IDENTITY,
   type Operation,
   type PlainCommand,
 } from "../../../../lib/kv/mod.ts";
@@ -59,7 +59,7 @@ Deno.test("StateMachine: the leader's own commands need no user", () => {
     replica.apply({ kind: "raiseFeatureLevel", level: 2 }),
     replica.apply({
       kind: "authorized",
-      identity: LEADER_IDENTITY,
+      identity: NODE_IDENTITY,
       command: { kind: "compact", revision: 0 },
     }),
     replica.apply({ kind: "deleteExpired", untilMs: 1 }),
@@ -82,7 +82,7 @@ Deno.test("StateMachine: the identity of the leader lets no command through but 
     { kind: "keepLeasesAlive", leaseIds: [1] },
   ];
   for (const command of commands) {
-    const entry = { kind: "authorized", identity: LEADER_IDENTITY, command } as const;
+    const entry = { kind: "authorized", identity: NODE_IDENTITY, command } as const;
     assertEquals(replica.apply(entry), UNAUTHENTICATED, command.kind);
   }
 });

@@ -5,6 +5,7 @@ import {
   databaseKey,
   type DatabaseWrite,
   NO_REVISION,
+  NODE_IDENTITY,
   validateCommand,
 } from "../../../../lib/kv/mod.ts";
 import { StateMachine } from "../../../../lib/kv/state_machine.ts";
@@ -190,7 +191,18 @@ Deno.test("databaseWrite: while authentication is enabled, it needs a user with 
     const command = write([set("k", ONE)], differences);
     return refusedFor(replica.apply({ kind: "authorized", identity, command }));
   };
-  assertEquals(outcome({ credentialId: 1 }), "databaseWritten");
+  const byNode = (differences: Partial<DatabaseWrite>): unknown => {
+    const command = write([set("k", ONE)], differences);
+    return refusedFor(replica.apply({ kind: "authorized", identity: NODE_IDENTITY, command }));
+  };
+  // Any client can name a token; that a node's front end has checked it, the identity of the node shows.
+  assertEquals(outcome({ credentialId: 1 }), "unauthenticated");
+  assertEquals(byNode({ credentialId: 1 }), "databaseWritten");
+  assertEquals([byNode({}), byNode({ credentialId: 2 }), byNode({ databaseId: 1, credentialId: 1 })], [
+    "unauthenticated",
+    "unauthenticated",
+    "unauthenticated",
+  ]);
   assertEquals([outcome({}), outcome({ databaseId: 1 }), outcome({ databaseId: 1, credentialId: 1 })], [
     "unauthenticated",
     "unauthenticated",

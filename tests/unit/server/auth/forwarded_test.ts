@@ -4,7 +4,7 @@ import {
   type AuthChange,
   type Command,
   type Identity,
-  LEADER_IDENTITY,
+  NODE_IDENTITY,
   type PlainCommand,
   unwrapped,
 } from "../../../../lib/kv/mod.ts";
@@ -156,7 +156,7 @@ Deno.test("Writes: no node forwards a command with the identity of the leader", 
   const command = { kind: "compact", revision: 1 } as const;
   for (const isEnabled of [false, true]) {
     if (isEnabled) await leader.change(ENABLE);
-    const refusal = await leader.forwarded({ kind: "authorized", identity: LEADER_IDENTITY, command });
+    const refusal = await leader.forwarded({ kind: "authorized", identity: NODE_IDENTITY, command });
     assertEquals(refusal, "invalidRequest, not-applied");
   }
 });

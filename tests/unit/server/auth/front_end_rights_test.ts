@@ -1,10 +1,12 @@
 /** A front end of a node: it reads the reserved keys, writes to databases by access tokens, and does nothing else. */
 import { assertEquals } from "@std/assert";
 import {
+  type Command,
   databaseKey,
   databaseRange,
   type DatabasesChange,
   type KeySet,
+  NODE_IDENTITY,
   type PlainCommand,
   REGISTRY_KEY,
 } from "../../../../lib/kv/mod.ts";
@@ -35,6 +37,11 @@ const CREATE: DatabasesChange = {
 function inProcess(): ConnectionIdentity {
   const connection = { remote: "in-process", certificate: null, isInProcess: true };
   return new ConnectionIdentity(connection, { wallClock: () => 0 });
+}
+
+/** Returns a command as the node's front end forwards it. */
+function ofNode(command: PlainCommand): Command {
+  return { kind: "authorized", identity: NODE_IDENTITY, command };
 }
 
 function write(credentialId: number, databaseId = 1): PlainCommand {
@@ -80,7 +87,7 @@ class Leader {
     return this.#answer((answer) => this.bench.submit(encodeCommand(command), answer));
   }
 
-  forwarded(command: PlainCommand): Promise<string> {
+  forwarded(command: Command): Promise<string> {
     return this.#answer((answer) => this.bench.submitForwarded(encodeCommand(command), answer));
   }
 
@@ -126,9 +133,23 @@ Deno.test("Writes: once authentication is enabled, no other connection writes by
   await leader.enable();
   assertEquals(await leader.submitted(write(1)), "unauthenticated");
   // Another node has taken it from its own front end.
-  assertEquals(await leader.forwarded(write(1)), "databaseWritten");
-  assertEquals(await leader.forwarded(write(2)), "refused");
-  assertEquals(await leader.forwarded(write(0)), "unauthenticated");
+  assertEquals(await leader.forwarded(ofNode(write(1))), "databaseWritten");
+  assertEquals(await leader.forwarded(ofNode(write(2))), "refused");
+  assertEquals(await leader.forwarded(ofNode(write(0))), "unauthenticated");
+  assertEquals(await leader.forwarded(ofNode(putOf("a"))), "invalidRequest");
+});
+
+Deno.test("Writes: a client that names an access token writes nothing once authentication is enabled, whichever node took it", async () => {
+  const leader = await Leader.start();
+  assertEquals(await leader.submitted(write(1)), "databaseWritten", "it is disabled");
+  await leader.enable();
+  // A follower that does not know yet that it is enabled has taken these from any program.
+  assertEquals(await leader.forwarded(write(1)), "unauthenticated");
+  assertEquals(await leader.forwarded(write(2)), "unauthenticated");
+  const { revision: authRevision } = leader.bench.replica.stateMachine.auth;
+  const unknown = { userId: authRevision, credential: 0, authRevision };
+  const claimed = { kind: "authorized", identity: unknown, command: write(1) } as const;
+  assertEquals(await leader.forwarded(claimed), "unauthenticated");
 });
 
 Deno.test("Access: a front end reads and watches reserved keys, and makes no other request", async () => {

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import {
   type AuthChange,
   type Branches,
+  type DatabaseMutation,
   databaseRange,
   type Grant,
   type Mutation,
@@ -126,6 +127,20 @@ function branches(parts: Partial<Branches>): CommandCase<"branchingTransaction">
   return { session: null, conditions: [], then: [], else: [], ...parts };
 }
 
+/** The sums of a number in V8's format, whose bounds tell about what is stored, and of a 64-bit integer. */
+const NUMBER_SUM: DatabaseMutation = {
+  kind: "sum",
+  key: KEY,
+  value: Uint8Array.of(1, 0xff, 15, 0x49, 2),
+  minimum: null,
+  maximum: Uint8Array.of(0xff, 15, 0x49, 4),
+  clamp: false,
+};
+const INTEGER_SUM: DatabaseMutation = {
+  ...NUMBER_SUM,
+  value: Uint8Array.of(2, 1, 0, 0, 0, 0, 0, 0, 0),
+  maximum: null,
+};
 const CHECK_ABSENT = { key: KEY, revision: null };
 
 /** A write of a database that no test creates. */
@@ -216,6 +231,8 @@ const COMMANDS: { readonly [K in PlainCommand["kind"]]: readonly CommandCase<K>[
   databaseWrite: [
     [databaseWrite(0), [overDatabase("write")]],
     [{ ...databaseWrite(0), checks: [CHECK_ABSENT] }, [overDatabase("write"), overDatabase("read")]],
+    [{ ...databaseWrite(0), mutations: [NUMBER_SUM] }, [overDatabase("write"), overDatabase("read")]],
+    [{ ...databaseWrite(0), mutations: [INTEGER_SUM] }, [overDatabase("write")]],
     // That it names an access token does not replace a user.
     [databaseWrite(1), [overDatabase("write")]],
   ],
