@@ -44,8 +44,8 @@ function statusOf(error: KvraftError): number {
 }
 
 /**
- * Returns whether a request is refused because the cluster does not know databases yet: it was founded a moment ago, or nodes of an
- * older version are being replaced. Nodes have no code of its own for that.
+ * Returns whether a request is refused because the cluster does not know databases yet: it was founded a moment ago, or
+ * nodes of an older version are being replaced. Nodes have no code of its own for that.
  */
 export function isOfOlderNodes({ message }: KvraftError): boolean {
   return /every node [a-z ]*must run kvraft/.test(message);

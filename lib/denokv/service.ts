@@ -15,16 +15,17 @@ import { WebError, type WebRequest, type WebResponse } from "../web/mod.ts";
 import { AccessControl } from "./access.ts";
 import { failure, failureOf, protobuf } from "./answers.ts";
 import { AtomicWrites } from "./atomic_writes.ts";
-import { decodeSnapshotRead, decodeWatch, ProtobufError } from "./datapath.ts";
+import { decodeSnapshotRead, decodeWatch, ProtobufError, type SnapshotRead } from "./datapath.ts";
 import { encodeSnapshotReadOutput } from "./datapath_output.ts";
 import { DEADLINE_MS, PATIENCE_MS } from "./deadlines.ts";
 import { Directory } from "./directory.ts";
-import { FrequentClients } from "./frequent_clients.ts";
+import { FrequentClients } from "./load/frequent_clients.ts";
+import { LargeReads } from "./load/large_reads.ts";
 import { checkRead, MAX_BODY_BYTES } from "./limits.ts";
 import { encodeMetadata, MAX_METADATA_BODY_BYTES, negotiateVersion } from "./metadata.ts";
 import { endpointOf, type Route, routeOf } from "./routes.ts";
 import { type RequestCount, ServiceCounts } from "./service_counts.ts";
-import type { DatabaseStore } from "./store.ts";
+import type { DatabaseStore, ServedDatabase } from "./store.ts";
 import { entriesForNode } from "./translation.ts";
 import { type WatchCounts, Watches } from "./watch/watches.ts";
 
@@ -66,6 +67,7 @@ export class DenoKvService {
   readonly #access: AccessControl;
   readonly #writes: AtomicWrites;
   readonly #frequent: FrequentClients;
+  readonly #largeReads: LargeReads;
   /** Requests in progress, without watches. */
   #inFlight = 0;
   readonly #whenIdle: (() => void)[] = [];
@@ -91,6 +93,7 @@ export class DenoKvService {
       this.#counts.repeated(database.name);
     this.#writes = new AtomicWrites({ ...options, onRepeated });
     this.#frequent = new FrequentClients(clock, logger);
+    this.#largeReads = new LargeReads(clock);
   }
 
   /** Begins to follow the changes of databases and access tokens. */
@@ -121,6 +124,7 @@ export class DenoKvService {
   async stop(): Promise<void> {
     this.#watches.stop();
     this.#writes.stop();
+    this.#largeReads.stop();
     await this.#directory.stop();
   }
 
@@ -154,8 +158,7 @@ export class DenoKvService {
           response = await this.#exchangeMetadata(request, route);
           break;
         case "snapshot_read":
-          response = await this.#read(request, route);
-          break;
+          return await this.#read(request, route);
         case "atomic_write":
           return await this.#writes.serve(request, await this.#access.byDataToken(request, route.database));
         case "watch":
@@ -184,14 +187,38 @@ export class DenoKvService {
     };
   }
 
-  async #read(request: WebRequest, { database: name }: Route): Promise<WebResponse> {
+  /** Answers a read; resolves to the status. */
+  async #read(request: WebRequest, { database: name }: Route): Promise<number> {
     const { database } = await this.#access.byDataToken(request, name);
     const read = decodeSnapshotRead(await request.body(MAX_BODY_BYTES));
     checkRead(read);
+    const turn: { end: (() => void) | null } = { end: null };
+    const beforeMore = async (): Promise<void> => {
+      turn.end = await this.#largeReads.begin();
+      if (request.signal.aborted) throw new WebError(499, "The client has given up.");
+    };
+    try {
+      const sending = request.respond(await this.#readRanges(request, { database, read, beforeMore }));
+      if (turn.end === null) await sending;
+      else await this.#largeReads.sent(sending);
+    } finally {
+      turn.end?.();
+    }
+    return 200;
+  }
+
+  async #readRanges(
+    request: WebRequest,
+    { database, read, beforeMore }: {
+      readonly database: ServedDatabase;
+      readonly read: SnapshotRead;
+      readonly beforeMore: () => Promise<void>;
+    },
+  ): Promise<WebResponse> {
     const { ranges } = read.ranges.length === 0 ? NO_RANGES : await this.#options.store.read(
       database.id,
       read.ranges,
-      { consistency: "linearizable", timeoutMs: DEADLINE_MS, patienceMs: PATIENCE_MS },
+      { consistency: "linearizable", timeoutMs: DEADLINE_MS, patienceMs: PATIENCE_MS, beforeMore },
     );
     const isDeno = request.header("user-agent")?.startsWith(DENO_AGENT) === true;
     const entries = isDeno ? ranges : read.ranges.map((range, position) => (

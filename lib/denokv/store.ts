@@ -56,6 +56,8 @@ export interface DatabaseStore {
     options: StoreCallOptions & {
       readonly consistency: "linearizable" | "stale";
       readonly signal?: AbortSignal;
+      /** Called once by a read that needs more than one answer, before the further ones. */
+      readonly beforeMore?: () => Promise<void>;
     },
   ): Promise<{ readonly revision: number; readonly ranges: readonly (readonly KeyValue[])[] }>;
   /** Makes a write, once, by the access token of a client; 0 for none. */

@@ -63,9 +63,13 @@ export class DatabaseClient {
     const context = this.#core.context(options);
     const wanted = ranges.map((range) => inStore(databaseId, range));
     throwProblem(validateRanges(wanted));
+    let mayReadMore = options.beforeMore === undefined;
     for (let attempt = 1;; attempt++) {
       try {
-        return await this.#readAll(wanted, { consistency, context });
+        const result = await this.#readAll(wanted, { consistency, context, mayReadMore });
+        if (result !== null) return result;
+        mayReadMore = true;
+        await options.beforeMore?.();
       } catch (error) {
         if (!(error instanceof CompactedError) || attempt === MAX_READ_ATTEMPTS) throw error;
       }
@@ -149,11 +153,18 @@ export class DatabaseClient {
     });
   }
 
-  /** Reads ranges by as many answers as it takes, those after the first one as of its revision. */
+  /**
+   * Reads ranges by as many answers as it takes, those after the first one as of its revision. Returns null if they are more
+   * than one, and may not be.
+   */
   async #readAll(
     ranges: readonly ReadRange[],
-    { consistency, context }: { readonly consistency: Consistency; readonly context: CallContext },
-  ): Promise<DatabaseReadResult> {
+    { consistency, context, mayReadMore }: {
+      readonly consistency: Consistency;
+      readonly context: CallContext;
+      readonly mayReadMore: boolean;
+    },
+  ): Promise<DatabaseReadResult | null> {
     const found: KeyValue[][] = ranges.map(() => []);
     let revision: number | null = null;
     /** The position of the first range that is not complete, and the ranges from there on. */
@@ -174,6 +185,7 @@ export class DatabaseClient {
       revision ??= message.revision;
       const { next } = message;
       if (next === null) return { revision, ranges: found };
+      if (!mayReadMore) return null;
       if (next.range >= left.length || (next.range === 0 && next.after === null)) throw wrongAnswer(READ);
       first += next.range;
       left = rest(ranges.slice(first), next, found[first]?.length ?? 0);

@@ -22,6 +22,11 @@ export interface DatabaseReadOptions extends DatabaseCallOptions {
    * @default "linearizable"
    */
   readonly consistency?: Consistency;
+  /**
+   * Called once by a read that needs more than one answer. What has arrived is dropped before, and read again once the promise
+   * is resolved; if it rejects, so does the read.
+   */
+  readonly beforeMore?: () => Promise<void>;
 }
 
 /** A range of keys within a database, of which the first or last ones are read. */

@@ -84,6 +84,8 @@ export class Watches {
    * the watch cannot begin; the request is not answered then.
    */
   async serve(request: WebRequest, access: WatchAccess, keys: readonly Uint8Array[]): Promise<void> {
+    // A watch that never has a frame would be begun again without end.
+    if (keys.length === 0) throw new WebError(400, "A watch needs at least one key");
     if (keys.length > MAX_WATCHED_KEYS) throw new WebError(400, `Too many keys (max ${MAX_WATCHED_KEYS})`);
     if (keys.some(({ length }) => length > MAX_READ_KEY_BYTES)) {
       throw new WebError(400, `Key too large for read (max ${MAX_READ_KEY_BYTES} bytes)`);

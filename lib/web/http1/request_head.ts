@@ -90,9 +90,10 @@ function parseField(line: string): Field | null {
 function pathOf(target: string): { readonly path: string; readonly query: string } | null {
   if (target.startsWith("/")) return splitTarget(target.split("#", 1)[0] ?? target);
   if (target === "*") return { path: target, query: "" }; // OPTIONS *
-  // The absolute form, which is sent to proxies.
-  const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null;
-  return url === null ? null : { path: url.pathname, query: url.search.slice(1) };
+  // The absolute form, which is sent to proxies. Its path is taken as it is: a proxy may have decided by it.
+  const [, rest = null] = /^https?:\/\/[^/?#]+([^#]*)/i.exec(target) ?? [];
+  if (rest === null || URL.parse(target) === null) return null;
+  return splitTarget(rest.startsWith("/") ? rest : `/${rest}`);
 }
 
 function badRequest(reason: string): HeadProblem {

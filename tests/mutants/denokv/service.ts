@@ -153,6 +153,22 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       to: "throw error;",
     },
   ]),
+  ...inFile("lib/denokv/load/large_reads.ts", [DENOKV], [
+    {
+      id: "M1031",
+      title: "large reads are made at once",
+      failure: "many large lists use the memory of a node, and none is answered in time",
+      from: "if (this.#running < MAX_LARGE_READS) {",
+      to: "if (this.#running < MAX_LARGE_READS * 1_000) {",
+    },
+    {
+      id: "M1032",
+      title: "the turn of a large read is not given to the next one",
+      failure: "large lists wait for nothing, and are answered 503 though the node is idle",
+      from: "    this.#waiting.delete(next);\n    next();",
+      to: "    this.#waiting.delete(next);",
+    },
+  ]),
   ...inFile("lib/denokv/translation.ts", [DENOKV], [
     {
       id: "M1316",

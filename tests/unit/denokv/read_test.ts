@@ -3,8 +3,10 @@ import { assertEquals } from "@std/assert";
 import { equals } from "@std/bytes";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { encodeSnapshotReadOutput } from "../../../lib/denokv/datapath_output.ts";
+import { LARGE_READ_TURN_MS, MAX_LARGE_READS } from "../../../lib/denokv/load/large_reads.ts";
 import type { StoreRange } from "../../../lib/denokv/store.ts";
 import type { KeyValue } from "../../../lib/kv/command.ts";
+import { settle } from "../../support/fakes/manual_clock.ts";
 import { type FakeRequest, type Scene, textOf, withService } from "./service_scene.ts";
 
 function range(start: readonly number[], end: readonly number[], limit = 1, reverse = false): StoreRange {
@@ -81,4 +83,37 @@ Deno.test("read: without a leader it is answered 503 with a short cause, and bey
       "node 1 answered: this node knows of no leader.",
     ]);
     assertEquals(textOf(await read(scene, [range([1], [2], 1_001)])), [400, "Too many entries (max 1000)"]);
+  }));
+
+Deno.test("read: few large reads are answered at once; the others wait for a turn, or are answered 503", () =>
+  withService(async (scene) => {
+    const { store } = scene;
+    const readNow = store.read.bind(store);
+    const finish: (() => void)[] = [];
+    store.read = async (databaseId, ranges, options) => {
+      await options?.beforeMore?.();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      finish.push(resolve);
+      await promise;
+      return await readNow(databaseId, ranges);
+    };
+    const ask = (): Promise<FakeRequest> => read(scene, [range([2], [3], 1_000)], "Deno/2.9.6");
+    const running: FakeRequest[] = [];
+    for (let asked = 0; asked < MAX_LARGE_READS; asked++) running.push(await ask());
+    const [late, later] = [await ask(), await ask()];
+    assertEquals(finish.length, MAX_LARGE_READS);
+    finish[0]?.();
+    await settle();
+    assertEquals(running[0]?.answer?.status, 200);
+    assertEquals(finish.length, MAX_LARGE_READS + 1);
+    scene.clock.advance(LARGE_READ_TURN_MS);
+    await settle();
+    assertEquals(later.answer?.status, 503);
+    for (const end of finish) end();
+    await settle();
+    assertEquals([...running, late].map(({ answer }) => answer?.status), [200, 200, 200, 200]);
+    for (let asked = 0; asked < MAX_LARGE_READS; asked++) await ask();
+    assertEquals(finish.length, 2 * MAX_LARGE_READS + 1);
+    for (const end of finish) end();
+    await settle();
   }));

@@ -84,6 +84,7 @@ export class FakeStore implements DatabaseStore {
   read(
     _databaseId: number,
     ranges: readonly StoreRange[],
+    _options?: Parameters<DatabaseStore["read"]>[2],
   ): Promise<{ readonly revision: number; readonly ranges: readonly (readonly KeyValue[])[] }> {
     this.reads.push(ranges);
     if (!this.hasLeader) return Promise.reject(noLeader());

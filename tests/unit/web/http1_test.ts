@@ -1,4 +1,5 @@
 /** HTTP/1.1: requests, bodies, streams, errors of clients, and the end of a connection. */
+import { parseRequestHead } from "../../../lib/web/http1/request_head.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Connection } from "../../../lib/platform/network.ts";
@@ -343,4 +344,15 @@ Deno.test("ChunkedDecoder: arbitrary bytes are decoded or refused by ChunkedErro
       }
     }
   }));
+});
+
+Deno.test("parseRequestHead: the path of an absolute target is taken as it is", () => {
+  const pathOf = (target: string): readonly string[] | null => {
+    const head = parseRequestHead(`POST ${target} HTTP/1.1\r\nHost: a`);
+    return "reason" in head ? null : [head.path, head.query];
+  };
+  assertEquals(pathOf("http://a/x/../kv/watch?q#f"), ["/x/../kv/watch", "q"]);
+  assertEquals(pathOf("https://a:1"), ["/", ""]);
+  assertEquals(pathOf("http://a?q"), ["/", "q"]);
+  assertEquals([pathOf("http:///x"), pathOf("ftp://a/"), pathOf("http://[/")], [null, null, null]);
 });

@@ -180,6 +180,12 @@ Deno.test("DatabaseClient: a large read is of one revision, though it takes seve
     await bench.run(deleting);
     const keys = ranges[1]?.map(({ key }) => text(key)) ?? [];
     assertEquals([ranges[0]?.length, keys.length, new Set(keys).size], [1, 140, 140]);
+    let turns = 0;
+    const beforeMore = (): Promise<void> => Promise.resolve(void turns++);
+    const again = await bench.run(databases.read(0, [range("k", "l")], { beforeMore }));
+    assertEquals([again.ranges[0]?.length, turns], [143, 1]);
+    await bench.run(databases.read(0, [range("k", "l", { limit: 10 })], { beforeMore }));
+    assertEquals(turns, 1);
     assertEquals(keys, keys.toSorted((a, b) => a < b === !reverse ? -1 : 1));
     assert(ranges[1]?.every(({ modRevision }) => modRevision <= revision));
     await bench.run(databases.write(0, 0, { ...NO_CHECKS, mutations: [set("k1100", large)] }));

@@ -2,8 +2,8 @@
  * Finds clients that ask for metadata again and again. Deno's client does so without any pause if its clock is past the
  * expiry of its metadata, and nothing tells its users.
  */
-import type { Clock } from "../platform/clock.ts";
-import type { Logger } from "../platform/logger.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Logger } from "../../platform/logger.ts";
 
 /** Time over which the requests of a client are counted. */
 const WINDOW_MS = 10_000;
