@@ -107,8 +107,8 @@ export class Directory {
   }
 
   /** Whether a database is open to clients without an access token. */
-  isOpen({ tokens }: ServedDatabase): boolean {
-    return tokens.length === 0 && this.#view?.list.authenticationEnabled === false;
+  isOpen({ isOpen }: ServedDatabase): boolean {
+    return isOpen && this.#view?.list.authenticationEnabled === false;
   }
 
   /** Whether the databases are known as of at most {@link MAX_DECISION_AGE_MS} ago. */

@@ -32,6 +32,8 @@ export interface ServedDatabase {
   readonly uuid: string;
   /** The key with which data tokens are signed. */
   readonly signingKey: Uint8Array;
+  /** Whether it takes clients without an access token while authentication is disabled: it never had one. */
+  readonly isOpen: boolean;
   readonly tokens: readonly {
     readonly id: number;
     /** SHA-256 of the token. */

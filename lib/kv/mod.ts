@@ -25,7 +25,7 @@ export * from "./command.ts";
 export * from "./databases/database_command.ts";
 export * from "./databases/range_reads.ts";
 export { describeWriteFailure } from "./databases/number_mutation.ts";
-export { type AccessToken, type Database, databaseOf, type Registry } from "./databases/registry.ts";
+export { type AccessToken, type Database, databaseOf, isOpen, type Registry } from "./databases/registry.ts";
 export {
   DATABASE_PREFIX_BYTES,
   databaseKey,

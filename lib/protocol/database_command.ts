@@ -95,12 +95,16 @@ export const DATABASES_CHANGE = variants("change", {
   removeToken: frame(4, { name: NAME, tokenId: ID }),
 });
 
-/** A database as nodes list it: the default one always has a UUID. */
+/**
+ * A database as nodes list it: the default one always has a UUID. `isOpen`: it never had an access token, and takes clients
+ * without one while authentication is disabled.
+ */
 export const DATABASE = record("database", {
   id: ID,
   name: text(),
   uuid: text(),
   signingKey: bytes(SIGNING_KEY_BYTES),
+  isOpen: boolean(),
   tokens: list(
     record("token", { id: ID, label: text(), hash: bytes(ACCESS_TOKEN_HASH_BYTES), createdAtMs: integer() }),
   ),

@@ -68,6 +68,8 @@ export interface DatabaseInfo {
   readonly uuid: string;
   /** The key with which the tokens of the database's clients are signed; empty without secrets. */
   readonly signingKey: Uint8Array;
+  /** Whether it takes clients without an access token while authentication is disabled: it never had one. */
+  readonly isOpen: boolean;
   /** By id. */
   readonly tokens: readonly {
     readonly id: number;

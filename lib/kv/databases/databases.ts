@@ -21,7 +21,14 @@ import {
 } from "./database_command.ts";
 import { numberAfter } from "./number_mutation.ts";
 import { decodeRegistry } from "./read_registry.ts";
-import { changedRegistry, databaseOf, EMPTY_REGISTRY, encodeRegistry, type Registry } from "./registry.ts";
+import {
+  changedRegistry,
+  databaseOf,
+  EMPTY_REGISTRY,
+  encodeRegistry,
+  isOpen,
+  type Registry,
+} from "./registry.ts";
 import { DATABASE_PREFIX_BYTES, databasePrefix, databaseRange, REGISTRY_KEY } from "./reserved_keys.ts";
 import { VERSIONSTAMP_ELEMENT_BYTES, writeVersionstampElement } from "./versionstamp.ts";
 
@@ -69,11 +76,11 @@ export class Databases {
   ): RefusalReason | null {
     const database = databaseOf(this.registry, databaseId);
     if (database === null && databaseId !== DEFAULT_DATABASE_ID) return "databaseNotFound";
-    const tokens = database?.tokens ?? [];
     if (credentialId !== NO_CREDENTIAL) {
-      return tokens.some(({ id }) => id === credentialId) ? null : "unauthenticated";
+      const isKnown = database?.tokens.some(({ id }) => id === credentialId) ?? false;
+      return isKnown ? null : "unauthenticated";
     }
-    return isUser || (!isAuthEnabled && tokens.length === 0) ? null : "unauthenticated";
+    return isUser || (!isAuthEnabled && isOpen(database)) ? null : "unauthenticated";
   }
 
   /** Executes a valid write that is not refused; `before` is the revision of the last change. */

@@ -40,10 +40,18 @@ export interface Database {
   readonly uuid: string | null;
   /** The key with which nodes sign the tokens that they give to the database's clients. */
   readonly signingKey: Uint8Array;
-  /** The id of the next token. */
+  /** The id of the next token; see {@link isOpen}. */
   readonly nextTokenId: number;
   /** By id. */
   readonly tokens: readonly AccessToken[];
+}
+
+/**
+ * Whether a database takes clients without an access token while authentication is disabled: it never had one. A database
+ * whose last token was removed does not open by that.
+ */
+export function isOpen(database: Database | null): boolean {
+  return database === null || database.nextTokenId === 1;
 }
 
 /** All databases that have a record. */

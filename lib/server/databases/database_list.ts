@@ -4,7 +4,7 @@
  * Every cluster has the default database. Until it has a record, its signing key is derived from the id of the cluster,
  * which is no secret: the database is open then, so a token of it proves nothing.
  */
-import { DEFAULT_DATABASE_ID, DEFAULT_DATABASE_NAME, type StateMachine } from "../../kv/mod.ts";
+import { DEFAULT_DATABASE_ID, DEFAULT_DATABASE_NAME, isOpen, type StateMachine } from "../../kv/mod.ts";
 import { sha256Of } from "../../platform/secrets.ts";
 import type { RequestFrame, ServerFrame } from "../../protocol/client_frames.ts";
 
@@ -20,6 +20,7 @@ export function answerDatabases(
 ): ServerFrame<"databasesResult"> {
   const recorded = registry.databases.map((database): ListedDatabase => ({
     ...database,
+    isOpen: isOpen(database),
     uuid: database.uuid ?? defaultUuid(clusterId),
     signingKey: secrets ? database.signingKey : NO_BYTES,
     tokens: secrets ? database.tokens : database.tokens.map((token) => ({ ...token, hash: NO_BYTES })),
@@ -32,7 +33,7 @@ export function answerDatabases(
 function defaultDatabase(clusterId: string, secrets: boolean): ListedDatabase {
   const signingKey = secrets ? sha256Of(`signing key of the default database of ${clusterId}`) : NO_BYTES;
   const uuid = defaultUuid(clusterId);
-  return { id: DEFAULT_DATABASE_ID, name: DEFAULT_DATABASE_NAME, uuid, signingKey, tokens: [] };
+  return { id: DEFAULT_DATABASE_ID, name: DEFAULT_DATABASE_NAME, uuid, signingKey, isOpen: true, tokens: [] };
 }
 
 /** Returns the UUID of the default database: of version 8, which is for values that are derived in an own way. */

@@ -133,10 +133,18 @@ Deno.test("access: a data token is of its database only, and ends with its acces
     assertEquals((await scene.exchange("/orders", "second")).status, 200);
   }));
 
+Deno.test("access: a database whose last token was removed takes no client", () =>
+  withService(async (scene) => {
+    scene.store.change({ databases: [DEFAULT, { ...ORDERS, tokens: [] }] });
+    await settle();
+    const { status, body } = await scene.exchange("/orders", "first");
+    assertEquals([status, body.includes("denokv token orders")], [401, true]);
+  }));
+
 Deno.test("access: a node that was away gives no data by the rights of its old state", () =>
   withService(async (scene) => {
     const { store } = scene;
-    store.now = { ...store.now, revision: 2, databases: [DEFAULT, { ...ORDERS, tokens: [] }] };
+    store.now = { ...store.now, revision: 2, databases: [DEFAULT, { ...ORDERS, isOpen: true, tokens: [] }] };
     const token = await scene.dataToken("/orders", "first");
     store.hasLeader = false;
     assertEquals((await read(scene, "/orders/kv/snapshot_read", token))?.[0], 503);

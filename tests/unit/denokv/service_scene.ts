@@ -25,6 +25,7 @@ export const DEFAULT: ServedDatabase = {
   name: "default",
   uuid: "00000000-0000-4000-8000-000000000000",
   signingKey: new Uint8Array(32).fill(1),
+  isOpen: true,
   tokens: [],
 };
 /** A database with the access tokens "first" and "second". */
@@ -33,6 +34,7 @@ export const ORDERS: ServedDatabase = {
   name: "orders",
   uuid: "0b9e3f4e-8a6c-4d5e-9f00-1234567890ab",
   signingKey: new Uint8Array(32).fill(7),
+  isOpen: false,
   tokens: [{ id: 1, hash: sha256Of("first") }, { id: 2, hash: sha256Of("second") }],
 };
 

@@ -139,7 +139,7 @@ const REVOKE = defineCommand({
     await client.databases.change({ kind: "removeToken", name, tokenId }, options);
     if (tokens.every(({ id }) => id === tokenId)) {
       context.note(
-        `${name} has no token now: it takes every client, or, while authentication is enabled, none`,
+        `${name} has no token now, and takes no client until it has one: denokv token ${name}`,
       );
     }
     return changeAnswer({

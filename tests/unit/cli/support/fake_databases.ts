@@ -11,7 +11,7 @@ type ListedDatabase = ListedDatabases["databases"][number];
 
 const DEFAULT_UUID = "00000000-0000-8000-8000-000000000000";
 /** A database as it begins. */
-const NEW = { signingKey: new Uint8Array(), tokens: [] };
+const NEW = { signingKey: new Uint8Array(), isOpen: true, tokens: [] };
 
 /** The databases. */
 export class FakeDatabases implements Databases {

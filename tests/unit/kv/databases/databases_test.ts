@@ -156,6 +156,8 @@ Deno.test("databaseWrite: the token that it names must exist in its database whe
     "unauthenticated",
     "unauthenticated",
   ]);
+  // A database whose last token was removed does not open by that.
+  assertEquals(outcome(app), "unauthenticated");
   replica.change({ kind: "remove", name: "app" });
 });
 
