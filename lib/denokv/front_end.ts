@@ -53,7 +53,7 @@ export class FrontEnd {
       });
     } catch (error) {
       if (!(error instanceof NetworkError)) throw error;
-      const reason = error.message.replace(/^Cannot listen on \S+: /, "");
+      const reason = error.message.replace(/^Cannot serve HTTP on \S+: /, "");
       const message = `Cannot serve Deno KV on ${formatAddress(address)}: ${reason}`;
       throw new NetworkError(error.code, { message, cause: error });
     }

@@ -234,7 +234,7 @@ function actionOf(change: DatabasesChange): string {
 function explain(reason: DatabasesFailure, { name, kind }: DatabasesChange): string {
   switch (reason) {
     case "databaseExists":
-      return `there is a database ${name}, or one with this UUID.`;
+      return `there is a database ${name} already.`;
     case "databaseNotFound":
       return `there is no database ${name}. Create it first.`;
     case "databaseNotEmpty":

@@ -35,7 +35,7 @@ export async function openDatabase(invocation: Invocation, context: CommandConte
   const database = all.find((candidate) => candidate.name === name);
   if (database !== undefined) return { client, database, options };
   throw new HalfwayError(
-    `There is no database ${name}; there are ${enumeration(all.map((known) => known.name))}. ` +
+    `There is no database ${name}; the cluster has ${enumeration(all.map((known) => known.name))}. ` +
       `Create it: denokv create ${name}`,
     { code: "databaseNotFound", exitCode: ExitCode.no },
   );

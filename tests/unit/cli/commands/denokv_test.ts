@@ -94,7 +94,7 @@ Deno.test("denokv: an unknown database is a no, with those that there are", asyn
   for (const args of [["show", "shp"], ["get", "shp", "[1]"], ["token", "shp"], ["delete", "shp"]]) {
     const { code, err } = await run(["denokv", ...args], { store });
     assertEquals(
-      [code, err.includes("There is no database shp; there are default and shop.")],
+      [code, err.includes("There is no database shp; the cluster has default and shop.")],
       [1, true],
       err,
     );
