@@ -79,7 +79,9 @@ Deno.test({
         await terminal.press("Enter");
         await terminal.waitFor(/\nok {2}leads, fencing token \d+, key scheduler\//);
         await terminal.press("C-d");
-        await terminal.waitFor(/\nthe election scheduler: resigned \(interrupted\)\n[^]*ended with 0$/);
+        await terminal.waitFor(
+          /\nthe election scheduler: resigned \(the shell was left\)\n[^]*ended with 0$/,
+        );
         assertEquals((await cluster.client(["list"])).stdout, "");
       },
     );

@@ -82,8 +82,8 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
       id: "M1409",
       title: "the token itself goes to the cluster in place of its hash",
       failure: "a backup has the tokens of all programs",
-      from: "hash: sha256Of(token),",
-      to: "hash: new TextEncoder().encode(token).subarray(0, 32),",
+      from: "hash: sha256Of(token) }",
+      to: "hash: new TextEncoder().encode(token).subarray(0, 32) }",
     },
     {
       id: "M1410",

@@ -23,6 +23,8 @@ export type NamedDatabase = Awaited<ReturnType<StoreClient["databases"]["databas
 export interface OpenDatabase {
   readonly client: StoreClient;
   readonly database: NamedDatabase;
+  /** The access token by which it is written: while authentication is disabled, a client may name any of them. */
+  readonly credentialId: number;
   readonly options: CallOptions;
 }
 
@@ -31,9 +33,15 @@ export async function openDatabase(invocation: Invocation, context: CommandConte
   const name = invocation.args.get(DATABASE.name)?.text ?? "";
   const client = await context.client();
   const options = callOptions(invocation, context);
-  const { databases: all } = await client.databases.databases({ ...options, secrets: false });
+  const { databases: all, authenticationEnabled } = await client.databases.databases({
+    ...options,
+    secrets: false,
+  });
   const database = all.find((candidate) => candidate.name === name);
-  if (database !== undefined) return { client, database, options };
+  if (database !== undefined) {
+    const credentialId = authenticationEnabled ? NO_CREDENTIAL : database.tokens[0]?.id ?? NO_CREDENTIAL;
+    return { client, database, credentialId, options };
+  }
   throw new HalfwayError(
     `There is no database ${name}; the cluster has ${enumeration(all.map((known) => known.name))}. ` +
       `Create it: denokv create ${name}`,
@@ -41,23 +49,22 @@ export async function openDatabase(invocation: Invocation, context: CommandConte
   );
 }
 
-/** Makes some mutations in one revision, and returns it. By the right of this client's user, not by an access token. */
+/** Makes some mutations in one revision, and returns it. */
 export async function mutate(
-  { client, database, options }: OpenDatabase,
+  { client, database, credentialId, options }: OpenDatabase,
   mutations: readonly DatabaseMutation[],
 ): Promise<number> {
   try {
     const write = { checks: [], mutations };
-    const result = await client.databases.write(database.id, NO_CREDENTIAL, write, options);
+    const result = await client.databases.write(database.id, credentialId, write, options);
     assert(result.kind === "databaseWritten", "a write without checks and sums is made or refused");
     return result.revision;
   } catch (error) {
-    if (!(error instanceof AuthenticationError) || error.user !== null || database.tokens.length === 0) {
-      throw error;
-    }
+    const isClosed = !database.isOpen && database.tokens.length === 0;
+    if (!(error instanceof AuthenticationError) || error.user !== null || !isClosed) throw error;
     throw new HalfwayError(
-      `The database ${database.name} has access tokens, so only programs with one of them, and users that have signed in, may ` +
-        "write in it. Enable authentication and sign in, or use a program.",
+      `The database ${database.name} has had access tokens, and has none now: no client may write in it. ` +
+        `Make one: denokv token ${database.name}`,
       { code: error.code, exitCode: ExitCode.denied, cause: error },
     );
   }

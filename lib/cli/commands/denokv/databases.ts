@@ -43,6 +43,8 @@ const TOKEN_PREFIX = "kvd_";
 /** Random bytes of an access token, and of a signing key. */
 const TOKEN_BYTES = 32;
 const SIGNING_KEY_BYTES = 32;
+/** Bytes of the hash of a token. */
+const HASH_BYTES = 32;
 /** Keys that are read at once. */
 const PURGE_PAGE = 1_000;
 const EVERY_KEY = prefixRange(new Uint8Array());
@@ -97,17 +99,11 @@ const TOKEN = defineCommand({
   example: ["denokv token shop --label web", "kvd_q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"],
   async run(invocation, context): Promise<Answer> {
     const label = invocation.options.get(LABEL.name) ?? DEFAULT_LABEL;
-    const { client, database: { name, tokens }, options } = await openDatabase(invocation, context);
+    const open = await openDatabase(invocation, context);
+    const { name, tokens } = open.database;
     const secret = secretBytes(TOKEN_BYTES).toBase64({ alphabet: "base64url", omitPadding: true });
     const token = `${TOKEN_PREFIX}${secret}`;
-    const { tokenId } = await client.databases.change({
-      kind: "addToken",
-      name,
-      label,
-      hash: sha256Of(token),
-      createdAtMs: Date.now(),
-      signingKey: secretBytes(SIGNING_KEY_BYTES),
-    }, options);
+    const tokenId = await addToken(open, { label, hash: sha256Of(token) });
     const first = tokens.length > 0 ? "" : `; from now on every client of ${name} needs a token`;
     return answer({
       text: () => ({
@@ -194,22 +190,42 @@ export async function removeDatabase(
   return changeAnswer({ line, document: { database: name, keys } });
 }
 
-/** Removes the tokens, so that programs stop writing, and then all keys. Returns the number of keys. */
+/**
+ * Removes the tokens, so that programs stop writing, and deletes all keys by a token that no client has. Returns the number of
+ * keys.
+ */
 async function purge(open: OpenDatabase): Promise<number> {
   const { client, database: { id, name, tokens }, options } = open;
   for (const { id: tokenId } of tokens) {
     await client.databases.change({ kind: "removeToken", name, tokenId }, options);
   }
+  const credentialId = await addToken(open, { label: "purge", hash: secretBytes(HASH_BYTES) });
+  const purging = { ...open, credentialId };
   let count = 0;
   for (;;) {
     const range = { ...EVERY_KEY, limit: PURGE_PAGE, reverse: false };
     const { ranges: [page = []] } = await client.databases.read(id, [range], options);
     for (const keys of batchesOf(page)) {
-      await mutate(open, keys.map(({ key }) => ({ kind: "delete", key })));
+      await mutate(purging, keys.map(({ key }) => ({ kind: "delete", key })));
       count += keys.length;
     }
     if (page.length === 0) return count;
   }
+}
+
+/** Adds an access token, of which only the hash is known here; returns its id. */
+async function addToken(
+  { client, database: { name }, options }: OpenDatabase,
+  token: { readonly label: string; readonly hash: Uint8Array },
+): Promise<number> {
+  const { tokenId } = await client.databases.change({
+    kind: "addToken",
+    name,
+    ...token,
+    createdAtMs: Date.now(),
+    signingKey: secretBytes(SIGNING_KEY_BYTES),
+  }, options);
+  return tokenId;
 }
 
 function checkName(name: string): string {

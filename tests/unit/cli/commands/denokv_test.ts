@@ -195,6 +195,7 @@ Deno.test("denokv delete: the database; with --purge after its tokens and keys, 
     "create",
     "addToken",
     "removeToken",
+    "addToken",
     "remove",
   ]);
   assertEquals(store.databases.entries.get(1)?.size, 0);

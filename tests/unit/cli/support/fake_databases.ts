@@ -47,11 +47,14 @@ export class FakeDatabases implements Databases {
 
   async write(
     databaseId: number,
-    _credentialId: number,
+    credentialId: number,
     { mutations }: Parameters<Databases["write"]>[2],
     options: CallOptions = {},
   ): ReturnType<Databases["write"]> {
     await this.call("databases.write", options);
+    const { isOpen, tokens } = this.all.find(({ id }) => id === databaseId) ?? NEW;
+    const isNamed = tokens.some(({ id }: { readonly id: number }) => id === credentialId);
+    if (!isNamed && !isOpen) throw new Error(`no token ${credentialId}`);
     this.writes.push(mutations.length);
     this.revision += 1;
     for (const mutation of mutations) this.#apply(databaseId, mutation);
@@ -86,7 +89,7 @@ export class FakeDatabases implements Databases {
     const changed = change.kind === "addToken"
       ? [...tokens, { id: tokenId, ...change }]
       : tokens.filter(({ id }) => id !== tokenId);
-    this.all = [...others, { ...known, tokens: changed }];
+    this.all = [...others, { ...known, isOpen: false, tokens: changed }];
     return { revision: this.revision, databaseId, tokenId };
   }
 
