@@ -60,9 +60,12 @@ const MAX_DISABLED_MS = 1_500;
 
 /**
  * Whether an error says that a client may not do what it asked: no client that keeps its rights may see one. A sign-in that
- * takes longer than OVERLAP_MS, at a node that is paused, may bring a token that was revoked meanwhile.
+ * takes longer than OVERLAP_MS, at a node that is paused, may bring a token that was revoked meanwhile. A write whose first
+ * attempt was sent without a user, while authentication was disabled, may end with an unknown outcome once it is enabled: a
+ * user does not get the answer to a write of no user.
  */
 export function isDenial(error: KvraftError): boolean {
+  if (error.outcome === "unknown") return false;
   if (error instanceof AuthenticationError) return error.reason !== "signInFailed";
   return error.code === "permissionDenied";
 }
