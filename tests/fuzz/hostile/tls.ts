@@ -3,23 +3,19 @@
  * handshakes that do not end, and hostile frames within TLS.
  */
 import { join } from "@std/path";
-import type { Clock } from "../../../lib/platform/clock.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import type { Address, Connection, Dialer } from "../../../lib/platform/network.ts";
 import { TlsDialer } from "../../../lib/platform/tls/tls_dialer.ts";
-import { ConnectionFrom } from "../../support/processes/source_address.ts";
+import type { ConnectionFrom } from "../../support/processes/source_address.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { Authority, type Credentials } from "../../support/tls/certificates.ts";
 import { clientHello, frame } from "../../support/wire.ts";
 import { mutated } from "../mutator.ts";
+import { type BurstsOptions, runBursts } from "./bursts.ts";
 
 const HOST = "127.0.0.1";
-/** Its own address, so that its part of the handshakes is not that of others. */
-const SOURCE = "127.0.0.3";
-/** Handshakes that stay open; one more closes the oldest. More than a node lets wait. */
-const MAX_OPEN = 1_000;
-const MAX_BURST = 40;
-const MAX_SILENCE_MS = 200;
+/** The bursts of handshakes, without the part that the run decides. More stay open than a node lets wait. */
+const BURSTS = { source: "127.0.0.3", maxOpen: 1_000, maxBurst: 40, maxSilenceMs: 200 };
 const CHUNK_BYTES = 65_536;
 /** The beginning of a ClientHello of TLS 1.3: record, handshake, version, and the first bytes of its random number. */
 const HANDSHAKE = Uint8Array.of(0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 1, 2, 3, 4, 5, 6, 7, 8);
@@ -139,41 +135,21 @@ async function forward(
 
 /** A hostile program whose handshakes do not end, or are of other protocols. */
 export class HandshakeSpeaker {
-  readonly #clock: Clock;
-  readonly #ports: readonly number[];
-  readonly #random: SeededRandom;
-  readonly #open: ConnectionFrom[] = [];
+  readonly #options: Pick<BurstsOptions, "clock" | "ports" | "random">;
   /** Handshakes that it began. */
   handshakes = 0;
 
-  constructor({ clock, ports, random }: {
-    readonly clock: Clock;
-    readonly ports: readonly number[];
-    readonly random: SeededRandom;
-  }) {
-    this.#clock = clock;
-    this.#ports = ports;
-    this.#random = random;
+  constructor(options: Pick<BurstsOptions, "clock" | "ports" | "random">) {
+    this.#options = options;
   }
 
   /** Begins one burst of handshakes after the other while `goesOn` returns true. */
-  async run(goesOn: () => boolean): Promise<void> {
-    while (goesOn()) {
-      const port = this.#random.pick(this.#ports);
-      await Promise.all(Array.from({ length: 1 + this.#random.below(MAX_BURST) }, () => this.#begin(port)));
-      const pauseMs = this.#random.below(MAX_SILENCE_MS);
-      await new Promise<void>((resolve) => void this.#clock.after(pauseMs, resolve));
-      while (this.#open.length > MAX_OPEN) this.#open.shift()?.[Symbol.dispose]();
-    }
-    for (const connection of this.#open) connection[Symbol.dispose]();
+  run(goesOn: () => boolean): Promise<void> {
+    return runBursts({ ...this.#options, ...BURSTS, goesOn, use: (connection) => this.#begin(connection) });
   }
 
-  async #begin(port: number): Promise<void> {
-    const random = this.#random;
-    // A node that refuses connections for a moment is no failure here; another program checks that it answers.
-    const connection = await ConnectionFrom.open(SOURCE, port).catch(() => null);
-    if (connection === null) return;
-    this.#open.push(connection);
+  async #begin(connection: ConnectionFrom): Promise<void> {
+    const { random } = this.#options;
     this.handshakes += 1;
     if (random.chance(0.2)) return;
     const bytes = random.chance(0.3)

@@ -38,12 +38,22 @@ export async function nodeRuntime(folder: string): Promise<Runtime> {
   return { command: ["node", "programs.mjs"], cwd: folder };
 }
 
+/** Starts a program of programs.mjs, which ends with its input. */
+function start({ command: [command, ...args], cwd }: Runtime, name: string, program: object): Process {
+  return Process.start(command, [...args, JSON.stringify(program)], {
+    cwd,
+    name,
+    env: CLIENT_ENVIRONMENT,
+    keepsInput: true,
+  });
+}
+
 /** A program that writes. Use with `await using`. */
 export class Writer implements AsyncDisposable {
   readonly #process: Process;
 
   constructor(
-    { command: [command, ...args], cwd }: Runtime,
+    runtime: Runtime,
     options: {
       readonly url: string;
       readonly keys: readonly Key[];
@@ -51,13 +61,7 @@ export class Writer implements AsyncDisposable {
       readonly pauseMs?: number;
     },
   ) {
-    const program = JSON.stringify({ program: "write", bytes: 10, pauseMs: 5, ...options });
-    this.#process = Process.start(command, [...args, program], {
-      cwd,
-      name: "writer",
-      env: CLIENT_ENVIRONMENT,
-      keepsInput: true,
-    });
+    this.#process = start(runtime, "writer", { program: "write", bytes: 10, pauseMs: 5, ...options });
   }
 
   /** The last number that was printed as written. */
@@ -92,7 +96,7 @@ export class Watcher implements AsyncDisposable {
   readonly #process: Process;
 
   constructor(
-    { command: [command, ...args], cwd }: Runtime,
+    runtime: Runtime,
     options: {
       readonly url: string;
       readonly keys: readonly Key[];
@@ -101,13 +105,7 @@ export class Watcher implements AsyncDisposable {
       readonly isApart?: boolean;
     },
   ) {
-    const program = JSON.stringify({ program: "watch", watches: 1, slowMs: 0, ...options });
-    this.#process = Process.start(command, [...args, program], {
-      cwd,
-      name: "watcher",
-      env: CLIENT_ENVIRONMENT,
-      keepsInput: true,
-    });
+    this.#process = start(runtime, "watcher", { program: "watch", watches: 1, slowMs: 0, ...options });
   }
 
   /** Everything that the program has printed. */
