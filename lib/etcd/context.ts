@@ -1,0 +1,46 @@
+/** The parts that all services of the etcd front end share. */
+import type { ClientCore } from "../client/core.ts";
+import type { Clock, Random } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { HeaderGiven } from "./messages/common.ts";
+import { etcdRevision } from "./revisions.ts";
+
+/** The node that answers, as the front end knows it at the moment; a gateway names the node that it uses. */
+export interface NodeView {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly raftTerm: number;
+  /** Member id of the leader; 0 while there is none. */
+  readonly leader: bigint;
+  /** The newest revision of kvraft that the node has applied. */
+  readonly revision: number;
+}
+
+/** The clients of the cluster by the tokens of the front end's own clients. */
+export interface Clients {
+  /** Resolves to the client for a token, null for none. Rejects with EtcdError for a token that is not accepted. */
+  of(token: string | null): Promise<ClientCore>;
+}
+
+/** Dependencies of the services. */
+export interface EtcdContext {
+  /** The front end's own client, which is signed in as no user (in a node) or as the gateway's. */
+  readonly core: ClientCore;
+  readonly clients: Clients;
+  readonly view: () => NodeView;
+  readonly clock: Clock;
+  readonly wallClock: () => number;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Returns the header of an answer as of a revision of kvraft; null for one without a revision. */
+export function headerOf({ view }: Pick<EtcdContext, "view">, revision: number | null): HeaderGiven {
+  const { clusterId, memberId, raftTerm } = view();
+  return {
+    clusterId,
+    memberId,
+    revision: revision === null ? undefined : etcdRevision(revision),
+    raftTerm,
+  };
+}

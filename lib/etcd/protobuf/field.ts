@@ -1,0 +1,462 @@
+/**
+ * Fields of protobuf messages: how each is read and written in protobuf's binary form and in its JSON form.
+ *
+ * A field that is absent reads as its default, and one that has its default is not written, as protobuf 3 demands. The JSON
+ * form is that of etcd's gateway: names as in the .proto files, integers of 64 bits as texts, bytes in base64, enums by name.
+ */
+import { type BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import type { ReverseOutput } from "./output.ts";
+
+/** Levels of messages within each other that are read. */
+const MAX_LEVELS = 24;
+/** Integers beyond this range are read as its ends: none of them is a revision, a limit or a time that exists. */
+const MAX_INTEGER = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** Bytes or a JSON text that are no message of their kind. The message is one phrase. */
+export class MalformedMessageError extends Error {
+  override readonly name = "MalformedMessageError";
+}
+
+/** The part of a field that is read under one number of the binary form. */
+export interface BinaryPart<T> {
+  readonly number: number;
+  /** Reads a value; `before` is what an earlier occurrence gave, undefined for the first. `levels`: messages around it. */
+  read(
+    input: BinaryReader,
+    wireType: WireType,
+    around: { readonly before: T | undefined; readonly levels: number },
+  ): T;
+}
+
+/** The part of a field that is read under one name of the JSON form; `name` null: the field's own. */
+export interface JsonPart<T> {
+  readonly name: string | null;
+  read(json: unknown): T;
+}
+
+/** A field. `T` is what it is read as, `Given` what is written. */
+export interface Field<T, Given = T> {
+  /** The name in JSON where it is not the property's in snake case. */
+  readonly jsonName: string | null;
+  readonly binary: readonly BinaryPart<T>[];
+  readonly json: readonly JsonPart<T>[];
+  /** Returns the value of an absent field. */
+  missing(): T;
+  /** Writes tag and value, but for the default. */
+  write(output: ReverseOutput, value: Given): void;
+  /** Adds the properties of the JSON form, but for the default. */
+  writeJson(into: Record<string, unknown>, name: string, value: Given): void;
+}
+
+/** A value of a field that may be repeated: without its number. */
+export interface Scalar<T, Given = T> {
+  readonly wireType: WireType;
+  missing(): T;
+  isMissing(value: Given): boolean;
+  read(input: BinaryReader, levels: number): T;
+  /** Writes the value without its tag. */
+  write(output: ReverseOutput, value: Given): void;
+  readJson(json: unknown): T;
+  toJson(value: Given): unknown;
+}
+
+/** A message as a value of fields. */
+export interface MessageType<T, Given> {
+  read(input: BinaryReader, end: number, levels: number): T;
+  write(output: ReverseOutput, value: Given): void;
+  readJson(json: unknown): T;
+  toJson(value: Given): Record<string, unknown>;
+}
+
+/** Options of a field. */
+export interface FieldOptions {
+  /** The name in JSON where it is not the property's in snake case. */
+  readonly json?: string;
+}
+
+const BYTES: Scalar<Uint8Array> = {
+  wireType: WireType.LengthDelimited,
+  missing: () => NO_BYTES,
+  isMissing: (value) => value.length === 0,
+  read: (input) => input.bytes(),
+  write: (output, value) => {
+    output.raw(value);
+    output.uint32(value.length);
+  },
+  readJson: (json) => fromBase64(json),
+  toJson: (value) => value.toBase64(),
+};
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+const TEXT: Scalar<string> = {
+  wireType: WireType.LengthDelimited,
+  missing: () => "",
+  isMissing: (value) => value === "",
+  read: (input) => input.string(),
+  write: (output, value) => output.uint32(output.text(value)),
+  readJson: (json) => {
+    if (typeof json !== "string") throw new MalformedMessageError("a text is expected");
+    return json;
+  },
+  toJson: (value) => value,
+};
+
+const BOOLEAN: Scalar<boolean> = {
+  wireType: WireType.Varint,
+  missing: () => false,
+  isMissing: (value) => !value,
+  read: (input) => BigInt(input.uint64()) !== 0n,
+  write: (output) => output.uint32(1),
+  readJson: (json) => {
+    if (typeof json !== "boolean") throw new MalformedMessageError("true or false is expected");
+    return json;
+  },
+  toJson: (value) => value,
+};
+
+const INTEGER: Scalar<number> = {
+  wireType: WireType.Varint,
+  missing: () => 0,
+  isMissing: (value) => value === 0,
+  read: (input) => saturated(BigInt(input.int64())),
+  write: (output, value) => output.integer(value),
+  readJson: (json) => saturated(bigintOf(json)),
+  toJson: (value) => `${value}`,
+};
+
+const INT32: Scalar<number> = {
+  wireType: WireType.Varint,
+  missing: () => 0,
+  isMissing: (value) => value === 0,
+  read: (input) => input.int32(),
+  write: (output, value) => output.integer(value),
+  readJson: (json) => Number(BigInt.asIntN(32, bigintOf(json))),
+  toJson: (value) => value,
+};
+
+const SIGNED_ID: Scalar<bigint> = {
+  wireType: WireType.Varint,
+  missing: () => 0n,
+  isMissing: (value) => value === 0n,
+  read: (input) => BigInt(input.int64()),
+  write: (output, value) => output.bigint(value),
+  readJson: (json) => BigInt.asIntN(64, bigintOf(json)),
+  toJson: (value) => `${value}`,
+};
+
+const UNSIGNED_ID: Scalar<bigint> = {
+  ...SIGNED_ID,
+  read: (input) => BigInt(input.uint64()),
+  readJson: (json) => BigInt.asUintN(64, bigintOf(json)),
+};
+
+/** A field of bytes, which are a view of the message. */
+export function bytes(number: number, options?: FieldOptions): Field<Uint8Array> {
+  return scalarField(number, BYTES, options);
+}
+
+/** A field of text. */
+export function text(number: number, options?: FieldOptions): Field<string> {
+  return scalarField(number, TEXT, options);
+}
+
+/** A field of texts. */
+export function texts(number: number, options?: FieldOptions): Field<readonly string[]> {
+  return repeatedField(number, TEXT, options);
+}
+
+/** A field that is true or false. */
+export function boolean(number: number, options?: FieldOptions): Field<boolean> {
+  return scalarField(number, BOOLEAN, options);
+}
+
+/** A field of 64 bits for revisions, counts and times; see {@link MAX_INTEGER}. */
+export function integer(number: number, options?: FieldOptions): Field<number> {
+  return scalarField(number, INTEGER, options);
+}
+
+/** A field of 32 bits, which JSON has as a number. */
+export function int32(number: number, options?: FieldOptions): Field<number> {
+  return scalarField(number, INT32, options);
+}
+
+/** A signed field of 64 bits for the ids of leases, which clients choose freely. */
+export function signedId(number: number, options?: FieldOptions): Field<bigint> {
+  return scalarField(number, SIGNED_ID, options);
+}
+
+/** An unsigned field of 64 bits for the ids of clusters and members. */
+export function unsignedId(number: number, options?: FieldOptions): Field<bigint> {
+  return scalarField(number, UNSIGNED_ID, options);
+}
+
+/** A field of unsigned ids. */
+export function unsignedIds(number: number, options?: FieldOptions): Field<readonly bigint[]> {
+  return repeatedField(number, UNSIGNED_ID, options);
+}
+
+/** A field of one of some names; numbers that have none are kept as they are. In JSON an unknown name reads as 0. */
+export function choice(number: number, names: readonly string[], options?: FieldOptions): Field<number> {
+  return scalarField(number, choiceOf(names), options);
+}
+
+/** A field of several of some names. */
+export function choices(
+  number: number,
+  names: readonly string[],
+  options?: FieldOptions,
+): Field<readonly number[]> {
+  return repeatedField(number, choiceOf(names), options);
+}
+
+/** A field of a message; null where it is absent. */
+export function message<T, Given>(
+  number: number,
+  type: () => MessageType<T, Given>,
+  options?: FieldOptions,
+): Field<T | null, Given | null> {
+  const scalar = scalarOf(type);
+  return {
+    jsonName: options?.json ?? null,
+    binary: [{
+      number,
+      read: (input, wireType, { levels }) => readScalar(input, wireType, { scalar, levels }),
+    }],
+    json: [{ name: null, read: (json) => json === null ? null : scalar.readJson(json) }],
+    missing: () => null,
+    write: (output, value) => {
+      if (value !== null) writeTagged(output, number, { scalar, value });
+    },
+    writeJson: (into, name, value) => {
+      if (value !== null) into[name] = scalar.toJson(value);
+    },
+  };
+}
+
+/** A field of messages. */
+export function messages<T, Given>(
+  number: number,
+  type: () => MessageType<T, Given>,
+  options?: FieldOptions,
+): Field<readonly T[], readonly Given[]> {
+  return repeatedField(number, scalarOf(type), options);
+}
+
+/** One of several values, of which the last one that occurs counts. Null where none does. */
+export function oneOf<P extends Record<string, Field<unknown, never>>>(
+  parts: P,
+): Field<OneOf<P> | null, GivenOneOf<P> | null> {
+  type Value = OneOf<P>;
+  const entries = Object.entries(parts);
+  return {
+    jsonName: null,
+    binary: entries.flatMap(([kind, part]) =>
+      part.binary.map(({ number, read }) => ({
+        number,
+        read: (input: BinaryReader, wireType: WireType, { levels }: { readonly levels: number }) =>
+          // The kind and the type of the value come from the same entry.
+          ({ kind, value: read(input, wireType, { before: undefined, levels }) }) as Value,
+      }))
+    ),
+    json: entries.flatMap(([kind, part]) =>
+      part.json.map(({ read }) => ({
+        name: part.jsonName ?? snakeCase(kind),
+        read: (json: unknown) => ({ kind, value: read(json) }) as Value,
+      }))
+    ),
+    missing: () => null,
+    write: (output, given) => {
+      if (given === null) return;
+      const part = parts[given.kind];
+      const size = output.size;
+      part?.write(output, given.value as never);
+      if (output.size === size) writeDefault(output, part);
+    },
+    writeJson: (into, _name, given) => {
+      if (given === null) return;
+      const part = parts[given.kind];
+      part?.writeJson(into, part.jsonName ?? snakeCase(String(given.kind)), given.value as never);
+    },
+  };
+}
+
+/** The value that {@link oneOf} reads. */
+export type OneOf<P extends Record<string, Field<unknown, never>>> = {
+  readonly [K in keyof P]: P[K] extends Field<infer T, infer _Given>
+    ? { readonly kind: K; readonly value: NonNullable<T> }
+    : never;
+}[keyof P];
+
+/** The value that {@link oneOf} writes. */
+export type GivenOneOf<P extends Record<string, Field<unknown, never>>> = {
+  readonly [K in keyof P]: P[K] extends Field<infer _T, infer Given>
+    ? { readonly kind: K; readonly value: NonNullable<Given> }
+    : never;
+}[keyof P];
+
+/** Returns the name of a property as .proto files write it. */
+export function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function scalarField<T, Given>(
+  number: number,
+  scalar: Scalar<T, Given>,
+  options: FieldOptions | undefined,
+): Field<T, Given> {
+  return {
+    jsonName: options?.json ?? null,
+    binary: [{
+      number,
+      read: (input, wireType, { levels }) => readScalar(input, wireType, { scalar, levels }),
+    }],
+    json: [{ name: null, read: (json) => json === null ? scalar.missing() : scalar.readJson(json) }],
+    missing: () => scalar.missing(),
+    write: (output, value) => {
+      if (!scalar.isMissing(value)) writeTagged(output, number, { scalar, value });
+    },
+    writeJson: (into, name, value) => {
+      if (!scalar.isMissing(value)) into[name] = scalar.toJson(value);
+    },
+  };
+}
+
+function repeatedField<T, Given>(
+  number: number,
+  scalar: Scalar<T, Given>,
+  options: FieldOptions | undefined,
+): Field<readonly T[], readonly Given[]> {
+  return {
+    jsonName: options?.json ?? null,
+    binary: [{
+      number,
+      read: (input, wireType, { before, levels }) => {
+        // The array was made for this message, by the first occurrence.
+        const values = (before ?? []) as T[];
+        const isPacked = wireType === WireType.LengthDelimited && scalar.wireType === WireType.Varint;
+        if (!isPacked) values.push(readScalar(input, wireType, { scalar, levels }));
+        else for (const end = endOf(input); input.pos < end;) values.push(scalar.read(input, levels));
+        return values;
+      },
+    }],
+    json: [{
+      name: null,
+      read: (json) => {
+        if (json === null) return [];
+        if (!Array.isArray(json)) throw new MalformedMessageError("an array is expected");
+        return json.map((item) => scalar.readJson(item));
+      },
+    }],
+    missing: () => [],
+    write: (output, values) => {
+      if (scalar.wireType === WireType.Varint) return writePacked(output, number, { scalar, values });
+      for (let index = values.length - 1; index >= 0; index--) {
+        const value = values[index];
+        if (value !== undefined) writeTagged(output, number, { scalar, value });
+      }
+    },
+    writeJson: (into, name, values) => {
+      if (values.length > 0) into[name] = values.map((value) => scalar.toJson(value));
+    },
+  };
+}
+
+function scalarOf<T, Given>(type: () => MessageType<T, Given>): Scalar<T, Given> {
+  return {
+    wireType: WireType.LengthDelimited,
+    missing: () => type().readJson({}),
+    isMissing: () => false,
+    read: (input, levels) => {
+      if (levels >= MAX_LEVELS) throw new MalformedMessageError("messages are nested too deeply");
+      return type().read(input, endOf(input), levels + 1);
+    },
+    write: (output, value) => {
+      const before = output.size;
+      type().write(output, value);
+      output.uint32(output.size - before);
+    },
+    readJson: (json) => type().readJson(json),
+    toJson: (value) => type().toJson(value),
+  };
+}
+
+function choiceOf(names: readonly string[]): Scalar<number> {
+  return {
+    ...INT32,
+    readJson: (json) => {
+      if (typeof json === "number") return json;
+      if (typeof json !== "string") throw new MalformedMessageError("a name is expected");
+      return Math.max(0, names.indexOf(json));
+    },
+    toJson: (value) => names[value] ?? value,
+  };
+}
+
+function readScalar<T, Given>(
+  input: BinaryReader,
+  wireType: WireType,
+  { scalar, levels }: { readonly scalar: Scalar<T, Given>; readonly levels: number },
+): T {
+  if (wireType !== scalar.wireType) throw new MalformedMessageError("a field has another wire type");
+  return scalar.read(input, levels);
+}
+
+function endOf(input: BinaryReader): number {
+  const length = input.uint32();
+  const end = input.pos + length;
+  if (end > input.len) throw new MalformedMessageError("a field is longer than its message");
+  return end;
+}
+
+function writeTagged<T, Given>(
+  output: ReverseOutput,
+  number: number,
+  { scalar, value }: { readonly scalar: Scalar<T, Given>; readonly value: Given },
+): void {
+  scalar.write(output, value);
+  output.uint32(number << 3 | scalar.wireType);
+}
+
+function writePacked<T, Given>(
+  output: ReverseOutput,
+  number: number,
+  { scalar, values }: { readonly scalar: Scalar<T, Given>; readonly values: readonly Given[] },
+): void {
+  if (values.length === 0) return;
+  const before = output.size;
+  for (let index = values.length - 1; index >= 0; index--) {
+    const value = values[index];
+    if (value !== undefined) scalar.write(output, value);
+  }
+  output.uint32(output.size - before);
+  output.uint32(number << 3 | WireType.LengthDelimited);
+}
+
+/** Writes a chosen value that is its type's default: its presence says which one was chosen. */
+function writeDefault(output: ReverseOutput, part: Field<unknown, never> | undefined): void {
+  const number = part?.binary[0]?.number;
+  if (number === undefined) return;
+  output.uint32(0);
+  const isLengthDelimited = part?.missing() instanceof Uint8Array || typeof part?.missing() === "string";
+  output.uint32(number << 3 | (isLengthDelimited ? WireType.LengthDelimited : WireType.Varint));
+}
+
+function saturated(value: bigint): number {
+  if (value > MAX_INTEGER) return Number.MAX_SAFE_INTEGER;
+  return value < -MAX_INTEGER ? Number.MIN_SAFE_INTEGER : Number(value);
+}
+
+function bigintOf(json: unknown): bigint {
+  if (typeof json === "number" && Number.isInteger(json)) return BigInt(json);
+  if (typeof json === "string" && /^-?[0-9]{1,20}$/.test(json)) return BigInt(json);
+  throw new MalformedMessageError("an integer is expected");
+}
+
+function fromBase64(json: unknown): Uint8Array {
+  if (typeof json !== "string") throw new MalformedMessageError("a text in base64 is expected");
+  try {
+    return Uint8Array.fromBase64(json.replaceAll("-", "+").replaceAll("_", "/"));
+  } catch {
+    throw new MalformedMessageError("a text in base64 is expected");
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * A buffer that protobuf messages are written into from their end to their beginning: the length of an embedded message is
+ * known when its content is there, so no message is measured before and none is moved behind its length.
+ */
+const FIRST_SIZE_BYTES = 256;
+const MAX_UINT32 = 0xffff_ffff;
+const UTF8 = new TextEncoder();
+
+/** Writes fields in reverse: a caller writes the last field of a message first, and its tag after its content. */
+export class ReverseOutput {
+  #bytes = new Uint8Array(FIRST_SIZE_BYTES);
+  /** Position of the first byte that is written. */
+  #start = FIRST_SIZE_BYTES;
+
+  /** Number of bytes written so far: the difference of two is the size of what was written between them. */
+  get size(): number {
+    return this.#bytes.length - this.#start;
+  }
+
+  /** Writes bytes as they are. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#start -= bytes.length;
+    this.#bytes.set(bytes, this.#start);
+  }
+
+  /** Writes a text as UTF-8; returns the number of its bytes. */
+  text(text: string): number {
+    const bytes = UTF8.encode(text);
+    this.raw(bytes);
+    return bytes.length;
+  }
+
+  /** Writes an integer of 0 … 2^32 − 1. */
+  uint32(value: number): void {
+    let count = 1;
+    for (let rest = value >>> 7; rest !== 0; rest >>>= 7) count++;
+    this.#reserve(count);
+    this.#start -= count;
+    let position = this.#start;
+    let rest = value;
+    for (; count > 1; count--) {
+      this.#bytes[position++] = rest & 0x7f | 0x80;
+      rest >>>= 7;
+    }
+    this.#bytes[position] = rest;
+  }
+
+  /** Writes a safe integer; a negative one as its two's complement in 64 bits. */
+  integer(value: number): void {
+    if (value >= 0 && value <= MAX_UINT32) this.uint32(value);
+    else this.bigint(BigInt(value));
+  }
+
+  /** Writes an integer of 64 bits, signed or not. */
+  bigint(value: bigint): void {
+    let rest = BigInt.asUintN(64, value);
+    const groups: number[] = [];
+    do {
+      groups.push(Number(rest & 0x7fn));
+      rest >>= 7n;
+    } while (rest !== 0n);
+    this.#reserve(groups.length);
+    this.#start -= groups.length;
+    for (const [index, group] of groups.entries()) {
+      this.#bytes[this.#start + index] = index + 1 < groups.length ? group | 0x80 : group;
+    }
+  }
+
+  /** Returns the bytes, which the caller owns; nothing can be written afterwards. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(this.#start);
+  }
+
+  #reserve(count: number): void {
+    if (count <= this.#start) return;
+    const { size } = this;
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, size + count));
+    larger.set(this.#bytes.subarray(this.#start), larger.length - size);
+    this.#start = larger.length - size;
+    this.#bytes = larger;
+  }
+}

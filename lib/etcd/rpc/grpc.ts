@@ -1,0 +1,195 @@
+/**
+ * gRPC over HTTP/2: the frames around messages, deadlines, metadata, and the status in the trailers (the gRPC over HTTP2
+ * specification of grpc/grpc).
+ */
+import { errorMessage } from "../../platform/errors.ts";
+import type { WebHeaders, WebRequest, WebStream } from "../../web/mod.ts";
+import { WebError } from "../../web/mod.ts";
+import type { Message } from "../protobuf/message.ts";
+import { type Format, MAX_CALL_MS, type Messages } from "./method.ts";
+import { EtcdError } from "./status.ts";
+
+/** Bytes of a request's message, as in etcd: `--max-request-bytes` and half a mebibyte. */
+export const MAX_MESSAGE_BYTES = 2_097_152;
+/** Bytes before a message: whether it is compressed, and its length. */
+const PREFIX_BYTES = 5;
+const CONTENT_TYPE = "application/grpc";
+const HEAD = { status: 200, headers: { "content-type": CONTENT_TYPE } } as const;
+/** Milliseconds of the units of `grpc-timeout`. */
+const UNIT_MS: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 0.001,
+  n: 0.000_001,
+};
+
+/** Messages of gRPC: protobuf. */
+export const PROTOBUF: Format = {
+  decode: <T, G>(type: Message<T, G>, body: Uint8Array): T => type.decode(body),
+  encode: <T, G>(type: Message<T, G>, message: G): Uint8Array => type.encode(message),
+};
+
+/** Whether a request is one of gRPC. */
+export function isGrpc(request: WebRequest): boolean {
+  return request.header("content-type")?.startsWith(CONTENT_TYPE) === true;
+}
+
+/** Returns the time that the client gives, at most {@link MAX_CALL_MS}, which is that of a client that gives none. */
+export function timeoutOf(request: WebRequest): number {
+  const [, digits, unit = ""] = /^([0-9]{1,8})([HMSmun])$/.exec(request.header("grpc-timeout") ?? "") ?? [];
+  if (digits === undefined) return MAX_CALL_MS;
+  return Math.min(MAX_CALL_MS, Math.max(1, Math.floor(Number(digits) * (UNIT_MS[unit] ?? 1))));
+}
+
+/** Reads the one message of a request. Rejects with EtcdError. */
+export async function readMessage(request: WebRequest): Promise<Uint8Array> {
+  const input = new MessageInput(request);
+  const message = await input.next();
+  if (message === null || await input.next() !== null) {
+    throw new EtcdError("internal", "grpc: a request with one message was expected");
+  }
+  return message;
+}
+
+/** Answers with one message. */
+export function respond(request: WebRequest, message: Uint8Array): void {
+  void request.respond({ ...HEAD, body: framed(message), trailers: OK });
+}
+
+/** Answers with a status alone. */
+export function refuse(request: WebRequest, error: EtcdError): void {
+  void request.respond({ status: 200, headers: { ...HEAD.headers, ...statusOf(error) }, body: "" });
+}
+
+/** The messages of a stream in both directions. */
+export class GrpcStream implements Messages<Uint8Array, Uint8Array> {
+  readonly #input: MessageInput;
+  readonly #output: WebStream;
+
+  /** Begins the answer. */
+  constructor(request: WebRequest) {
+    this.#input = new MessageInput(request);
+    this.#output = request.stream(HEAD);
+  }
+
+  get unsentBytes(): number {
+    return this.#output.unsentBytes;
+  }
+
+  read(): Promise<Uint8Array | null> {
+    return this.#input.next();
+  }
+
+  write(message: Uint8Array): boolean {
+    return this.#output.write(framed(message));
+  }
+
+  whenWritable(): Promise<void> {
+    return this.#output.whenWritable();
+  }
+
+  /** Ends the stream with a status; null for success. */
+  end(error: EtcdError | null): void {
+    this.#output.end(error === null ? OK : statusOf(error));
+  }
+}
+
+/** The messages of a request's body. What has arrived of the next one is in a buffer that grows by doubling. */
+class MessageInput {
+  readonly #request: WebRequest;
+  #buffer = new Uint8Array(0);
+  /** Bytes of the buffer that are used, and position of the first one that was not returned. */
+  #end = 0;
+  #start = 0;
+
+  constructor(request: WebRequest) {
+    this.#request = request;
+  }
+
+  /** Resolves to the next message, which the caller owns; to null at the end. Rejects with EtcdError. */
+  async next(): Promise<Uint8Array | null> {
+    for (;;) {
+      const message = this.#take();
+      if (message !== null) return message;
+      const part = await this.#readPart();
+      if (part !== null) this.#add(part);
+      else if (this.#start === this.#end) return null;
+      else throw new EtcdError("internal", "grpc: the stream ended within a message");
+    }
+  }
+
+  #take(): Uint8Array | null {
+    const bytes = this.#buffer.subarray(this.#start, this.#end);
+    const size = sizeOf(bytes, this.#request);
+    if (size === null || bytes.length < PREFIX_BYTES + size) return null;
+    this.#start += PREFIX_BYTES + size;
+    return bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + size);
+  }
+
+  /** Adds a part. Bytes that were returned are never written again: a message is a view of the buffer. */
+  #add(part: Uint8Array): void {
+    const kept = this.#end - this.#start;
+    if (this.#end + part.length > this.#buffer.length) {
+      const larger = new Uint8Array(kept === 0 ? part.length : 2 * (kept + part.length));
+      larger.set(this.#buffer.subarray(this.#start, this.#end));
+      this.#buffer = larger;
+      this.#start = 0;
+      this.#end = kept;
+    }
+    this.#buffer.set(part, this.#end);
+    this.#end += part.length;
+  }
+
+  async #readPart(): Promise<Uint8Array | null> {
+    try {
+      return await this.#request.read();
+    } catch (error) {
+      if (error instanceof WebError) throw new EtcdError("cancelled", errorMessage(error));
+      throw error;
+    }
+  }
+}
+
+const OK: WebHeaders = { "grpc-status": "0" };
+
+function statusOf({ code, message }: EtcdError): WebHeaders {
+  return { "grpc-status": `${code}`, "grpc-message": percentEncoded(message) };
+}
+
+/** Returns the size of the message that begins; null if its prefix is not complete. Throws EtcdError. */
+function sizeOf(bytes: Uint8Array, request: WebRequest): number | null {
+  if (bytes.length < PREFIX_BYTES) return null;
+  const [isCompressed = 0, first = 0, second = 0, third = 0, fourth = 0] = bytes;
+  if (isCompressed !== 0) {
+    const encoding = request.header("grpc-encoding") ?? "";
+    throw new EtcdError(
+      "unimplemented",
+      `grpc: Decompressor is not installed for grpc-encoding "${encoding}"`,
+    );
+  }
+  const size = ((first * 256 + second) * 256 + third) * 256 + fourth;
+  if (size <= MAX_MESSAGE_BYTES) return size;
+  throw new EtcdError(
+    "resourceExhausted",
+    `grpc: received message larger than max (${size} vs. ${MAX_MESSAGE_BYTES})`,
+  );
+}
+
+function framed(message: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(PREFIX_BYTES + message.length);
+  new DataView(bytes.buffer).setUint32(1, message.length);
+  bytes.set(message, PREFIX_BYTES);
+  return bytes;
+}
+
+/** Returns a text as `grpc-message` has it: printable ASCII, and anything else as the bytes of UTF-8 in hexadecimal. */
+function percentEncoded(text: string): string {
+  let encoded = "";
+  for (const byte of new TextEncoder().encode(text)) {
+    const isPlain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+    encoded += isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return encoded;
+}

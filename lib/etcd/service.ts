@@ -1,0 +1,109 @@
+/** Answers the requests of etcd's clients: finds the method and the user of each, and carries it out. */
+import { withResolvers } from "../platform/promise.ts";
+import type { WebRequest } from "../web/mod.ts";
+import type { EtcdContext } from "./context.ts";
+import { toEtcdError } from "./rpc/failures.ts";
+import { GrpcStream, isGrpc, PROTOBUF, readMessage, refuse, respond, timeoutOf } from "./rpc/grpc.ts";
+import type { Call, Method } from "./rpc/method.ts";
+import { EtcdError, etcdError } from "./rpc/status.ts";
+
+/** Options of {@link EtcdService}. */
+export interface EtcdServiceOptions {
+  readonly context: EtcdContext;
+  readonly methods: readonly Method[];
+  /** Answers requests that are not of gRPC. */
+  readonly answerOther: (request: WebRequest) => Promise<void>;
+}
+
+/** The service for the clients of etcd. */
+export class EtcdService {
+  readonly #options: EtcdServiceOptions;
+  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #services: ReadonlySet<string>;
+  /** Requests in progress, without streams. */
+  #inFlight = 0;
+  readonly #whenIdle: (() => void)[] = [];
+
+  constructor(options: EtcdServiceOptions) {
+    this.#options = options;
+    this.#methods = new Map(options.methods.map((method) => [method.path, method]));
+    this.#services = new Set(options.methods.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
+  }
+
+  /** Resolves once no request is in progress but streams. */
+  whenIdle(): Promise<void> {
+    const { promise, resolve } = withResolvers<void>();
+    this.#whenIdle.push(resolve);
+    this.#checkIdle();
+    return promise;
+  }
+
+  /** Answers one request. */
+  async handle(request: WebRequest): Promise<void> {
+    if (!isGrpc(request)) return await this.#options.answerOther(request);
+    const method = this.#methods.get(request.path);
+    if (method === undefined) return refuse(request, this.#unknown(request.path));
+    if (method.kind === "stream") return await this.#stream(request, method);
+    this.#inFlight += 1;
+    try {
+      const body = await readMessage(request);
+      const call = await this.callOf(request, tokenOf(request));
+      respond(request, await method.run(body, PROTOBUF, call));
+    } catch (error) {
+      refuse(request, toEtcdError(error, { hasToken: tokenOf(request) !== null }));
+    } finally {
+      this.#inFlight -= 1;
+      this.#checkIdle();
+    }
+  }
+
+  /** Returns the call of a request that shows this token. Rejects with EtcdError. */
+  async callOf(request: WebRequest, token: string | null): Promise<Call> {
+    const { clients, view } = this.#options.context;
+    const needsLeader = request.header("hasleader") === "true";
+    if (needsLeader && view().leader === 0n) throw etcdError("noLeader");
+    const { signal, remote } = request;
+    return {
+      core: await clients.of(token),
+      token,
+      needsLeader,
+      timeoutMs: timeoutOf(request),
+      signal,
+      remote,
+    };
+  }
+
+  async #stream(request: WebRequest, method: Extract<Method, { readonly kind: "stream" }>): Promise<void> {
+    let call: Call;
+    try {
+      call = await this.callOf(request, tokenOf(request));
+    } catch (error) {
+      return refuse(request, toEtcdError(error, { hasToken: tokenOf(request) !== null }));
+    }
+    const stream = new GrpcStream(request);
+    try {
+      await method.run(stream, PROTOBUF, call);
+      stream.end(null);
+    } catch (error) {
+      stream.end(toEtcdError(error, { hasToken: call.token !== null }));
+    }
+  }
+
+  #unknown(path: string): EtcdError {
+    const end = path.lastIndexOf("/");
+    const [service, name] = [path.slice(0, end), path.slice(end + 1)];
+    const text = this.#services.has(service)
+      ? `unknown method ${name} for service ${service.slice(1)}`
+      : `unknown service ${service.slice(1)}`;
+    return new EtcdError("unimplemented", text);
+  }
+
+  #checkIdle(): void {
+    if (this.#inFlight > 0) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+}
+
+function tokenOf(request: WebRequest): string | null {
+  return request.header("token") ?? request.header("authorization")?.replace(/^Bearer /, "") ?? null;
+}
