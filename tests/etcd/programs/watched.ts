@@ -1,0 +1,60 @@
+/** Turns the messages of a watch stream into texts that don't depend on how events were put into messages. */
+import type { Body, Outcome } from "../../support/etcd/driver.ts";
+import type { Normal } from "./normal.ts";
+
+const METHOD = "Watch/Watch";
+
+/** A part of a WatchResponse. */
+interface Message {
+  readonly header?: { readonly revision?: string };
+  readonly watch_id?: string;
+  readonly created?: boolean;
+  readonly fragment?: boolean;
+  readonly events?: readonly { readonly kv?: { readonly mod_revision?: string } }[];
+}
+
+/**
+ * Returns a text: for each watch, its control messages and events in order, then the end of the stream. Between two
+ * watches there is no order.
+ */
+export function watchedText(outcomes: readonly Outcome[], normal: Normal): string {
+  const texts = new Map<string, string[]>();
+  const last = new Map<string, Message>();
+  for (const body of outcomes.flatMap(({ bodies }) => bodies)) {
+    const message: Message = body;
+    const id = message.watch_id ?? "0";
+    const of = texts.get(id) ?? [];
+    texts.set(id, of);
+    if (message.events === undefined) of.push(normal.body(METHOD, body));
+    else {
+      of.push(...message.events.map((event) => normal.body(METHOD, event)));
+      of.push(...problemsOf(message, last.get(id)));
+    }
+    last.set(id, message);
+  }
+  const end = outcomes.find(({ hasEnded }) => hasEnded);
+  return [
+    ...[...texts].toSorted(([a], [b]) => Number(a) - Number(b)).map(([id, of]) =>
+      `watch ${id}: ${of.join("; ")}`
+    ),
+    ...(end === undefined ? [] : [`ended with ${end.code} ${end.message}`]),
+  ].join("\n");
+}
+
+/** Returns the broken rules of a message with events. */
+function problemsOf(message: Message, before: Message | undefined): readonly string[] {
+  const revisions = (message.events ?? []).map(({ kv }) => Number(kv?.mod_revision ?? 0));
+  const ofHeader = Number(message.header?.revision ?? 0);
+  const lastBefore = Number(before?.events?.at(-1)?.kv?.mod_revision ?? 0);
+  const problems: string[] = [];
+  if (revisions.some((revision) => revision > ofHeader)) problems.push("NEWER THAN ITS HEADER");
+  if (revisions.some((revision, at) => revision < (revisions[at - 1] ?? 0))) problems.push("NOT IN ORDER");
+  if (revisions[0] === lastBefore && before?.fragment !== true) problems.push("A SPLIT REVISION");
+  return problems;
+}
+
+/** Returns the id of the watch that a message has created; null for any other message. */
+export function createdIn(body: Body): string | null {
+  const { created = false, watch_id = "0" }: Message = body;
+  return created ? watch_id : null;
+}
