@@ -6,10 +6,9 @@ import { ClientCore } from "../client/core.ts";
 import { DatabaseClient } from "../client/databases/database_client.ts";
 import { formatAddress } from "../platform/address.ts";
 import type { Clock, Random } from "../platform/clock.ts";
-import { NetworkError } from "../platform/errors.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Address, Connection, Listener } from "../platform/network.ts";
-import { IN_PROCESS } from "../transport/in_process.ts";
+import type { Connection, Listener } from "../platform/network.ts";
+import { IN_PROCESS, inProcessDialer } from "../transport/in_process.ts";
 import { FrontEnd, type FrontEndCounts } from "./front_end.ts";
 
 /** Keys that the clients of a front end watch, of all databases: as many as its node has watches. */
@@ -38,16 +37,8 @@ export interface EmbeddedFrontEnd {
 /** Opens the front end of a node that is served. */
 export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedFrontEnd> {
   const { listener, connect, clock, random } = options;
-  const network = {
-    connect: (address: Address): Promise<Connection> =>
-      address.host === IN_PROCESS.host ? Promise.resolve(connect()) : Promise.reject(
-        new NetworkError("refused", {
-          message: `Cannot connect to ${formatAddress(address)}: a front end uses its own node.`,
-        }),
-      ),
-  };
   const core = await ClientCore.connect({ cluster: [formatAddress(IN_PROCESS)] }, {
-    network,
+    network: inProcessDialer(connect),
     clock,
     random,
     maxWatches: MAX_WATCHED_KEYS,

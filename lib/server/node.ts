@@ -24,7 +24,7 @@ import { LeadershipTransfers } from "./leadership_transfer.ts";
 import { membersOf } from "./membership/members.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { Membership, type MembershipOptions } from "./membership/membership.ts";
-import { type NodeCondition, NodeDescription } from "./node_status.ts";
+import { NodeDescription } from "./node_status.ts";
 import { Quota } from "./write_admission.ts";
 import type { StartingPoint } from "./startup/recovered_state.ts";
 import type { ServerLimits } from "./config/server_limits.ts";
@@ -115,6 +115,7 @@ export class Node {
   readonly clients: ClientService;
   readonly leadership: LeadershipWatch;
   readonly membership: Membership;
+  readonly description: NodeDescription;
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #driver: Driver;
@@ -127,7 +128,6 @@ export class Node {
   readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
   readonly #diskSpace: DiskSpaceMonitor;
-  readonly #description: NodeDescription;
   readonly #termGuard: TermGuard;
   readonly #auth: Authentication;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
@@ -160,7 +160,7 @@ export class Node {
     const store = start.snapshots;
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
     this.#snapshots = this.#makeSnapshots();
-    this.#description = new NodeDescription({
+    this.description = new NodeDescription({
       raft,
       driver,
       replica,
@@ -189,7 +189,7 @@ export class Node {
       logger,
       timeoutMs,
       members: () => membersOf(raft.committedConfiguration),
-      hasDiskSpace: () => this.#description.disk === "ok",
+      hasDiskSpace: () => this.description.disk === "ok",
     });
     const { limits: { historyBytes } } = options;
     this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica, historyBytes });
@@ -236,7 +236,7 @@ export class Node {
   /** Whether requests of a connection are refused until it signs in. */
   mustSignIn(identity: ConnectionIdentity): boolean {
     const { auth } = this.#auth.access;
-    return auth.enabled && !identity.isInProcess && identity.user(auth) === null;
+    return auth.enabled && !identity.isOfDatabases && identity.user(auth) === null;
   }
 
   /** Opens the work of a client's connection; its owner closes it. */
@@ -317,12 +317,7 @@ export class Node {
 
   /** Returns this node's view of itself. */
   status(): NodeStatus {
-    return this.#description.status();
-  }
-
-  /** Returns the internal state of this node. */
-  condition(): NodeCondition {
-    return this.#description.condition();
+    return this.description.status();
   }
 
   /** Resolves to true once this node could answer a linearizable read, to false when it cannot. */

@@ -37,6 +37,9 @@ export interface NodeCondition {
   readonly users: number;
 }
 
+/** The leadership that a node knows of, and the newest revision that it has applied. */
+export type NodeSummary = Pick<NodeStatus, "leader" | "term" | "revision">;
+
 /** The parts of a node that its description is read from. */
 export interface DescribedNode {
   readonly raft: Raft;
@@ -65,6 +68,12 @@ export class NodeDescription {
     const { driver, log } = this.#node;
     if (driver.isDiskFull) return "full";
     return log.isNearlyFull ? "nearlyFull" : "ok";
+  }
+
+  /** Returns the parts of its view that belong to every answer of a front end. */
+  summary(): NodeSummary {
+    const { raft, replica } = this.#node;
+    return { leader: raft.leader, term: raft.term, revision: replica.stateMachine.revision };
   }
 
   /** Returns this node's view of itself. */

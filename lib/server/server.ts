@@ -8,8 +8,7 @@ import { MAX_WAITING_BYTES } from "../protocol/limits.ts";
 import { type ConnectionHandlers, ConnectionListener } from "../transport/listener.ts";
 import type { Logger } from "../platform/logger.ts";
 import { scryptOf } from "../platform/secrets.ts";
-import type { Address, Connection, Listener, Network } from "../platform/network.ts";
-import { type EmbeddedFrontEnd, openEmbedded } from "../denokv/embedded.ts";
+import type { Address, Network } from "../platform/network.ts";
 import { Peers } from "../transport/peers.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { AuditWriter } from "./auth/audit_log.ts";
@@ -23,6 +22,7 @@ import type { PeerAuthentication } from "../transport/handshake/peer_authenticat
 import { addressesOf, authorizePeer, membersOf } from "./membership/members.ts";
 import { MemberProbe } from "./membership/member_probe.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
+import { FrontEnds } from "./front_ends.ts";
 import { Node } from "./node.ts";
 import { Readiness } from "./metrics/readiness.ts";
 import type { ServerTls } from "./startup/server_tls.ts";
@@ -125,8 +125,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   });
   opened.defer(() => start.log.close());
   signal.throwIfAborted();
-  const denokvListener = listenForDenoKv(config, platform);
-  opened.defer(() => denokvListener?.close());
+  const frontEnds = opened.adopt(FrontEnds.listen(config, platform), (frontEnds) => frontEnds.close());
   const peerAuthentication = peerSecret?.authenticationFor(identity.clusterId) ?? null;
   const listener = opened.adopt(
     new ConnectionListener({
@@ -151,10 +150,11 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
     listener,
     peerSecret,
     peerAuthentication,
+    frontEnds,
   });
   opened.move();
   server.start();
-  if (denokvListener !== null) await server.openDenoKv(denokvListener);
+  await server.openFrontEnds();
   return server;
 }
 
@@ -169,13 +169,6 @@ async function openDirectory(
     logger.warn("other users of this machine can read the data folder", { path, remedy });
   }
   return directory;
-}
-
-/** Listens for clients of Deno KV, so that a port that is taken is found before the node begins; null if it serves none. */
-function listenForDenoKv({ denokv }: ServerConfig, { webNetwork }: ServerPlatform): Listener | null {
-  if (denokv === null) return null;
-  assert(webNetwork !== undefined, "a platform that is configured to serve Deno KV can do so");
-  return webNetwork.listen(denokv);
 }
 
 /** Listens for HTTP requests; returns null where the configuration names no address for them. */
@@ -196,6 +189,7 @@ interface Opened extends ServerPlatform {
   readonly listener: ConnectionListener;
   readonly peerSecret: PeerSecretFile | null;
   readonly peerAuthentication: PeerAuthentication | null;
+  readonly frontEnds: FrontEnds;
 }
 
 /**
@@ -212,8 +206,6 @@ class Server implements RunningServer {
   readonly #clients = new Set<ClientConnection>();
   readonly #finished = Promise.withResolvers<unknown>();
   #stopping: Promise<void> | null = null;
-  /** Null without `--denokv`. */
-  #denokv: EmbeddedFrontEnd | null = null;
   /** Stops this node after it was removed from the cluster. */
   #leaving: Timer | null = null;
 
@@ -292,12 +284,19 @@ class Server implements RunningServer {
     if (monitor !== null) this.#showIn(monitor);
   }
 
-  /** Begins to serve Deno KV. Called once, after the start. */
-  async openDenoKv(listener: Listener): Promise<void> {
-    const connect = (): Connection => this.#opened.listener.connectInProcess();
-    this.#denokv = await openEmbedded({ ...this.#opened, listener, connect });
-    // The node may have failed meanwhile.
-    if (this.#stopping !== null) await this.#denokv.close();
+  /** Begins to serve the clients of front ends. Called once, after the start. */
+  openFrontEnds(): Promise<void> {
+    const { listener, frontEnds, clock, wallClock, random, logger } = this.#opened;
+    return frontEnds.open({
+      self: this.#config.nodeId,
+      clusterId: this.clusterId,
+      connect: (use) => listener.connectInProcess(use),
+      summary: () => this.#node.description.summary(),
+      clock,
+      wallClock,
+      random,
+      logger,
+    });
   }
 
   get address(): Address {
@@ -346,18 +345,18 @@ class Server implements RunningServer {
       readiness: new Readiness({
         clock: this.#opened.clock,
         status: () => node.status(),
-        isDiskFull: () => node.condition().isDiskFull,
+        isDiskFull: () => node.description.condition().isDiskFull,
         whenReadable: () => node.whenReadable(),
       }),
       sources: () => ({
         clusterId: this.clusterId,
         status: node.status(),
-        condition: node.condition(),
+        condition: node.description.condition(),
         featureLevel: node.featureLevel,
         links: this.#peers.views(),
         tls: this.#opened.tls ?? null,
         connections: this.#opened.listener.counts(),
-        denokv: this.#denokv?.counts() ?? null,
+        ...this.#opened.frontEnds.counts(),
       }),
     });
   }
@@ -424,7 +423,7 @@ class Server implements RunningServer {
   }
 
   async #stop({ orderly }: { readonly orderly: boolean }): Promise<void> {
-    const { start, directory, listener, logger, monitor, peerSecret, tls } = this.#opened;
+    const { start, directory, listener, logger, monitor, peerSecret, tls, frontEnds } = this.#opened;
     monitor?.show({ reason: "stopping", message: "This node is stopping." });
     try {
       this.#leaving?.cancel();
@@ -432,7 +431,7 @@ class Server implements RunningServer {
       tls?.close();
       this.#probe.close();
       // While the node still answers. After a failure it does not, and requests in progress are answered 503.
-      await this.#denokv?.close();
+      await frontEnds.close();
       this.#node.clients.stop();
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);
       await this.#node.stop();

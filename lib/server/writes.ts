@@ -108,7 +108,7 @@ export class Writes {
   submit(bytes: Uint8Array, identity: ConnectionIdentity, answer: TakeAnswer): void {
     const { driver, access } = this.#options;
     if (driver.isLeader && this.#refusesOverload(bytes, identity, answer)) return;
-    if (identity.isInProcess) return this.#submitOfFrontEnd(bytes, answer);
+    if (identity.isOfDatabases) return this.#submitOfFrontEnd(bytes, answer);
     // With its identity also while this node has authentication off: the leader may have it on already.
     if (access.auth.enabled || !identity.isAnonymous) return this.#submitOfUser(bytes, identity, answer);
     this.#submitWithoutUser(bytes, answer);

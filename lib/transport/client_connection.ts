@@ -21,6 +21,7 @@ import { DecodeError, UnknownKindError } from "../protocol/errors.ts";
 import { encodeSharedEvents, type SharedEvents } from "../protocol/watch_event.ts";
 import type { FrameChannel } from "./frame_channel.ts";
 import type { EncodePayload } from "./frame_writer.ts";
+import type { InProcessUse } from "./in_process.ts";
 import {
   CLIENT_QUEUE_BUSY_BYTES,
   CLIENT_QUEUE_PAUSE_BYTES,
@@ -49,8 +50,8 @@ export class ClientConnection {
   readonly remote: string;
   /** The certificate that says who the client is; null without one. */
   readonly certificate: PeerCertificate | null;
-  /** Whether it is one of a front end of this node, which has checked the rights of its own clients. */
-  readonly isInProcess: boolean;
+  /** The use of the connection by a front end of this node; null for one from outside of the process. */
+  readonly inProcess: InProcessUse | null;
   readonly #channel: FrameChannel;
   #unanswered = 0;
   #isPausedByServer = false;
@@ -62,7 +63,7 @@ export class ClientConnection {
   constructor(channel: FrameChannel, certificate: PeerCertificate | null = null) {
     this.remote = channel.remote;
     this.certificate = certificate;
-    this.isInProcess = channel.isInProcess;
+    this.inProcess = channel.inProcess;
     this.#channel = channel;
     channel.onProgress(() => {
       this.#updateReading();

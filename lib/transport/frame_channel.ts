@@ -8,6 +8,7 @@ import type { Connection, ConnectionSecurity } from "../platform/network.ts";
 import { FRAME_CHECK_INTERVAL_MS, FRAME_CHECKS, MAX_HELLO_BYTES } from "../protocol/limits.ts";
 import { describeEnd, type FrameLimits, FrameReader, type StreamEnd, type Traffic } from "./frame_reader.ts";
 import { type EncodePayload, FrameWriter } from "./frame_writer.ts";
+import type { InProcessUse } from "./in_process.ts";
 import type { RequestTurns } from "./request_turns.ts";
 import type { MemoryShare, WaitingMemory } from "./waiting_memory.ts";
 
@@ -32,8 +33,8 @@ export interface FrameChannelOptions {
   readonly onFault?: ((error: unknown) => void) | null;
   /** Counts the channel's waiting bytes, and may close the channel because of them; null counts nothing. */
   readonly memory?: WaitingMemory | null;
-  /** Whether both ends are in this process. Default false. */
-  readonly isInProcess?: boolean;
+  /** The use of a connection whose both ends are in this process. Default null: it is another connection. */
+  readonly inProcess?: InProcessUse | null;
 }
 
 /** Frames in both directions over one connection, which it owns. Until {@link allow}, only frames as long as a hello are received. */
@@ -42,8 +43,8 @@ export class FrameChannel {
   readonly remote: string;
   /** The protection of the connection, and the certificate of the other end. */
   readonly security: ConnectionSecurity;
-  /** Whether both ends are in this process: the other end is a front end of this node. */
-  readonly isInProcess: boolean;
+  /** The use of the connection by a front end of this node; null for one from outside of the process. */
+  readonly inProcess: InProcessUse | null;
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #reader: FrameReader;
@@ -65,8 +66,8 @@ export class FrameChannel {
 
   /** Becomes the owner of the connection. */
   constructor(connection: Connection, options: FrameChannelOptions) {
-    const { clock, sizes, onFault = null, memory = null, isInProcess = false } = options;
-    this.isInProcess = isInProcess;
+    const { clock, sizes, onFault = null, memory = null, inProcess = null } = options;
+    this.inProcess = inProcess;
     this.#onFault = onFault;
     this.remote = connection.remote;
     const { security, certificate, binding } = connection;

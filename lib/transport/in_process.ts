@@ -4,7 +4,9 @@
  * Each direction passes bytes from a waiting write to a waiting read, with one copy and no buffer of its own: the writer
  * waits until the reader has taken everything, as with a full socket.
  */
-import { type Connection, PLAIN } from "../platform/network.ts";
+import { formatAddress } from "../platform/address.ts";
+import { NetworkError } from "../platform/errors.ts";
+import { type Connection, type Dialer, PLAIN } from "../platform/network.ts";
 import { withResolvers } from "../platform/promise.ts";
 
 /** The address of a node for clients within its process; no socket has it. */
@@ -12,6 +14,12 @@ export const IN_PROCESS = { host: "in-process", port: 1 } as const;
 
 /** The other end of a connection within a process, for logs. */
 export const IN_PROCESS_REMOTE = "in-process";
+
+/**
+ * The use of a connection within a process: that of the front end for Deno KV, which checks the rights of its own clients and
+ * has those of lib/server/auth/front_end_rights.ts, or that of a client like any other, which signs in as a user.
+ */
+export type InProcessUse = "databases" | "user";
 
 /** A read or a write that waits for the other end. */
 interface Waiting {
@@ -99,6 +107,18 @@ export function inProcessPair(): readonly [Connection, Connection] {
   const there = new Passage();
   const back = new Passage();
   return [new InProcessConnection(back, there), new InProcessConnection(there, back)];
+}
+
+/** Returns a dialer for a client of the node of this process, and of no other. */
+export function inProcessDialer(connect: () => Connection): Dialer {
+  return {
+    connect: (address) =>
+      address.host === IN_PROCESS.host ? Promise.resolve(connect()) : Promise.reject(
+        new NetworkError("refused", {
+          message: `Cannot connect to ${formatAddress(address)}: a front end uses its own node.`,
+        }),
+      ),
+  };
 }
 
 function copy(from: Uint8Array, to: Uint8Array): number {

@@ -41,7 +41,7 @@ import {
   SECRET_REPLACED,
 } from "./handshake/peer_authentication.ts";
 import type { CertificateRules } from "./handshake/certificate_rules.ts";
-import { inProcessPair } from "./in_process.ts";
+import { inProcessPair, type InProcessUse } from "./in_process.ts";
 import { InboundLane } from "./inbound_lane.ts";
 import { PendingHellos } from "./pending_hellos.ts";
 import { RequestTurns } from "./request_turns.ts";
@@ -187,13 +187,10 @@ export class ConnectionListener {
     this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take, closeIdle });
   }
 
-  /**
-   * Opens a connection of a client within this process: without the limits on clients, and with the rights of a front end
-   * ({@link ClientConnection.isInProcess}). Returns the client's end.
-   */
-  connectInProcess(): Connection {
+  /** Opens a connection of a client within this process, without the limits on clients. Returns the client's end. */
+  connectInProcess(use: InProcessUse): Connection {
     const [caller, accepted] = inProcessPair();
-    const channel = this.#channelOf(accepted, { isInProcess: true });
+    const channel = this.#channelOf(accepted, use);
     this.#accept(channel, () => {});
     return caller;
   }
@@ -279,19 +276,19 @@ export class ConnectionListener {
   /** Serves a connection once there is capacity for it. */
   async #take(connection: Connection): Promise<void> {
     this.#accepted += 1;
-    const channel = this.#channelOf(connection, { isInProcess: false });
+    const channel = this.#channelOf(connection, null);
     const heard = await this.#pending.add(channel);
     if (heard === null || this.#closing.signal.aborted) return channel.close("this node is stopping");
     this.#accept(channel, heard);
   }
 
-  #channelOf(connection: Connection, { isInProcess }: { readonly isInProcess: boolean }): FrameChannel {
+  #channelOf(connection: Connection, inProcess: InProcessUse | null): FrameChannel {
     const { clock, logger } = this.#options;
     const { remote } = connection;
     const onFault = (error: unknown): void => logConnectionFault(logger, error, { remote });
     // Memory that other clients use must not end a front end: it is one connection, with bounded requests.
-    const memory = isInProcess ? null : this.#memory;
-    return new FrameChannel(connection, { clock, sizes: SIZES, onFault, memory, isInProcess });
+    const memory = inProcess === null ? this.#memory : null;
+    return new FrameChannel(connection, { clock, sizes: SIZES, onFault, memory, inProcess });
   }
 
   /** Answers the hello of a connection and serves it to its end. */
@@ -332,7 +329,7 @@ export class ConnectionListener {
     );
     const handlers = this.#handlers.onClient(client);
     // A front end of this node has no limit, and it is not closed for another client.
-    const clients = channel.isInProcess ? this.#inProcess : this.#clients;
+    const clients = channel.inProcess === null ? this.#clients : this.#inProcess;
     clients.add(client);
     try {
       const reason = await client.serve(handlers);

@@ -80,7 +80,7 @@ export class Access {
     const { kind } = request;
     const { isAudited, needs } = REQUEST_RIGHTS[kind];
     if (needs === "nothing") return null;
-    if (identity.isInProcess) return refusalOfFrontEnd(request);
+    if (identity.isOfDatabases) return refusalOfFrontEnd(request);
     const user = identity.user(this.auth);
     // Before anything is read of the request.
     if (user === null) return this.refusalWithoutUser(kind, identity);

@@ -8,6 +8,7 @@ import type { AuthState, Identity, User, UserRights } from "../../kv/mod.ts";
 import type { PeerCertificate } from "../../platform/network.ts";
 import { authorizedHead } from "../../protocol/command.ts";
 import type { Credential } from "../../protocol/messages.ts";
+import type { InProcessUse } from "../../transport/in_process.ts";
 import { type ErrorAnswer, notApplied } from "../reply.ts";
 
 /** The sign-in of a user on a connection, or its certificate. */
@@ -35,15 +36,15 @@ export interface IdentifiedConnection {
   readonly remote: string;
   /** The certificate that its other end has shown. */
   readonly certificate: PeerCertificate | null;
-  /** Whether it is one of a front end of this node. Default false. */
-  readonly isInProcess?: boolean;
+  /** Its use by a front end of this node. Default null: it comes from outside of the process. */
+  readonly inProcess?: InProcessUse | null;
 }
 
 /** The user of one connection. */
 export class ConnectionIdentity {
   readonly remote: string;
-  /** Whether the connection is one of a front end of this node, which has no user. */
-  readonly isInProcess: boolean;
+  /** The use of the connection by a front end of this node; null for one from outside of the process. */
+  readonly inProcess: InProcessUse | null;
   readonly #certificate: PeerCertificate | null;
   readonly #wallClock: () => number;
   #signedIn: SignIn | null = null;
@@ -54,13 +55,18 @@ export class ConnectionIdentity {
   #revision = -1;
 
   constructor(
-    { remote, certificate, isInProcess = false }: IdentifiedConnection,
+    { remote, certificate, inProcess = null }: IdentifiedConnection,
     { wallClock }: { readonly wallClock: () => number },
   ) {
     this.remote = remote;
-    this.isInProcess = isInProcess;
+    this.inProcess = inProcess;
     this.#certificate = certificate;
     this.#wallClock = wallClock;
+  }
+
+  /** Whether the connection is that of this node's front end for Deno KV, which has rights without a user. */
+  get isOfDatabases(): boolean {
+    return this.inProcess === "databases";
   }
 
   /** Whether the connection has neither signed in nor shown a certificate, so that it has no user in any state. */

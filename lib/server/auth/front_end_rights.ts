@@ -1,6 +1,6 @@
 /**
- * The rights of a front end of this node, which is a client within its process and has no user: to read the reserved keys,
- * and to write to databases by the access tokens of its own clients (`Writes.submit`). It has no others while
+ * The rights of this node's front end for Deno KV, which is a client within its process and has no user: to read the reserved
+ * keys, and to write to databases by the access tokens of its own clients (`Writes.submit`). It has no others while
  * authentication is enabled.
  *
  * A connection becomes one of a front end where it is opened (`ConnectionListener.connectInProcess`), and its

@@ -20,7 +20,7 @@ export class WatchRights implements WatchAccess {
   }
 
   get isInProcess(): boolean {
-    return this.#identity.isInProcess;
+    return this.#identity.inProcess !== null;
   }
 
   get isOver(): boolean {
@@ -31,7 +31,7 @@ export class WatchRights implements WatchAccess {
     const { auth } = this.#access;
     if (!auth.enabled) return null;
     const user = this.#identity.user(auth);
-    if (this.#identity.isInProcess && isOfDatabases(keys)) return null;
+    if (this.#identity.isOfDatabases && isOfDatabases(keys)) return null;
     if (user === null) {
       return { code: "unauthenticated", message: "The user of the watch has to sign in again." };
     }
@@ -45,7 +45,7 @@ export class WatchRights implements WatchAccess {
   /** Whether the user may read a key now. */
   readonly mayRead = (key: Uint8Array): boolean => {
     const { auth } = this.#access;
-    if (!auth.enabled || (this.#identity.isInProcess && isReserved(key))) return true;
+    if (!auth.enabled || (this.#identity.isOfDatabases && isReserved(key))) return true;
     return this.#identity.user(auth)?.rights.allows("read", key) ?? false;
   };
 }

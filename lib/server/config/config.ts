@@ -79,6 +79,15 @@ const OPTIONS = {
     fallback: "none",
     example: "127.0.0.1:4512",
   }, orNone(parseHttpAddress)),
+  /** Where it serves clients of etcd v3; null where it does not. */
+  etcd: addressOption({
+    name: "etcd",
+    placeholder: "<host:port>",
+    help: "serve clients of etcd v3: etcdctl --endpoints=<host:port>",
+    allowed: "a host and a port of this machine, or a port alone for 127.0.0.1",
+    fallback: "none",
+    example: "127.0.0.1:2379",
+  }, orNone(parseHttpAddress)),
   /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
   members: addressOption({
     name: "cluster",
@@ -380,9 +389,10 @@ function checkTogether(config: ServerConfig, settings: Settings): void {
 }
 
 /** Throws {@link ConfigError} if two of the server's listeners have one address. */
-function checkPorts({ bind, http, denokv }: ServerConfig, settings: Settings): void {
+function checkPorts({ bind, http, denokv, etcd }: ServerConfig, settings: Settings): void {
   const taken = new Map([[formatAddress(bind), OPTIONS.bind.name]]);
-  for (const [option, address] of [[OPTIONS.http, http], [OPTIONS.denokv, denokv]] as const) {
+  const others = [[OPTIONS.http, http], [OPTIONS.denokv, denokv], [OPTIONS.etcd, etcd]] as const;
+  for (const [option, address] of others) {
     if (address === null) continue;
     const text = formatAddress(address);
     const other = taken.get(text);

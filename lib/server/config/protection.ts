@@ -6,6 +6,10 @@ import { ConfigError } from "./config_file.ts";
 
 /** The options of which all must be given, or none. */
 const FILES = { "tls-cert": "tlsCert", "tls-key": "tlsKey", "tls-ca": "tlsCa" } as const;
+/** The options with an address of HTTP, with an example. */
+const WEB_EXAMPLES = { http: "127.0.0.1:9101", denokv: "127.0.0.1:4512", etcd: "127.0.0.1:2379" } as const;
+type WebOption = keyof typeof WEB_EXAMPLES;
+const WEB_OPTIONS: readonly WebOption[] = ["http", "denokv", "etcd"];
 /** Options that mean nothing without TLS. */
 const NEEDS_TLS = ["tls-client-auth", "tls-min-version", "peer-name", "allow-group-readable-keys"];
 const EXAMPLE = "--tls-cert certs/node1.crt --tls-key certs/node1.key --tls-ca certs/ca.crt";
@@ -34,7 +38,7 @@ export function checkProtection(config: ServerConfig, originOf: (name: string) =
     );
   }
   if (hasTls || config.insecure) return;
-  const { bind, http, denokv, peerSecretFile } = config;
+  const { bind, peerSecretFile } = config;
   if (!isLoopback(bind) && peerSecretFile === null) {
     throw new ConfigError(
       `${originOf("bind")}: other machines reach ${
@@ -45,25 +49,26 @@ export function checkProtection(config: ServerConfig, originOf: (name: string) =
         `--insecure takes the risk. Example: ${EXAMPLE}`,
     );
   }
-  if (http !== null && !isLoopback(http)) throw unprotected("http", { address: http, originOf });
-  if (denokv !== null && !isLoopback(denokv)) throw unprotected("denokv", { address: denokv, originOf });
+  for (const name of WEB_OPTIONS) {
+    const address = config[name];
+    if (address !== null && !isLoopback(address)) throw unprotected(name, { address, originOf });
+  }
 }
 
 /** Returns the error for an address of HTTP beyond loopback. */
 function unprotected(
-  name: "http" | "denokv",
+  name: WebOption,
   { address, originOf }: {
     readonly address: Address;
     readonly originOf: (name: string) => string | null;
   },
 ): ConfigError {
-  const example = name === "http" ? "127.0.0.1:9101" : "127.0.0.1:4512";
   return new ConfigError(
     `${originOf(name)}: other machines reach ${
       formatAddress(address)
     }, and nothing protects it. Choose one: an address ` +
       "of 127.0.0.1; --tls-cert, --tls-key and --tls-ca, which encrypt HTTP too; --insecure, which takes the risk. " +
-      `Example: --${name} ${example}`,
+      `Example: --${name} ${WEB_EXAMPLES[name]}`,
   );
 }
 

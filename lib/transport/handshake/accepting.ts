@@ -142,7 +142,7 @@ export class AcceptingHandshake {
     const { version, caller } = hello;
     if (caller.role === "client") {
       heard();
-      const rules = channel.isInProcess ? null : this.#options.tls?.rules ?? null;
+      const rules = channel.inProcess === null ? this.#options.tls?.rules ?? null : null;
       const refused = rules?.checkClient(channel.security) ?? null;
       if (refused !== null) return await this.#refuse(channel, refused);
       this.#welcome(channel, { version, exchange: null });
@@ -202,7 +202,7 @@ export class AcceptingHandshake {
     return this.#authorize(hello.caller, channel) ?? hello;
   }
 
-  #authorize(caller: Caller, { remote, isInProcess }: FrameChannel): Refusal | null {
+  #authorize(caller: Caller, { remote, inProcess }: FrameChannel): Refusal | null {
     const { clusterId } = this.#options;
     if (caller.clusterId !== null && caller.clusterId !== clusterId) {
       return refusal(
@@ -213,7 +213,7 @@ export class AcceptingHandshake {
           "Check the addresses; all nodes of a cluster are started with the same --cluster.",
       );
     }
-    if (caller.role === "peer" || isInProcess) return null;
+    if (caller.role === "peer" || inProcess !== null) return null;
     const reason = this.#options.makeSpaceForClient(remote);
     return reason === null ? null : refusal("busy", reason);
   }

@@ -1,5 +1,5 @@
 /** ServerConfig: the values of flags, config file and defaults, and the error for each wrong one. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import {
   ConfigError,
   readServerConfig,
@@ -43,6 +43,7 @@ const DEFAULTS: ServerConfig = {
   bind: { host: "127.0.0.1", port: 7001 },
   http: null,
   denokv: null,
+  etcd: null,
   join: [],
   members: [
     { id: 1, address: { host: "127.0.0.1", port: 7001 } },
@@ -108,6 +109,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     "audit-log": "on",
     http: "127.0.0.1:9101",
     denokv: "127.0.0.1:4512",
+    etcd: "127.0.0.1:2379",
     "max-value-bytes": "1024",
     "segment-bytes": "4096",
     "max-connections": "16",
@@ -143,6 +145,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     auditLog: "on",
     http: { host: "127.0.0.1", port: 9101 },
     denokv: { host: "127.0.0.1", port: 4512 },
+    etcd: { host: "127.0.0.1", port: 2379 },
     maxValueBytes: 1024,
     segmentBytes: 4096,
     maxConnections: 16,
@@ -195,6 +198,21 @@ Deno.test("readServerConfig: Deno KV is off without --denokv, and on a port of i
       `--denokv: 127.0.0.1:4512 is ${other} already. Allowed: another port. Example: --denokv 127.0.0.1:4512`,
     );
   }
+});
+
+Deno.test("readServerConfig: etcd is off without --etcd, on a port of its own, and protected beyond this machine", () => {
+  const etcd = (flags: Record<string, string>): ServerConfig["etcd"] =>
+    read({ flags: { ...REQUIRED, ...flags } }).etcd;
+  assertEquals(etcd({}), null);
+  assertEquals(etcd({ etcd: "2379" }), { host: "127.0.0.1", port: 2379 });
+  assertEquals(
+    refusal({ flags: { ...REQUIRED, denokv: "2379", etcd: "2379" } }),
+    "--etcd: 127.0.0.1:2379 is --denokv already. Allowed: another port. Example: --etcd 127.0.0.1:2379",
+  );
+  assertStringIncludes(
+    refusal({ flags: { ...REQUIRED, etcd: "0.0.0.0:2379" } }),
+    "--etcd: other machines reach 0.0.0.0:2379, and nothing protects it.",
+  );
 });
 
 Deno.test("readServerConfig: a node of a running cluster needs no list of nodes, but --join or its data folder", () => {
@@ -363,7 +381,7 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 });
 
 const SETTINGS =
-  "node-id, bind, http, denokv, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
+  "node-id, bind, http, denokv, etcd, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
   "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, peer-auth, " +
   "tls-cert, tls-key, tls-ca, tls-client-auth, tls-min-version, peer-name, allow-group-readable-keys, insecure, " +
   "quota-bytes, history-bytes, history-seconds, snapshot-log-bytes";

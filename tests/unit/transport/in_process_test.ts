@@ -68,7 +68,7 @@ Deno.test("inProcessPair: a write without a read rejects when either end closes"
 /** A client within the process of a node, which was welcomed. */
 async function connectWithin(node: NetNode): Promise<RawConnection> {
   const client = await RawConnection.connect({
-    connect: () => Promise.resolve(node.listener.connectInProcess()),
+    connect: () => Promise.resolve(node.listener.connectInProcess("user")),
   });
   await client.send(CLIENT_HELLO);
   await until("the welcome has come", () => client.received.length === 1);
@@ -81,7 +81,7 @@ Deno.test("ConnectionListener: a client in its process takes no place of others,
     await welcomed(network);
     const client = await connectWithin(node);
     assertEquals(node.listener.clientCount, 1);
-    assertEquals(node.clients.map(({ isInProcess }) => isInProcess), [false, true]);
+    assertEquals(node.clients.map(({ inProcess }) => inProcess), [null, "user"]);
     await client.send([43, 1]);
     await until("its request arrives", () => node.requests.length === 1);
     client.close();

@@ -35,7 +35,7 @@ const CREATE: DatabasesChange = {
 };
 
 function inProcess(): ConnectionIdentity {
-  const connection = { remote: "in-process", certificate: null, isInProcess: true };
+  const connection = { remote: "in-process", certificate: null, inProcess: "databases" } as const;
   return new ConnectionIdentity(connection, { wallClock: () => 0 });
 }
 

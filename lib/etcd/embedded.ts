@@ -1,0 +1,47 @@
+/** The front end of a node for clients of etcd: a client of the node within its process, like any other one. */
+import { ClientCore } from "../client/core.ts";
+import { formatAddress } from "../platform/address.ts";
+import type { Clock, Random } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Connection, Listener } from "../platform/network.ts";
+import { IN_PROCESS, inProcessDialer } from "../transport/in_process.ts";
+import type { NodeView } from "./context.ts";
+import { EtcdFrontEnd } from "./front_end.ts";
+
+/** Watches of one client within the process: as many as its node has. */
+const MAX_WATCHES = 100_000;
+
+/** The parts of a node that its front end needs. */
+export interface EmbeddedEtcdOptions {
+  /** Listens already, so that a port that is taken was found before the node began. */
+  readonly listener: Listener;
+  /** Opens a connection to the node. */
+  readonly connect: () => Connection;
+  readonly view: () => NodeView;
+  readonly clock: Clock;
+  readonly wallClock: () => number;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** A running front end. */
+export type EmbeddedEtcd = Pick<EtcdFrontEnd, "close">;
+
+/** Opens the front end of a node that is served. */
+export function openEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<EmbeddedEtcd> {
+  const { listener, connect, clock, random } = options;
+  const network = inProcessDialer(connect);
+  const cluster = [formatAddress(IN_PROCESS)];
+  return EtcdFrontEnd.open({
+    ...options,
+    address: listener.address,
+    network: { listen: () => listener },
+    connect: (token) =>
+      ClientCore.connect({ cluster, ...(token === null ? {} : { token }) }, {
+        network,
+        clock,
+        random,
+        maxWatches: MAX_WATCHES,
+      }),
+  });
+}

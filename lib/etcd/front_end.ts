@@ -1,0 +1,105 @@
+/**
+ * The front end for clients of etcd v3: a web server over the services, in a node or in a process of its own (a gateway). gRPC
+ * and plain HTTP share the port.
+ */
+import type { ClientCore } from "../client/core.ts";
+import { formatAddress } from "../platform/address.ts";
+import type { Clock, Random } from "../platform/clock.ts";
+import { NetworkError } from "../platform/errors.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Network } from "../platform/network.ts";
+import { pause } from "../platform/promise.ts";
+import { serveWeb, type WebRequest, type WebServer } from "../web/mod.ts";
+import type { EtcdContext, NodeView } from "./context.ts";
+import { allMethods } from "./methods.ts";
+import { MAX_MESSAGE_BYTES } from "./rpc/grpc.ts";
+import { EtcdService } from "./service.ts";
+
+/** Time that requests in progress have for their answers when the front end stops. */
+const CLOSE_TIMEOUT_MS = 1_500;
+
+/** Dependencies of an {@link EtcdFrontEnd}. */
+export interface EtcdFrontEndOptions {
+  readonly address: Address;
+  /** Listens; with TLS it offers the protocols of web servers. */
+  readonly network: Pick<Network, "listen">;
+  /** Connects a client of the cluster that signs in by a token of kvraft; null: as the front end itself. */
+  readonly connect: (token: string | null) => Promise<ClientCore>;
+  readonly view: () => NodeView;
+  readonly clock: Clock;
+  readonly wallClock: () => number;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** A front end that listens. */
+export class EtcdFrontEnd {
+  readonly #core: ClientCore;
+  readonly #service: EtcdService;
+  readonly #web: WebServer;
+  readonly #clock: Clock;
+  #closing: Promise<void> | null = null;
+
+  private constructor(core: ClientCore, options: EtcdFrontEndOptions) {
+    const { address, network, clock, logger } = options;
+    this.#clock = clock;
+    this.#core = core;
+    const context: EtcdContext = { ...options, core, clients: { of: () => Promise.resolve(core) } };
+    this.#service = new EtcdService({ context, methods: allMethods(context), answerOther });
+    this.#web = serveWeb({
+      address,
+      network,
+      clock,
+      logger,
+      handler: (request) => this.#service.handle(request),
+      limits: { maxBodyBytes: MAX_MESSAGE_BYTES, closeTimeoutMs: CLOSE_TIMEOUT_MS },
+    });
+    logger.info("etcd v3 over gRPC and HTTP", { address: formatAddress(this.address) });
+  }
+
+  /**
+   * Connects to the cluster, and then begins to listen.
+   *
+   * @throws {KvraftError} if the front end's own client cannot connect
+   * @throws {NetworkError} if the port is taken or the address is not local
+   */
+  static async open(options: EtcdFrontEndOptions): Promise<EtcdFrontEnd> {
+    const core = await options.connect(null);
+    try {
+      return new EtcdFrontEnd(core, options);
+    } catch (error) {
+      await core.pool.close();
+      if (!(error instanceof NetworkError)) throw error;
+      const reason = error.message.replace(/^Cannot serve HTTP on \S+: /, "");
+      const message = `Cannot serve etcd v3 on ${formatAddress(options.address)}: ${reason}`;
+      throw new NetworkError(error.code, { message, cause: error });
+    }
+  }
+
+  /** Where it listens. */
+  get address(): Address {
+    return this.#web.address;
+  }
+
+  /** Takes no more requests, answers those in progress, and ends the streams last. May be called again without effect. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const closed = this.#web.close();
+    const signal = new AbortController();
+    void this.#service.whenIdle().then(() => signal.abort());
+    await pause(CLOSE_TIMEOUT_MS, { clock: this.#clock, signal: signal.signal });
+    // The watches of its clients end with the connection to the cluster, and the streams with them.
+    await this.#core.pool.close();
+    await closed;
+  }
+}
+
+/** Answers a request that is not of gRPC. */
+async function answerOther(request: WebRequest): Promise<void> {
+  const headers = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
+  await request.respond({ status: 404, headers, body: "404 page not found\n" });
+}

@@ -1,0 +1,97 @@
+/**
+ * The front ends of a node, by which clients with other protocols than kvraft's use the cluster: `--denokv` and `--etcd`. Each is
+ * a client of the node within its process.
+ */
+import { type EmbeddedFrontEnd, openEmbedded } from "../denokv/embedded.ts";
+import type { FrontEndCounts } from "../denokv/front_end.ts";
+import { type EmbeddedEtcd, openEmbeddedEtcd } from "../etcd/embedded.ts";
+import { assert } from "../platform/assert.ts";
+import type { Clock, Random } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { Address, Connection, Listener, Network } from "../platform/network.ts";
+import type { NodeId } from "../raft/mod.ts";
+import type { InProcessUse } from "../transport/in_process.ts";
+import type { ServerConfig } from "./config/config.ts";
+import type { NodeSummary } from "./node_status.ts";
+
+/** The node that front ends use, and the platform. */
+export interface FrontEndsOptions {
+  readonly self: NodeId;
+  readonly clusterId: string;
+  /** Opens a connection to the node. */
+  readonly connect: (use: InProcessUse) => Connection;
+  readonly summary: () => NodeSummary;
+  readonly clock: Clock;
+  readonly wallClock: () => number;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** The front ends of one node, which listen from the first and answer from {@link open} on. */
+export class FrontEnds {
+  readonly #denokvListener: Listener | null;
+  readonly #etcdListener: Listener | null;
+  #denokv: EmbeddedFrontEnd | null = null;
+  #etcd: EmbeddedEtcd | null = null;
+  #isClosed = false;
+
+  private constructor(denokv: Listener | null, etcd: Listener | null) {
+    this.#denokvListener = denokv;
+    this.#etcdListener = etcd;
+  }
+
+  /** Listens, so that a port that is taken is found before the node begins. Throws NetworkError. */
+  static listen(
+    { denokv, etcd }: ServerConfig,
+    { webNetwork }: { readonly webNetwork?: Pick<Network, "listen"> },
+  ): FrontEnds {
+    const listen = (address: Address | null): Listener | null => {
+      if (address === null) return null;
+      assert(webNetwork !== undefined, "a platform that is configured to serve front ends can do so");
+      return webNetwork.listen(address);
+    };
+    const denokvListener = listen(denokv);
+    try {
+      return new FrontEnds(denokvListener, listen(etcd));
+    } catch (error) {
+      denokvListener?.close();
+      throw error;
+    }
+  }
+
+  /** Begins to serve. Called once, after the start of the node. */
+  async open(options: FrontEndsOptions): Promise<void> {
+    const { self, clusterId, connect, summary } = options;
+    if (this.#denokvListener !== null) {
+      const listener = this.#denokvListener;
+      this.#denokv = await openEmbedded({ ...options, listener, connect: () => connect("databases") });
+    }
+    if (this.#etcdListener !== null) {
+      const view = { clusterId: BigInt(`0x${clusterId}`), memberId: BigInt(self) };
+      this.#etcd = await openEmbeddedEtcd({
+        ...options,
+        listener: this.#etcdListener,
+        connect: () => connect("user"),
+        view: () => {
+          const { leader, term, revision } = summary();
+          return { ...view, leader: BigInt(leader ?? 0), raftTerm: term, revision };
+        },
+      });
+    }
+    // The node may have failed meanwhile.
+    if (this.#isClosed) await this.close();
+  }
+
+  /** Returns the numbers so far; null for a front end that the node does not have. */
+  counts(): { readonly denokv: FrontEndCounts | null } {
+    return { denokv: this.#denokv?.counts() ?? null };
+  }
+
+  /** Stops them; the node must still answer. May be called again without effect. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([this.#denokv?.close(), this.#etcd?.close()]);
+    this.#denokvListener?.close();
+    this.#etcdListener?.close();
+  }
+}
