@@ -43,10 +43,7 @@ function statusOf(error: KvraftError): number {
   return code === "permissionDenied" ? 403 : 400;
 }
 
-/**
- * Returns whether a request is refused because the cluster does not know databases yet: it was founded a moment ago, or
- * nodes of an older version are being replaced. Nodes have no code of its own for that.
- */
-export function isOfOlderNodes({ message }: KvraftError): boolean {
+/** Whether a request is refused while nodes of an older version are replaced. Nodes have no code of its own for that. */
+function isOfOlderNodes({ message }: KvraftError): boolean {
   return /every node [a-z ]*must run kvraft/.test(message);
 }

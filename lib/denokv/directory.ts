@@ -13,7 +13,6 @@ import { errorMessage } from "../platform/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import { pause } from "../platform/promise.ts";
-import { isOfOlderNodes } from "./answers.ts";
 import type { DatabaseStore, ServedDatabase, ServedDatabases } from "./store.ts";
 
 /** Age at which the databases are read again when they are used. */
@@ -22,8 +21,6 @@ export const MAX_AGE_MS = 1_000;
 export const MAX_DECISION_AGE_MS = 2 * MAX_AGE_MS;
 /** Time for one read of the databases. */
 export const READ_TIMEOUT_MS = 2_000;
-/** Pause before a cluster is asked again that does not know of databases yet. */
-const OLDER_NODES_PAUSE_MS = 100;
 /** Pause before the changes of the registry are watched again. */
 const WATCH_PAUSE_MS = 1_000;
 
@@ -130,7 +127,7 @@ export class Directory {
     if (this.#nextRead !== null) return this.#nextRead;
     const next = this.#lastRead.then(() => {
       this.#nextRead = null;
-      const read = this.#readOfNow();
+      const read = this.#read("linearizable");
       this.#lastRead = read.catch(() => {});
       return read;
     });
@@ -153,25 +150,6 @@ export class Directory {
         this.#options.logger.debug("Cannot read the list of databases", { reason: error.message });
       })
       .finally(() => this.#reading = null);
-  }
-
-  /**
-   * Reads the present databases. A cluster that was founded a moment ago does not know of databases until all of its nodes have
-   * reported their version; a Deno program whose `Deno.openKv` is refused meanwhile ends.
-   */
-  async #readOfNow(): Promise<void> {
-    const { clock } = this.#options;
-    const { signal } = this.#stop;
-    const givesUpAt = clock.now() + READ_TIMEOUT_MS;
-    for (;;) {
-      try {
-        return await this.#read("linearizable");
-      } catch (error) {
-        const isLast = clock.now() + OLDER_NODES_PAUSE_MS > givesUpAt || signal.aborted;
-        if (isLast || !(error instanceof KvraftError) || !isOfOlderNodes(error)) throw error;
-        await pause(OLDER_NODES_PAUSE_MS, { clock, signal });
-      }
-    }
   }
 
   async #read(consistency: "linearizable" | "stale"): Promise<void> {

@@ -5,7 +5,6 @@ import {
   LEASE_LEVEL,
   listingBelowReserved,
   type ListPage,
-  type StateMachine,
   validateHistoryQuery,
   validateKey,
   validateLeaseCommand,
@@ -18,8 +17,6 @@ import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,
   futureRevision,
-  noHistory,
-  noLeases,
   notApplied,
   Reply,
   type ReplyOptions,
@@ -27,6 +24,7 @@ import {
   unknownOutcome,
 } from "./reply.ts";
 import type { Driver } from "./driver.ts";
+import type { FeatureLevels } from "./membership/feature_levels.ts";
 import type { Membership } from "./membership/membership.ts";
 import type { YieldToEventLoop } from "./yield_to_event_loop.ts";
 import type { LeadershipTransfers, TransferClient } from "./leadership_transfer.ts";
@@ -64,6 +62,7 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly writes: Writes;
   readonly transfers: LeadershipTransfers;
   readonly membership: Membership;
+  readonly levels: FeatureLevels;
   readonly watches: WatchRequests;
   readonly signIns: SignIns;
   readonly clock: Clock;
@@ -242,7 +241,7 @@ export class ClientService {
   #answerFromState({ request, reply }: Read): ReadSize {
     const { requestId } = request;
     const { stateMachine } = this.#options.replica;
-    const refusal = reply.lateRefusal() ?? stateRefusal(request, stateMachine);
+    const refusal = reply.lateRefusal() ?? stateRefusal(request, this.#options);
     if (refusal !== null) {
       reply.refuse(refusal);
       return NOTHING_READ;
@@ -347,13 +346,16 @@ function pastRevision(request: ReadRequest): number | null {
 }
 
 /** Returns why the state cannot answer a read of the past or of leases, or null. */
-function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAnswer | null {
+function stateRefusal(
+  request: ReadRequest,
+  { levels, replica: { stateMachine } }: Pick<ClientServiceOptions, "levels" | "replica">,
+): ErrorAnswer | null {
   if (request.kind === "get" || request.kind === "list" || request.kind === "readAuth") return null;
   if (request.kind === "readRanges" && request.revision === null) return null;
   // Older nodes know of no database, but every cluster has the default one: its clients begin with this answer.
   if (request.kind === "listDatabases") return null;
   if (request.kind === "lease" || request.kind === "listLeases") {
-    return stateMachine.featureLevel < LEASE_LEVEL ? noLeases() : null;
+    return stateMachine.featureLevel < LEASE_LEVEL ? levels.refusalOf("leases") : null;
   }
   const { revision: present, compactedRevision } = stateMachine;
   const revision = pastRevision(request) ?? present;
@@ -362,7 +364,7 @@ function stateRefusal(request: ReadRequest, stateMachine: StateMachine): ErrorAn
     case "readable":
       return null;
     case "noHistory":
-      return noHistory();
+      return levels.refusalOf("history");
     case "futureRevision":
       return futureRevision(revision, present);
     case "compacted":

@@ -21,7 +21,8 @@ import { Forwarding } from "./forwarding.ts";
 import { LeaderWork } from "./leader/leader_work.ts";
 import { LeadershipWatch } from "./leadership.ts";
 import { LeadershipTransfers } from "./leadership_transfer.ts";
-import { membersOf } from "./membership/members.ts";
+import { FeatureLevels } from "./membership/feature_levels.ts";
+import { isMember, membersOf } from "./membership/members.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { Membership, type MembershipOptions } from "./membership/membership.ts";
 import { NodeDescription } from "./node_status.ts";
@@ -130,6 +131,7 @@ export class Node {
   readonly #diskSpace: DiskSpaceMonitor;
   readonly #termGuard: TermGuard;
   readonly #auth: Authentication;
+  readonly #levels: FeatureLevels;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
   readonly #transfers: LeadershipTransfers;
   /** The configurations after the batch before. */
@@ -140,6 +142,7 @@ export class Node {
     this.#options = options;
     this.#termGuard = new TermGuard(clock);
     const raft = this.#raft = makeRaft(options);
+    this.#levels = new FeatureLevels({ self: options.id, raft, peers });
     this.leadership = new LeadershipWatch(raft, logger);
     const timeoutMs = 2 * electionTimeoutMs;
     const { stateMachine } = start;
@@ -149,8 +152,7 @@ export class Node {
     const replica = new Replica(stateMachine, start.metadata, { confirmed, observer: this.#watches });
     this.#replica = replica;
     this.#reported = this.#knownConfigurations();
-    const driver = new Driver({ ...options, raft, log: start.log, tickMs: tickMsOf(options) });
-    this.#driver = driver;
+    const driver = this.#driver = new Driver({ ...options, raft, log: start.log, tickMs: tickMsOf(options) });
     this.#auth = new Authentication(options, {
       stateMachine: () => replica.stateMachine,
       whenUpToDate: (answer) => whenUpToDate({ driver, replica }, answer),
@@ -191,7 +193,7 @@ export class Node {
       members: () => membersOf(raft.committedConfiguration),
       hasDiskSpace: () => this.description.disk === "ok",
     });
-    const { limits: { historyBytes } } = options;
+    const { historyBytes } = options.limits;
     this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica, historyBytes });
     this.#writes = this.#makeWrites();
     this.membership = this.#makeMembership();
@@ -396,6 +398,7 @@ export class Node {
       contactTicks: electionTicks(this.#options),
       isConnected: (node) => peers.isConnected(node),
       featureLevel: () => this.featureLevel,
+      levels: this.#levels,
       probe,
     });
   }
@@ -420,10 +423,8 @@ export class Node {
       maxValueBytes,
       quota,
       clock,
-      isMember: (node) =>
-        [this.configuration, this.committedConfiguration].some(({ members }) =>
-          members.some(({ id }) => id === node)
-        ),
+      isMember: (node) => isMember(node, [this.configuration, this.committedConfiguration]),
+      levels: this.#levels,
       logger,
       countTime: () => this.#leaderWork.logClock.countNow(),
       metrics,
@@ -431,7 +432,7 @@ export class Node {
   }
 
   #makeClients(yieldToEventLoop: YieldToEventLoop): ClientService {
-    const parts = { driver: this.#driver, replica: this.#replica };
+    const parts = { driver: this.#driver, replica: this.#replica, levels: this.#levels };
     return new ClientService({
       ...this.#options,
       ...parts,

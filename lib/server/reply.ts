@@ -34,38 +34,6 @@ export function unknownOutcome(code: ErrorCode, message: string): ErrorAnswer {
   return { kind: "error", code, message, outcome: "unknown" };
 }
 
-/** Returns the refusal of a read or compaction of the history while older nodes know of none. */
-export function noHistory(): ErrorAnswer {
-  return notApplied(
-    "invalidRequest",
-    "Cannot use the history: every node of the cluster must run kvraft 0.2 or later.",
-  );
-}
-
-/** Returns the refusal of a request about leases, or of a key that is to end by itself, while older nodes know of none. */
-export function noLeases(): ErrorAnswer {
-  return notApplied(
-    "invalidRequest",
-    "Cannot use leases or expiring keys: every node of the cluster must run kvraft 0.2 or later.",
-  );
-}
-
-/** Returns the refusal of users and roles while older nodes know of none. */
-export function noUsers(): ErrorAnswer {
-  return notApplied(
-    "invalidRequest",
-    "Cannot change users: every node must run kvraft 0.2 or later.",
-  );
-}
-
-/** Returns the refusal of databases while older nodes know of none. */
-export function noDatabases(): ErrorAnswer {
-  return notApplied(
-    "invalidRequest",
-    "Cannot use databases: every node of the cluster must run kvraft 0.2 or later.",
-  );
-}
-
 /** Returns the refusal of a revision that no write has made yet. */
 export function futureRevision(revision: number, present: number): ErrorAnswer {
   return notApplied(

@@ -27,16 +27,7 @@ import {
   wrapAuthorized,
 } from "../protocol/command.ts";
 import { DecodeError } from "../protocol/errors.ts";
-import {
-  type ErrorAnswer,
-  futureRevision,
-  noDatabases,
-  noHistory,
-  noLeases,
-  notApplied,
-  noUsers,
-  type WriteAnswer,
-} from "./reply.ts";
+import { type ErrorAnswer, futureRevision, notApplied, type WriteAnswer } from "./reply.ts";
 import {
   MAX_WRITES_WITH_KEEP_ALIVES,
   type Quota,
@@ -47,6 +38,7 @@ import type { Access } from "./auth/access.ts";
 import type { ConnectionIdentity } from "./auth/connection_identity.ts";
 import { refusalOfFrontEndCommand } from "./auth/front_end_rights.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Feature, FeatureLevels } from "./membership/feature_levels.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
@@ -78,6 +70,8 @@ export interface WritesOptions {
   readonly maxValueBytes: number;
   readonly quota: Quota;
   readonly clock: Clock;
+  /** Refuses commands that need a higher feature level. */
+  readonly levels: FeatureLevels;
   /** Counts the log's time up to now; false if this leader cannot, see {@link LogClock.countNow}. */
   readonly countTime: () => boolean;
   /** Whether a node is a member of the newest or the committed configuration: others may not forward writes. */
@@ -296,15 +290,18 @@ export class Writes {
 
   /**
    * Returns why this leader refuses a command in its present state; null for one that it proposes. A new leader that has
-   * not applied all earlier entries leaves the decision to the state machine.
+   * not applied all earlier entries leaves the revision of a compaction to the state machine.
    */
   #stateRefusal(command: Command): ErrorAnswer | null {
-    const { driver, replica } = this.#options;
+    const { driver, replica, levels } = this.#options;
     const { featureLevel, revision } = replica.stateMachine;
     const plain = unwrapped(command);
     if (featureLevel >= FEATURE_LEVEL && plain.kind !== "compact") return null;
-    if (driver.ask((raft) => raft.term) !== replica.applied.term) return null;
-    if (!isOfLevel(command, featureLevel)) return levelRefusal(plain);
+    const isCurrent = driver.ask((raft) => raft.term) === replica.applied.term;
+    if (!isOfLevel(command, featureLevel)) {
+      return isCurrent ? levels.refusalOf(featureOf(plain)) : justElected();
+    }
+    if (!isCurrent) return null;
     return plain.kind === "compact" && plain.revision > revision
       ? futureRevision(plain.revision, revision)
       : null;
@@ -355,16 +352,12 @@ function rangeKeysOf(command: PlainCommand, stateMachine: StateMachine): number 
   }
 }
 
-/** Returns the refusal of a command that does not exist at the present feature level. */
-function levelRefusal(command: PlainCommand): ErrorAnswer {
-  if (command.kind === "compact") return noHistory();
-  if (command.kind === "changeAuth") return noUsers();
-  if (command.kind === "databaseWrite" || command.kind === "changeDatabases") return noDatabases();
-  if (command.kind !== "branchingTransaction") return noLeases();
-  return notApplied(
-    "invalidRequest",
-    "Cannot apply a transaction with branches: every node must run kvraft 0.2 or later.",
-  );
+/** Returns what a command needs that does not exist at the present feature level. */
+function featureOf({ kind }: PlainCommand): Feature {
+  if (kind === "compact") return "history";
+  if (kind === "changeAuth") return "users";
+  if (kind === "databaseWrite" || kind === "changeDatabases") return "databases";
+  return kind === "branchingTransaction" ? "branches" : "leases";
 }
 
 function ofOtherUser(): ErrorAnswer {
@@ -376,6 +369,13 @@ function ofOtherUser(): ErrorAnswer {
 
 function notLeader(): ErrorAnswer {
   return notApplied("notLeader", "Cannot write: this node does not lead. Ask the leader.");
+}
+
+function justElected(): ErrorAnswer {
+  return notApplied(
+    "noLeader",
+    "Cannot write: this leader was just elected, and has not applied all earlier entries. Try again.",
+  );
 }
 
 function cannotCount(): ErrorAnswer {

@@ -1,7 +1,6 @@
 /** Transactions with branches against real nodes: from the library, from the command line, and over a leader's death. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { counterValue, InvalidRequestError, type KvClient, TransactionFailedError } from "../../lib/mod.ts";
-import { eventually } from "../support/eventually.ts";
+import { counterValue, type KvClient, TransactionFailedError } from "../../lib/mod.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { step } from "../support/step.ts";
 
@@ -15,14 +14,6 @@ const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode
 Deno.test("transactions: branches, results and failures, from the library and from the command line", async (t) => {
   await using cluster = await TestCluster.start();
   await using client = await cluster.connect();
-  await eventually("every node is known to execute branches", async () => {
-    try {
-      return await client.transaction({ then: [] });
-    } catch (error) {
-      if (error instanceof InvalidRequestError) return null;
-      throw error;
-    }
-  });
   await step(
     t,
     "each operation sees those before it, and all changes have one revision",

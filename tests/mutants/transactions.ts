@@ -3,6 +3,7 @@ import { tests } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 const BRANCHES = tests("branches", "tests/unit/kv/branching_test.ts");
+const LEVELS = tests("feature levels", "tests/unit/server/membership/feature_levels_test.ts");
 const WRITES = tests("writes", "tests/unit/server/replica_test.ts", "tests/unit/server/writes_test.ts");
 const NESTING = tests("nesting", "tests/unit/protocol/codec_test.ts", "--filter=decodeCommand");
 const RESULTS = tests("results", "tests/unit/protocol/result_values_test.ts");
@@ -166,8 +167,38 @@ export const TRANSACTION_MUTANTS: readonly Mutant[] = [
       id: "M666",
       title: "a leader proposes transactions with branches at any feature level",
       failure: "a client learns only that its command is invalid, and the log has an entry that does nothing",
-      from: "if (!isOfLevel(command, featureLevel)) return",
-      to: "if (!isOfLevel(command, featureLevel) && featureLevel > 9) return",
+      from: "if (!isOfLevel(command, featureLevel)) {",
+      to: "if (!isOfLevel(command, featureLevel) && featureLevel > 9) {",
+    },
+    {
+      id: "M2620",
+      title: "a leader that was just elected leaves the feature level to the state machine",
+      failure: "a write in the first moment of a cluster is refused for good as unknown",
+      from: "return isCurrent ? levels.refusalOf(featureOf(plain)) : justElected();",
+      to: "return isCurrent ? levels.refusalOf(featureOf(plain)) : null;",
+    },
+  ]),
+  ...inFile("lib/server/membership/feature_levels.ts", [LEVELS], [
+    {
+      id: "M2621",
+      title: "a node that has not reported its version counts as older",
+      failure: "requests in the first moments of a cluster fail for good, although nothing is wrong",
+      from: "(this.#levelOf(id) ?? FEATURE_LEVEL) < FEATURE_LEVEL",
+      to: "(this.#levelOf(id) ?? 0) < FEATURE_LEVEL",
+    },
+    {
+      id: "M2622",
+      title: "a node that is known to be older is waited for",
+      failure: "a program waits until its deadline for what an operator has to upgrade",
+      from: '        "invalidRequest",\n',
+      to: '        "noLeader",\n',
+    },
+    {
+      id: "M2623",
+      title: "the level is raised while a member is away",
+      failure: "a node that returns with its older version is refused by its cluster",
+      from: "(this.#levelOf(id) ?? 0) >= FEATURE_LEVEL && this.#isConnected(id)",
+      to: "(this.#levelOf(id) ?? 0) >= FEATURE_LEVEL",
     },
   ]),
 ];

@@ -205,11 +205,7 @@ export class SimWatcher {
       }
       const { code, message, compactedRevision } = answer;
       if (code === "compacted") return this.#replaceCompacted(connection, watch, compactedRevision ?? null);
-      const isEarly = code === "invalidRequest" && message.includes("every node of the cluster must run");
-      if (
-        code === "permissionDenied" || code === "futureRevision" || (code === "invalidRequest" && !isEarly) ||
-        code === "internal"
-      ) {
+      if (["permissionDenied", "futureRevision", "invalidRequest", "internal"].includes(code)) {
         violated(`${name} cannot watch from ${watch.next} on: ${code}, ${message}`);
       }
       connection.close("a watch was refused");

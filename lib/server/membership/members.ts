@@ -19,6 +19,11 @@ export function addressesOf({ members }: Configuration): readonly NodeAddress[] 
   return members.map(({ id, address }) => ({ id, address: parseAddress(address) }));
 }
 
+/** Whether a node is a member in one of the configurations. */
+export function isMember(node: NodeId, configurations: readonly Configuration[]): boolean {
+  return configurations.some(({ members }) => members.some(({ id }) => id === node));
+}
+
 /** Returns the first configuration of a cluster: all founders vote. */
 export function foundingConfiguration(
   founders: readonly { readonly id: NodeId; readonly address: string }[],

@@ -18,6 +18,7 @@ import type { Driver } from "../driver.ts";
 import { FEATURE_LEVEL } from "../../kv/mod.ts";
 import { encodeCommand } from "../../protocol/command.ts";
 import type { PeerCaller } from "../../protocol/hello.ts";
+import type { FeatureLevels } from "./feature_levels.ts";
 import { membersOf } from "./members.ts";
 import {
   type JoiningNode,
@@ -75,6 +76,8 @@ export interface MembershipOptions {
   readonly isConnected: (node: NodeId) => boolean;
   /** Returns the feature level of the state that this node has applied. */
   readonly featureLevel: () => number;
+  /** Notes the levels that the nodes that call know. */
+  readonly levels: FeatureLevels;
   /** Resolves to the node at the address of a change; to the reason, without a full stop, if it is not the one that is named. */
   readonly probe: (change: AddressedChange, configuration: Configuration) => Promise<JoiningNode | string>;
 }
@@ -117,8 +120,6 @@ export class Membership {
   readonly #rounds = new Set<WaitingRound>();
   /** Data ids of the nodes that have called, by node. */
   readonly #seenDataIds = new Map<NodeId, number>();
-  /** The highest feature levels that the same nodes know. */
-  readonly #knownLevels = new Map<NodeId, number>();
   /** The term in which this node proposed to raise the feature level. */
   #raisedInTerm = 0;
   #timer: Timer | null = null;
@@ -130,7 +131,6 @@ export class Membership {
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#seenDataIds.set(options.self, options.dataId);
-    this.#knownLevels.set(options.self, FEATURE_LEVEL);
   }
 
   /** Begins to reconcile the members periodically, as the leader, until {@link leadershipLost}. */
@@ -155,12 +155,10 @@ export class Membership {
     if (node === this.#options.self) return;
     this.#seenDataIds.delete(node);
     this.#seenDataIds.set(node, dataId);
-    this.#knownLevels.set(node, featureLevel);
+    this.#options.levels.seen(node, featureLevel);
     if (this.#seenDataIds.size <= MAX_SEEN) return;
     const oldest = [...this.#seenDataIds.keys()].find((known) => known !== this.#options.self);
-    if (oldest === undefined) return;
-    this.#seenDataIds.delete(oldest);
-    this.#knownLevels.delete(oldest);
+    if (oldest !== undefined) this.#seenDataIds.delete(oldest);
   }
 
   /** Carries out a requested change; `answer` is called once, when it is finished or refused. Never rejects. */
@@ -378,16 +376,11 @@ export class Membership {
     }
   }
 
-  /**
-   * Proposes to raise the feature level once every member is connected and knows a higher one: from the entry on, a node
-   * that does not know the level would apply the log differently.
-   */
-  #considerFeatureLevel({ members }: Configuration): void {
-    const { raft, driver, logger, self, isConnected, featureLevel } = this.#options;
+  /** Proposes to raise the feature level once every member is connected and knows a higher one. */
+  #considerFeatureLevel(configuration: Configuration): void {
+    const { raft, driver, logger, levels, featureLevel } = this.#options;
     if (featureLevel() >= FEATURE_LEVEL || this.#raisedInTerm === raft.term) return;
-    const isKnown = ({ id }: { readonly id: NodeId }): boolean =>
-      (this.#knownLevels.get(id) ?? 0) >= FEATURE_LEVEL && (id === self || isConnected(id));
-    if (!members.every(isKnown)) return;
+    if (!levels.isKnownToAll(configuration)) return;
     const command = encodeCommand({ kind: "raiseFeatureLevel", level: FEATURE_LEVEL });
     if (driver.ask((raft) => raft.propose(command)).kind !== "accepted") return;
     this.#raisedInTerm = raft.term;

@@ -1,10 +1,11 @@
 /** Replies to the requests about watches. */
 import { assertNever } from "../../platform/assert.ts";
-import { type StateMachine, validateWatch, WATCH_LEVEL } from "../../kv/mod.ts";
+import { validateWatch, WATCH_LEVEL } from "../../kv/mod.ts";
 import type { RequestFrame } from "../../protocol/client_frames.ts";
 import type { Driver } from "../driver.ts";
+import type { FeatureLevels } from "../membership/feature_levels.ts";
 import type { Replica } from "../replica.ts";
-import { type ErrorAnswer, futureRevision, noHistory, notApplied, type Reply } from "../reply.ts";
+import { type ErrorAnswer, futureRevision, notApplied, type Reply } from "../reply.ts";
 import { whenUpToDate } from "../up_to_date.ts";
 import type { ConnectionWatches } from "./connection_watches.ts";
 import { keyBytesOf } from "./watch.ts";
@@ -24,6 +25,7 @@ export interface WatchRequestsOptions {
   readonly hub: WatchHub;
   readonly driver: Pick<Driver, "readIndex">;
   readonly replica: Replica;
+  readonly levels: FeatureLevels;
 }
 
 /** Begins and ends watches for clients. */
@@ -91,13 +93,27 @@ export class WatchRequests {
     ready: boolean,
   ): void {
     const { hub, replica: { stateMachine } } = this.#options;
-    const refusal = ready ? reply.lateRefusal() ?? startRefusal(request, stateMachine) : notUpToDate();
+    const refusal = ready ? reply.lateRefusal() ?? this.#startRefusal(request) : notUpToDate();
     if (refusal !== null) return reply.refuse(refusal);
     const { requestId: watchId, keys, puts, deletes, previous, visibleOnly } = request;
     const { revision } = stateMachine;
     const from = request.from ?? revision + 1;
     reply.send({ kind: "watchStarted", requestId: watchId, revision });
     hub.start(connection, { watchId, keys, filter: { puts, deletes, previous }, visibleOnly, from });
+  }
+
+  /** Returns why a watch cannot begin in this state, or null. */
+  #startRefusal({ from }: RequestFrame<"watch">): ErrorAnswer | null {
+    const { levels, replica: { stateMachine } } = this.#options;
+    const { featureLevel, revision, compactedRevision } = stateMachine;
+    if (featureLevel < WATCH_LEVEL) return levels.refusalOf("history");
+    if (from === null) return null;
+    // No write waits to make this revision: the number comes from another cluster, or from a history that was lost.
+    if (from > revision + 1) return futureRevision(from, revision);
+    if (from > compactedRevision) return null;
+    const message =
+      `Cannot watch from revision ${from}: the history is kept from revision ${compactedRevision} on.`;
+    return { ...notApplied("compacted", message), compactedRevision };
   }
 
   #cancel(
@@ -150,19 +166,6 @@ export class WatchRequests {
     }
     return null;
   }
-}
-
-/** Returns why a watch cannot begin in this state, or null. */
-function startRefusal({ from }: RequestFrame<"watch">, stateMachine: StateMachine): ErrorAnswer | null {
-  const { featureLevel, revision, compactedRevision } = stateMachine;
-  if (featureLevel < WATCH_LEVEL) return noHistory();
-  if (from === null) return null;
-  // No write waits to make this revision: the number comes from another cluster, or from a history that was lost.
-  if (from > revision + 1) return futureRevision(from, revision);
-  if (from > compactedRevision) return null;
-  const message =
-    `Cannot watch from revision ${from}: the history is kept from revision ${compactedRevision} on.`;
-  return { ...notApplied("compacted", message), compactedRevision };
 }
 
 function notUpToDate(): ErrorAnswer {

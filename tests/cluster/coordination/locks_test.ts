@@ -1,6 +1,6 @@
 /** Locks, elections and watches between programs, which are suspended and killed, over nodes that are. */
 import { assert, assertEquals } from "@std/assert";
-import { InvalidRequestError, type KvClient } from "../../../lib/mod.ts";
+import type { KvClient } from "../../../lib/mod.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { denoCommand, Process } from "../../support/processes/process.ts";
@@ -27,14 +27,6 @@ class Contest implements AsyncDisposable {
   static async begin(): Promise<Contest> {
     const cluster = await TestCluster.start();
     const client = await cluster.connect();
-    await eventually("every node is known to have leases", async () => {
-      try {
-        return await client.leases.keepAlive([1]);
-      } catch (error) {
-        if (error instanceof InvalidRequestError) return null;
-        throw error;
-      }
-    }, { explain: cluster.logs });
     return new Contest(cluster, client);
   }
 

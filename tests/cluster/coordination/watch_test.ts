@@ -61,9 +61,9 @@ class Writer implements AsyncDisposable {
   }
 }
 
-/** Waits until the cluster has a history; returns the present revision. */
-async function untilHistory(client: KvClient): Promise<number> {
-  return await eventually("the cluster has a history", async () => (await client.history("any")).revision);
+/** Returns the present revision, once the cluster has a history. */
+async function presentRevision(client: KvClient): Promise<number> {
+  return (await client.history("any")).revision;
 }
 
 /** Waits until each watch has seen everything up to the present revision. */
@@ -105,7 +105,7 @@ Deno.test("watch: no event is lost or repeated on any node when leaders are kill
   await using cluster = await TestCluster.start();
   await using client = await cluster.connect();
   await cluster.waitForLeader();
-  const from = await untilHistory(client) + 1;
+  const from = await presentRevision(client) + 1;
   const addresses = cluster.ids.map((id) => cluster.address(id));
   await using first = new ResumingWatch({ keys: ALL_KEYS, addresses: addresses.slice(0, 1), from });
   await using second = new ResumingWatch({
@@ -155,7 +155,7 @@ Deno.test("watch: no event is lost or repeated while nodes are restarted, added 
   await using cluster = await TestCluster.start();
   await using client = await cluster.connect();
   await cluster.waitForLeader();
-  const from = await untilHistory(client) + 1;
+  const from = await presentRevision(client) + 1;
   const addresses = cluster.ids.map((id) => cluster.address(id));
   await using moving = new ResumingWatch({ keys: ALL_KEYS, addresses, from });
   await using later = new ResumingWatch({ keys: ALL_KEYS, addresses: addresses.toReversed(), from });
@@ -197,7 +197,7 @@ Deno.test("watch: a follower that is fed by a snapshot sends the events that it 
   await using cluster = await TestCluster.start({ flags });
   await using client = await cluster.connect();
   const leader = await cluster.waitForLeader();
-  const from = await untilHistory(client) + 1;
+  const from = await presentRevision(client) + 1;
   const follower = cluster.ids.find((id) => id !== leader) ?? 0;
   await using watch = new ResumingWatch({ keys: ALL_KEYS, addresses: [cluster.address(follower)], from });
   const writer = new Writer(client, 2_000);
@@ -233,7 +233,7 @@ Deno.test("watch: with a history of a few kilobytes, watches that read lose noth
   await using cluster = await TestCluster.start({ flags: ["--history-bytes", "16384"] });
   await using client = await cluster.connect();
   const leader = await cluster.waitForLeader();
-  const from = await untilHistory(client) + 1;
+  const from = await presentRevision(client) + 1;
   const follower = cluster.ids.find((id) => id !== leader) ?? 0;
   const addresses = [cluster.address(leader)];
   await using reading = new ResumingWatch({ keys: ALL_KEYS, addresses, from });

@@ -113,13 +113,10 @@ async function issue(cluster: TestCluster, id: number, authority: Authority): Pr
 }
 
 /** Adds root, and users who may write the keys below their names; returns their tokens. Then enables authentication. */
-async function addUsers(options: ConnectOptions, cluster: TestCluster): Promise<ReadonlyMap<string, string>> {
+async function addUsers(options: ConnectOptions): Promise<ReadonlyMap<string, string>> {
   const tokens = new Map<string, string>();
   await using admin = await KvClient.connect(options);
-  await eventually("the cluster has the feature level of users", async () => {
-    await admin.auth.addUser("root", { password: "root's password" });
-    return true;
-  }, { explain: cluster.logs });
+  await admin.auth.addUser("root", { password: "root's password" });
   await admin.auth.grantRole("root", "root");
   for (const user of ["alice", "mallory", "eve"]) {
     await admin.auth.addUser(user);
@@ -148,7 +145,7 @@ Deno.test("live changes: certificates are renewed and users are cut off under lo
     },
   });
   const options = { cluster: cluster.ids.map((id) => cluster.address(id)), tls, timeoutMs: DEADLINE_MS };
-  const tokens = await addUsers(options, cluster);
+  const tokens = await addUsers(options);
   await using root = await KvClient.connect({ ...options, user: "root", password: "root's password" });
   const start = async (user: string): Promise<Writer> =>
     new Writer(await KvClient.connect({ ...options, token: tokens.get(user) ?? "" }), `${user}/`);

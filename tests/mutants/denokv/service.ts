@@ -144,15 +144,6 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/denokv/directory.ts", [DENOKV], [
-    {
-      id: "M1030",
-      title: "a cluster that knows no databases yet is not waited for",
-      failure: "a program that starts right after a new cluster ends, since Deno.openKv is answered 503",
-      from: "if (isLast || !(error instanceof KvraftError) || !isOfOlderNodes(error)) throw error;",
-      to: "throw error;",
-    },
-  ]),
   ...inFile("lib/denokv/load/large_reads.ts", [DENOKV], [
     {
       id: "M1031",

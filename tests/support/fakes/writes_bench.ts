@@ -4,6 +4,7 @@ import { StateMachine } from "../../../lib/kv/mod.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
 import { DEFAULT_LIMITS, foundingState, Raft } from "../../../lib/raft/mod.ts";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
+import { FeatureLevels } from "../../../lib/server/membership/feature_levels.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
 import { Quota } from "../../../lib/server/write_admission.ts";
 import type { WriteAnswer } from "../../../lib/server/reply.ts";
@@ -25,9 +26,10 @@ export class WritesBench {
   readonly log = new FakeLog();
   readonly answers: string[] = [];
   readonly logger = new RecordingLogger();
-  readonly replica = new Replica(new StateMachine(), START.snapshot);
+  readonly replica: Replica;
   readonly driver: Driver;
   readonly writes: Writes;
+  readonly levels: FeatureLevels;
   /** Whether the leader can count the log's time. */
   countsTime = true;
   /** The user of the clients of this node. */
@@ -35,7 +37,8 @@ export class WritesBench {
   readonly clock = new ManualClock();
   readonly forwarding = new Forwarding({ clock: this.clock, firstId: 1, timeoutMs: 50, send: () => true });
 
-  private constructor() {
+  private constructor(stateMachine: StateMachine) {
+    this.replica = new Replica(stateMachine, START.snapshot);
     const raft = new Raft({
       id: 1,
       configurationCodec: CONFIGURATION_CODEC,
@@ -52,6 +55,7 @@ export class WritesBench {
       logger: new RecordingLogger(),
       tickMs: TICK_MS,
     });
+    this.levels = new FeatureLevels({ self: 1, raft, peers: { isConnected: () => true } });
     const { driver, replica, forwarding } = this;
     const quota = new Quota({
       quotaBytes: null,
@@ -67,6 +71,7 @@ export class WritesBench {
       quota,
       clock: this.clock,
       isMember: (node) => node === 2,
+      levels: this.levels,
       logger: this.logger,
       countTime: () => this.countsTime,
     });
@@ -87,9 +92,9 @@ export class WritesBench {
     };
   }
 
-  /** Returns once the node is elected, and has applied nothing. */
-  static async elected(): Promise<WritesBench> {
-    const bench = new WritesBench();
+  /** Returns once the node is elected, and has applied nothing to its state. */
+  static async elected(stateMachine = new StateMachine()): Promise<WritesBench> {
+    const bench = new WritesBench(stateMachine);
     bench.driver.start(bench.#events());
     for (let tick = 0; tick < ELECTION_TICKS; tick++) {
       bench.clock.advance(TICK_MS);

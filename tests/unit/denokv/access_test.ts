@@ -1,7 +1,7 @@
 /** Access to databases: by access tokens in the metadata exchange, and by data tokens afterwards. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { InvalidRequestError } from "../../../lib/client/errors.ts";
-import { MAX_AGE_MS, MAX_DECISION_AGE_MS, READ_TIMEOUT_MS } from "../../../lib/denokv/directory.ts";
+import { MAX_AGE_MS, MAX_DECISION_AGE_MS } from "../../../lib/denokv/directory.ts";
 import { METADATA_LIFETIME_MS } from "../../../lib/denokv/metadata.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { DEFAULT, FakeRequest, noLeader, ORDERS, type Scene, textOf, withService } from "./service_scene.ts";
@@ -13,12 +13,6 @@ async function read(scene: Scene, path: string, token: string): Promise<readonly
 }
 
 const READ = [200, "4 bytes"] as const;
-
-/** A metadata request for a database that does not exist. */
-function metadataOfNothing(): FakeRequest {
-  const body = new TextEncoder().encode('{"supportedVersions":[3]}');
-  return new FakeRequest("/nothing", { headers: { authorization: "Bearer x" }, body });
-}
 
 function ofOlderNodes(): InvalidRequestError {
   return new InvalidRequestError("Cannot read: every node must run kvraft 0.2 or later.");
@@ -51,34 +45,11 @@ Deno.test("access: a database or token that the node does not know is looked up 
     }
   }));
 
-Deno.test("access: a cluster that was just founded, and knows no databases yet, is waited for", () =>
-  withService(async (scene) => {
-    const { store } = scene;
-    const { databases } = store;
-    store.databases = () => Promise.reject(ofOlderNodes());
-    const waiting = metadataOfNothing();
-    void scene.service.handle(waiting);
-    await settle();
-    scene.clock.advance(1_500);
-    await settle();
-    assertEquals(waiting.answer, null);
-    store.databases = databases;
-    scene.clock.advance(200);
-    await settle();
-    assertEquals(waiting.answer?.status, 404);
-  }));
-
 Deno.test("access: while older nodes are replaced it is answered 503, which clients repeat", () =>
   withService(async (scene) => {
     scene.store.databases = () => Promise.reject(ofOlderNodes());
-    const request = metadataOfNothing();
-    void scene.service.handle(request);
-    for (let waitedMs = 0; waitedMs <= READ_TIMEOUT_MS && request.answer === null; waitedMs += 100) {
-      await settle();
-      scene.clock.advance(100);
-    }
-    await settle();
-    assertEquals(textOf(request), [503, "every node must run kvraft 0.2 or later."]);
+    const { status, body } = await scene.exchange("/nothing", "x");
+    assertEquals([status, body], [503, "every node must run kvraft 0.2 or later."]);
   }));
 
 Deno.test("access: a database without tokens is open while authentication is disabled, and then says what to do", () =>

@@ -17,6 +17,7 @@ import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
 import { Forwarding } from "../../../lib/server/forwarding.ts";
 import { LeadershipWatch } from "../../../lib/server/leadership.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
+import { FeatureLevels } from "../../../lib/server/membership/feature_levels.ts";
 import { Membership, type MembershipOptions } from "../../../lib/server/membership/membership.ts";
 import { Quota } from "../../../lib/server/write_admission.ts";
 import { Replica } from "../../../lib/server/replica.ts";
@@ -86,6 +87,7 @@ class Bench {
       tickMs: TICK_MS,
     });
     const { driver } = this;
+    const levels = new FeatureLevels({ self: 1, raft, peers: { isConnected: () => true } });
     const stateMachine = (): StateMachine => replica.stateMachine;
     const quota = new Quota({ quotaBytes: null, stateMachine, isDiskNearlyFull: () => false });
     this.forwarding = new Forwarding({ clock, firstId: 1, timeoutMs: 50, send: () => true });
@@ -99,19 +101,21 @@ class Bench {
       quota,
       clock,
       isMember: () => true,
+      levels,
       logger,
       countTime: () => true,
     });
-    const membership = membershipOf({ raft, driver, clock, logger });
+    const membership = membershipOf({ raft, driver, clock, logger, levels });
     this.service = new ClientService({
       driver,
       replica,
       writes,
       leadership,
       membership,
+      levels,
       access,
       signIns: noSignIns(stateMachine),
-      watches: new WatchRequests({ hub: this.#watches, driver, replica }),
+      watches: new WatchRequests({ hub: this.#watches, driver, replica, levels }),
       clock,
       yieldToEventLoop: noYield,
       transfers: transfersOf({ driver, leadership, clock, logger }),
@@ -254,7 +258,9 @@ function transfersOf(
 }
 
 /** It receives no calls here. */
-function membershipOf(parts: Pick<MembershipOptions, "raft" | "driver" | "clock" | "logger">): Membership {
+function membershipOf(
+  parts: Pick<MembershipOptions, "raft" | "driver" | "clock" | "logger" | "levels">,
+): Membership {
   return new Membership({
     ...parts,
     self: 1,
@@ -348,7 +354,7 @@ Deno.test("ClientService: a stale read is answered at once, and at a revision th
     );
   get(1, 0);
   get(2, 1);
-  assertEquals(bench.answers, ["1: invalidRequest, not-applied"]);
+  assertEquals(bench.answers, ["1: noLeader, not-applied"]);
   await bench.depose();
   assertEquals(bench.answers[1], "2: noLeader, not-applied");
   await bench.driver.stop();

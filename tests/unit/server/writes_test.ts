@@ -1,7 +1,7 @@
 /** Writes: a write that is sent again while it is in progress stays one entry of the log, and every request is answered. */
 import { assertEquals } from "@std/assert";
 import { stampOf } from "../../support/server_state.ts";
-import { type Command, MAX_COMMAND_BYTES } from "../../../lib/kv/mod.ts";
+import { type Command, MAX_COMMAND_BYTES, StateMachine } from "../../../lib/kv/mod.ts";
 import { MAX_LEASE_KEYS } from "../../../lib/kv/leases/lease_command.ts";
 import { decodeResult, encodeCommand } from "../../../lib/protocol/command.ts";
 import { MAX_FRAME_BYTES } from "../../../lib/protocol/limits.ts";
@@ -9,6 +9,8 @@ import { MAX_WAITING_RANGE_KEYS } from "../../../lib/server/write_admission.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { paddedCommand } from "../../support/padded_command.ts";
 import { put, WritesBench } from "../../support/fakes/writes_bench.ts";
+
+const NOT_RAISED = "the leader has not raised the feature level of the cluster yet. Try again.";
 
 Deno.test("Writes: a leader refuses a transaction with branches until the cluster has feature level 2", async () => {
   const bench = await WritesBench.leading();
@@ -26,7 +28,7 @@ Deno.test("Writes: a leader refuses a transaction with branches until the cluste
   write();
   await bench.drain();
   assertEquals(bench.answers, [
-    "Cannot apply a transaction with branches: every node must run kvraft 0.2 or later.",
+    `Cannot apply a transaction with branches: ${NOT_RAISED}`,
     "put: applied",
     "executed",
   ]);
@@ -56,7 +58,7 @@ Deno.test("Writes: a leader refuses leases and expiring puts until the cluster h
     }
   };
   writeAll();
-  assertEquals(bench.answers.splice(0), commands.map(() => "invalidRequest"));
+  assertEquals(bench.answers.splice(0), commands.map(() => "noLeader"));
   assertEquals(bench.commands, 0);
   await bench.raiseFeatureLevel();
   writeAll();
@@ -340,11 +342,7 @@ Deno.test("Writes: a leader refuses to compact at feature level 1, and above the
   assertEquals(bench.replica.stateMachine.featureLevel, 2);
   compact(1);
   assertEquals(refusals, [
-    [
-      "invalidRequest",
-      "Cannot use the history: every node of the cluster must run kvraft 0.2 or later.",
-      "not-applied",
-    ],
+    ["noLeader", `Cannot use the history: ${NOT_RAISED}`, "not-applied"],
     ["futureRevision", "Cannot use revision 1: revision 1 is above the present one, 0.", "not-applied"],
   ]);
   bench.submitForwarded(put(null), bench.answerTo("put"));
@@ -355,12 +353,23 @@ Deno.test("Writes: a leader refuses to compact at feature level 1, and above the
   await bench.driver.stop();
 });
 
-Deno.test("Writes: a new leader that has not applied all entries leaves a compaction to the state machine", async () => {
-  const bench = await WritesBench.elected();
+Deno.test("Writes: a new leader that has not applied all entries leaves the revision of a compaction to the state machine", async () => {
+  const bench = await WritesBench.elected(StateMachine.restore([["header", 0, 0, 0, 0, 2, 0]]));
   bench.submitForwarded(encodeCommand({ kind: "compact", revision: 1 }), bench.answerTo("compact"));
   assertEquals(bench.answers, []);
   await bench.drain();
   assertEquals(bench.answers, ["compact: refused"]);
+  await bench.driver.stop();
+});
+
+Deno.test("Writes: a new leader that has not applied all entries does not know the feature level: clients try again", async () => {
+  const bench = await WritesBench.elected();
+  bench.submitForwarded(
+    encodeCommand({ kind: "compact", revision: 1 }),
+    (answer) => void bench.answers.push(answer.kind === "error" ? answer.code : answer.kind),
+  );
+  assertEquals([bench.answers, bench.commands], [["noLeader"], 0]);
+  await bench.log.endSync();
   await bench.driver.stop();
 });
 

@@ -196,7 +196,8 @@ function verdictText({ verdict, figures }: CheckReport): string {
     case "nothingAnswered":
       return "NOTHING DONE: no operation was answered, so there is nothing to check.";
     case "nothingWatched":
-      return "NOTHING WATCHED: no node began a watch. Watches need every node to run kvraft 0.2 or later.";
+      return "NOTHING WATCHED: no node began a watch. Watches begin once every node has reported that it runs " +
+        "kvraft 0.2 or later.";
     default:
       return assertNever(verdict);
   }

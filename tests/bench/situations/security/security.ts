@@ -1,7 +1,7 @@
 /** The cost of mutual TLS and of users: throughput against a plain cluster, and the CPU of new connections. */
 import { TlsDialer } from "../../../../lib/platform/tls/tls_dialer.ts";
 import { CHECKOUT } from "../../../support/checkout.ts";
-import { DEADLINE_MS, eventually } from "../../../support/eventually.ts";
+import { DEADLINE_MS } from "../../../support/eventually.ts";
 import { denoCommand, Process, READY_LINE } from "../../../support/processes/process.ts";
 import { Authority, type Credentials } from "../../../support/tls/certificates.ts";
 import { freePorts } from "../../../support/temporary.ts";
@@ -79,10 +79,7 @@ function tlsOptions(authority: Authority, client: Credentials): Parameters<Lab["
 /** Adds a user with rights over the keys of the load, whose token all clients use from now on. */
 async function enableUsers(nodes: Nodes): Promise<void> {
   await using client = await nodes.connect();
-  await eventually("the cluster has the feature level of users", async () => {
-    await client.auth.addUser("operator", { password: crypto.randomUUID() });
-    return true;
-  });
+  await client.auth.addUser("operator", { password: crypto.randomUUID() });
   await client.auth.grantRole("operator", "root");
   await client.auth.addRole("bench");
   for (const right of ["read", "write"] as const) {

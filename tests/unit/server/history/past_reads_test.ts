@@ -109,7 +109,7 @@ Deno.test("Server: revisions that are compacted or not made yet are refused by n
   assertEquals(await one.get("k", second), "2");
 });
 
-Deno.test("Server: at feature level 1 reads of the past are refused by name", async () => {
+Deno.test("Server: at feature level 1 reads of the past are refused until the level is raised", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
   const caller = await RawConnection.connect(cluster.network, 1);
@@ -121,9 +121,10 @@ Deno.test("Server: at feature level 1 reads of the past are refused by name", as
   const errors = (): readonly unknown[] =>
     caller.received.filter((frame) => Array.isArray(frame) && frame[0] === FRAME_KIND.error);
   await cluster.until(() => errors().length === 3);
-  const message = "Cannot use the history: every node of the cluster must run kvraft 0.2 or later.";
+  const message =
+    "Cannot use the history: the leader has not raised the feature level of the cluster yet. Try again.";
   for (const frame of errors()) {
     assert(Array.isArray(frame));
-    assertEquals(frame.slice(2, 5), ["invalidRequest", message, "not-applied"]);
+    assertEquals(frame.slice(2, 5), ["noLeader", message, "not-applied"]);
   }
 });

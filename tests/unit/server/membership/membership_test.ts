@@ -13,6 +13,7 @@ import {
 } from "../../../../lib/raft/mod.ts";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
 import { Driver, type DriverEvents } from "../../../../lib/server/driver.ts";
+import { FeatureLevels } from "../../../../lib/server/membership/feature_levels.ts";
 import { foundingConfiguration, membersOf } from "../../../../lib/server/membership/members.ts";
 import { Membership, type MembershipOptions } from "../../../../lib/server/membership/membership.ts";
 import { type ErrorAnswer, notApplied } from "../../../../lib/server/reply.ts";
@@ -47,6 +48,8 @@ class Bench {
   /** Nodes whose connections broke. */
   readonly disconnected = new Set<number>();
 
+  readonly #isConnected = (id: number): boolean => !this.disconnected.has(id);
+
   constructor(voters: readonly number[], limits = DEFAULT_LIMITS) {
     const start = foundingState(
       foundingConfiguration(voters.map((id) => ({ id, address: `n${id}:7001` }))),
@@ -63,13 +66,8 @@ class Bench {
       recovered: start,
     });
     const { raft, clock, logger } = this;
-    this.driver = new Driver({
-      raft,
-      log: new FakeLog({ holdsSyncs: false }),
-      clock,
-      logger,
-      tickMs: TICK_MS,
-    });
+    const log = new FakeLog({ holdsSyncs: false });
+    this.driver = new Driver({ raft, log, clock, logger, tickMs: TICK_MS });
     this.membership = new Membership({
       self: 1,
       dataId: 101,
@@ -81,8 +79,9 @@ class Bench {
       contactTicks: ELECTION_TICKS,
       roundTimeoutMs: ELECTION_TICKS * TICK_MS,
       timeoutMs: TIMEOUT_MS,
-      isConnected: (id) => !this.disconnected.has(id),
+      isConnected: this.#isConnected,
       featureLevel: () => this.featureLevel(),
+      levels: new FeatureLevels({ self: 1, raft, peers: { isConnected: this.#isConnected } }),
       probe: (change, configuration) => this.probe(change, configuration),
     });
   }

@@ -122,21 +122,6 @@ Deno.test("Server: watches that cannot begin are refused by name", async () => {
   connection.close();
 });
 
-Deno.test("Server: at feature level 1 a watch is refused by name", async () => {
-  await using cluster = new MemoryCluster();
-  // Without the third member, no leader knows that all members know a higher level.
-  for (const id of [1, 2]) await cluster.start(id, { founders: [1, 2, 3] });
-  const client = await cluster.client(1, 2);
-  await cluster.run(client.put("k", "1"));
-  const connection = await connect(cluster, 1);
-  const { code, message } = await refusal(cluster, connection, { keys: ALL_KEYS });
-  assertEquals([code, message.includes("every node of the cluster must run kvraft 0.2")], [
-    "invalidRequest",
-    true,
-  ]);
-  connection.close();
-});
-
 Deno.test("Server: a second watch under the id of a running one is refused, and the first goes on", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
