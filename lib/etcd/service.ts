@@ -2,16 +2,17 @@
 import { withResolvers } from "../platform/promise.ts";
 import type { WebRequest } from "../web/mod.ts";
 import type { EtcdContext } from "./context.ts";
+import { JsonGateway } from "./gateway/json_gateway.ts";
 import { toEtcdError } from "./rpc/failures.ts";
 import { GrpcStream, isGrpc, PROTOBUF, readMessage, refuse, respond, timeoutOf } from "./rpc/grpc.ts";
-import type { Call, Method } from "./rpc/method.ts";
+import type { Call, Method, UnaryMethod } from "./rpc/method.ts";
 import { EtcdError, etcdError } from "./rpc/status.ts";
 
 /** Options of {@link EtcdService}. */
 export interface EtcdServiceOptions {
   readonly context: EtcdContext;
   readonly methods: readonly Method[];
-  /** Answers requests that are not of gRPC. */
+  /** Answers requests that are neither of gRPC nor of the JSON gateway. */
   readonly answerOther: (request: WebRequest) => Promise<void>;
 }
 
@@ -20,6 +21,7 @@ export class EtcdService {
   readonly #options: EtcdServiceOptions;
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #services: ReadonlySet<string>;
+  readonly #gateway: JsonGateway;
   /** Requests in progress, without streams. */
   #inFlight = 0;
   readonly #whenIdle: (() => void)[] = [];
@@ -28,6 +30,10 @@ export class EtcdService {
     this.#options = options;
     this.#methods = new Map(options.methods.map((method) => [method.path, method]));
     this.#services = new Set(options.methods.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
+    this.#gateway = new JsonGateway({
+      methods: options.methods,
+      callOf: (request, token) => this.callOf(request, token),
+    });
   }
 
   /** Resolves once no request is in progress but streams. */
@@ -40,27 +46,17 @@ export class EtcdService {
 
   /** Answers one request. */
   async handle(request: WebRequest): Promise<void> {
-    if (!isGrpc(request)) return await this.#options.answerOther(request);
+    if (!isGrpc(request)) return await this.#answerHttp(request);
     const method = this.#methods.get(request.path);
     if (method === undefined) return refuse(request, this.#unknown(request.path));
     if (method.kind === "stream") return await this.#stream(request, method);
-    this.#inFlight += 1;
-    try {
-      const body = await readMessage(request);
-      const call = await this.callOf(request, tokenOf(request));
-      respond(request, await method.run(body, PROTOBUF, call));
-    } catch (error) {
-      refuse(request, toEtcdError(error, { hasToken: tokenOf(request) !== null }));
-    } finally {
-      this.#inFlight -= 1;
-      this.#checkIdle();
-    }
+    await this.#counted(() => this.#unary(request, method));
   }
 
   /** Returns the call of a request that shows this token. Rejects with EtcdError. */
   async callOf(request: WebRequest, token: string | null): Promise<Call> {
     const { clients, view } = this.#options.context;
-    const needsLeader = request.header("hasleader") === "true";
+    const needsLeader = (request.header("hasleader") ?? request.header("grpc-metadata-hasleader")) === "true";
     if (needsLeader && view().leader === 0n) throw etcdError("noLeader");
     const { signal, remote } = request;
     return {
@@ -71,6 +67,24 @@ export class EtcdService {
       signal,
       remote,
     };
+  }
+
+  async #answerHttp(request: WebRequest): Promise<void> {
+    if (!JsonGateway.has(request.path)) return await this.#options.answerOther(request);
+    const method = this.#gateway.methodOf(request);
+    if (method === null) return;
+    if (method.kind === "stream") return await this.#gateway.stream(request, method);
+    await this.#counted(() => this.#gateway.answer(request, method));
+  }
+
+  async #unary(request: WebRequest, method: UnaryMethod): Promise<void> {
+    try {
+      const body = await readMessage(request);
+      const call = await this.callOf(request, tokenOf(request));
+      respond(request, await method.run(body, PROTOBUF, call));
+    } catch (error) {
+      refuse(request, toEtcdError(error, { hasToken: tokenOf(request) !== null }));
+    }
   }
 
   async #stream(request: WebRequest, method: Extract<Method, { readonly kind: "stream" }>): Promise<void> {
@@ -96,6 +110,16 @@ export class EtcdService {
       ? `unknown method ${name} for service ${service.slice(1)}`
       : `unknown service ${service.slice(1)}`;
     return new EtcdError("unimplemented", text);
+  }
+
+  async #counted(answer: () => Promise<void>): Promise<void> {
+    this.#inFlight += 1;
+    try {
+      await answer();
+    } finally {
+      this.#inFlight -= 1;
+      this.#checkIdle();
+    }
   }
 
   #checkIdle(): void {

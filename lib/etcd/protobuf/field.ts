@@ -31,7 +31,8 @@ export interface BinaryPart<T> {
 /** The part of a field that is read under one name of the JSON form; `name` null: the field's own. */
 export interface JsonPart<T> {
   readonly name: string | null;
-  read(json: unknown): T;
+  /** Reads a value; `levels`: messages around it. */
+  read(json: unknown, levels: number): T;
 }
 
 /** A field. `T` is what it is read as, `Given` what is written. */
@@ -56,7 +57,7 @@ export interface Scalar<T, Given = T> {
   read(input: BinaryReader, levels: number): T;
   /** Writes the value without its tag. */
   write(output: ReverseOutput, value: Given): void;
-  readJson(json: unknown): T;
+  readJson(json: unknown, levels: number): T;
   toJson(value: Given): unknown;
 }
 
@@ -64,7 +65,8 @@ export interface Scalar<T, Given = T> {
 export interface MessageType<T, Given> {
   read(input: BinaryReader, end: number, levels: number): T;
   write(output: ReverseOutput, value: Given): void;
-  readJson(json: unknown): T;
+  /** `levels`: messages around it, none by default. */
+  readJson(json: unknown, levels?: number): T;
   toJson(value: Given): Record<string, unknown>;
 }
 
@@ -114,13 +116,15 @@ const BOOLEAN: Scalar<boolean> = {
   toJson: (value) => value,
 };
 
+const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const;
+
 const INTEGER: Scalar<number> = {
   wireType: WireType.Varint,
   missing: () => 0,
   isMissing: (value) => value === 0,
   read: (input) => saturated(BigInt(input.int64())),
   write: (output, value) => output.integer(value),
-  readJson: (json) => saturated(bigintOf(json)),
+  readJson: (json) => saturated(bigintOf(json, INT64)),
   toJson: (value) => `${value}`,
 };
 
@@ -130,7 +134,7 @@ const INT32: Scalar<number> = {
   isMissing: (value) => value === 0,
   read: (input) => input.int32(),
   write: (output, value) => output.integer(value),
-  readJson: (json) => Number(BigInt.asIntN(32, bigintOf(json))),
+  readJson: (json) => Number(bigintOf(json, { min: -(2n ** 31n), max: 2n ** 31n - 1n })),
   toJson: (value) => value,
 };
 
@@ -140,14 +144,14 @@ const SIGNED_ID: Scalar<bigint> = {
   isMissing: (value) => value === 0n,
   read: (input) => BigInt(input.int64()),
   write: (output, value) => output.bigint(value),
-  readJson: (json) => BigInt.asIntN(64, bigintOf(json)),
+  readJson: (json) => bigintOf(json, INT64),
   toJson: (value) => `${value}`,
 };
 
 const UNSIGNED_ID: Scalar<bigint> = {
   ...SIGNED_ID,
   read: (input) => BigInt(input.uint64()),
-  readJson: (json) => BigInt.asUintN(64, bigintOf(json)),
+  readJson: (json) => bigintOf(json, { min: 0n, max: 2n ** 64n - 1n }),
 };
 
 /** A field of bytes, which are a view of the message. */
@@ -222,7 +226,10 @@ export function message<T, Given>(
       number,
       read: (input, wireType, { levels }) => readScalar(input, wireType, { scalar, levels }),
     }],
-    json: [{ name: null, read: (json) => json === null ? null : scalar.readJson(json) }],
+    json: [{
+      name: null,
+      read: (json, levels) => json === null ? null : scalar.readJson(json, levels),
+    }],
     missing: () => null,
     write: (output, value) => {
       if (value !== null) writeTagged(output, number, { scalar, value });
@@ -261,7 +268,7 @@ export function oneOf<P extends Record<string, Field<unknown, never>>>(
     json: entries.flatMap(([kind, part]) =>
       part.json.map(({ read }) => ({
         name: part.jsonName ?? snakeCase(kind),
-        read: (json: unknown) => ({ kind, value: read(json) }) as Value,
+        read: (json: unknown, levels: number) => ({ kind, value: read(json, levels) }) as Value,
       }))
     ),
     missing: () => null,
@@ -310,7 +317,10 @@ function scalarField<T, Given>(
       number,
       read: (input, wireType, { levels }) => readScalar(input, wireType, { scalar, levels }),
     }],
-    json: [{ name: null, read: (json) => json === null ? scalar.missing() : scalar.readJson(json) }],
+    json: [{
+      name: null,
+      read: (json, levels) => json === null ? scalar.missing() : scalar.readJson(json, levels),
+    }],
     missing: () => scalar.missing(),
     write: (output, value) => {
       if (!scalar.isMissing(value)) writeTagged(output, number, { scalar, value });
@@ -341,10 +351,10 @@ function repeatedField<T, Given>(
     }],
     json: [{
       name: null,
-      read: (json) => {
+      read: (json, levels) => {
         if (json === null) return [];
         if (!Array.isArray(json)) throw new MalformedMessageError("an array is expected");
-        return json.map((item) => scalar.readJson(item));
+        return json.map((item) => scalar.readJson(item, levels));
       },
     }],
     missing: () => [],
@@ -366,28 +376,27 @@ function scalarOf<T, Given>(type: () => MessageType<T, Given>): Scalar<T, Given>
     wireType: WireType.LengthDelimited,
     missing: () => type().readJson({}),
     isMissing: () => false,
-    read: (input, levels) => {
-      if (levels >= MAX_LEVELS) throw new MalformedMessageError("messages are nested too deeply");
-      return type().read(input, endOf(input), levels + 1);
-    },
+    read: (input, levels) => type().read(input, endOf(input), oneDeeper(levels)),
     write: (output, value) => {
       const before = output.size;
       type().write(output, value);
       output.uint32(output.size - before);
     },
-    readJson: (json) => type().readJson(json),
+    readJson: (json, levels) => type().readJson(json, oneDeeper(levels)),
     toJson: (value) => type().toJson(value),
   };
+}
+
+function oneDeeper(levels: number): number {
+  if (levels >= MAX_LEVELS) throw new MalformedMessageError("messages are nested too deeply");
+  return levels + 1;
 }
 
 function choiceOf(names: readonly string[]): Scalar<number> {
   return {
     ...INT32,
-    readJson: (json) => {
-      if (typeof json === "number") return json;
-      if (typeof json !== "string") throw new MalformedMessageError("a name is expected");
-      return Math.max(0, names.indexOf(json));
-    },
+    readJson: (json, levels) =>
+      typeof json === "string" ? Math.max(0, names.indexOf(json)) : INT32.readJson(json, levels),
     toJson: (value) => names[value] ?? value,
   };
 }
@@ -446,16 +455,21 @@ function saturated(value: bigint): number {
   return value < -MAX_INTEGER ? Number.MIN_SAFE_INTEGER : Number(value);
 }
 
-function bigintOf(json: unknown): bigint {
-  if (typeof json === "number" && Number.isInteger(json)) return BigInt(json);
-  if (typeof json === "string" && /^-?[0-9]{1,20}$/.test(json)) return BigInt(json);
-  throw new MalformedMessageError("an integer is expected");
+/** Returns an integer that is a number of JSON or a text. */
+function bigintOf(json: unknown, { min, max }: { readonly min: bigint; readonly max: bigint }): bigint {
+  const isInteger = typeof json === "number"
+    ? Number.isInteger(json)
+    : typeof json === "string" && /^-?[0-9]{1,20}$/.test(json);
+  const value = isInteger ? BigInt(json as number | string) : null;
+  if (value === null || value < min || value > max) throw new MalformedMessageError("an integer is expected");
+  return value;
 }
 
 function fromBase64(json: unknown): Uint8Array {
   if (typeof json !== "string") throw new MalformedMessageError("a text in base64 is expected");
   try {
-    return Uint8Array.fromBase64(json.replaceAll("-", "+").replaceAll("_", "/"));
+    const isForUrls = json.includes("-") || json.includes("_");
+    return Uint8Array.fromBase64(json, { alphabet: isForUrls ? "base64url" : "base64" });
   } catch {
     throw new MalformedMessageError("a text in base64 is expected");
   }

@@ -3,7 +3,14 @@
  * its JSON form.
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { type BinaryPart, type Field, MalformedMessageError, type MessageType, snakeCase } from "./field.ts";
+import {
+  type BinaryPart,
+  type Field,
+  type JsonPart,
+  MalformedMessageError,
+  type MessageType,
+  snakeCase,
+} from "./field.ts";
 import { ReverseOutput } from "./output.ts";
 
 /** The fields of a message by the names of its properties. */
@@ -101,24 +108,24 @@ function jsonForm<F extends Fields>(
   fields: F,
 ): Pick<MessageType<Decoded<F>, Given<F>>, "readJson" | "toJson"> {
   const entries = Object.entries(fields);
-  const names = new Map<string, { readonly property: string; readonly read: (json: unknown) => unknown }>();
+  const names = new Map<string, { readonly property: string; readonly part: JsonPart<unknown> }>();
   for (const [property, field] of entries) {
     for (const part of field.json) {
       const name = part.name ?? field.jsonName ?? snakeCase(property);
-      const entry = { property, read: (json: unknown) => part.read(json) };
+      const entry = { property, part };
       names.set(name, entry);
       names.set(camelCase(name), entry);
     }
   }
   return {
-    readJson: (json) => {
+    readJson: (json, levels = 0) => {
       if (typeof json !== "object" || json === null || Array.isArray(json)) {
         throw new MalformedMessageError("an object is expected");
       }
       const found: Record<string, unknown> = {};
       for (const [key, value] of Object.entries(json)) {
         const known = names.get(key);
-        if (known !== undefined) found[known.property] = known.read(value);
+        if (known !== undefined) found[known.property] = known.part.read(value, levels);
       }
       return complete(fields, found);
     },
