@@ -56,18 +56,41 @@ export async function readPage(
   }
 }
 
-/** Compacts the history at a revision. A retry changes nothing more, so it needs no session. */
+/** Compacts the history at a revision. */
 export async function compact(
   core: ClientCore,
   revision: number,
   options: CallOptions,
 ): Promise<CompactResult> {
+  return { compactedRevision: (await runCompaction(core, revision, options)).revision };
+}
+
+/** The result of a compaction. */
+export interface Compaction {
+  /** The compacted revision after it. */
+  readonly revision: number;
+  /** Whether it was below that of the request before; an attempt without an answer may have raised it. */
+  readonly mayHaveChanged: boolean;
+  /** The present revision. */
+  readonly present: number;
+}
+
+/** Compacts the history at a revision. A retry changes nothing more, so it needs no session. */
+export async function runCompaction(
+  core: ClientCore,
+  revision: number,
+  options: CallOptions,
+): Promise<Compaction> {
   const command = encodeCommand({ kind: "compact", revision: checkRevision(revision) });
   const action = `compact the history at revision ${revision}`;
   const notes = { kind: "write", action, context: core.context(options) } as const;
   const { message, outcome } = await core.call({ kind: "write", command }, notes);
   const result = readResult(message.result, action);
-  if (result.kind === "compacted") return { compactedRevision: result.revision };
+  if (result.kind === "compacted") {
+    const { before, present } = result;
+    const mayHaveChanged = before < revision || (before === revision && outcome === "unknown");
+    return { revision: result.revision, mayHaveChanged, present };
+  }
   const reason = result.kind === "refused" ? result.reason : null;
   switch (reason) {
     case "futureRevision":

@@ -1,9 +1,9 @@
 /** All methods of the etcd front end. */
 import type { EtcdContext } from "./context.ts";
-import { leaseMethods } from "./lease/methods.ts";
+import { kvMethods } from "./kv/methods.ts";
 import type { Method } from "./rpc/method.ts";
 
 /** Returns the methods of all services. */
 export function allMethods(context: EtcdContext): readonly Method[] {
-  return [...leaseMethods(context)];
+  return [...kvMethods(context)];
 }

@@ -74,7 +74,7 @@ export type Operation =
   | {
     readonly kind: "get";
     readonly keys: KeySet;
-    /** 1 … MAX_LIST_ENTRIES. */
+    /** 1 … MAX_LIST_ENTRIES; 0: all of them, or the transaction fails. */
     readonly limit: number;
     /** In descending order. */
     readonly reverse: boolean;

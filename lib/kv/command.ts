@@ -276,8 +276,13 @@ export type CommandResult =
   | { readonly kind: "sessionsExpired"; readonly expired: number; readonly endedLeases: number }
   /** The level after the entry. */
   | { readonly kind: "featureLevelRaised"; readonly level: number }
-  /** The compacted revision after the entry. */
-  | { readonly kind: "compacted"; readonly revision: number }
+  /** The compacted revision after the entry and before it, and the present revision. */
+  | {
+    readonly kind: "compacted";
+    readonly revision: number;
+    readonly before: number;
+    readonly present: number;
+  }
   | { readonly kind: "refused"; readonly reason: RefusalReason }
   | LeaseResult
   | AuthResult

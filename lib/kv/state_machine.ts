@@ -444,8 +444,9 @@ export class StateMachine {
   #compact(revision: number): CommandResult {
     if (!Number.isSafeInteger(revision) || revision < 0) return refused("invalidCommand");
     if (revision > this.#revision) return refused("futureRevision");
+    const before = this.#store.compactedRevision;
     this.#store.compact(revision);
-    return { kind: "compacted", revision: this.#store.compactedRevision };
+    return { kind: "compacted", revision: this.#store.compactedRevision, before, present: this.#revision };
   }
 
   #executeOnce(userId: number, write: SessionWrite): CommandResult {

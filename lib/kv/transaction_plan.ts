@@ -175,7 +175,6 @@ class Planner {
     { key, value, returnPrevious, leaseId, expiresAtMs }: Extract<Operation, { readonly kind: "put" }>,
   ): OperationOutcome | TransactionFailure {
     const before = this.#overlay.get(key);
-    if (value === null && before === null) return "keyNotFound";
     const kept = before === null ? {} : this.#overlay.attachmentOf(before);
     const attachment = attachmentOf(
       (leaseId === "keep" ? kept.leaseId : leaseId) ?? 0,
@@ -183,6 +182,7 @@ class Planner {
     );
     const failure = this.#store.attachedKeys.move(kept.leaseId ?? 0, attachment.leaseId ?? 0);
     if (failure !== null) return failure;
+    if (value === null && before === null) return "keyNotFound";
     const [present] = value === null && before !== null ? this.#store.entries([before]) : [];
     const previous = returnPrevious ? this.#returned(before === null ? [] : [before]) : null;
     if (previous === "resultTooLarge") return previous;
@@ -205,8 +205,9 @@ class Planner {
   }
 
   #get(
-    { keys, limit, reverse }: Extract<Operation, { readonly kind: "get" }>,
+    { keys, limit: given, reverse }: Extract<Operation, { readonly kind: "get" }>,
   ): OperationOutcome | TransactionFailure {
+    const limit = given === 0 ? Infinity : given;
     if (!this.#takeKeys(keys, limit)) return "tooManyKeys";
     const found = this.#find(keys, { limit, reverse });
     const entries = this.#returned(found);
@@ -238,7 +239,7 @@ class Planner {
         found.push(address);
       }
     }
-    const entries = this.#returned(found.slice(0, limit));
+    const entries = this.#returned(limit === 0 ? found : found.slice(0, limit));
     if (entries === "resultTooLarge") return entries;
     return { kind: "get", entries, more: found.length > entries.length, count: found.length };
   }

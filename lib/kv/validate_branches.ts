@@ -81,7 +81,8 @@ export function rangesOf(branches: Branches): readonly ReadRange[] {
     if (operation.kind === "delete") add(operation.keys, Infinity);
     // A get at a past revision looks at all keys of its range.
     if (operation.kind === "get") {
-      add(operation.keys, operation.revision === null ? operation.limit : Infinity);
+      const isLimited = operation.revision === null && operation.limit > 0;
+      add(operation.keys, isLimited ? operation.limit : Infinity);
     }
   }
   return ranges;
@@ -166,9 +167,9 @@ function validateOperation(operation: Operation, limits: CommandLimits): Command
 function validateGet(
   { limit, revision }: Extract<Operation, { readonly kind: "get" }>,
 ): CommandProblem | null {
-  if (!isCount(limit) || limit < 1 || limit > MAX_LIST_ENTRIES) {
+  if (!isCount(limit) || limit > MAX_LIST_ENTRIES) {
     return invalid(
-      `Cannot get ${limit} entries in a transaction: the limit is an integer from 1 to ${MAX_LIST_ENTRIES}.`,
+      `Cannot get ${limit} entries in a transaction: the limit is an integer from 0 (no limit) to ${MAX_LIST_ENTRIES}.`,
     );
   }
   if (revision === null || isCount(revision)) return null;

@@ -217,7 +217,11 @@ export const RESULT = variants("result", {
   sessionRegistered: frame(3, {}),
   sessionsExpired: frame(4, { expired: integer(), endedLeases: trailing(integer(), 0) }),
   featureLevelRaised: frame(6, { level: integer(1) }),
-  compacted: frame(7, { revision: integer() }),
+  compacted: frame(7, {
+    revision: integer(),
+    before: trailing(integer(), 0),
+    present: trailing(integer(), 0),
+  }),
   executed: frame(8, {
     revision: integer(),
     succeeded: boolean(),

@@ -358,7 +358,8 @@ export function applied(request: ClientRequest, revision: number): ServerMessage
   assert(request.kind === "write", "only a write is applied");
   const command = decodeCommand(request.command);
   if (command.kind === "compact") {
-    return writeResult(request, { kind: "compacted", revision: command.revision });
+    const { revision } = command;
+    return writeResult(request, { kind: "compacted", revision, before: 0, present: revision });
   }
   if (command.kind === "branchingTransaction") {
     const outcomes = outcomesOf(command.then, revision);

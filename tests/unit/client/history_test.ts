@@ -168,7 +168,9 @@ Deno.test("compact: it is sent without a session, and again after an attempt who
   await using client = await cluster.connect();
   let attempts = 0;
   cluster.node(1).answer = (request) =>
-    attempts++ === 0 ? "disconnect" : writeResult(request, { kind: "compacted", revision: 14 });
+    attempts++ === 0
+      ? "disconnect"
+      : writeResult(request, { kind: "compacted", revision: 14, before: 3, present: 20 });
   assertEquals(await cluster.finish(client.compact(12)), { compactedRevision: 14 });
   const commands = cluster.node(1).requests.map((request) =>
     request.kind === "write" ? decodeCommand(request.command) : null

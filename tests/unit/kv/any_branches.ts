@@ -66,7 +66,7 @@ const plainOperation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("get"),
       keys: keySet,
-      limit: fc.constantFrom(1, 2, 10_000),
+      limit: fc.constantFrom(0, 1, 2, 10_000),
       reverse: fc.boolean(),
       revision: fc.option(fc.nat(12), { freq: 2 }),
     }),

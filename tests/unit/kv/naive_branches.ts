@@ -88,8 +88,6 @@ class NaiveExecutor {
     switch (operation.kind) {
       case "put": {
         const before = this.#find(operation.key);
-        const value = operation.value ?? before?.value;
-        if (value === undefined) throw new Failed("keyNotFound", place);
         const { leaseId, expiresAtMs } = operation;
         const attachment = {
           leaseId: leaseId === "keep" ? before?.leaseId : leaseId ?? undefined,
@@ -100,6 +98,8 @@ class NaiveExecutor {
           keys: this.#present,
         });
         if (failure !== null) throw new Failed(failure, place);
+        const value = operation.value ?? before?.value;
+        if (value === undefined) throw new Failed("keyNotFound", place);
         return this.#put(
           { key: operation.key, value, attachment: present(attachment) },
           operation.returnPrevious ? before : "omitted",
@@ -137,8 +137,8 @@ class NaiveExecutor {
     if (revision !== null && revision > present) throw new Failed("futureRevision", place);
     if (revision !== null && revision < compactedRevision) throw new Failed("compacted", place);
     const found = chosen(revision === null ? this.#present : at(revision), keys);
-    const entries = (reverse ? found.toReversed() : found).slice(0, limit);
-    return { kind: "get", entries, more: found.length > limit, count: found.length };
+    const entries = (reverse ? found.toReversed() : found).slice(0, limit || Infinity);
+    return { kind: "get", entries, more: found.length > entries.length, count: found.length };
   }
 
   #find(key: Uint8Array): KeyValue | null {

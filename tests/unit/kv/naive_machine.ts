@@ -116,8 +116,9 @@ export class NaiveMachine {
         const isValid = Number.isSafeInteger(revision) && revision >= 0;
         if (!isValid || this.#featureLevel === 1) return { kind: "refused", reason: "invalidCommand" };
         if (revision > this.#revision) return { kind: "refused", reason: "futureRevision" };
-        this.#compactedRevision = Math.max(this.#compactedRevision, revision);
-        return { kind: "compacted", revision: this.#compactedRevision };
+        const before = this.#compactedRevision;
+        this.#compactedRevision = Math.max(before, revision);
+        return { kind: "compacted", revision: this.#compactedRevision, before, present: this.#revision };
       }
       case "keepLeasesAlive":
       case "deleteExpired":

@@ -64,9 +64,9 @@ Deno.test("StateMachine: a compaction above the present revision is refused, one
   const compact = (revision: number): unknown => replica.apply({ kind: "compact", revision });
   assertEquals(compact(6), { kind: "refused", reason: "futureRevision" });
   assertEquals(replica.machine.compactedRevision, 0);
-  assertEquals(compact(4), { kind: "compacted", revision: 4 });
-  assertEquals(compact(2), { kind: "compacted", revision: 4 });
-  assertEquals(compact(5), { kind: "compacted", revision: 5 });
+  assertEquals(compact(4), { kind: "compacted", revision: 4, before: 0, present: 5 });
+  assertEquals(compact(2), { kind: "compacted", revision: 4, before: 4, present: 5 });
+  assertEquals(compact(5), { kind: "compacted", revision: 5, before: 4, present: 5 });
 });
 
 Deno.test("Store.history: pages continue below the last revision, and do not part the versions of one revision", () => {

@@ -65,10 +65,20 @@ Deno.test("databaseWrite: it always has a revision of its own, also where it cha
   const last = new DatabaseReplica();
   last.apply(write([del("absent")]));
   // The history can be compacted up to it at once.
-  assertEquals(last.apply({ kind: "compact", revision: 1 }), { kind: "compacted", revision: 1 });
+  assertEquals(last.apply({ kind: "compact", revision: 1 }), {
+    kind: "compacted",
+    revision: 1,
+    before: 0,
+    present: 1,
+  });
   // A revision without a change can be read and compacted like any other.
   assertEquals(replica.machine.readability(3), "readable");
-  assertEquals(replica.apply({ kind: "compact", revision: 3 }), { kind: "compacted", revision: 3 });
+  assertEquals(replica.apply({ kind: "compact", revision: 3 }), {
+    kind: "compacted",
+    revision: 3,
+    before: 0,
+    present: 4,
+  });
   assertEquals(replica.machine.listAt(query(), 3).result.entries, []);
   assertEquals(StateMachine.restore(replica.records()).revision, 4);
 });
