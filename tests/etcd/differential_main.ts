@@ -10,6 +10,7 @@
  */
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
+import { EtcdCluster } from "../support/etcd/cluster.ts";
 import { Driver, driverProgram } from "../support/etcd/driver.ts";
 import { EtcdServer, etcdVersion } from "../support/etcd/server.ts";
 import { compare, differenceText, shortened } from "./programs/comparison.ts";
@@ -17,6 +18,12 @@ import { compare, differenceText, shortened } from "./programs/comparison.ts";
 const DEFAULT_PROGRAMS = 400;
 const MAX_DIFFERENCES = 10;
 const SAID_EVERY = 50;
+
+/** Returns the address of a node, which is no leader if there are several. */
+async function followerOf(served: EtcdCluster): Promise<string> {
+  const leader = await served.cluster.waitForLeader();
+  return served.address(served.cluster.ids.find((id) => id !== leader) ?? leader);
+}
 
 if (import.meta.main) {
   const { values } = parseArgs({
@@ -37,7 +44,9 @@ if (import.meta.main) {
   const count = Number(values.programs ?? DEFAULT_PROGRAMS);
   await using owner = new AsyncDisposableStack();
   const peer = owner.use(await EtcdServer.start());
-  const address = owner.use(await EtcdServer.start()).address;
+  const address = values.against === "etcd"
+    ? owner.use(await EtcdServer.start()).address
+    : await followerOf(owner.use(await EtcdCluster.start({ nodes: Number(values.nodes ?? 1) })));
   const pair = {
     etcd: owner.use(new Driver(program, peer.address)),
     kvraft: owner.use(new Driver(program, address)),

@@ -1,0 +1,59 @@
+/** A cluster of real processes that serves etcd's clients. */
+import { type ClusterOptions, TestCluster } from "../processes/cluster.ts";
+import { parseMetrics, sumOf } from "../prometheus.ts";
+import { freePorts } from "../temporary.ts";
+
+const HOST = "127.0.0.1";
+
+/** A cluster, and the addresses for etcd's clients. Use with `await using`. */
+export class EtcdCluster implements AsyncDisposable {
+  readonly cluster: TestCluster;
+  readonly #firstPort: number;
+
+  private constructor(cluster: TestCluster, firstPort: number) {
+    this.cluster = cluster;
+    this.#firstPort = firstPort;
+  }
+
+  /** Starts the nodes (default 3), with more flags, and waits for a leader. */
+  static async start(options: Pick<ClusterOptions, "nodes" | "flags"> = {}): Promise<EtcdCluster> {
+    const { nodes = 3 } = options;
+    const firstPort = freePorts(2 * nodes);
+    const flagsOf = (id: number): readonly string[] => [
+      "--etcd",
+      `${HOST}:${firstPort + id - 1}`,
+      "--http",
+      `${HOST}:${firstPort + nodes + id - 1}`,
+    ];
+    const cluster = await TestCluster.start({ ...options, flagsOf });
+    const served = new EtcdCluster(cluster, firstPort);
+    try {
+      await cluster.waitForLeader();
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+    return served;
+  }
+
+  /** Returns the address of a node for etcd's clients. */
+  address(id: number): string {
+    return `${HOST}:${this.#firstPort + id - 1}`;
+  }
+
+  /** The addresses of all nodes. */
+  get addresses(): readonly string[] {
+    return this.cluster.ids.map((id) => this.address(id));
+  }
+
+  /** Returns the sum of a metric of a node, over its labels. */
+  async metric(id: number, name: string): Promise<number> {
+    const port = this.#firstPort + this.cluster.ids.length + id - 1;
+    const response = await fetch(`http://${HOST}:${port}/metrics`);
+    return sumOf(parseMetrics(await response.text()), name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cluster[Symbol.asyncDispose]();
+  }
+}
