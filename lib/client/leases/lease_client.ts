@@ -2,6 +2,7 @@
 import { MAX_KEEP_ALIVES, MAX_LEASE_TTL_MS, MIN_LEASE_TTL_MS } from "../../kv/leases/lease_command.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { ResultOf } from "../../protocol/client_frames.ts";
+import type { Consistency } from "../../protocol/messages.ts";
 import { checkBoolean, checkInteger, checkList, checkObject, describeValue } from "../argument_checks.ts";
 import type { CallContext } from "../call_context.ts";
 import type { Answered } from "../calls.ts";
@@ -135,21 +136,9 @@ export class LeaseClient {
    */
   async timeToLive(leaseId: number, options: TimeToLiveOptions = {}): Promise<LeaseDetails | null> {
     const consistency = toConsistency(options);
-    const withKeys = checkBoolean(options.keys ?? false, "keys");
-    const request = { kind: "lease", leaseId: checkLeaseId(leaseId), keys: withKeys, consistency } as const;
-    const notes = { kind: "read", action: "read a lease", context: this.#core.context(options) } as const;
-    const found: Uint8Array[] = [];
-    let after: Uint8Array | null = null;
-    for (;;) {
-      const answered: Answered<"lease"> = await this.#core.call({ ...request, after }, notes);
-      const page: ResultOf<"lease">["lease"] = answered.message.lease;
-      if (page === null) return null;
-      const { keys, more, ...details } = page;
-      if (!withKeys) return details;
-      found.push(...keys);
-      after = keys.at(-1) ?? null;
-      if (!more || after === null) return { ...details, keys: found };
-    }
+    const keys = checkBoolean(options.keys ?? false, "keys");
+    const query = { leaseId: checkLeaseId(leaseId), keys, consistency };
+    return (await readLease(this.#core, query, this.#core.context(options))).lease;
   }
 
   /**
@@ -172,17 +161,46 @@ export class LeaseClient {
    * ```
    */
   async list(options: LeaseListOptions = {}): Promise<LeaseListResult> {
-    const consistency = toConsistency(options);
-    const request = {
-      kind: "listLeases",
+    const query = {
       after: checkInteger(options.after ?? 0, { what: "after", min: 0 }),
       limit: checkInteger(options.limit ?? DEFAULT_LIST_LIMIT, { what: "limit", min: 1 }),
-      consistency,
-    } as const;
-    const notes = { kind: "read", action: "list leases", context: this.#core.context(options) } as const;
-    const { message: { leases, more, revision } } = await this.#core.call(request, notes);
-    return { leases, after: more ? leases.at(-1)?.leaseId ?? null : null, revision };
+      consistency: toConsistency(options),
+    };
+    return await listLeases(this.#core, query, this.#core.context(options));
   }
+}
+
+/** Reads a lease as of a revision; its keys if they are wanted. Rejects with a KvraftError. */
+export async function readLease(
+  core: ClientCore,
+  query: { readonly leaseId: number; readonly keys: boolean; readonly consistency: Consistency },
+  context: CallContext,
+): Promise<{ readonly lease: LeaseDetails | null; readonly revision: number }> {
+  const notes = { kind: "read", action: "read a lease", context } as const;
+  const found: Uint8Array[] = [];
+  let after: Uint8Array | null = null;
+  for (;;) {
+    const answered: Answered<"lease"> = await core.call({ kind: "lease", ...query, after }, notes);
+    const { revision } = answered.message;
+    const page: ResultOf<"lease">["lease"] = answered.message.lease;
+    if (page === null) return { lease: null, revision };
+    const { keys, more, ...details } = page;
+    if (!query.keys) return { lease: details, revision };
+    found.push(...keys);
+    after = keys.at(-1) ?? null;
+    if (!more || after === null) return { lease: { ...details, keys: found }, revision };
+  }
+}
+
+/** Reads one page of the leases, by id. Rejects with a KvraftError. */
+export async function listLeases(
+  core: ClientCore,
+  query: { readonly after: number; readonly limit: number; readonly consistency: Consistency },
+  context: CallContext,
+): Promise<LeaseListResult> {
+  const notes = { kind: "read", action: "list leases", context } as const;
+  const { message: { leases, more, revision } } = await core.call({ kind: "listLeases", ...query }, notes);
+  return { leases, after: more ? leases.at(-1)?.leaseId ?? null : null, revision };
 }
 
 /**

@@ -159,6 +159,11 @@ export function bytes(number: number, options?: FieldOptions): Field<Uint8Array>
   return scalarField(number, BYTES, options);
 }
 
+/** A field of several strings of bytes, which are views of the message. */
+export function byteStrings(number: number, options?: FieldOptions): Field<readonly Uint8Array[]> {
+  return repeatedField(number, BYTES, options);
+}
+
 /** A field of text. */
 export function text(number: number, options?: FieldOptions): Field<string> {
   return scalarField(number, TEXT, options);

@@ -9,6 +9,7 @@ import { compareKeys } from "../../../lib/kv/keys.ts";
 import { StateMachine } from "../../../lib/kv/state_machine.ts";
 import type { ClientRequest, ServerFrame, ServerMessage } from "../../../lib/protocol/client_frames.ts";
 import { decodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
+import { answerLeaseRead } from "../../../lib/server/leases/lease_reads.ts";
 import type { FakeCluster, FakeNode, Reply } from "./scripted_node.ts";
 
 type Request<K extends ClientRequest["kind"]> = Extract<ClientRequest, { readonly kind: K }>;
@@ -125,6 +126,12 @@ export class SharedStore {
       case "listAt": {
         const { result: page } = this.machine.listAt(request.query, request.revision);
         return { kind: "listResult", requestId, page };
+      }
+      case "lease":
+      case "listLeases": {
+        this.#count();
+        const state = { stateMachine: this.machine, logTimeMs: this.machine.logTimeMs };
+        return answerLeaseRead(request, state).answer;
       }
       case "keepAlive": {
         this.#count();
