@@ -373,8 +373,16 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   }),
   /** The time to live of each lease, in the order of the request; 0 for one that does not exist. */
   keepAliveResult: frame(91, { requestId: integer(1), ttlsMs: list(integer(), MAX_KEEP_ALIVES) }),
-  /** `expiresAtMs`: the time of the wall clock at which the token expires; null for a password, and for a token that does not. */
-  signedIn: frame(93, { requestId: integer(1), user: text(), expiresAtMs: nullable(integer(1)) }),
+  /**
+   * `expiresAtMs`: the time of the wall clock at which the token expires; null for a password, and for a token that does not.
+   * `ticket`: after a sign-in by password, the text by which its holder signs in again (ticket.ts).
+   */
+  signedIn: frame(93, {
+    requestId: integer(1),
+    user: text(),
+    expiresAtMs: nullable(integer(1)),
+    ticket: trailing(nullable(text()), null),
+  }),
   /**
    * `user` and `via`: of the connection, null while it has none; then with the user's roles and their grants, merged.
    * `more`: there are further grants, which would not fit.

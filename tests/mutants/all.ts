@@ -4,6 +4,7 @@ import { CLIENT_MUTANTS } from "./client.ts";
 import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { DENOKV_COMMAND_MUTANTS } from "./denokv/command_line.ts";
+import { ETCD_AUTH_MUTANTS } from "./etcd/auth.ts";
 import { ETCD_GATEWAY_MUTANTS } from "./etcd/gateway.ts";
 import { HOSTILE_MUTANTS } from "./hostile.ts";
 import { INPUT_MUTANTS } from "./input.ts";
@@ -71,4 +72,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...DENOKV_MUTANTS,
   ...WEB_MUTANTS,
   ...ETCD_GATEWAY_MUTANTS,
+  ...ETCD_AUTH_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -45,6 +45,7 @@ export class SignIns {
   /** The secret that a node accepted last, and that none has refused since. */
   #accepted: string | null = null;
   #refusal: Refusal | null = null;
+  #ticket: string | null = null;
   /** The sign-in with a secret that was not accepted yet; never rejects. */
   #first: Promise<unknown> | null = null;
   /** Sign-ins on connections that had signed in before. */
@@ -54,6 +55,11 @@ export class SignIns {
   constructor({ credentials, clock }: SignInsOptions) {
     this.#credentials = credentials;
     this.#clock = clock;
+  }
+
+  /** The text by which the user of the last sign-in by password signs in without it; null before one. */
+  get ticket(): string | null {
+    return this.#ticket;
   }
 
   /** Returns the secret to send. Rejects with {@link AuthenticationError} if it was refused lately, or there is none. */
@@ -120,6 +126,7 @@ export class SignIns {
     if (end.kind === "answered") {
       this.#accepted = secret;
       this.#refusal = null;
+      this.#ticket = end.message.ticket ?? this.#ticket;
       return;
     }
     const error = this.#errorOf(connection, end);

@@ -4,7 +4,7 @@ import { errorMessage } from "../../platform/errors.ts";
 import { WebError, type WebRequest, type WebStream } from "../../web/mod.ts";
 import type { Messages } from "../rpc/method.ts";
 import { EtcdError } from "../rpc/status.ts";
-import { failureOf, httpStatusOf, JSON_HEADERS, streamFailureOf } from "./answers.ts";
+import { httpStatusOf, JSON_HEADERS, streamFailureOf } from "./answers.ts";
 import { JsonValues } from "./json_values.ts";
 
 /** Bytes of a value of a stream, whose largest one has two keys. */
@@ -56,7 +56,7 @@ export class JsonStream implements Messages<Uint8Array, Uint8Array> {
       this.#begin(200).end();
     } else if (this.#output === null) {
       const status = httpStatusOf(error.status);
-      void this.#request.respond({ status, headers: JSON_HEADERS, body: failureOf(error) });
+      void this.#request.respond({ status, headers: JSON_HEADERS, body: streamFailureOf(error) });
     } else {
       this.#output.write(new TextEncoder().encode(streamFailureOf(error)));
       this.#output.end();

@@ -1,5 +1,5 @@
 /**
- * Signs clients in, by password or by token.
+ * Signs clients in, by password, by token, or by the ticket of an earlier sign-in by password.
  *
  * A failed attempt tells nothing but that it failed: an unknown user, a wrong password and an unknown token have the same
  * answer, and the first two take the same work. It delays the next attempts of the same address and for the same user
@@ -12,12 +12,14 @@ import { assertNever } from "../../platform/assert.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { sha256Of } from "../../platform/secrets.ts";
 import type { RequestFrame } from "../../protocol/client_frames.ts";
+import { readTicket, type SignedTicket } from "../../protocol/ticket.ts";
 import type { Metrics, SignInResult } from "../metrics/metrics.ts";
 import { type ErrorAnswer, notApplied, type Reply } from "../reply.ts";
 import type { AuditLog } from "./audit_log.ts";
 import type { ConnectionIdentity, SignIn } from "./connection_identity.ts";
 import { FailureDelays } from "./failure_delays.ts";
 import { PasswordChecks, type Scrypt } from "./password_checks.ts";
+import { createTicket, TICKET_LIFE_MS, userOfTicket } from "./tickets.ts";
 
 /**
  * Attempts that may wait at a time, once an attempt of their address has failed; one more is refused as busy. Unknown tokens
@@ -102,7 +104,14 @@ export class SignIns {
       client.identity.signIn(user);
       this.#count("ok", client, { user: name, via: user.via });
       client.userChanged();
-      reply.send({ kind: "signedIn", requestId, user: name, expiresAtMs: user.expiresAtMs });
+      const { expiresAtMs } = user;
+      reply.send({
+        kind: "signedIn",
+        requestId,
+        user: name,
+        expiresAtMs,
+        ticket: this.#ticketOf(method, user),
+      });
     }).catch(client.fail);
   }
 
@@ -183,6 +192,8 @@ export class SignIns {
         return { kind: "user", user: { userId, credential, via: "password", expiresAtMs: null }, name };
       }
       case "token": {
+        const ticket = readTicket(method.token);
+        if (ticket !== null) return this.#lookTicket(ticket, looked);
         const token = auth().tokenByHash(sha256Of(method.token));
         const user = token === null ? null : auth().userById(token.userId);
         if (token === null || user === null) return { kind: "unknown", looked };
@@ -193,6 +204,21 @@ export class SignIns {
       default:
         return assertNever(method);
     }
+  }
+
+  #lookTicket(ticket: SignedTicket, looked: string): Finding {
+    const { auth, wallClock } = this.#options;
+    const user = userOfTicket(ticket, auth());
+    if (user === null) return { kind: "unknown", looked };
+    const { id: userId, passwordRevision: credential, name } = user;
+    if (wallClock() >= ticket.issuedAtMs + TICKET_LIFE_MS) return { kind: "expired", name };
+    return { kind: "user", user: { userId, credential, via: "password", expiresAtMs: null }, name };
+  }
+
+  /** Returns the ticket of a sign-in that has succeeded; null for one that was not by password. */
+  #ticketOf({ kind }: Method, { userId }: SignIn): string | null {
+    const user = kind === "password" ? this.#options.auth().userById(userId) : null;
+    return user === null ? null : createTicket(user, this.#options.wallClock());
   }
 
   /** Returns by what the present state decides about an attempt: for a password a change of it, else any change. */

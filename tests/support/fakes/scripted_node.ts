@@ -209,7 +209,7 @@ export class FakeNode {
       case "keepAlive":
         return { kind: "keepAliveResult", requestId, ttlsMs: request.leaseIds.map(() => 10_000) };
       case "signIn":
-        return { kind: "signedIn", requestId, user: "alice", expiresAtMs: null };
+        return { kind: "signedIn", requestId, user: "alice", expiresAtMs: null, ticket: null };
       case "authStatus":
         return { kind: "authStatusResult", requestId, ...NO_AUTHENTICATION };
       case "readAuth":

@@ -129,7 +129,7 @@ Deno.test("sign-in: one call signs in again once at a node, and then ends with t
   await using client = await connectAs(cluster, ADA);
   cluster.node(1).answer = (request) =>
     request.kind === "signIn"
-      ? { kind: "signedIn", requestId: request.requestId, user: "ada", expiresAtMs: null }
+      ? { kind: "signedIn", requestId: request.requestId, user: "ada", expiresAtMs: null, ticket: null }
       : refusal(request, "unauthenticated", "Sign in first.");
   const before = signInsOf(cluster);
   const error = await assertRejects(() => cluster.finish(client.get("k")), AuthenticationError);

@@ -5,6 +5,7 @@ import { sha256Of } from "../../../../lib/platform/secrets.ts";
 import type { RequestFrame } from "../../../../lib/protocol/client_frames.ts";
 import { AuditLog } from "../../../../lib/server/auth/audit_log.ts";
 import { ConnectionIdentity } from "../../../../lib/server/auth/connection_identity.ts";
+import { FORGET_MS } from "../../../../lib/server/auth/failure_delays.ts";
 import {
   MAX_HASHING,
   MAX_WAITING_CHECKS,
@@ -17,6 +18,7 @@ import {
   type SignInClient,
   SignIns,
 } from "../../../../lib/server/auth/sign_ins.ts";
+import { TICKET_LIFE_MS } from "../../../../lib/server/auth/tickets.ts";
 import { Metrics } from "../../../../lib/server/metrics/metrics.ts";
 import { hashOf, passwordHash, RecordingAudit } from "../../../support/fakes/auth.ts";
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
@@ -60,6 +62,8 @@ class Bench {
   readonly audit = new RecordingAudit();
   readonly metrics = new Metrics(this.clock);
   readonly ended: string[] = [];
+  /** The ticket of the last sign-in; null for none. */
+  ticket: string | null = null;
   /** Number of hashes computed so far. */
   hashes = 0;
   /** Whether hashes end by themselves; else the test ends them. */
@@ -93,7 +97,10 @@ class Bench {
   begin(name: string, method: Method, client = this.client()): void {
     const end = (text: string): void => void this.ended.push(`${name}: ${text}`);
     this.signIns.request({ kind: "signIn", requestId: 1, method }, {
-      send: (message) => end(message.kind),
+      send: (message) => {
+        end(message.kind);
+        if (message.kind === "signedIn") this.ticket = message.ticket;
+      },
       refuse: ({ code, message }) => end(`${code}, ${message}`),
       drop: () => end("dropped"),
     }, client);
@@ -334,4 +341,62 @@ Deno.test("SignIns: an expired token is called so, and counts as no failure", as
   assertEquals([client.identity.user(bench.auth), client.identity.refusal().code], [null, "tokenExpired"]);
   assertEquals(await bench.attempt(byToken("kvt_one"), client), "tokenExpired");
   assertEquals(await bench.attempt(byPassword("alice", "right"), client), "signedIn");
+});
+
+Deno.test("SignIns: a sign-in by password gives a ticket, which signs in without a hash and without a delay", async () => {
+  const bench = new Bench();
+  assertEquals(await bench.attempt(byPassword("alice", "right")), "signedIn");
+  const ticket = bench.ticket ?? "";
+  assertEquals(await bench.attempt(byPassword("alice", "wrong")), "signInFailed");
+  const { hashes } = bench;
+  const client = bench.client();
+  assertEquals(await bench.attempt(byToken(ticket), client), "signedIn");
+  const { user, via, expiresAtMs } = client.identity.user(bench.auth) ?? {};
+  assertEquals([bench.hashes, bench.ticket, user?.name, via, expiresAtMs], [
+    hashes,
+    null,
+    "alice",
+    "password",
+    null,
+  ]);
+  assertEquals(
+    await bench.attempt(byToken(ticket.replace(/.$/, (last) => last === "A" ? "B" : "A"))),
+    "waits",
+  );
+});
+
+Deno.test("SignIns: a ticket ends after a day, and with the password or the user", async () => {
+  const bench = new Bench();
+  const attempt = (method: Method): Promise<string> => {
+    bench.clock.advance(FORGET_MS); // no failure delays it
+    return bench.attempt(method);
+  };
+  assertEquals(await attempt(byPassword("alice", "right")), "signedIn");
+  const first = bench.ticket ?? "";
+  bench.clock.advance(TICKET_LIFE_MS - FORGET_MS - 1);
+  assertEquals(await attempt(byToken(first)), "signedIn");
+  assertEquals(await attempt(byToken(first)), "tokenExpired");
+
+  assertEquals(await attempt(byPassword("alice", "right")), "signedIn");
+  const second = bench.ticket ?? "";
+  bench.auth.change({ kind: "setPassword", user: "alice", password: passwordHash("right") });
+  assertEquals(await attempt(byToken(second)), "signInFailed");
+
+  assertEquals(await attempt(byPassword("alice", "right")), "signedIn");
+  const third = bench.ticket ?? "";
+  bench.auth.change({ kind: "removeUser", user: "alice" });
+  bench.auth.change({ kind: "addUser", user: "alice", password: passwordHash("right") });
+  assertEquals(await attempt(byToken(third)), "signInFailed");
+});
+
+Deno.test("SignIns: a sign-in by a token gives no ticket", async () => {
+  const bench = new Bench();
+  bench.auth.change({
+    kind: "addToken",
+    user: "alice",
+    token: "t",
+    hash: sha256Of("kvt_1"),
+    expiresAtMs: null,
+  });
+  assertEquals([await bench.attempt(byToken("kvt_1")), bench.ticket], ["signedIn", null]);
 });

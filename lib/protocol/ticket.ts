@@ -1,0 +1,49 @@
+/**
+ * Tickets: the text by which the holder of a sign-in by password signs in again, at any node, without the password. Front
+ * ends give them to clients of other protocols as tokens.
+ *
+ * A ticket is signed with the hash of the user's password, which every node has and no client can read. So it needs no entry
+ * of the log, and ends when the password is changed or the user removed (lib/server/auth/tickets.ts).
+ */
+
+/** The content of a ticket. */
+export interface Ticket {
+  /** As in Identity. */
+  readonly userId: number;
+  /** The auth revision at which the password was set. */
+  readonly credential: number;
+  /** Wall-clock time at which a node has made it, in milliseconds since 1970. */
+  readonly issuedAtMs: number;
+}
+
+/** A ticket as it was read, with its signature in base64url, which only a node can check. */
+export interface SignedTicket extends Ticket {
+  readonly signature: string;
+}
+
+/** Three integers in decimal, and 32 bytes in base64url without padding. */
+const FORM = /^kve_(0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{43})$/;
+
+/** Returns the part of a ticket that is signed. */
+export function contentOfTicket({ userId, credential, issuedAtMs }: Ticket): string {
+  return `kve_${userId}.${credential}.${issuedAtMs}`;
+}
+
+/** Returns the text of a ticket. */
+export function formatTicket(ticket: SignedTicket): string {
+  return `${contentOfTicket(ticket)}.${ticket.signature}`;
+}
+
+/** Returns the content of a text that has the form of a ticket; null for another text. */
+export function readTicket(text: string): SignedTicket | null {
+  const [, userId, credential, issuedAtMs, signature] = FORM.exec(text) ?? [];
+  if (signature === undefined) return null;
+  const ticket = {
+    userId: Number(userId),
+    credential: Number(credential),
+    issuedAtMs: Number(issuedAtMs),
+    signature,
+  };
+  const numbers = [ticket.userId, ticket.credential, ticket.issuedAtMs];
+  return numbers.every(Number.isSafeInteger) ? ticket : null;
+}
