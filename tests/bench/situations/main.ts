@@ -14,6 +14,7 @@ import { markdownTable } from "../page.ts";
 import { say } from "../say.ts";
 import { type Figure, mergeResults, rowsOf, type SituationResults } from "./figures.ts";
 import { denokv } from "./denokv/denokv.ts";
+import { etcd } from "./etcd/etcd.ts";
 import { besideEarlier } from "./store/beside_earlier.ts";
 import { followerStopped } from "./follower_stopped.ts";
 import { growth } from "./growth.ts";
@@ -60,6 +61,7 @@ const SITUATIONS: readonly Situation[] = [
   httpCost,
   security,
   denokv,
+  etcd,
 ];
 
 const OPTIONS: readonly OptionSpec[] = [

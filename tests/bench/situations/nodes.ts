@@ -16,8 +16,8 @@ const HOST = "127.0.0.1";
 export const PATIENCE_MS = 1_800_000;
 const LOG_LINES = 6;
 const STATUS_DEADLINE_MS = 2_000;
-/** Clients and peers, HTTP, Deno KV, and the inspector. */
-const PORTS_OF_A_NODE = 4;
+/** Clients and peers, HTTP, Deno KV, the inspector, and etcd's clients. */
+const PORTS_OF_A_NODE = 5;
 
 /** The options of a cluster. */
 export interface NodesOptions {
@@ -29,6 +29,8 @@ export interface NodesOptions {
   readonly http?: boolean;
   /** Whether each serves Deno KV. Default false. */
   readonly denokv?: boolean;
+  /** Whether each serves etcd's clients. Default false. */
+  readonly etcd?: boolean;
   /** Whether each has an inspector, for {@link Nodes.memory}. Default false. */
   readonly inspects?: boolean;
   /** Files for the nodes by name, which only their owner may read. */
@@ -48,6 +50,7 @@ export class Nodes implements AsyncDisposable {
   readonly #flags: readonly string[];
   readonly #http: boolean;
   readonly #denokv: boolean;
+  readonly #etcd: boolean;
   readonly #inspects: boolean;
   readonly #checkout: string | undefined;
   #credentials: ClientCredentials;
@@ -64,6 +67,7 @@ export class Nodes implements AsyncDisposable {
     this.#flags = flags;
     this.#http = http;
     this.#denokv = denokv;
+    this.#etcd = options.etcd ?? false;
     this.#inspects = inspects;
     this.#checkout = checkout;
     this.#credentials = options.credentials ?? {};
@@ -88,6 +92,7 @@ export class Nodes implements AsyncDisposable {
     const cluster = this.ids.map((one) => `${one}=${this.address(one)}`).join(",");
     const http = this.#http ? ["--http", this.httpAddress(id)] : [];
     const denokv = this.#denokv ? ["--denokv", `${HOST}:${this.denokvPort(id)}`] : [];
+    const etcd = this.#etcd ? ["--etcd", this.etcdAddress(id)] : [];
     const flags = [
       "--node-id",
       `${id}`,
@@ -97,6 +102,7 @@ export class Nodes implements AsyncDisposable {
       cluster,
       ...http,
       ...denokv,
+      ...etcd,
     ];
     const startedAt = performance.now();
     const [program, ...args] = kvraftCommand(["server", ...flags, ...this.#flags], this.#checkout);
@@ -124,6 +130,11 @@ export class Nodes implements AsyncDisposable {
   /** Returns the port of a node's Deno KV. */
   denokvPort(id: number): number {
     return this.#firstPort + 3 * this.ids.length + id - 1;
+  }
+
+  /** Returns the address of a node for etcd's clients. */
+  etcdAddress(id: number): string {
+    return `${HOST}:${this.#firstPort + 4 * this.ids.length + id - 1}`;
   }
 
   /** Returns the addresses of all nodes, the leader's first. */

@@ -39,7 +39,9 @@ type assignment struct {
 	LoadsKeys   bool     `json:"loadsKeys"`
 	// Instead of the load: watchers of one key (watch.go).
 	Watch *watchers `json:"watch"`
-	Load  struct {
+	// Or: listings of all keys (list.go).
+	List *listing `json:"list"`
+	Load struct {
 		Clients    int                `json:"clients"`
 		InFlight   int                `json:"inFlight"`
 		Mix        map[string]float64 `json:"mix"`
@@ -117,6 +119,13 @@ func run() error {
 	}
 	if work.Watch != nil {
 		answer, err := watch(*work.Watch)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(answer)
+	}
+	if work.List != nil {
+		answer, err := list(*work.List)
 		if err != nil {
 			return err
 		}
