@@ -20,6 +20,8 @@ export class MalformedMessageError extends Error {
 /** The part of a field that is read under one number of the binary form. */
 export interface BinaryPart<T> {
   readonly number: number;
+  /** Wire types with which the field is read; with another one it is a field that is not known. */
+  readonly wireTypes: readonly WireType[];
   /** Reads a value; `before` is what an earlier occurrence gave, undefined for the first. `levels`: messages around it. */
   read(
     input: BinaryReader,
@@ -229,7 +231,8 @@ export function message<T, Given>(
     jsonName: options?.json ?? null,
     binary: [{
       number,
-      read: (input, wireType, { levels }) => readScalar(input, wireType, { scalar, levels }),
+      wireTypes: [scalar.wireType],
+      read: (input, _wireType, { levels }) => scalar.read(input, levels),
     }],
     json: [{
       name: null,
@@ -263,8 +266,9 @@ export function oneOf<P extends Record<string, Field<unknown, never>>>(
   return {
     jsonName: null,
     binary: entries.flatMap(([kind, part]) =>
-      part.binary.map(({ number, read }) => ({
+      part.binary.map(({ number, wireTypes, read }) => ({
         number,
+        wireTypes,
         read: (input: BinaryReader, wireType: WireType, { levels }: { readonly levels: number }) =>
           // The kind and the type of the value come from the same entry.
           ({ kind, value: read(input, wireType, { before: undefined, levels }) }) as Value,
@@ -320,7 +324,8 @@ function scalarField<T, Given>(
     jsonName: options?.json ?? null,
     binary: [{
       number,
-      read: (input, wireType, { levels }) => readScalar(input, wireType, { scalar, levels }),
+      wireTypes: [scalar.wireType],
+      read: (input, _wireType, { levels }) => scalar.read(input, levels),
     }],
     json: [{
       name: null,
@@ -345,11 +350,12 @@ function repeatedField<T, Given>(
     jsonName: options?.json ?? null,
     binary: [{
       number,
+      wireTypes: [scalar.wireType, WireType.LengthDelimited],
       read: (input, wireType, { before, levels }) => {
         // The array was made for this message, by the first occurrence.
         const values = (before ?? []) as T[];
         const isPacked = wireType === WireType.LengthDelimited && scalar.wireType === WireType.Varint;
-        if (!isPacked) values.push(readScalar(input, wireType, { scalar, levels }));
+        if (!isPacked) values.push(scalar.read(input, levels));
         else for (const end = endOf(input); input.pos < end;) values.push(scalar.read(input, levels));
         return values;
       },
@@ -404,15 +410,6 @@ function choiceOf(names: readonly string[]): Scalar<number> {
       typeof json === "string" ? Math.max(0, names.indexOf(json)) : INT32.readJson(json, levels),
     toJson: (value) => names[value] ?? value,
   };
-}
-
-function readScalar<T, Given>(
-  input: BinaryReader,
-  wireType: WireType,
-  { scalar, levels }: { readonly scalar: Scalar<T, Given>; readonly levels: number },
-): T {
-  if (wireType !== scalar.wireType) throw new MalformedMessageError("a field has another wire type");
-  return scalar.read(input, levels);
 }
 
 function endOf(input: BinaryReader): number {

@@ -84,7 +84,7 @@ function binaryForm<F extends Fields>(
       while (input.pos < end) {
         const [number, wireType] = input.tag();
         const known = parts.get(number);
-        if (known === undefined) {
+        if (known === undefined || !known.part.wireTypes.includes(wireType)) {
           skip(input, wireType);
           continue;
         }

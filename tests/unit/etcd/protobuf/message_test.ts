@@ -91,7 +91,13 @@ Deno.test("message: unknown fields are skipped, and malformed ones are refused",
   const unknown = new BinaryWriter().uint32(99 << 3 | 2).bytes(new Uint8Array(5)).uint32(4 << 3).int64(7)
     .finish();
   assertEquals(INNER.decode(unknown), { keyName: new Uint8Array(0), count: 7 });
-  const malformed = [[1 << 3 | 2, 5, 1], [1 << 3, 5], [0], [4 << 3], [99 << 3 | 3], [
+  const otherType = new BinaryWriter().uint32(1 << 3).uint32(1).uint32(4 << 3).int64(7).finish();
+  assertEquals(
+    INNER.decode(otherType),
+    { keyName: new Uint8Array(0), count: 7 },
+    "a number of another wire type",
+  );
+  const malformed = [[1 << 3 | 2, 5, 1], [1 << 3 | 3, 5], [0], [4 << 3], [99 << 3 | 3], [
     8 << 3 | 2,
     3,
     1 << 3 | 2,
