@@ -1,4 +1,5 @@
 /** The parts that all services of the etcd front end share. */
+import type { CloseSignal } from "../client/call_context.ts";
 import type { ClientCore } from "../client/core.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -28,6 +29,8 @@ export interface EtcdContext {
   readonly core: ClientCore;
   readonly clients: Clients;
   readonly view: () => NodeView;
+  /** Closed when the front end begins to stop: calls that wait for other clients end then. */
+  readonly closing: CloseSignal;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;

@@ -2,6 +2,7 @@
  * The front end for clients of etcd v3: a web server over the services, in a node or in a process of its own (a gateway). gRPC
  * and plain HTTP share the port.
  */
+import { CloseSignal } from "../client/call_context.ts";
 import type { ClientCore } from "../client/core.ts";
 import { formatAddress } from "../platform/address.ts";
 import type { Clock, Random } from "../platform/clock.ts";
@@ -38,13 +39,15 @@ export class EtcdFrontEnd {
   readonly #service: EtcdService;
   readonly #web: WebServer;
   readonly #clock: Clock;
+  readonly #stopping = new CloseSignal();
   #closing: Promise<void> | null = null;
 
   private constructor(core: ClientCore, options: EtcdFrontEndOptions) {
     const { address, network, clock, logger } = options;
     this.#clock = clock;
     this.#core = core;
-    const context: EtcdContext = { ...options, core, clients: { of: () => Promise.resolve(core) } };
+    const clients = { of: () => Promise.resolve(core) };
+    const context: EtcdContext = { ...options, core, clients, closing: this.#stopping };
     this.#service = new EtcdService({ context, methods: allMethods(context), answerOther });
     this.#web = serveWeb({
       address,
@@ -89,6 +92,7 @@ export class EtcdFrontEnd {
 
   async #close(): Promise<void> {
     const closed = this.#web.close();
+    this.#stopping.close();
     const signal = new AbortController();
     void this.#service.whenIdle().then(() => signal.abort());
     await pause(CLOSE_TIMEOUT_MS, { clock: this.#clock, signal: signal.signal });

@@ -1,4 +1,5 @@
 /** All methods of the etcd front end. */
+import { concurrencyMethods } from "./concurrency/methods.ts";
 import type { EtcdContext } from "./context.ts";
 import { kvMethods } from "./kv/methods.ts";
 import { leaseMethods } from "./lease/methods.ts";
@@ -9,5 +10,6 @@ export function allMethods(context: EtcdContext): readonly Method[] {
   return [
     ...kvMethods(context),
     ...leaseMethods(context),
+    ...concurrencyMethods(context),
   ];
 }

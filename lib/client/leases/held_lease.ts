@@ -50,6 +50,12 @@ export class HeldLease implements Lease {
     this.#isReleased = true;
   }
 
+  /** Keeps it alive no more, and does not end it: another holder may keep it alive. */
+  abandon(): void {
+    this.#isReleased = true;
+    this.#core.leaseKeeper.release(this.#kept);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const timeoutMs = Math.min(RELEASE_TIMEOUT_MS, this.#core.timeoutMs);
     try {

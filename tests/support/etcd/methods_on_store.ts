@@ -1,5 +1,6 @@
 /** Methods of the etcd front end over a store without consensus: requests of clients, whole and as streams. */
 import { assert } from "@std/assert";
+import { CloseSignal } from "../../../lib/client/call_context.ts";
 import { ClientCore } from "../../../lib/client/core.ts";
 import type { EtcdContext } from "../../../lib/etcd/context.ts";
 import type { Message } from "../../../lib/etcd/protobuf/message.ts";
@@ -26,6 +27,8 @@ export class MethodsOnStore implements AsyncDisposable {
   readonly store: SharedStore;
   readonly core: ClientCore;
   readonly context: EtcdContext;
+  /** Closed by a test as the front end stops. */
+  readonly closing = new CloseSignal();
   readonly #methods: ReadonlyMap<string, Method>;
 
   private constructor(
@@ -50,6 +53,7 @@ export class MethodsOnStore implements AsyncDisposable {
         leader: 2n,
         revision: store.machine.revision,
       }),
+      closing: this.closing,
       clock,
       wallClock: () => clock.now(),
       random: core.random,
