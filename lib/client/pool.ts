@@ -187,6 +187,16 @@ export class ConnectionPool {
     if (connection !== null) await this.#signIns.signInAgain(connection);
   }
 
+  /**
+   * Asks the nodes how far they are; the watches that were sent everything up to there get a notice. Resolves to the lowest of
+   * these revisions, null if no node with watches has answered.
+   */
+  async watchProgress(): Promise<number | null> {
+    const asked = await Promise.all([...this.#open.values()].map(({ watches }) => watches.progress()));
+    const revisions = asked.filter((revision) => revision !== null);
+    return revisions.length === 0 ? null : Math.min(...revisions);
+  }
+
   /** Ends every connection and dial; resolves when nothing of them is left. */
   async close(): Promise<void> {
     this.#downReason = "the client was closed";

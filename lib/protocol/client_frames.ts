@@ -32,7 +32,6 @@ import {
   integer,
   list,
   nullable,
-  numbered,
   omittable,
   oneOf,
   sentence,
@@ -42,10 +41,19 @@ import {
 import { AUTH_NAME, AUTH_POSITION, GRANT, SIGN_IN, USER } from "./auth_command.ts";
 import { KEY_SET } from "./branching_command.ts";
 import { DATABASE } from "./database_command.ts";
-import { KEY_VALUE, KEY_VERSION } from "./key_value.ts";
+import {
+  CONSISTENCY_NUMBER,
+  ENTRY,
+  KEY_VALUE,
+  KEY_VERSION,
+  LEASE,
+  LIST_QUERY,
+  RANGE,
+  VISIBLE_ONLY,
+} from "./key_value.ts";
 import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
 import { CHANGE, MEMBERS, STATUS } from "./members.ts";
-import { CONSISTENCY, type Credential, ERROR_CODES, type Outcome, WATCH_END_CODES } from "./messages.ts";
+import { type Credential, ERROR_CODES, type Outcome, WATCH_END_CODES } from "./messages.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 import {
@@ -57,9 +65,8 @@ import {
   type Layout,
   type MessageOf,
   record,
-  recordByHand,
 } from "./schema.ts";
-import { WATCH_EVENT_LIST, WATCH_EVENTS_NUMBER } from "./watch_event.ts";
+import { EVENT_PAGE, WATCH_EVENT_LIST, WATCH_EVENTS_NUMBER } from "./watch_event.ts";
 
 /** Why a request was not done. A code that a newer node may have added reads as "internal". */
 export const REFUSAL = {
@@ -71,14 +78,6 @@ export const REFUSAL = {
 /** An encoded {@link import("../kv/command.ts").CommandResult}, which may be passed on in another frame. */
 export const RESULT_BYTES = bytes(MAX_RESULT_BYTES);
 
-/** A lease with the time that it has left. */
-const LEASE = {
-  leaseId: integer(1),
-  ttlMs: integer(1),
-  remainingMs: integer(),
-  keyCount: integer(),
-};
-
 /** Declares a request: its number, the kind of message that answers it when it was done, and its fields. */
 function request<N extends number, A extends ServerMessage["kind"], F extends Fields>(
   number: N,
@@ -87,39 +86,6 @@ function request<N extends number, A extends ServerMessage["kind"], F extends Fi
 ): Layout<N, { readonly requestId: Field<number> } & F> & { readonly answer: A } {
   return { ...frame(number, { requestId: integer(1), ...fields }), answer };
 }
-
-const CONSISTENCY_NUMBER = numbered(CONSISTENCY);
-/** Whether keys that the user may not read are left out, instead of the request being refused. */
-const VISIBLE_ONLY = omittable(boolean(), false);
-const ENTRY = copiedOnce(nullable(KEY_VALUE));
-const RANGE = recordByHand("range", {
-  start: bytes(),
-  end: nullable(bytes()),
-  limit: integer(),
-  reverse: boolean(),
-}, {
-  write: (out, { start, end, limit, reverse }) => {
-    out.binary(start);
-    if (end === null) out.nil();
-    else out.binary(end);
-    out.integer(limit);
-    out.boolean(reverse);
-  },
-  read: (input) => ({
-    start: input.binary("range start"),
-    end: input.nil() ? null : input.binary("range end"),
-    limit: input.integer("range limit"),
-    reverse: input.boolean("range reverse"),
-  }),
-});
-const LIST_QUERY = group({
-  prefix: bytes(),
-  start: nullable(bytes()),
-  end: nullable(bytes()),
-  after: nullable(bytes()),
-  reverse: boolean(),
-  limit: integer(),
-});
 
 const REQUESTS = {
   /**
@@ -197,8 +163,11 @@ const REQUESTS = {
   }),
   /** Ends a watch of this connection; done as well if there is none of this id. */
   cancelWatch: request(54, "watchCancelled", { watchId: integer(1) }),
-  /** Asks for an answer once all watches of this connection were sent everything up to its revision. */
-  watchProgress: request(55, "watchProgressResult", {}),
+  /**
+   * Asks for an answer once all watches of this connection were sent everything up to its revision. `atOnce`: once the node
+   * is up to date, with the watches that were not.
+   */
+  watchProgress: request(55, "watchProgressResult", { atOnce: trailing(boolean(), false) }),
   /** Reads one lease; `keys`: with one page of its keys, those after `after`. */
   lease: request(56, "leaseResult", {
     leaseId: integer(),
@@ -238,6 +207,19 @@ const REQUESTS = {
   }),
   /** Reads the databases. `secrets`: with the keys and hashes by which a front end knows its clients. */
   listDatabases: request(63, "databasesResult", { secrets: boolean(), consistency: CONSISTENCY_NUMBER }),
+  /**
+   * Reads one page of the events of these keys, from the revision `from` on without its first `skip` events; null: no events,
+   * but the present revision. The other fields are those of a watch.
+   */
+  readEvents: request(68, "eventsResult", {
+    keys: KEY_SET,
+    from: nullable(integer(1)),
+    skip: integer(),
+    puts: boolean(),
+    deletes: boolean(),
+    previous: boolean(),
+    consistency: CONSISTENCY_NUMBER,
+  }),
 };
 
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
@@ -358,7 +340,12 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
     message: sentence(),
     compactedRevision: omittable(integer(), undefined),
   }),
-  watchProgressResult: frame(92, { requestId: integer(1), revision: integer() }),
+  /** `behind`: of the watches of the connection that have begun or will, those that were not sent everything up to `revision`. */
+  watchProgressResult: frame(92, {
+    requestId: integer(1),
+    revision: integer(),
+    behind: trailing(list(integer(1)), []),
+  }),
   /** `keys`: those that the request asked for; `more`: whether the lease has further ones. */
   leaseResult: frame(89, {
     requestId: integer(1),
@@ -422,6 +409,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
     authenticationEnabled: boolean(),
     databases: list(DATABASE),
   }),
+  eventsResult: frame(104, { requestId: integer(1), page: EVENT_PAGE }),
 });
 
 /** Any request of a client. */

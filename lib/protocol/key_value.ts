@@ -1,9 +1,23 @@
-/** The bytes of a key with its value and its numbers, and of its versions: in the answers to reads and in results. */
+/**
+ * The bytes of a key with its value and its numbers, and of its versions: in the answers to reads and in results; and the
+ * fields of the requests for them.
+ */
 import { type Attachment, attachmentOf, type KeyValue, type KeyVersion } from "../kv/command.ts";
-import { bytes, type Field, integer, nullable, optional } from "./field.ts";
+import {
+  boolean,
+  bytes,
+  copiedOnce,
+  type Field,
+  integer,
+  nullable,
+  numbered,
+  omittable,
+  optional,
+} from "./field.ts";
+import { CONSISTENCY } from "./messages.ts";
 import type { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
-import { recordByHand } from "./schema.ts";
+import { group, recordByHand } from "./schema.ts";
 
 /** Elements of a key and of a version that no lease and no time ends. */
 const PLAIN_ELEMENTS = 5;
@@ -105,3 +119,49 @@ function readAttached(input: MessagePackReader): Attachment {
   const leaseId = input.integer("leaseId");
   return attachmentOf(leaseId, input.isAtEnd ? 0 : input.integer("expiresAtMs"));
 }
+
+/** A key with its value, null for an absent one. */
+export const ENTRY = copiedOnce(nullable(KEY_VALUE));
+/** A range of keys with the number of entries that are read of it. */
+export const RANGE = recordByHand("range", {
+  start: bytes(),
+  end: nullable(bytes()),
+  limit: integer(),
+  reverse: boolean(),
+}, {
+  write: (out, { start, end, limit, reverse }) => {
+    out.binary(start);
+    if (end === null) out.nil();
+    else out.binary(end);
+    out.integer(limit);
+    out.boolean(reverse);
+  },
+  read: (input) => ({
+    start: input.binary("range start"),
+    end: input.nil() ? null : input.binary("range end"),
+    limit: input.integer("range limit"),
+    reverse: input.boolean("range reverse"),
+  }),
+});
+/** A page of a listing. */
+export const LIST_QUERY = group({
+  prefix: bytes(),
+  start: nullable(bytes()),
+  end: nullable(bytes()),
+  after: nullable(bytes()),
+  reverse: boolean(),
+  limit: integer(),
+});
+
+/** Whether a read is linearizable. */
+export const CONSISTENCY_NUMBER = numbered(CONSISTENCY);
+/** Whether keys that the user may not read are left out, instead of the request being refused. */
+export const VISIBLE_ONLY = omittable(boolean(), false);
+
+/** A lease with the time that it has left. */
+export const LEASE = {
+  leaseId: integer(1),
+  ttlMs: integer(1),
+  remainingMs: integer(),
+  keyCount: integer(),
+};

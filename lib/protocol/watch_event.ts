@@ -5,10 +5,10 @@
  * encodes events only once if many watches get the same ones.
  */
 import type { KeyValue } from "../kv/command.ts";
-import { bytes, copiedOnce, type Field, list, nullable, omittable } from "./field.ts";
+import { bytes, copiedOnce, type Field, integer, list, nullable, omittable } from "./field.ts";
 import { KEY_VALUE } from "./key_value.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
-import { frame, type UnionOf, variants } from "./schema.ts";
+import { frame, group, record, type UnionOf, variants } from "./schema.ts";
 
 /** The number of the frame `watchEvents`. */
 export const WATCH_EVENTS_NUMBER = 86;
@@ -29,6 +29,17 @@ export const WATCH_EVENT: Field<WatchEvent> = variants("event", EVENTS);
 
 /** The changes of one revision, in the order in which they were made. */
 export const WATCH_EVENT_LIST: Field<readonly WatchEvent[]> = copiedOnce(list(WATCH_EVENT));
+
+/**
+ * The events of each revision that has some, in ascending order. The page goes up to the revision `next` (excluded), and has
+ * the first `skip` events of `next`; the last page has the `next` after `revision`, the present one.
+ */
+export const EVENT_PAGE = group({
+  revisions: list(record("revision", { revision: integer(1), events: WATCH_EVENT_LIST })),
+  next: integer(1),
+  skip: integer(),
+  revision: integer(),
+});
 
 /** The fields of a frame `watchEvents` with its events as {@link WATCH_EVENT_LIST} writes them. */
 export interface SharedEvents {

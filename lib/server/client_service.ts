@@ -10,6 +10,7 @@ import {
   validateLeaseCommand,
   validateListQuery,
   validateRanges,
+  validateWatch,
 } from "../kv/mod.ts";
 import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/client_frames.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
@@ -46,7 +47,8 @@ import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { ConnectionIdentity } from "./auth/connection_identity.ts";
 import { type Listing, type LookedPage, visiblePage } from "./auth/visible_page.ts";
 import type { ConnectionWatches } from "./watch/connection_watches.ts";
-import type { WatchRequests } from "./watch/watch_requests.ts";
+import { answerEvents } from "./watch/event_pages.ts";
+import { startRefusal, type WatchRequests } from "./watch/watch_requests.ts";
 import { whenUpToDate } from "./up_to_date.ts";
 import type { SignIns } from "./auth/sign_ins.ts";
 import type { Writes } from "./writes.ts";
@@ -122,26 +124,22 @@ export class ClientService {
         });
       case "get":
       case "getAt":
-        return this.#read({ request, reply }, client, validateKey(request.key));
       case "list":
       case "listAt":
-        return this.#read({ request, reply }, client, validateListQuery(request.query));
       case "keyHistory":
-        return this.#read({ request, reply }, client, validateHistoryQuery(request.query));
       case "lease":
       case "listLeases":
-        return this.#read({ request, reply }, client, validateLeaseRead(request));
+      case "readAuth":
+      case "listDatabases":
+      case "readRanges":
+      case "readEvents":
+        return this.#read({ request, reply }, client, problemOf(request));
       case "keepAlive":
         return this.#keepAlive(request, reply, client);
       case "signIn":
         return signIns.request(request, reply, client);
       case "authStatus":
         return reply.send(authStatus(requestId, access.auth, client.identity.user(access.auth)));
-      case "readAuth":
-      case "listDatabases":
-        return this.#read({ request, reply }, client, null);
-      case "readRanges":
-        return this.#read({ request, reply }, client, validateRanges(request.ranges));
       case "watch":
       case "cancelWatch":
       case "watchProgress":
@@ -293,8 +291,11 @@ export class ClientService {
       case "readAuth":
         reply.send(answerAuthRead(request, stateMachine.auth));
         return NOTHING_READ;
-      case "readRanges": {
-        const { answer, size } = answerRanges(request, stateMachine);
+      case "readRanges":
+      case "readEvents": {
+        const { answer, size } = request.kind === "readRanges"
+          ? answerRanges(request, stateMachine)
+          : answerEvents(request, stateMachine);
         reply.send(answer);
         return size;
       }
@@ -338,8 +339,36 @@ function pastRevision(request: ReadRequest): number | null {
     case "listAt":
     case "readRanges":
       return request.revision;
+    case "readEvents":
+      return request.from === null ? null : request.from - 1;
     case "keyHistory":
       return request.query.before === null ? null : request.query.before - 1;
+    default:
+      return assertNever(request);
+  }
+}
+
+/** Returns the problem of a read, or null when it is valid. */
+function problemOf(request: ReadRequest): CommandProblem | null {
+  switch (request.kind) {
+    case "get":
+    case "getAt":
+      return validateKey(request.key);
+    case "list":
+    case "listAt":
+      return validateListQuery(request.query);
+    case "keyHistory":
+      return validateHistoryQuery(request.query);
+    case "lease":
+    case "listLeases":
+      return validateLeaseRead(request);
+    case "readRanges":
+      return validateRanges(request.ranges);
+    case "readEvents":
+      return validateWatch(request);
+    case "readAuth":
+    case "listDatabases":
+      return null;
     default:
       return assertNever(request);
   }
@@ -348,10 +377,12 @@ function pastRevision(request: ReadRequest): number | null {
 /** Returns why the state cannot answer a read of the past or of leases, or null. */
 function stateRefusal(
   request: ReadRequest,
-  { levels, replica: { stateMachine } }: Pick<ClientServiceOptions, "levels" | "replica">,
+  options: Pick<ClientServiceOptions, "levels" | "replica">,
 ): ErrorAnswer | null {
+  const { levels, replica: { stateMachine } } = options;
   if (request.kind === "get" || request.kind === "list" || request.kind === "readAuth") return null;
   if (request.kind === "readRanges" && request.revision === null) return null;
+  if (request.kind === "readEvents") return startRefusal(request, options);
   // Older nodes know of no database, but every cluster has the default one: its clients begin with this answer.
   if (request.kind === "listDatabases") return null;
   if (request.kind === "lease" || request.kind === "listLeases") {

@@ -3,7 +3,7 @@
  *
  * A turn has a budget of READ_TURN_BYTES. The reads beyond it wait, those of each connection in their order, until a timer
  * fires, before which everything that arrived is handled. Waiting gets are answered before pages (of listings,
- * histories and leases), the connections take turns, and at least one page is answered a turn, so a get waits for one page at most.
+ * histories, events and leases), the connections take turns, and at least one page is answered a turn, so a get waits for one page at most.
  *
  * Reads also wait while the client does not receive answers (`isHeld`), before anything is built for them. A read that is
  * answered later than it was confirmed is still linearizable: the state only advances.
@@ -13,6 +13,7 @@ import { entriesOfRanges } from "../kv/mod.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { RequestFrame } from "../protocol/client_frames.ts";
 import type { Reply } from "./reply.ts";
+import { keyBytesOf } from "./watch/watch.ts";
 
 /** Budget of one turn, about 5 ms of work; the read that exceeds it is answered completely. */
 export const READ_TURN_BYTES = 4_194_304;
@@ -38,6 +39,7 @@ export type ReadRequest = RequestFrame<
   | "readAuth"
   | "readRanges"
   | "listDatabases"
+  | "readEvents"
 >;
 
 /** A read with its reply. */
@@ -256,6 +258,8 @@ export function requestBytes({ request }: Read): number {
     case "readAuth":
     case "listDatabases":
       return READ_BYTES;
+    case "readEvents":
+      return READ_BYTES + keyBytesOf(request.keys);
     case "readRanges": {
       let bytes = READ_BYTES;
       for (const { start, end } of request.ranges) bytes += RANGE_BYTES + start.length + (end?.length ?? 0);

@@ -24,6 +24,7 @@ import { SIMULATED_MUTANTS } from "./coordination/simulated.ts";
 import { TLS_MUTANTS } from "./security/tls.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { DATABASE_MUTANTS } from "./coordination/databases.ts";
+import { ETCD_WATCH_MUTANTS } from "./etcd/watch.ts";
 import { EXPIRY_MUTANTS, TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 import { LEASE_TIME_MUTANTS } from "./coordination/lease_time.ts";
@@ -57,6 +58,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...OVERLOAD_MUTANTS,
   ...TRANSACTION_MUTANTS,
   ...DATABASE_MUTANTS,
+  ...ETCD_WATCH_MUTANTS,
   ...EXPIRY_MUTANTS,
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,

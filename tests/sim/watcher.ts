@@ -161,7 +161,7 @@ export class SimWatcher {
 
   #askForProgress(connection: RawConnection): void {
     const watches = [...this.#served.values()];
-    connection.send({ kind: "watchProgress" }, (answer) => {
+    connection.send({ kind: "watchProgress", atOnce: false }, (answer) => {
       if (answer.kind === "error") return;
       const present = new Set(this.#served.values());
       for (const watch of watches) if (present.has(watch)) watch.progressed(answer.revision);

@@ -8,6 +8,7 @@
  */
 import { assertNever } from "../../platform/assert.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
+import { withResolvers } from "../../platform/promise.ts";
 import type { ErrorResponse, Notice, ServerFrame } from "../../protocol/client_frames.ts";
 import type { NodeConnection, RequestEnd, RequestOf } from "../connection.ts";
 
@@ -47,6 +48,8 @@ export class ConnectionWatches {
   readonly #connection: Pick<NodeConnection, "send" | "isOpen" | "framesReceived">;
   readonly #clock: Clock;
   readonly #receivers = new Map<number, WatchReceiver>();
+  /** Those of them that have begun at the node. */
+  readonly #started = new Set<number>();
   /** Watches that the node was asked to cancel, until it answers. */
   readonly #cancelling = new Set<number>();
   #timer: Timer | null = null;
@@ -77,6 +80,7 @@ export class ConnectionWatches {
 
   /** Ends a watch: its receiver gets nothing from now on. Without effect for one that has ended. */
   cancel(watchId: number): void {
+    this.#started.delete(watchId);
     if (!this.#receivers.delete(watchId)) return;
     this.#sendCancel(watchId);
     this.#stopWithoutWatches();
@@ -116,6 +120,26 @@ export class ConnectionWatches {
   }
 
   /**
+   * Asks the node how far it is; the watches that were sent everything up to there get a notice. Resolves to that revision
+   * afterwards, null without watches or without an answer.
+   */
+  progress(): Promise<number | null> {
+    if (this.#receivers.size === 0) return Promise.resolve(null);
+    const { promise, resolve } = withResolvers<number | null>();
+    const limits = { now: this.#clock.now(), timeoutMs: SIGN_TIMEOUT_MS, signal: null };
+    this.#connection.send({ kind: "watchProgress", atOnce: true }, limits, (end) => {
+      if (end.kind !== "answered") return resolve(null);
+      const { revision, behind } = end.message;
+      const lacking = new Set(behind);
+      for (const watchId of [...this.#started]) {
+        if (!lacking.has(watchId)) this.#receivers.get(watchId)?.onProgress(revision);
+      }
+      resolve(revision);
+    });
+    return promise;
+  }
+
+  /**
    * Ends all watches, because the connection is closed or its node does not serve them. A node that works again later
    * would send their events on, so they are cancelled while the connection is open.
    */
@@ -140,7 +164,10 @@ export class ConnectionWatches {
   ): void {
     switch (end.kind) {
       case "answered":
-        if (this.#receivers.has(watchId)) return receiver.onStarted(end.message.revision);
+        if (this.#receivers.has(watchId)) {
+          this.#started.add(watchId);
+          return receiver.onStarted(end.message.revision);
+        }
         // It was cancelled before: the node may have received that while the watch had not begun yet.
         return this.#sendCancel(watchId);
       case "silent":
@@ -164,6 +191,7 @@ export class ConnectionWatches {
     const receiver = this.#receivers.get(watchId);
     if (receiver === undefined) return;
     this.#receivers.delete(watchId);
+    this.#started.delete(watchId);
     this.#stopWithoutWatches();
     receiver.onEnd(end);
   }
@@ -195,7 +223,7 @@ export class ConnectionWatches {
 
   #askForSign(framesBefore: number): void {
     const limits = { now: this.#clock.now(), timeoutMs: SIGN_TIMEOUT_MS, signal: null };
-    this.#connection.send({ kind: "watchProgress" }, limits, (end) => {
+    this.#connection.send({ kind: "watchProgress", atOnce: false }, limits, (end) => {
       const { framesReceived } = this.#connection;
       if (end.kind === "refused") this.lose(end.error.message);
       else if (end.kind === "silent" && framesReceived === framesBefore) {

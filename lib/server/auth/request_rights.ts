@@ -52,6 +52,7 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   watch: { needs: ({ keys, visibleOnly }) => visibleOnly ? READ_ANY : readOf(keys), isAudited: false },
   cancelWatch: { needs: USER, isAudited: false },
   watchProgress: { needs: USER, isAudited: false },
+  readEvents: { needs: ({ keys }) => readOf(keys), isAudited: false },
   lease: { needs: ({ leaseId, keys }) => keys ? rightsOfLeases("read", [leaseId]) : USER, isAudited: false },
   listLeases: { needs: USER, isAudited: false },
   keepAlive: { needs: ({ leaseIds }) => rightsOfLeases("write", leaseIds), isAudited: true },

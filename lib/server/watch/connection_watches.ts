@@ -93,6 +93,15 @@ export class ConnectionWatches {
     return this.checkedAt === access.revision && !access.isOver;
   }
 
+  /** Returns the ids of the watches that are starting, or behind. */
+  idsBehind(): readonly number[] {
+    const ids = [...this.starting.keys()];
+    if (this.behind > 0) {
+      for (const { watchId, state } of this.byId.values()) if (state !== "level") ids.push(watchId);
+    }
+    return ids;
+  }
+
   /** Ends the watches of keys that the user of the connection may not read: it has another one, or has lost rights. */
   recheck(): void {
     this.#recheck(this);

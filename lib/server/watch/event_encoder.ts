@@ -91,21 +91,23 @@ export class EventEncoder {
     if (matched.length === 1) return 1;
     let bytes = 0;
     for (let position = start; position < matched.length; position++) {
-      bytes += bytesOf(eventOf(reader, matched[position] ?? 0, previous));
+      bytes += bytesOfEvent(eventOf(reader, matched[position] ?? 0, previous));
       if (bytes > WATCH_FRAME_BYTES && position > start) return position;
     }
     return matched.length;
   }
 }
 
-function eventOf(reader: EventReader, event: number, withPrevious: boolean): WatchEvent {
+/** Returns an event as watches report it. */
+export function eventOf(reader: EventReader, event: number, withPrevious: boolean): WatchEvent {
   const previous = withPrevious ? { previous: reader.previous(event) } : {};
   return reader.isPut(event)
     ? { kind: "put", entry: reader.entry(event), ...previous }
     : { kind: "delete", key: reader.key(event), ...previous };
 }
 
-function bytesOf(event: WatchEvent): number {
+/** Returns the bytes of an encoded event, at most. */
+export function bytesOfEvent(event: WatchEvent): number {
   const bytes = event.kind === "put" ? event.entry.key.length + event.entry.value.length : event.key.length;
   const before = event.previous ?? null;
   return EVENT_ENVELOPE_BYTES + bytes + (before === null ? 0 : before.key.length + before.value.length);

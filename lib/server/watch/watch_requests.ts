@@ -93,27 +93,13 @@ export class WatchRequests {
     ready: boolean,
   ): void {
     const { hub, replica: { stateMachine } } = this.#options;
-    const refusal = ready ? reply.lateRefusal() ?? this.#startRefusal(request) : notUpToDate();
+    const refusal = ready ? reply.lateRefusal() ?? startRefusal(request, this.#options) : notUpToDate();
     if (refusal !== null) return reply.refuse(refusal);
     const { requestId: watchId, keys, puts, deletes, previous, visibleOnly } = request;
     const { revision } = stateMachine;
     const from = request.from ?? revision + 1;
     reply.send({ kind: "watchStarted", requestId: watchId, revision });
     hub.start(connection, { watchId, keys, filter: { puts, deletes, previous }, visibleOnly, from });
-  }
-
-  /** Returns why a watch cannot begin in this state, or null. */
-  #startRefusal({ from }: RequestFrame<"watch">): ErrorAnswer | null {
-    const { levels, replica: { stateMachine } } = this.#options;
-    const { featureLevel, revision, compactedRevision } = stateMachine;
-    if (featureLevel < WATCH_LEVEL) return levels.refusalOf("history");
-    if (from === null) return null;
-    // No write waits to make this revision: the number comes from another cluster, or from a history that was lost.
-    if (from > revision + 1) return futureRevision(from, revision);
-    if (from > compactedRevision) return null;
-    const message =
-      `Cannot watch from revision ${from}: the history is kept from revision ${compactedRevision} on.`;
-    return { ...notApplied("compacted", message), compactedRevision };
   }
 
   #cancel(
@@ -131,12 +117,25 @@ export class WatchRequests {
     answer();
   }
 
-  #progress({ requestId }: RequestFrame<"watchProgress">, reply: Reply, connection: ConnectionWatches): void {
+  #progress(
+    { requestId, atOnce }: RequestFrame<"watchProgress">,
+    reply: Reply,
+    connection: ConnectionWatches,
+  ): void {
     whenUpToDate(this.#options, (ready) => {
       if (connection.isClosed) return reply.drop();
       if (!ready) return reply.refuse(notUpToDate());
+      if (atOnce) {
+        const { revision } = this.#options.replica.stateMachine;
+        return reply.send({
+          kind: "watchProgressResult",
+          requestId,
+          revision,
+          behind: connection.idsBehind(),
+        });
+      }
       this.#options.hub.whenLevel(connection, {
-        answer: (revision) => reply.send({ kind: "watchProgressResult", requestId, revision }),
+        answer: (revision) => reply.send({ kind: "watchProgressResult", requestId, revision, behind: [] }),
         drop: () => reply.drop(),
       });
     });
@@ -166,6 +165,22 @@ export class WatchRequests {
     }
     return null;
   }
+}
+
+/** Returns why a watch, or a read of events, cannot begin in this state, or null. */
+export function startRefusal(
+  { from }: { readonly from: number | null },
+  { levels, replica: { stateMachine } }: Pick<WatchRequestsOptions, "levels" | "replica">,
+): ErrorAnswer | null {
+  const { featureLevel, revision, compactedRevision } = stateMachine;
+  if (featureLevel < WATCH_LEVEL) return levels.refusalOf("history");
+  if (from === null) return null;
+  // No write waits to make this revision: the number comes from another cluster, or from a history that was lost.
+  if (from > revision + 1) return futureRevision(from, revision);
+  if (from > compactedRevision) return null;
+  const message =
+    `Cannot watch from revision ${from}: the history is kept from revision ${compactedRevision} on.`;
+  return { ...notApplied("compacted", message), compactedRevision };
 }
 
 function notUpToDate(): ErrorAnswer {

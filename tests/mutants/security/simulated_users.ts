@@ -17,8 +17,8 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       id: "M951",
       title: "a watch begins by the rights that its user had when it asked",
       failure: "a user whose right was taken away learns the revision, and may be sent events",
-      from: "ready ? reply.lateRefusal() ?? this.#startRefusal(request) : notUpToDate()",
-      to: "ready ? this.#startRefusal(request) : notUpToDate()",
+      from: "ready ? reply.lateRefusal() ?? startRefusal(request, this.#options) : notUpToDate()",
+      to: "ready ? startRefusal(request, this.#options) : notUpToDate()",
     },
   ]),
   ...inFile("lib/kv/auth/auth_state.ts", [SIM_USERS], [

@@ -187,21 +187,13 @@ export class FakeNode {
       case "get":
         return { kind: "getResult", requestId, entry: null, revision: 1 };
       case "list":
-        return {
-          kind: "listResult",
-          requestId,
-          page: { entries: [], more: false, revision: 1, after: null },
-        };
+        return { kind: "listResult", requestId, page: { ...NO_ENTRIES, revision: 1 } };
       case "getAt":
         return { kind: "getResult", requestId, entry: null, revision: request.revision };
-      case "listAt": {
-        const page = { entries: [], more: false, revision: request.revision, after: null };
-        return { kind: "listResult", requestId, page };
-      }
-      case "keyHistory": {
-        const page = { versions: [], more: false, compactedRevision: 0, revision: 1 };
-        return { kind: "keyHistoryResult", requestId, page };
-      }
+      case "listAt":
+        return { kind: "listResult", requestId, page: { ...NO_ENTRIES, revision: request.revision } };
+      case "keyHistory":
+        return { kind: "keyHistoryResult", requestId, page: NO_VERSIONS };
       case "lease":
         return { kind: "leaseResult", requestId, lease: null, revision: 1 };
       case "listLeases":
@@ -219,7 +211,9 @@ export class FakeNode {
       case "cancelWatch":
         return { kind: "watchCancelled", requestId };
       case "watchProgress":
-        return { kind: "watchProgressResult", requestId, revision: 1 };
+        return { kind: "watchProgressResult", requestId, revision: 1, behind: [] };
+      case "readEvents":
+        return { kind: "eventsResult", requestId, page: NO_EVENTS };
       case "readRanges":
       case "listDatabases":
         return withoutDatabases(request);
@@ -406,6 +400,12 @@ function withoutDatabases(request: RequestFrame<"readRanges" | "listDatabases">)
   const ranges = request.ranges.map(() => []);
   return { kind: "readRangesResult", requestId, revision: 1, ranges, next: null };
 }
+
+/** A page of an empty listing, and one of the history of a key that never was. */
+const NO_ENTRIES = { entries: [], more: false, after: null };
+const NO_VERSIONS = { versions: [], more: false, compactedRevision: 0, revision: 1 };
+/** A page of a history without events. */
+const NO_EVENTS = { revisions: [], next: 2, skip: 0, revision: 1 };
 
 /** Returns an answer to a write. */
 export function writeResult(request: ClientRequest, result: CommandResult): ServerMessage {

@@ -1,4 +1,5 @@
 /** Watches over a connection of their own to one node, frame by frame: the client library would choose the node itself. */
+import type { EventQuery } from "../../../lib/client/watch/event_pages.ts";
 import { assert } from "@std/assert";
 import { compareKeys, type KeySet } from "../../../lib/kv/mod.ts";
 import type { Clock } from "../../../lib/platform/clock.ts";
@@ -143,9 +144,21 @@ export class WatchClient {
 
   /** Resolves to the revision up to which all watches of the connection were sent everything. */
   async progress(): Promise<number> {
-    const answer = await this.request({ kind: "watchProgress" });
+    const answer = await this.request({ kind: "watchProgress", atOnce: false });
     assert(answer?.kind === "watchProgressResult", `a request for progress is answered: ${answer?.kind}`);
     return answer.revision;
+  }
+
+  /** Resolves to the revision of the node, and the watches that were not sent everything up to it. */
+  async progressAtOnce(): Promise<{ readonly revision: number; readonly behind: readonly number[] }> {
+    const answer = await this.request({ kind: "watchProgress", atOnce: true });
+    assert(answer?.kind === "watchProgressResult", `a request for progress is answered: ${answer?.kind}`);
+    return { revision: answer.revision, behind: answer.behind };
+  }
+
+  /** Reads a page of events. */
+  readEvents(query: EventQuery): Promise<ServerMessage | null> {
+    return this.request({ kind: "readEvents", consistency: "linearizable", ...query });
   }
 
   /** Reads nothing more until {@link resumeReading}. */

@@ -178,7 +178,7 @@ Deno.test("Access: a front end reads and watches reserved keys, and makes no oth
     { kind: "status", requestId },
     { kind: "write", requestId, command: new Uint8Array() },
     { kind: "cancelWatch", requestId, watchId: 1 },
-    { kind: "watchProgress", requestId },
+    { kind: "watchProgress", requestId, atOnce: false },
     watch({ kind: "key", key: KEY }),
     watch({ kind: "range", start, end }),
   ];

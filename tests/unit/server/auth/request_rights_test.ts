@@ -55,6 +55,7 @@ const QUERY = {
 } as const;
 const LISTING = { query: QUERY, consistency: "linearizable" } as const;
 const WATCH = { keys: prefix("app/"), from: null, puts: true, deletes: true, previous: false } as const;
+const EVENTS = { ...WATCH, skip: 0 } as const;
 const LEASE_READ = { leaseId: LEASE, after: null, consistency: "linearizable" } as const;
 
 const RANGES = ["app/", "lib/"].map((start) => (
@@ -82,7 +83,8 @@ const REQUESTS: { readonly [K in RequestKind]: readonly RequestCase<K>[] } = {
   ],
   watch: [[{ ...WATCH, visibleOnly: false }, READ], [{ ...WATCH, visibleOnly: true }, READ_OTHER]],
   cancelWatch: [[{ watchId: 1 }, "users"]],
-  watchProgress: [[{}, "users"]],
+  watchProgress: [[{ atOnce: false }, "users"]],
+  readEvents: [[{ ...EVENTS, consistency: "linearizable" }, READ]],
   lease: [
     [{ ...LEASE_READ, keys: true }, over("read", "app/leased")],
     [{ ...LEASE_READ, keys: false }, "users"],
@@ -315,10 +317,10 @@ class Trial {
       this.#auth.run(root.change(...grants.map((grant) => ({ kind, role: USER, grant } as const))));
     await changeAll("addGrant");
     // The node of the user has applied the grants before it answers this.
-    await this.#auth.run(this.#user.ask({ kind: "watchProgress" }));
+    await this.#auth.run(this.#user.ask({ kind: "watchProgress", atOnce: false }));
     const outcome = await this.#ask(this.#user, request);
     await changeAll("removeGrant");
-    await this.#auth.run(this.#user.ask({ kind: "watchProgress" }));
+    await this.#auth.run(this.#user.ask({ kind: "watchProgress", atOnce: false }));
     return outcome;
   }
 

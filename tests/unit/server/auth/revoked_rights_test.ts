@@ -18,7 +18,10 @@ function keysOf(watch: TestWatch): readonly string[] {
 
 /** Waits until the connection has applied everything that root did before. */
 async function level(auth: AuthCluster, client: UserClient): Promise<void> {
-  assertEquals(await auth.run(client.outcome({ kind: "watchProgress" })), "watchProgressResult");
+  assertEquals(
+    await auth.run(client.outcome({ kind: "watchProgress", atOnce: false })),
+    "watchProgressResult",
+  );
 }
 
 Deno.test("Server: a watch ends when its right is taken away, and is sent no event after that", async () => {
