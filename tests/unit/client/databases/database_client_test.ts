@@ -250,6 +250,7 @@ Deno.test("DatabaseClient: a watch goes on while each node in turn is stopped", 
 Deno.test("DatabaseClient: an answer that does not follow the rules of a read is a named error", async () => {
   const answers: readonly ((request: Extract<ClientRequest, { kind: "readRanges" }>) => object)[] = [
     () => ({ ranges: [[], []], next: null }),
+    () => ({ ranges: [], next: null }),
     () => ({ ranges: [], next: { range: 0, after: null } }),
     () => ({ ranges: [[]], next: { range: 1, after: null } }),
     // More entries than the limit leave a range of less than none.
