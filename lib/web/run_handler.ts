@@ -24,7 +24,10 @@ export function runHandler(request: HandledRequest, options: RunOptions): boolea
   try {
     const running = options.handler(request);
     if (running === undefined) return false;
-    running.catch((error: unknown) => failed(request, options, error)).then(options.onSettled);
+    running.then(options.onSettled, (error: unknown) => {
+      failed(request, options, error);
+      options.onSettled();
+    });
     return true;
   } catch (error) {
     failed(request, options, error);

@@ -41,6 +41,16 @@ export interface DecodedBlock {
 
 const STATIC: readonly DecodedField[] = STATIC_FIELDS.map(([name, value]) => fieldOf(name, value));
 
+/** Literals that a connection remembers, and bytes of the longest one. */
+const MAX_REMEMBERED = 4;
+const MAX_REMEMBERED_BYTES = 512;
+
+/** The value of a literal as it was encoded, its length included, and the field that it stands for. */
+interface Remembered {
+  readonly encoded: Uint8Array;
+  readonly field: DecodedField;
+}
+
 /** The decoder of one connection, with its dynamic table. */
 export class HpackDecoder {
   /** A ring; the newest entry is the one before #next. */
@@ -53,6 +63,11 @@ export class HpackDecoder {
   #at = 0;
   #end = 0;
   #scratch = new Uint8Array(256);
+  /**
+   * The last literal of some names that was not added to the table, by their index in the static table. Deno's client sends
+   * `:path` and `content-length` so in each request, mostly the same: to decode and check them costs more than to compare.
+   */
+  readonly #lastLiterals = new Map<number, Remembered>();
 
   /**
    * Decodes bytes `begin` to `end` of `input`, which are one whole block. Throws {@link HpackError}.
@@ -90,19 +105,49 @@ export class HpackDecoder {
     const first = this.#input[this.#at] ?? 0;
     if (first >= 0x80) return this.#entry(this.#integer(7)); // indexed
     if (first >= 0x40) { // literal that is added to the table
-      const field = this.#literal(6);
+      const field = this.#addedLiteral();
       this.#add(field);
       return field;
     }
     if (first >= 0x20) throw new HpackError("the table's size is updated within a block");
-    return this.#literal(4); // literal that is not added, or must never be
+    return this.#literal(); // literal that is not added, or must never be
   }
 
-  #literal(prefixBits: number): DecodedField {
-    const index = this.#integer(prefixBits);
+  /** Reads a literal that is added to the table. */
+  #addedLiteral(): DecodedField {
+    const index = this.#integer(6);
+    return index === 0 ? fieldOf(this.#string(), this.#string()) : this.#value(this.#entry(index));
+  }
+
+  /** Reads a literal that is not added to the table, or that is the last one of its name. */
+  #literal(): DecodedField {
+    const index = this.#integer(4);
     if (index === 0) return fieldOf(this.#string(), this.#string());
-    const { name, hasValidName } = this.#entry(index);
+    const last = this.#lastLiterals.get(index);
+    if (last !== undefined && this.#isNext(last.encoded)) {
+      this.#at += last.encoded.length;
+      return last.field;
+    }
+    const begin = this.#at;
+    const field = this.#value(this.#entry(index));
+    const isRemembered = index <= STATIC.length && this.#at - begin <= MAX_REMEMBERED_BYTES;
+    if (isRemembered && (last !== undefined || this.#lastLiterals.size < MAX_REMEMBERED)) {
+      this.#lastLiterals.set(index, { encoded: this.#input.slice(begin, this.#at), field });
+    }
+    return field;
+  }
+
+  #value({ name, hasValidName }: DecodedField): DecodedField {
     return fieldOf(name, this.#string(), hasValidName);
+  }
+
+  /** Whether these bytes follow. */
+  #isNext(bytes: Uint8Array): boolean {
+    if (bytes.length > this.#end - this.#at) return false;
+    for (let offset = 0; offset < bytes.length; offset++) {
+      if (bytes[offset] !== this.#input[this.#at + offset]) return false;
+    }
+    return true;
   }
 
   #entry(index: number): DecodedField {

@@ -18,6 +18,20 @@ export const WEB_MUTANTS: readonly Mutant[] = [
       from: "this.#evict(Math.max(0, this.#maxTableBytes - field.bytes));",
       to: "this.#evict(Math.abs(this.#maxTableBytes - field.bytes));",
     },
+    {
+      id: "M2600",
+      title: "a literal is remembered for an index of the dynamic table",
+      failure: "a request gets a field under the name that its index had in an earlier request",
+      from: "const isRemembered = index <= STATIC.length &&",
+      to: "const isRemembered = index <= TABLE_BYTES &&",
+    },
+    {
+      id: "M2601",
+      title: "a remembered literal is found behind the end of its block",
+      failure: "a block that ends within a field is taken, with bytes of the next frame",
+      from: "if (bytes.length > this.#end - this.#at) return false;",
+      to: "if (bytes.length > this.#input.length - this.#at) return false;",
+    },
   ]),
   ...inFile("lib/web/hpack/huffman.ts", [WEB], [
     {

@@ -47,6 +47,30 @@ Deno.test("HpackDecoder: three requests of RFC 7541 C.4 are decoded with one tab
   );
 });
 
+/** A literal that is not added to the table, with a name of a table and a value without the Huffman code. */
+function literal(nameIndex: number, value: string): number[] {
+  return [...integer(nameIndex, 4, 0), value.length, ...new TextEncoder().encode(value)];
+}
+
+Deno.test("HpackDecoder: a literal like the last one of its name is the same field, and no other one is", () => {
+  const decoder = new HpackDecoder();
+  const path = 4;
+  for (const value of ["/a", "/a", "/b", "/a", "/", "/a"]) {
+    assertEquals(pairs(decode(decoder, literal(path, value))), [[":path", value]]);
+  }
+  // The block ends within the value, which the bytes behind it complete.
+  const whole = new Uint8Array(literal(path, "/a"));
+  const cut = { begin: 0, end: whole.length - 1, maxBytes: MAX_BYTES };
+  assertThrows(() => decoder.decode(whole, cut), HpackError);
+  // The same index of the dynamic table is another name once something was added.
+  const first = 62;
+  const added = (name: string): number[] => [0x40, name.length, ...new TextEncoder().encode(name), 1, 0x31];
+  for (const name of ["a", "b"]) {
+    const block = [...added(name), ...literal(first, "/a")];
+    assertEquals(pairs(decode(decoder, block)), [[name, "1"], [name, "/a"]]);
+  }
+});
+
 const text = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)) });
 const field: fc.Arbitrary<EncodedField> = fc.record({
   name: fc.oneof(fc.constantFrom(":path", "cookie", "a", "b", "x".repeat(100)), text),
