@@ -50,18 +50,24 @@ export class AccessControl {
     return await this.#afterRefresh(() => this.#exchange(name, hash));
   }
 
-  /** Returns the access of a client to a database by its data token; rejects with the answer that refuses it. */
-  async byDataToken(request: WebRequest, name: string): Promise<DataAccess> {
+  /**
+   * Returns the access of a client to a database by its data token, at once where the node knows enough to let it through,
+   * as for nearly every request. Throws, or rejects with, the answer that refuses it.
+   */
+  byDataToken(request: WebRequest, name: string): DataAccess | Promise<DataAccess> {
     const token = bearerOf(request);
     // The metadata exchange gives nothing away, and needs no leader; data must not be read by the rights of an old state.
+    const mayDecide = this.#directory.isConfirmed && this.#directory.isRecent;
+    const access = mayDecide ? this.#dataAccess(token, name) : null;
+    return access === null || access instanceof WebError
+      ? this.#byDataTokenLater(request, name)
+      : ofItsDatabase(request, access);
+  }
+
+  async #byDataTokenLater(request: WebRequest, name: string): Promise<DataAccess> {
     if (!this.#directory.isConfirmed) await this.#directory.refresh();
-    const access = this.#directory.isRecent ? this.#dataAccess(token, name) : null;
-    const allowed = access === null || access instanceof WebError
-      ? await this.#afterRefresh(() => this.#dataAccess(token, name))
-      : access;
-    const databaseId = request.header("x-denokv-database-id") ?? request.header("x-transaction-domain-id");
-    if (databaseId !== null && databaseId !== allowed.database.uuid) throw badRequest("Invalid database id.");
-    return allowed;
+    const access = await this.#afterRefresh(() => this.#dataAccess(bearerOf(request), name));
+    return ofItsDatabase(request, access);
   }
 
   /** Whether a client that was let through before may go on. */
@@ -128,6 +134,13 @@ function bearerOf(request: WebRequest): string {
     throw new WebError(401, "Malformed authorization header.");
   }
   return header.slice(7);
+}
+
+/** Returns the access; throws the answer 400 to a client that names another database. */
+function ofItsDatabase(request: WebRequest, access: DataAccess): DataAccess {
+  const databaseId = request.header("x-denokv-database-id") ?? request.header("x-transaction-domain-id");
+  if (databaseId !== null && databaseId !== access.database.uuid) throw badRequest("Invalid database id.");
+  return access;
 }
 
 function withoutTokens(name: string): WebError {

@@ -234,8 +234,8 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       title: "a client is let through by databases that were read any time ago",
       failure:
         "a program without a token reads from each front end once, however long after authentication was enabled",
-      from: "const access = this.#directory.isRecent ? this.#dataAccess(token, name) : null;",
-      to: "const access = this.#dataAccess(token, name);",
+      from: "const mayDecide = this.#directory.isConfirmed && this.#directory.isRecent;",
+      to: "const mayDecide = this.#directory.isConfirmed;",
     },
     {
       id: "M1016",
