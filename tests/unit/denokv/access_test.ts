@@ -68,6 +68,7 @@ Deno.test("access: authentication that was enabled ends open access also where n
   withService(async (scene) => {
     const { store, clock } = scene;
     const token = await scene.dataToken();
+    assertEquals(await read(scene, "/kv/snapshot_read", token), READ);
     // No change of a database: nothing is notified.
     store.now = { ...store.now, authenticationEnabled: true };
     store.known = store.now;
@@ -81,6 +82,7 @@ Deno.test("access: by databases that cannot be read for a while nothing is decid
   withService(async (scene) => {
     const { store, clock } = scene;
     const token = await scene.dataToken();
+    assertEquals(await read(scene, "/kv/snapshot_read", token), READ);
     clock.advance(MAX_DECISION_AGE_MS + 1);
     const { databases } = store;
     store.databases = () => Promise.reject(noLeader());
