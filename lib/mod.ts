@@ -36,6 +36,7 @@ export type {
   Member,
   MemberRole,
   MembershipChange,
+  MemberUrl,
   NodeStatus,
   Outcome,
   PeerAuthenticatedBy,

@@ -3,6 +3,7 @@ import type { CloseSignal } from "../client/call_context.ts";
 import type { ClientCore } from "../client/core.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
+import type { NodeStatus } from "../protocol/messages.ts";
 import type { HeaderGiven } from "./messages/common.ts";
 import { etcdRevision } from "./revisions.ts";
 
@@ -17,6 +18,15 @@ export interface NodeView {
   readonly revision: number;
 }
 
+/** The node that the front end uses, as it sees itself, without the rights of a user. */
+export interface ServedNode {
+  readonly view: () => NodeView;
+  /** Resolves to its status. Rejects with KvraftError if the node does not answer. */
+  readonly status: () => Promise<NodeStatus>;
+  /** Resolves to whether it can answer a linearizable read now. */
+  readonly isReadable: () => Promise<boolean>;
+}
+
 /** The clients of the cluster by the tokens of the front end's own clients. */
 export interface Clients {
   /** Resolves to the client for a token, null for none. Rejects with EtcdError for a token that is not accepted. */
@@ -24,11 +34,10 @@ export interface Clients {
 }
 
 /** Dependencies of the services. */
-export interface EtcdContext {
+export interface EtcdContext extends ServedNode {
   /** The front end's own client, which is signed in as no user (in a node) or as the gateway's. */
   readonly core: ClientCore;
   readonly clients: Clients;
-  readonly view: () => NodeView;
   /** Closed when the front end begins to stop: calls that wait for other clients end then. */
   readonly closing: CloseSignal;
   readonly clock: Clock;

@@ -5,19 +5,18 @@ import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection, Listener } from "../platform/network.ts";
 import { IN_PROCESS, inProcessDialer } from "../transport/in_process.ts";
-import type { NodeView } from "./context.ts";
+import type { ServedNode } from "./context.ts";
 import { EtcdFrontEnd } from "./front_end.ts";
 
 /** Watches of one client within the process: as many as its node has. */
 const MAX_WATCHES = 100_000;
 
 /** The parts of a node that its front end needs. */
-export interface EmbeddedEtcdOptions {
+export interface EmbeddedEtcdOptions extends ServedNode {
   /** Listens already, so that a port that is taken was found before the node began. */
   readonly listener: Listener;
   /** Opens a connection to the node. */
   readonly connect: () => Connection;
-  readonly view: () => NodeView;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;

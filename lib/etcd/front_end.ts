@@ -10,8 +10,9 @@ import { NetworkError } from "../platform/errors.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
 import { pause } from "../platform/promise.ts";
-import { serveWeb, type WebRequest, type WebServer } from "../web/mod.ts";
-import type { EtcdContext, NodeView } from "./context.ts";
+import { serveWeb, type WebServer } from "../web/mod.ts";
+import type { EtcdContext, ServedNode } from "./context.ts";
+import { answerPage } from "./http/pages.ts";
 import { allMethods } from "./methods.ts";
 import { MAX_MESSAGE_BYTES } from "./rpc/grpc.ts";
 import { EtcdService } from "./service.ts";
@@ -20,13 +21,12 @@ import { EtcdService } from "./service.ts";
 const CLOSE_TIMEOUT_MS = 1_500;
 
 /** Dependencies of an {@link EtcdFrontEnd}. */
-export interface EtcdFrontEndOptions {
+export interface EtcdFrontEndOptions extends ServedNode {
   readonly address: Address;
   /** Listens; with TLS it offers the protocols of web servers. */
   readonly network: Pick<Network, "listen">;
   /** Connects a client of the cluster that signs in by a token of kvraft; null: as the front end itself. */
   readonly connect: (token: string | null) => Promise<ClientCore>;
-  readonly view: () => NodeView;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;
@@ -48,7 +48,11 @@ export class EtcdFrontEnd {
     this.#core = core;
     const clients = { of: () => Promise.resolve(core) };
     const context: EtcdContext = { ...options, core, clients, closing: this.#stopping };
-    this.#service = new EtcdService({ context, methods: allMethods(context), answerOther });
+    this.#service = new EtcdService({
+      context,
+      methods: allMethods(context),
+      answerOther: (request) => answerPage(request, context),
+    });
     this.#web = serveWeb({
       address,
       network,
@@ -100,10 +104,4 @@ export class EtcdFrontEnd {
     await this.#core.pool.close();
     await closed;
   }
-}
-
-/** Answers a request that is not of gRPC. */
-async function answerOther(request: WebRequest): Promise<void> {
-  const headers = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
-  await request.respond({ status: 404, headers, body: "404 page not found\n" });
 }

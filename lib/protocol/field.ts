@@ -59,7 +59,7 @@ export type Shape =
   | { readonly kind: "custom"; readonly name: string };
 
 /** Which texts a field takes. `sentence`: any text, which is cut as it is read. */
-export type TextFormat = "any" | "sentence" | "address";
+export type TextFormat = "any" | "sentence" | "address" | "URL";
 
 /** The elements of an object, and the rules over several of them. */
 export interface RowShape {

@@ -2,7 +2,8 @@
  * The first frame in each direction: the role and the versions of the end that dials; then a welcome or a refusal. The
  * hello is written by hand, since its first fields decide how the others are read.
  *
- *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address, featureLevel]
+ *     [0, "kvraft", minVersion, maxVersion, role, clusterId, nodeId, lane, credentials, dataId, address, featureLevel,
+ *      etcdUrl]
  *     [1, version, clusterId, nodeId, leader, term, appliedIndex, [[id, address, role]…],
  *      [maxKeyBytes, maxValueBytes, maxFrameBytes], dataId, featureLevel, proof]
  *     [2, code, message, proof]
@@ -33,7 +34,7 @@ import {
   text,
   trailing,
 } from "./field.ts";
-import { MEMBERS } from "./members.ts";
+import { ETCD_URL, MEMBERS } from "./members.ts";
 import { MessagePackReader } from "./msgpack_reader.ts";
 import type { MessagePackWriter } from "./msgpack_writer.ts";
 import { frame, frameTable, type MessageOf, record } from "./schema.ts";
@@ -83,6 +84,8 @@ export interface PeerCaller {
   readonly address: string;
   /** The highest feature level of the state that the caller knows; version 0.1.0 does not send it and knows 1. */
   readonly featureLevel: number;
+  /** Where the caller serves etcd's clients: `http://host:port`; null where it does not. */
+  readonly etcdUrl: string | null;
   /** Offers a proof that the caller knows the peer secret; null from a node without one, such as one of version 0.1.0. */
   readonly credentials: PeerCredentials | null;
 }
@@ -214,7 +217,7 @@ export function olderVersion(node: NodeId, known: number, level: number): string
 export function encodeHello(out: MessagePackWriter, caller: Caller): void {
   const peer = caller.role === "peer" ? caller : null;
   // A client's hello ends where that of version 0.1.0 did.
-  out.array(peer === null ? 11 : 12);
+  out.array(peer === null ? 11 : 13);
   out.integer(HELLO_NUMBER);
   out.string(MAGIC);
   out.integer(MIN_PROTOCOL_VERSION);
@@ -226,7 +229,9 @@ export function encodeHello(out: MessagePackWriter, caller: Caller): void {
   CREDENTIALS.write(out, peer?.credentials ?? null);
   out.integerOrNil(peer?.dataId ?? null);
   nullable(ADDRESS).write(out, peer?.address ?? null);
-  if (peer !== null) out.integer(peer.featureLevel);
+  if (peer === null) return;
+  out.integer(peer.featureLevel);
+  nullable(ETCD_URL).write(out, peer.etcdUrl);
 }
 
 /** Reads a hello and picks the version. Throws DecodeError when it is none. */
@@ -299,6 +304,7 @@ function readCaller(input: MessagePackReader): Caller {
     dataId: input.integer("dataId"),
     address: ADDRESS.read(input, "address"),
     featureLevel: input.isAtEnd ? FIRST_FEATURE_LEVEL : input.integer("featureLevel", 1),
+    etcdUrl: input.isAtEnd ? null : nullable(ETCD_URL).read(input, "etcdUrl"),
     credentials,
   };
 }

@@ -1,5 +1,5 @@
 /** The bytes of the members of a cluster, of changes of them, and of the status of a node. */
-import { AddressError, formatAddress, parseMemberAddress } from "../platform/address.ts";
+import { AddressError, formatAddress, isMemberAddress, parseMemberAddress } from "../platform/address.ts";
 import { boolean, type Field, formatted, integer, list, nullable, oneOf, text, trailing } from "./field.ts";
 import {
   type DiskState,
@@ -36,6 +36,14 @@ export const CHANGE = variants("change", {
   update: frame(6, { id: integer(1), address: ADDRESS }),
 });
 
+const URL_PARTS = /^https?:\/\/(.+)$/;
+
+/** Where a node serves etcd's clients. */
+export const ETCD_URL = formatted("URL", {
+  expected: "http:// or https:// and a host:port that others can dial",
+  parse: (written) => isMemberAddress(URL_PARTS.exec(written)?.[1] ?? "") ? written : null,
+});
+
 /** A node's own view of itself. */
 export const STATUS: Field<NodeStatus> = record("status", {
   id: integer(1),
@@ -64,6 +72,8 @@ export const STATUS: Field<NodeStatus> = record("status", {
   })),
   disk: trailing(oneOf<DiskState>({ ok: true, nearlyFull: true, full: true }), "ok"),
   links: trailing(list(record("link", { id: integer(1), authenticatedBy: oneOf(PEER_AUTHENTICATIONS) })), []),
+  quotaBytes: trailing(nullable(integer()), null),
+  etcdUrls: trailing(list(record("URL", { id: integer(1), url: ETCD_URL })), []),
 });
 
 /** Returns the one written form of an address; null where it is none that others can dial. */

@@ -66,6 +66,14 @@ export interface PeerLink {
   readonly authenticatedBy: PeerAuthenticatedBy;
 }
 
+/** Where a member serves etcd's clients. */
+export interface MemberUrl {
+  /** The member. */
+  readonly id: NodeId;
+  /** As other programs reach it: `http://host:port`. */
+  readonly url: string;
+}
+
 /** A leader's progress with another member. */
 export interface PeerStatus {
   /** The member. */
@@ -128,6 +136,10 @@ export interface NodeStatus {
   readonly disk: DiskState;
   /** Its connections to other members, sorted by id; empty from a node of version 0.1.0. */
   readonly links: readonly PeerLink[];
+  /** Maximum bytes of keys and values, by its own configuration; null for none. */
+  readonly quotaBytes: number | null;
+  /** The URLs at which members that have called it serve etcd's clients, and its own, sorted by id. */
+  readonly etcdUrls: readonly MemberUrl[];
 }
 
 /** The kind of credential with which a user has signed in. */

@@ -12,7 +12,8 @@ import type { Address, Connection, Listener, Network } from "../platform/network
 import type { NodeId } from "../raft/mod.ts";
 import type { InProcessUse } from "../transport/in_process.ts";
 import type { ServerConfig } from "./config/config.ts";
-import type { NodeSummary } from "./node_status.ts";
+import { Readability } from "./metrics/readiness.ts";
+import type { Node } from "./node.ts";
 
 /** The node that front ends use, and the platform. */
 export interface FrontEndsOptions {
@@ -20,7 +21,7 @@ export interface FrontEndsOptions {
   readonly clusterId: string;
   /** Opens a connection to the node. */
   readonly connect: (use: InProcessUse) => Connection;
-  readonly summary: () => NodeSummary;
+  readonly node: Pick<Node, "status" | "whenReadable" | "description">;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;
@@ -61,21 +62,24 @@ export class FrontEnds {
 
   /** Begins to serve. Called once, after the start of the node. */
   async open(options: FrontEndsOptions): Promise<void> {
-    const { self, clusterId, connect, summary } = options;
+    const { self, clusterId, connect, node, clock } = options;
     if (this.#denokvListener !== null) {
       const listener = this.#denokvListener;
       this.#denokv = await openEmbedded({ ...options, listener, connect: () => connect("databases") });
     }
     if (this.#etcdListener !== null) {
+      const readability = new Readability({ clock, whenReadable: () => node.whenReadable() });
       const view = { clusterId: BigInt(`0x${clusterId}`), memberId: BigInt(self) };
       this.#etcd = await openEmbeddedEtcd({
         ...options,
         listener: this.#etcdListener,
         connect: () => connect("user"),
         view: () => {
-          const { leader, term, revision } = summary();
+          const { leader, term, revision } = node.description.summary();
           return { ...view, leader: BigInt(leader ?? 0), raftTerm: term, revision };
         },
+        status: () => Promise.resolve(node.status()),
+        isReadable: () => readability.check(),
       });
     }
     // The node may have failed meanwhile.

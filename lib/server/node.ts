@@ -24,6 +24,7 @@ import { LeadershipTransfers } from "./leadership_transfer.ts";
 import { FeatureLevels } from "./membership/feature_levels.ts";
 import { isMember, membersOf } from "./membership/members.ts";
 import type { Metrics } from "./metrics/metrics.ts";
+import type { EtcdUrls } from "./membership/etcd_urls.ts";
 import { Membership, type MembershipOptions } from "./membership/membership.ts";
 import { NodeDescription } from "./node_status.ts";
 import { Quota } from "./write_admission.ts";
@@ -74,6 +75,8 @@ export interface NodeOptions extends UserOptions {
   /** Counts events; null counts none. */
   readonly metrics: Metrics | null;
   readonly peers: NodePeers;
+  /** Knows where the members serve etcd's clients. */
+  readonly etcdUrls: EtcdUrls;
   /** Asks which node answers at an address (see {@link MembershipOptions}). */
   readonly probe: MembershipOptions["probe"];
 }
@@ -163,6 +166,7 @@ export class Node {
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
     this.#snapshots = this.#makeSnapshots();
     this.description = new NodeDescription({
+      ...options,
       raft,
       driver,
       replica,
@@ -171,7 +175,6 @@ export class Node {
       snapshots: this.#snapshots,
       exchange: this.#exchange,
       tickMs: tickMsOf(options),
-      peers,
     });
     this.#diskSpace = new DiskSpaceMonitor(start.log, {
       clock,

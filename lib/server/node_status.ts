@@ -1,5 +1,5 @@
 /** A node's description of itself: its status, which clients can request, and its condition, for metrics. */
-import type { DiskState, NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
+import type { DiskState, Member, MemberUrl, NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
 import type { Driver } from "./driver.ts";
 import { membersOf } from "./membership/members.ts";
@@ -51,6 +51,9 @@ export interface DescribedNode {
   readonly exchange: SnapshotExchange;
   /** Duration of a tick of the core. */
   readonly tickMs: number;
+  readonly quotaBytes: number | null;
+  /** Where the members serve etcd's clients. */
+  readonly etcdUrls: { of(members: readonly Member[]): readonly MemberUrl[] };
   /** Its connections to other nodes. */
   readonly peers: { authenticatedBy(node: NodeId): PeerAuthenticatedBy | null };
 }
@@ -78,7 +81,8 @@ export class NodeDescription {
 
   /** Returns this node's view of itself. */
   status(): NodeStatus {
-    const { raft, replica, snapshots, exchange, tickMs, peers: connected } = this.#node;
+    const { raft, replica, snapshots, exchange, tickMs, quotaBytes, peers: connected } = this.#node;
+    const members = membersOf(raft.committedConfiguration);
     const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = raft.status();
     const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = replica.stateMachine;
     return {
@@ -96,7 +100,7 @@ export class NodeDescription {
       sessions: sessionCount,
       stateBytes,
       version: VERSION,
-      members: membersOf(raft.committedConfiguration),
+      members,
       peers: peers.map(({ id, matchIndex, kind, ticksSinceContact, hasDiskSpace }) => {
         const sending = exchange.statusOf(id);
         return {
@@ -114,6 +118,8 @@ export class NodeDescription {
         const authenticatedBy = member === id ? null : connected.authenticatedBy(member);
         return authenticatedBy === null ? [] : [{ id: member, authenticatedBy }];
       }),
+      quotaBytes,
+      etcdUrls: this.#node.etcdUrls.of(members),
     };
   }
 

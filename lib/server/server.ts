@@ -20,6 +20,7 @@ import { openPeerSecret, type PeerSecretFile } from "./startup/peer_secret_file.
 import type { ReadPrivateFile } from "../platform/private_file.ts";
 import type { PeerAuthentication } from "../transport/handshake/peer_authentication.ts";
 import { addressesOf, authorizePeer, membersOf } from "./membership/members.ts";
+import { EtcdUrls, ownEtcdUrl } from "./membership/etcd_urls.ts";
 import { MemberProbe } from "./membership/member_probe.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
 import { FrontEnds } from "./front_ends.ts";
@@ -202,6 +203,7 @@ class Server implements RunningServer {
   readonly #opened: Opened;
   readonly #peers: Peers;
   readonly #probe: MemberProbe;
+  readonly #etcdUrls = new EtcdUrls();
   readonly #node: Node;
   readonly #clients = new Set<ClientConnection>();
   readonly #finished = Promise.withResolvers<unknown>();
@@ -248,6 +250,7 @@ class Server implements RunningServer {
       scrypt: opened.scrypt ?? scryptOf,
       metrics: monitor?.metrics ?? null,
       peers: this.#peers,
+      etcdUrls: this.#etcdUrls,
       probe: (change, configuration) => probe.find(change, configuration),
     });
   }
@@ -256,8 +259,12 @@ class Server implements RunningServer {
   start(): void {
     const { listener, monitor } = this.#opened;
     const node = this.#node;
+    const address = this.#probe.ownAddress(node.configuration);
+    const etcdUrl = ownEtcdUrl(this.#config, { address, isTls: (this.#opened.tls ?? null) !== null });
+    this.#etcdUrls.setOwn(this.#config.nodeId, etcdUrl);
     this.#peers.start({
-      address: this.#probe.ownAddress(node.configuration),
+      address,
+      etcdUrl,
       members: this.#linkedAddresses(),
       onStateChange: ({ id, lane, connected }) => {
         if (lane === "bulk") node.bulkLaneChanged(id, connected);
@@ -291,7 +298,7 @@ class Server implements RunningServer {
       self: this.#config.nodeId,
       clusterId: this.clusterId,
       connect: (use) => listener.connectInProcess(use),
-      summary: () => this.#node.description.summary(),
+      node: this.#node,
       clock,
       wallClock,
       random,
@@ -328,6 +335,7 @@ class Server implements RunningServer {
         }),
       onPeerHello: (caller) => {
         node.membership.seen(caller.nodeId, caller);
+        this.#etcdUrls.seen(caller);
         this.#peers.introduce(caller.nodeId, caller.address);
       },
       onPeerMessage: (message, from) => node.receive(from, message),

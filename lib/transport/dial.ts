@@ -189,7 +189,7 @@ export interface ProbeOptions {
 
 /** A node of the cluster that probes another one. */
 export interface ProbingPeer {
-  readonly caller: Omit<PeerCaller, "lane" | "credentials">;
+  readonly caller: Omit<PeerCaller, "lane" | "credentials" | "etcdUrl">;
   /** The node that should answer. */
   readonly expectedNodeId: NodeId;
   /** The peer secret; null, the default, without one. */
@@ -205,7 +205,11 @@ export function probePeer(
   { caller, expectedNodeId, peerAuthentication, ...options }: ProbeOptions & ProbingPeer,
 ): Promise<Welcome> {
   const handshake = peerAuthentication?.dial(expectedNodeId) ?? null;
-  return ask(address, { caller: { ...caller, lane: "probe", credentials: null }, handshake }, options);
+  return ask(
+    address,
+    { caller: { ...caller, lane: "probe", etcdUrl: null, credentials: null }, handshake },
+    options,
+  );
 }
 
 /**

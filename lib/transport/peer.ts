@@ -54,6 +54,8 @@ export interface PeerOptions {
   readonly traffic?: Traffic | null;
   /** Returns the feature level of the cluster's state, as this node has applied it. */
   readonly featureLevel: () => number;
+  /** Where this node serves etcd's clients; null, the default, where it does not. */
+  readonly etcdUrl?: string | null;
   /** Called when a lane was connected or lost, with the messages queued on it. */
   readonly onStateChange: (change: LaneChange) => void;
   /** Called for each attempt at which a node's machine refused the connection: its process has ended. */
@@ -151,6 +153,7 @@ export class Peer {
       dataId,
       address,
       featureLevel: FEATURE_LEVEL,
+      etcdUrl: this.#options.etcdUrl ?? null,
       credentials: null,
     };
     const onEvent = (event: LaneEvent): void => this.#onEvent(lane, event);

@@ -20,7 +20,10 @@ import { leastOf, type PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { PeerMessage } from "../protocol/peer_frames.ts";
 
 /** The options of a peer that are known at the start: this node's address, and the handlers of events. */
-type StartOptions = Pick<PeerOptions, "address" | "onStateChange" | "onUnreachable" | "onRefused">;
+type StartOptions = Pick<
+  PeerOptions,
+  "address" | "etcdUrl" | "onStateChange" | "onUnreachable" | "onRefused"
+>;
 
 /** Options of {@link Peers.start}. */
 export interface PeersStart extends StartOptions {

@@ -88,6 +88,7 @@ export function leapTerm(
     dataId,
     address: addressOf(from),
     featureLevel: FEATURE_LEVEL,
+    etcdUrl: null,
     credentials: null,
   };
   const ownTerm = invariants.statusOf(to)?.term ?? 0;

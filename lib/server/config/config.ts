@@ -4,7 +4,7 @@
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
-import { formatAddress, parseAddress } from "../../platform/address.ts";
+import { formatAddress, parseAddress, parseMemberAddress } from "../../platform/address.ts";
 import { parseContacts, parseMembers } from "../../protocol/node_list.ts";
 import type { Address } from "../../platform/network.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../../platform/logger.ts";
@@ -88,6 +88,15 @@ const OPTIONS = {
     fallback: "none",
     example: "127.0.0.1:2379",
   }, orNone(parseHttpAddress)),
+  /** Where clients of etcd v3 reach it; null for the address on which it listens. */
+  etcdAdvertise: addressOption({
+    name: "etcd-advertise",
+    placeholder: "<host:port>",
+    help: "the address that clients of --etcd use, if it is another one",
+    allowed: "host:port that other programs can dial",
+    fallback: "none",
+    example: "node1.example:2379",
+  }, orNone(parseMemberAddress)),
   /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
   members: addressOption({
     name: "cluster",
@@ -372,6 +381,14 @@ function checkTogether(config: ServerConfig, settings: Settings): void {
       reason: "it has no effect without --peer-secret-file",
       allowed: "both, or neither",
       example: `${OPTIONS.peerAuth.example} --peer-secret-file ${OPTIONS.peerSecretFile.example}`,
+    });
+  }
+  if (config.etcdAdvertise !== null && config.etcd === null) {
+    throw problem(OPTIONS.etcdAdvertise, {
+      settings,
+      reason: "it has no effect without --etcd",
+      allowed: "both, or neither",
+      example: `${OPTIONS.etcdAdvertise.example} --etcd ${OPTIONS.etcd.example}`,
     });
   }
   checkPorts(config, settings);

@@ -25,14 +25,39 @@ export interface ReadinessOptions {
   readonly whenReadable: () => Promise<boolean>;
 }
 
-/** The readiness of a running node. */
-export class Readiness {
-  readonly #options: ReadinessOptions;
+/** Whether a node can answer a linearizable read. */
+export class Readability {
+  readonly #options: Pick<ReadinessOptions, "clock" | "whenReadable">;
   /** The read in progress: all checks share it, so that reads do not pile up. */
   #read: Promise<boolean> | null = null;
 
+  constructor(options: Pick<ReadinessOptions, "clock" | "whenReadable">) {
+    this.#options = options;
+  }
+
+  /** Resolves to true once a read could be answered, to false if it cannot, or not in time. */
+  async check(): Promise<boolean> {
+    this.#read ??= this.#options.whenReadable().finally(() => this.#read = null);
+    const over = new AbortController();
+    const late = pause(READ_TIMEOUT_MS, { clock: this.#options.clock, signal: over.signal }).then(() =>
+      false
+    );
+    try {
+      return await Promise.race([this.#read, late]);
+    } finally {
+      over.abort();
+    }
+  }
+}
+
+/** The readiness of a running node. */
+export class Readiness {
+  readonly #options: ReadinessOptions;
+  readonly #readability: Readability;
+
   constructor(options: ReadinessOptions) {
     this.#options = options;
+    this.#readability = new Readability(options);
   }
 
   /** Returns the reasons why the node is not ready; none if it is. */
@@ -53,21 +78,8 @@ export class Readiness {
       });
     }
     if (leader === null) reasons.push({ reason: "noLeader", message: "This node knows of no leader." });
-    else if (reasons.length === 0 && !await this.#isReadable()) reasons.push(this.#whyNot());
+    else if (reasons.length === 0 && !await this.#readability.check()) reasons.push(this.#whyNot());
     return reasons;
-  }
-
-  async #isReadable(): Promise<boolean> {
-    this.#read ??= this.#options.whenReadable().finally(() => this.#read = null);
-    const over = new AbortController();
-    const late = pause(READ_TIMEOUT_MS, { clock: this.#options.clock, signal: over.signal }).then(() =>
-      false
-    );
-    try {
-      return await Promise.race([this.#read, late]);
-    } finally {
-      over.abort();
-    }
   }
 
   #whyNot(): Unready {

@@ -1,9 +1,15 @@
 /** The front end for etcd's clients of real nodes: what it answers over gRPC and over plain HTTP. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { GrpcTestClient } from "../../support/etcd/grpc_client.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { step } from "../../support/step.ts";
 import { freePorts } from "../../support/temporary.ts";
+
+/** Returns the status and the text of a page. */
+async function page(port: number, path: string, method = "GET"): Promise<readonly [number, string]> {
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method });
+  return [answer.status, await answer.text()];
+}
 
 Deno.test("etcd: a node with --etcd answers gRPC and HTTP on one port", async (t) => {
   const port = freePorts(1);
@@ -16,8 +22,25 @@ Deno.test("etcd: a node with --etcd answers gRPC and HTTP on one port", async (t
     assertEquals([code, message], [12, "unknown service etcdserverpb.Nothing"]);
   });
 
-  await step(t, "a path that there is not is not found", async () => {
-    const answer = await fetch(`http://127.0.0.1:${port}/nothing`);
-    assertEquals([answer.status, await answer.text()], [404, "404 page not found\n"]);
+  await step(t, "the pages are those of etcd", async () => {
+    assertEquals(
+      await page(port, "/version"),
+      [200, '{"etcdserver":"3.7.0","etcdcluster":"3.7.0","storage":"3.7.0"}'],
+    );
+    const healthy = [200, '{"health":"true","reason":""}'] as const;
+    assertEquals(await page(port, "/health"), healthy);
+    assertEquals(await page(port, "/health?serializable=true"), healthy);
+    assertEquals(await page(port, "/livez?verbose"), [200, "[+]serializable_read ok\nok\n"]);
+    assertEquals(await page(port, "/readyz"), [200, "ok\n"]);
+    assertEquals(await page(port, "/readyz/linearizable_read"), [200, "ok\n"]);
+    const lines = "[+]serializable_read ok\n[+]linearizable_read ok\n[+]non_learner ok\nok\n";
+    assertEquals(await page(port, "/readyz?verbose&exclude=data_corruption"), [200, lines]);
+    assertEquals(await page(port, "/health", "POST"), [405, "Method Not Allowed\n"]);
+    for (const path of ["/nothing", "/readyz/nothing", "/livez/linearizable_read", "/"]) {
+      assertEquals(await page(port, path), [404, "404 page not found\n"]);
+    }
+    const [status, metrics] = await page(port, "/metrics");
+    assertEquals(status, 200);
+    assertStringIncludes(metrics, "\netcd_server_is_leader 1\n");
   });
 });

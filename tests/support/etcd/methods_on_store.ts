@@ -54,6 +54,12 @@ export class MethodsOnStore implements AsyncDisposable {
         revision: store.machine.revision,
       }),
       closing: this.closing,
+      status: () => {
+        const [node] = cluster.nodes;
+        assert(node !== undefined);
+        return Promise.resolve(node.status());
+      },
+      isReadable: () => Promise.resolve(true),
       clock,
       wallClock: () => clock.now(),
       random: core.random,

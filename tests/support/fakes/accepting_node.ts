@@ -33,6 +33,7 @@ export const CALLER = {
   dataId: 102,
   address: "n2:7002",
   featureLevel: FEATURE_LEVEL,
+  etcdUrl: null,
 } as const;
 /** The members as a welcome lists them. */
 export const VOTERS: readonly Member[] = MEMBERS.map(({ id, address }) => (

@@ -277,6 +277,8 @@ export class FakeNode {
       peers: [],
       disk: "ok",
       links: [],
+      quotaBytes: null,
+      etcdUrls: [],
     };
   }
 }

@@ -130,4 +130,5 @@ const TEXTS: Readonly<Record<TextFormat, () => fc.Arbitrary<string>>> = {
   any: text,
   sentence: text,
   address,
+  URL: () => address().map((text) => `http://${text}`),
 };

@@ -110,14 +110,14 @@ function testDamage<T>(format: Format<T>): void {
 }
 
 Deno.test("a hello and a welcome of version 0.1.0, which say nothing of a feature level, know the first one", () => {
-  // The last byte is the level, and the first the number of elements.
-  const shortened = (name: string): Uint8Array => {
-    const bytes = goldenBytes(name).slice(0, -1);
-    bytes[0] = (bytes[0] ?? 0) - 1;
+  // The last bytes are the level and, in a hello, nil for the URL; the first byte is the number of elements.
+  const shortened = (name: string, elements: number): Uint8Array => {
+    const bytes = goldenBytes(name).slice(0, -elements);
+    bytes[0] = (bytes[0] ?? 0) - elements;
     return bytes;
   };
-  const hello = decodeHello(shortened("hello_peer"));
-  const answer = decodeHelloAnswer(shortened("welcome"));
+  const hello = decodeHello(shortened("hello_provingPeer", 2));
+  const answer = decodeHelloAnswer(shortened("welcome", 1));
   assert(hello.kind === "hello" && hello.caller.role === "peer" && answer.kind === "welcome");
   assertEquals([hello.caller.featureLevel, answer.featureLevel], [1, 1]);
 });

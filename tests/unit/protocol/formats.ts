@@ -282,6 +282,7 @@ function caller(maxInteger: number): fc.Arbitrary<Caller> {
       dataId: integer({ max: maxInteger }),
       address: address(),
       featureLevel: integer({ min: 1, max: maxInteger }),
+      etcdUrl: nullable(address().map((text) => `http://${text}`)),
       credentials: nullable(record({
         keyIds: fc.array(fixed(PEER_KEY_ID_BYTES), { minLength: 1, maxLength: MAX_PEER_SECRETS }),
         nonce: fixed(PEER_NONCE_BYTES),

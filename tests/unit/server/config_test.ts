@@ -44,6 +44,7 @@ const DEFAULTS: ServerConfig = {
   http: null,
   denokv: null,
   etcd: null,
+  etcdAdvertise: null,
   join: [],
   members: [
     { id: 1, address: { host: "127.0.0.1", port: 7001 } },
@@ -96,44 +97,47 @@ Deno.test("docs/operations.md: it names every option, with its default", () => {
   }
 });
 
+/** Each setting, and another one than the default. */
+const EVERY_FLAG = {
+  ...REQUIRED,
+  "cluster-name": "orders",
+  "data-dir": "./data/one",
+  "election-timeout-ms": "300",
+  "heartbeat-ms": "50",
+  "read-mode": "lease",
+  "log-level": "debug",
+  "log-format": "json",
+  "audit-log": "on",
+  http: "127.0.0.1:9101",
+  denokv: "127.0.0.1:4512",
+  etcd: "127.0.0.1:2379",
+  "etcd-advertise": "node1.example:2379",
+  "max-value-bytes": "1024",
+  "segment-bytes": "4096",
+  "max-connections": "16",
+  "connections-per-address": "8",
+  "peer-secret-file": "secrets/peer",
+  "peer-auth": "accept",
+  "tls-cert": "certs/node1.crt",
+  "tls-key": "certs/node1.key",
+  "tls-ca": "certs/ca.crt",
+  "tls-client-auth": "required",
+  "tls-min-version": "1.2",
+  "peer-name": "kvraft.internal",
+  "allow-group-readable-keys": "",
+  insecure: "",
+  "quota-bytes": "1000000",
+  "history-bytes": "0",
+  "history-seconds": "3600",
+  "snapshot-log-bytes": "8192",
+};
+
 Deno.test("readServerConfig: every setting can be given as a flag", () => {
-  const flags = {
-    ...REQUIRED,
-    "cluster-name": "orders",
-    "data-dir": "./data/one",
-    "election-timeout-ms": "300",
-    "heartbeat-ms": "50",
-    "read-mode": "lease",
-    "log-level": "debug",
-    "log-format": "json",
-    "audit-log": "on",
-    http: "127.0.0.1:9101",
-    denokv: "127.0.0.1:4512",
-    etcd: "127.0.0.1:2379",
-    "max-value-bytes": "1024",
-    "segment-bytes": "4096",
-    "max-connections": "16",
-    "connections-per-address": "8",
-    "peer-secret-file": "secrets/peer",
-    "peer-auth": "accept",
-    "tls-cert": "certs/node1.crt",
-    "tls-key": "certs/node1.key",
-    "tls-ca": "certs/ca.crt",
-    "tls-client-auth": "required",
-    "tls-min-version": "1.2",
-    "peer-name": "kvraft.internal",
-    "allow-group-readable-keys": "",
-    insecure: "",
-    "quota-bytes": "1000000",
-    "history-bytes": "0",
-    "history-seconds": "3600",
-    "snapshot-log-bytes": "8192",
-  };
   assertEquals(
-    [...Object.keys(flags), "join"].sort(),
+    [...Object.keys(EVERY_FLAG), "join"].sort(),
     SERVER_OPTIONS.map(({ name }) => name).filter((n) => n !== "config").sort(),
   );
-  assertEquals(read({ flags }), {
+  assertEquals(read({ flags: EVERY_FLAG }), {
     ...DEFAULTS,
     clusterName: "orders",
     dataDir: "./data/one",
@@ -146,6 +150,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     http: { host: "127.0.0.1", port: 9101 },
     denokv: { host: "127.0.0.1", port: 4512 },
     etcd: { host: "127.0.0.1", port: 2379 },
+    etcdAdvertise: { host: "node1.example", port: 2379 },
     maxValueBytes: 1024,
     segmentBytes: 4096,
     maxConnections: 16,
@@ -247,7 +252,7 @@ Deno.test("readServerConfig: the example in the help of each option is accepted"
   for (const { name, example } of SERVER_OPTIONS.filter((option) => option.name !== "config")) {
     const { cluster: _, ...joining } = REQUIRED;
     const tls = { "tls-cert": "node.crt", "tls-key": "node.key", "tls-ca": "ca.crt" };
-    const others = name === "peer-auth" ? { ...tls, "peer-secret-file": "peer.secret" } : tls;
+    const others = { ...tls, "peer-secret-file": "peer.secret", etcd: "127.0.0.1:2378" };
     read({ flags: { ...(name === "join" ? joining : REQUIRED), ...others, [name]: example } });
   }
 });
@@ -381,7 +386,7 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 });
 
 const SETTINGS =
-  "node-id, bind, http, denokv, etcd, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
+  "node-id, bind, http, denokv, etcd, etcd-advertise, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
   "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, peer-auth, " +
   "tls-cert, tls-key, tls-ca, tls-client-auth, tls-min-version, peer-name, allow-group-readable-keys, insecure, " +
   "quota-bytes, history-bytes, history-seconds, snapshot-log-bytes";

@@ -196,6 +196,7 @@ Deno.test("Peers: the hello of a node has its data folder's id and its address",
     dataId: 102,
     address: "n2:7002",
     featureLevel: FEATURE_LEVEL,
+    etcdUrl: null,
     credentials: null,
   } as const;
   assertEquals(node.callers, [{ ...caller, lane: "control" }, { ...caller, lane: "bulk" }]);

@@ -61,6 +61,8 @@ export function healthy(id: number, role: "leader" | "follower"): ClusterStatus[
     peers: [],
     disk: "ok",
     links: [],
+    quotaBytes: null,
+    etcdUrls: [],
   };
 }
 

@@ -4,6 +4,7 @@ import { SESSION_LIMITS } from "../../../../lib/kv/mod.ts";
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
 import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
 import type { PeerMessage } from "../../../../lib/protocol/peer_frames.ts";
+import { EtcdUrls } from "../../../../lib/server/membership/etcd_urls.ts";
 import { Node } from "../../../../lib/server/node.ts";
 import { recoverState } from "../../../../lib/server/startup/recovered_state.ts";
 import { serverConfigOf } from "../../../../lib/server/config/config.ts";
@@ -63,6 +64,7 @@ class Bench {
       ...serverConfigOf({ nodeId: 1, bind: { host: "n1", port: 7001 } }),
       ...options,
       id: 1,
+      etcdUrls: new EtcdUrls(),
       electionTimeoutMs: 200,
       heartbeatMs: HEARTBEAT_MS,
       limits: SERVER_LIMITS,

@@ -133,7 +133,7 @@ Deno.test("Server: a member of an older version has requests refused at once, an
   const { network, clock } = cluster;
   for (const id of [1, 2]) {
     const clusterId = cluster.server(id)?.clusterId ?? "";
-    const rest = { dataId: 103, featureLevel: FEATURE_LEVEL - 1, credentials: null } as const;
+    const rest = { dataId: 103, featureLevel: FEATURE_LEVEL - 1, etcdUrl: null, credentials: null } as const;
     await cluster.run(dial({
       network,
       clock,

@@ -57,6 +57,7 @@ function verdictOn(
     lane: "bulk",
     address: "h:2",
     featureLevel: FEATURE_LEVEL,
+    etcdUrl: null,
     credentials: null,
     ...caller,
   } as const;

@@ -18,7 +18,7 @@ Deno.test("Server: a write that a node forwards which is no member is refused an
   await cluster.run(client.put("before", "value"));
   const { network, clock } = cluster;
   const clusterId = cluster.server(1)?.clusterId ?? "";
-  const rest = { dataId: 199, featureLevel: FEATURE_LEVEL, credentials: null } as const;
+  const rest = { dataId: 199, featureLevel: FEATURE_LEVEL, etcdUrl: null, credentials: null } as const;
   const { channel } = await cluster.run(dial({
     network,
     clock,

@@ -99,6 +99,8 @@ function sourcesWith(metrics: Metrics): MetricSources {
       ],
       disk: "ok",
       links: [],
+      quotaBytes: null,
+      etcdUrls: [],
     },
     condition: CONDITION,
     featureLevel: 2,

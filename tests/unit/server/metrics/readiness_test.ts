@@ -23,6 +23,8 @@ const STATUS: NodeStatus = {
   peers: [],
   disk: "ok",
   links: [],
+  quotaBytes: null,
+  etcdUrls: [],
 };
 
 /** A node whose answers a test decides. */

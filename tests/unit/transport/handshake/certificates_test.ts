@@ -25,7 +25,13 @@ const SIZES = { readBytes: 1_024, retainedBytes: 1_024, maxQueuedBytes: 65_536 }
 
 /** Returns the hello of a node that is dialled at `address`. */
 function peer(address: string, nodeId = 2): Caller {
-  const rest = { lane: "probe", dataId: 102, featureLevel: FEATURE_LEVEL, credentials: null } as const;
+  const rest = {
+    lane: "probe",
+    dataId: 102,
+    featureLevel: FEATURE_LEVEL,
+    etcdUrl: null,
+    credentials: null,
+  } as const;
   return { role: "peer", clusterId: CLUSTER_ID, nodeId, address, ...rest };
 }
 
