@@ -43,6 +43,8 @@ export type LeaseRecord = readonly [
   ttlMs: number,
   /** The time of the log at which it is over. */
   deadlineMs: number,
+  /** The user who has granted it; without one the record ends before it. */
+  ownerId?: number,
 ];
 
 /** One key. Zeros at its end, from the order on, are not written. */

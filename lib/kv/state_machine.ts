@@ -451,7 +451,7 @@ export class StateMachine {
 
   #executeOnce(userId: number, write: SessionWrite): CommandResult {
     const stamp = write.session;
-    if (stamp === null) return this.#executeNow(write);
+    if (stamp === null) return this.#executeNow(userId, write);
     const admission = this.#sessions.admit(stamp, this.#appliedIndex, userId);
     switch (admission.kind) {
       case "refused":
@@ -459,7 +459,7 @@ export class StateMachine {
       case "answered":
         return admission.answer;
       case "execute": {
-        const result = this.#executeNow(write);
+        const result = this.#executeNow(userId, write);
         this.#sessions.remember(admission.session, stamp.sequence, result);
         return result;
       }
@@ -468,7 +468,7 @@ export class StateMachine {
     }
   }
 
-  #executeNow(write: SessionWrite): WriteResult {
+  #executeNow(userId: number, write: SessionWrite): WriteResult {
     switch (write.kind) {
       case "transaction":
         return this.#changed(executeTransaction(write, this.#transacted));
@@ -478,7 +478,7 @@ export class StateMachine {
         return this.#changed(this.#store.databases.write(write, this.#revision));
       case "grantLease":
       case "revokeLease":
-        return this.#changed(executeLeaseWrite(write, this.#leased));
+        return this.#changed(executeLeaseWrite(write, { ...this.#leased, userId }));
       case "changeAuth":
         return this.#auth.change(write.change);
       case "changeDatabases":

@@ -4,7 +4,7 @@ import { authRecords, AuthRestorer } from "./auth/auth_records.ts";
 import type { AuthState, AuthView } from "./auth/auth_state.ts";
 import { FIRST_FEATURE_LEVEL, HISTORY_LEVEL } from "./feature_level.ts";
 import type { Leases } from "./leases/leases.ts";
-import type { LeaseTimes } from "./leases/lease_table.ts";
+import { type LeaseTimes, NO_OWNER } from "./leases/lease_table.ts";
 import { expectLoaded, StoreLoader } from "./pages/store_loader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
 import type { StateMachine } from "./state_machine.ts";
@@ -92,7 +92,10 @@ function* stepsOf(state: ViewedState): Iterable<StateRecord | null> {
   ] as const;
   yield featureLevel === FIRST_FEATURE_LEVEL ? header : [...header, featureLevel, keys.compactedRevision];
   yield* authRecords(state.auth);
-  for (const { leaseId, ttlMs, deadlineMs } of state.leases) yield ["lease", leaseId, ttlMs, deadlineMs];
+  for (const { leaseId, ttlMs, deadlineMs, ownerId } of state.leases) {
+    const record = ["lease", leaseId, ttlMs, deadlineMs] as const;
+    yield ownerId === NO_OWNER ? record : [...record, ownerId];
+  }
   const cursor = keys.scan({ lower: null, upper: null, reverse: false });
   for (let address = cursor.next(); address !== 0; address = cursor.next()) {
     const entry = keys.keyValue(address);
@@ -201,8 +204,8 @@ export class StateRestorer {
         this.#authRestorer.add(record);
         break;
       case "lease": {
-        const [, leaseId, ttlMs, deadlineMs] = record;
-        this.#leases.add({ leaseId, ttlMs, deadlineMs });
+        const [, leaseId, ttlMs, deadlineMs, ownerId = NO_OWNER] = record;
+        this.#leases.add({ leaseId, ttlMs, deadlineMs, ownerId });
         break;
       }
       case "key": {

@@ -1,6 +1,8 @@
 /** The decision whether a command is executed while authentication is enabled, alike on every replica. */
 import type { Command, PlainCommand, RefusalReason } from "../command.ts";
 import { assertNever } from "../../platform/assert.ts";
+import type { LeaseState } from "../leases/lease_command.ts";
+import { NO_OWNER } from "../leases/lease_table.ts";
 import { type AuthorizedCommand, NODE_IDENTITY } from "./auth_command.ts";
 import type { AuthState } from "./auth_state.ts";
 import { concernsLeases, isAllowed, type Requester, requiredRights } from "./command_rights.ts";
@@ -10,6 +12,7 @@ interface AuthorizingState {
   readonly auth: AuthState;
   /** As in {@link Requester}. */
   leasedKeyFrom(leaseId: number, from: Uint8Array): Uint8Array | null;
+  lease(leaseId: number): Pick<LeaseState, "ownerId"> | null;
 }
 
 /** The id of a command of no user. */
@@ -76,6 +79,8 @@ function refusalOfUser(
   if (user === null || !auth.holds(identity)) return "unauthenticated";
   const leasedKeyFrom: Requester["leasedKeyFrom"] = (leaseId, from) => state.leasedKeyFrom(leaseId, from);
   const isByToken = auth.isToken(identity);
-  const requester = { name: user.name, rights: auth.rightsOf(user.id), isByToken, leasedKeyFrom };
+  const leaseOwner: Requester["leaseOwner"] = (leaseId) => state.lease(leaseId)?.ownerId ?? NO_OWNER;
+  const { id: userId, name } = user;
+  const requester = { userId, name, rights: auth.rightsOf(userId), isByToken, leasedKeyFrom, leaseOwner };
   return isAllowed(requiredRights(command), requester) ? null : "permissionDenied";
 }

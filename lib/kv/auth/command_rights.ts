@@ -7,10 +7,14 @@ import type { Check, Command, Mutation, PlainCommand } from "../command.ts";
 import { assertNever } from "../../platform/assert.ts";
 import { type DatabaseMutation, VALUE_ENCODING } from "../databases/database_command.ts";
 import { databaseRange } from "../databases/reserved_keys.ts";
+import { NO_OWNER } from "../leases/lease_table.ts";
 import type { AuthChange, Grant, GrantedKeys, Right } from "./auth_command.ts";
 import type { KeyRange, UserRights } from "./user_rights.ts";
 
-/** A right over all keys that are attached to a lease now; for a lease without keys, over at least one key. */
+/**
+ * A right over all keys that are attached to a lease now; for a lease without keys, over at least one key, and to write also to
+ * have granted it.
+ */
 export interface LeaseRight {
   readonly right: Right;
   readonly leaseId: number;
@@ -40,6 +44,7 @@ export type Requirement =
 
 /** The user who asks, and the state by which it is decided. */
 export interface Requester {
+  readonly userId: number;
   readonly name: string;
   readonly rights: UserRights;
   /** Whether it has signed in by a token. */
@@ -49,6 +54,8 @@ export interface Requester {
    * it or it is valid until the next entry.
    */
   readonly leasedKeyFrom: (leaseId: number, from: Uint8Array) => Uint8Array | null;
+  /** Returns the id of the user who has granted a lease; 0 where none has, and for a lease that does not exist. */
+  readonly leaseOwner: (leaseId: number) => number;
 }
 
 /**
@@ -58,6 +65,8 @@ export interface Requester {
 export type Denial =
   | ({ readonly kind: "keys" } & Grant)
   | { readonly kind: "anyKey"; readonly right: Right }
+  /** The lease is another user's, and has no keys. */
+  | { readonly kind: "leaseOfOther" }
   | { readonly kind: "root" }
   | { readonly kind: "signInByPassword" }
   | { readonly kind: "never" };
@@ -187,8 +196,8 @@ function deniedGrant(
     if (!requester.rights.allowsKeys(right, keys)) return { kind: "keys", right, keys };
   }
   for (const lease of leases) {
-    const key = deniedLeaseKey(lease, requester);
-    if (key !== null) return { kind: "keys", right: lease.right, keys: { kind: "key", key } };
+    const denial = deniedLease(lease, requester);
+    if (denial !== null) return denial;
   }
   // An empty transaction, or a lease without keys: a user without rights must not take a session by it.
   return deniedAnyKey(grants[0]?.right ?? leases[0]?.right ?? "write", requester.rights);
@@ -198,22 +207,30 @@ function deniedAnyKey(right: Right, rights: UserRights): Denial | null {
   return rights.allowsSome(right) ? null : { kind: "anyKey", right };
 }
 
-/** Returns a key of a lease over which the user does not have a right, or null. O(ranges of the user × log n). */
-function deniedLeaseKey(
-  { right, leaseId }: LeaseRight,
-  { rights, leasedKeyFrom }: Requester,
-): Uint8Array | null {
+/**
+ * Returns why a user does not have a right over a lease, or null. A lease without keys is its owner's alone: any other user
+ * could end it, or attach a key by which the owner loses it. O(ranges of the user × log n).
+ */
+function deniedLease({ right, leaseId }: LeaseRight, requester: Requester): Denial | null {
+  const { rights, leasedKeyFrom } = requester;
   const ranges = rights.ranges(right);
   if (ranges.isAll) return null;
-  let from: KeyRange["end"] = NO_KEY;
-  while (from !== null) {
-    const key = leasedKeyFrom(leaseId, from);
-    if (key === null) return null;
-    const range = ranges.rangeWith(key);
-    if (range === null) return key;
-    from = range.end;
+  const first = leasedKeyFrom(leaseId, NO_KEY);
+  if (first === null) {
+    return right === "write" && isOfOther(leaseId, requester) ? { kind: "leaseOfOther" } : null;
+  }
+  let key: Uint8Array | null = first;
+  while (key !== null) {
+    const range: KeyRange | null = ranges.rangeWith(key);
+    if (range === null) return { kind: "keys", right, keys: { kind: "key", key } };
+    key = range.end === null ? null : leasedKeyFrom(leaseId, range.end);
   }
   return null;
+}
+
+function isOfOther(leaseId: number, { userId, leaseOwner }: Requester): boolean {
+  const owner = leaseOwner(leaseId);
+  return owner !== NO_OWNER && owner !== userId;
 }
 
 /** Collects the rights that a transaction needs, whichever branch it takes. */

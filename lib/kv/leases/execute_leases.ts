@@ -24,12 +24,15 @@ export interface LeasedState {
   readonly revision: number;
 }
 
-/** Executes a valid command that has a session. */
-export function executeLeaseWrite(command: GrantLease | RevokeLease, state: LeasedState): LeaseWriteResult {
+/** Executes a valid command that has a session, of a user ({@link NO_OWNER} for none). */
+export function executeLeaseWrite(
+  command: GrantLease | RevokeLease,
+  { userId, ...state }: LeasedState & { readonly userId: number },
+): LeaseWriteResult {
   const { leases, revision } = state;
   switch (command.kind) {
     case "grantLease": {
-      const reason = leases.grant(command, state.logTimeMs);
+      const reason = leases.grant({ ...command, ownerId: userId }, state.logTimeMs);
       if (reason !== null) return { kind: "leaseFailed", revision, reason };
       return { kind: "leaseGranted", revision, ttlMs: command.ttlMs };
     }

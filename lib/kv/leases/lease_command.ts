@@ -97,6 +97,8 @@ export interface LeaseState {
   readonly ttlMs: number;
   /** It is over once the time of the log is above this. */
   readonly deadlineMs: number;
+  /** The user who has granted it; 0 if authentication was disabled. */
+  readonly ownerId: number;
   /** Number of keys that are attached to it. */
   readonly keyCount: number;
 }

@@ -1,5 +1,5 @@
 /**
- * The leases by id, each with its time to live and its deadline: columns of numbers in chunks, so that thousands of
+ * The leases by id, each with its time to live, its deadline and its owner: columns of numbers in chunks, so that thousands of
  * leases leave the garbage collector nothing to visit, and a view of them is a list of chunks.
  */
 import { assert } from "../../platform/assert.ts";
@@ -12,13 +12,19 @@ export interface LeaseTimes {
   readonly leaseId: number;
   readonly ttlMs: number;
   readonly deadlineMs: number;
+  /** The user who has granted it; {@link NO_OWNER} while authentication was disabled. */
+  readonly ownerId: number;
 }
+
+/** The owner of a lease of no user. */
+export const NO_OWNER = 0;
 
 /** A part of the table: its columns, of which the first `size` elements are in use. */
 interface Chunk {
   readonly ids: Float64Array;
   readonly ttlsMs: Float64Array;
   readonly deadlinesMs: Float64Array;
+  readonly ownerIds: Float64Array;
   size: number;
   /** Views taken before the chunk was made do not share it. */
   readonly generation: number;
@@ -40,6 +46,13 @@ export class LeaseTable {
     return this.#size;
   }
 
+  /** Returns a lease, or null when it does not exist. O(log n). */
+  get(leaseId: number): LeaseTimes | null {
+    const chunk = this.#chunks[this.#chunkOf(leaseId)];
+    const position = chunk === undefined ? -1 : find(chunk, leaseId);
+    return chunk === undefined || position < 0 ? null : leaseAt(chunk, position);
+  }
+
   /** Returns the time to live of a lease, or 0 when it does not exist. O(log n). */
   ttlMs(leaseId: number): number {
     const chunk = this.#chunks[this.#chunkOf(leaseId)];
@@ -55,7 +68,7 @@ export class LeaseTable {
   }
 
   /** Adds a lease that does not exist. O(log n + CHUNK_LEASES). */
-  add({ leaseId, ttlMs, deadlineMs }: LeaseTimes): void {
+  add({ leaseId, ttlMs, deadlineMs, ownerId }: LeaseTimes): void {
     let number = this.#chunkOf(leaseId);
     if (number < 0) {
       this.#chunks.unshift(newChunk(this.#generation));
@@ -65,12 +78,11 @@ export class LeaseTable {
     if (chunk.size === CHUNK_LEASES) chunk = this.#split(number, leaseId);
     const position = lowerBound(chunk, leaseId);
     assert(position === chunk.size || chunk.ids[position] !== leaseId, "a lease is added once");
-    for (const column of [chunk.ids, chunk.ttlsMs, chunk.deadlinesMs]) {
-      column.copyWithin(position + 1, position, chunk.size);
-    }
+    for (const column of columnsOf(chunk)) column.copyWithin(position + 1, position, chunk.size);
     chunk.ids[position] = leaseId;
     chunk.ttlsMs[position] = ttlMs;
     chunk.deadlinesMs[position] = deadlineMs;
+    chunk.ownerIds[position] = ownerId;
     chunk.size++;
     this.#size++;
   }
@@ -84,9 +96,7 @@ export class LeaseTable {
   /** Removes a lease that exists. O(log n + CHUNK_LEASES). */
   remove(leaseId: number): void {
     const [chunk, position] = this.#existing(leaseId);
-    for (const column of [chunk.ids, chunk.ttlsMs, chunk.deadlinesMs]) {
-      column.copyWithin(position, position + 1, chunk.size);
-    }
+    for (const column of columnsOf(chunk)) column.copyWithin(position, position + 1, chunk.size);
     chunk.size--;
     this.#size--;
     if (chunk.size === 0) this.#chunks.splice(this.#chunks.indexOf(chunk), 1);
@@ -151,11 +161,16 @@ export class LeaseTable {
   }
 }
 
+function columnsOf({ ids, ttlsMs, deadlinesMs, ownerIds }: Chunk): readonly Float64Array[] {
+  return [ids, ttlsMs, deadlinesMs, ownerIds];
+}
+
 function newChunk(generation: number): Chunk {
   return {
     ids: new Float64Array(CHUNK_LEASES),
     ttlsMs: new Float64Array(CHUNK_LEASES),
     deadlinesMs: new Float64Array(CHUNK_LEASES),
+    ownerIds: new Float64Array(CHUNK_LEASES),
     size: 0,
     generation,
   };
@@ -170,19 +185,23 @@ function copyOf(
   copy.ids.set(chunk.ids.subarray(from, chunk.size));
   copy.ttlsMs.set(chunk.ttlsMs.subarray(from, chunk.size));
   copy.deadlinesMs.set(chunk.deadlinesMs.subarray(from, chunk.size));
+  copy.ownerIds.set(chunk.ownerIds.subarray(from, chunk.size));
   copy.size = chunk.size - from;
   return copy;
 }
 
 /** Yields the leases of a chunk. */
-function* leasesIn({ ids, ttlsMs, deadlinesMs, size }: Chunk): Generator<LeaseTimes, undefined> {
-  for (let position = 0; position < size; position++) {
-    yield {
-      leaseId: ids[position] ?? 0,
-      ttlMs: ttlsMs[position] ?? 0,
-      deadlineMs: deadlinesMs[position] ?? 0,
-    };
-  }
+function* leasesIn(chunk: Chunk): Generator<LeaseTimes, undefined> {
+  for (let position = 0; position < chunk.size; position++) yield leaseAt(chunk, position);
+}
+
+function leaseAt({ ids, ttlsMs, deadlinesMs, ownerIds }: Chunk, position: number): LeaseTimes {
+  return {
+    leaseId: ids[position] ?? 0,
+    ttlMs: ttlsMs[position] ?? 0,
+    deadlineMs: deadlinesMs[position] ?? 0,
+    ownerId: ownerIds[position] ?? NO_OWNER,
+  };
 }
 
 /** Returns the position of the first id of a chunk that is not below an id. */

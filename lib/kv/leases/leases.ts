@@ -53,15 +53,14 @@ export class Leases {
 
   /** Returns a lease, or null. O(log n). */
   get(leaseId: number): LeaseTimes | null {
-    const deadlineMs = this.#table.deadlineMs(leaseId);
-    return deadlineMs === null ? null : { leaseId, ttlMs: this.#table.ttlMs(leaseId), deadlineMs };
+    return this.#table.get(leaseId);
   }
 
   /** Grants a lease; returns the reason if it is refused. O(log n). */
-  grant({ leaseId, ttlMs }: Omit<LeaseTimes, "deadlineMs">, nowMs: number): LeaseFailure | null {
+  grant({ leaseId, ttlMs, ownerId }: Omit<LeaseTimes, "deadlineMs">, nowMs: number): LeaseFailure | null {
     if (this.has(leaseId)) return "leaseExists";
     if (this.size >= this.limits.maxLeases) return "tooManyLeases";
-    this.add({ leaseId, ttlMs, deadlineMs: nowMs + ttlMs });
+    this.add({ leaseId, ttlMs, deadlineMs: nowMs + ttlMs, ownerId });
     return null;
   }
 

@@ -47,11 +47,14 @@ interface Attempt {
 /** The decisions of one node. */
 export class Access {
   readonly #options: AccessOptions;
-  readonly #leasedKeyFrom: Requester["leasedKeyFrom"];
+  readonly #leases: Pick<Requester, "leasedKeyFrom" | "leaseOwner">;
 
   constructor(options: AccessOptions) {
     this.#options = options;
-    this.#leasedKeyFrom = (leaseId, from) => options.stateMachine().leasedKeyFrom(leaseId, from);
+    this.#leases = {
+      leasedKeyFrom: (leaseId, from) => options.stateMachine().leasedKeyFrom(leaseId, from),
+      leaseOwner: (leaseId) => options.stateMachine().lease(leaseId)?.ownerId ?? 0,
+    };
   }
 
   /** The users and roles of the present state. */
@@ -167,9 +170,9 @@ export class Access {
   ): Denial | null {
     if (requirement.kind === "signedIn") return null;
     const { auth } = this;
-    const leasedKeyFrom = this.#leasedKeyFrom;
     const isByToken = auth.isToken(identity);
-    return denialOf(requirement, { name, rights: auth.rightsOf(id), isByToken, leasedKeyFrom });
+    const rights = auth.rightsOf(id);
+    return denialOf(requirement, { userId: id, name, rights, isByToken, ...this.#leases });
   }
 
   #recordAllowed({ name, requirement, command, identity: { remote }, user: { user } }: Attempt): void {
@@ -196,6 +199,9 @@ function missingRight(denial: Denial, user: string, requirement: Requirement): s
     }
     case "anyKey":
       return `user ${user} does not have the right ${denial.right} over any key. Ask for a role that grants it`;
+    case "leaseOfOther":
+      return `the lease is not one of user ${user}, and has no keys: until it has some, only its own user may do this, ` +
+        "and one with the right write over all keys";
     case "root":
       return `user ${user} does not have the role root`;
     case "signInByPassword":

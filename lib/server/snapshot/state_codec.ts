@@ -6,7 +6,8 @@
  *     record  ["header", appliedIndex, revision, logTimeMs, forgottenIndex, featureLevel, compactedRevision]
  *                                                             at feature level 1 without the last two
  *             users, roles and tokens                         see auth_record_codec.ts
- *             ["lease", leaseId, ttlMs, deadlineMs]           from feature level 2 on
+ *             ["lease", leaseId, ttlMs, deadlineMs, ownerId]  from feature level 2 on; without the last one where no user
+ *                                                             has granted the lease
  *             ["key", key, value, createRevision, modRevision, version, order, leaseId, expiresAtMs]
  *                                                             without the zeros at the end, from the order on
  *             ["tombstone", key, modRevision, order]          from feature level 2 on

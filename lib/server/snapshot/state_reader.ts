@@ -126,7 +126,9 @@ export class StateRecordReader {
     }
     this.#lastLeaseId = leaseId;
     const ttlMs = upTo(input, "ttlMs", MAX_LEASE_TTL_MS, MIN_LEASE_TTL_MS);
-    return ["lease", leaseId, ttlMs, upTo(input, "deadlineMs", this.#logTimeMs + ttlMs, ttlMs)];
+    const deadlineMs = upTo(input, "deadlineMs", this.#logTimeMs + ttlMs, ttlMs);
+    const record = ["lease", leaseId, ttlMs, deadlineMs] as const;
+    return input.isAtEnd ? record : [...record, input.integer("ownerId", 1)];
   }
 
   #readKey(input: MessagePackReader): StateRecord {

@@ -104,11 +104,34 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       to: "return rights.ranges(right).ranges.length >= 0 ? null :",
     },
     {
+      id: "M2624",
+      title: "a lease without keys is that of every user who may grant one",
+      failure: "a user ends the lease of another one before its first key is attached",
+      from: "return owner !== NO_OWNER && owner !== userId;",
+      to: "return owner !== NO_OWNER && owner < userId && owner > userId;",
+    },
+    {
+      id: "M2625",
+      title: "a lease that was granted while authentication was disabled is no user's",
+      failure: "holders lose their leases when authentication is enabled",
+      from: "return owner !== NO_OWNER && owner !== userId;",
+      to: "return owner !== userId;",
+    },
+    {
       id: "M961",
       title: "a sign-in by a token may add tokens of its user",
       failure: "a stolen token that expires soon becomes one that never expires",
       from: 'return requester.isByToken ? { kind: "signInByPassword" } : null;',
       to: "return null;",
+    },
+  ]),
+  ...inFile("lib/kv/state_records.ts", [USERS], [
+    {
+      id: "M2626",
+      title: "a snapshot does not have the owners of leases",
+      failure: "a node that is fed by a snapshot lets others end a lease: the replicas differ",
+      from: "yield ownerId === NO_OWNER ? record : [...record, ownerId];",
+      to: "yield ownerId >= NO_OWNER ? record : [...record, ownerId];",
     },
   ]),
   ...inFile("lib/kv/auth/auth_state.ts", [USERS], [

@@ -129,10 +129,17 @@ export class Applied implements WatchTruth {
     this.#compactedRevision = compactedRevision;
     this.#featureLevel = machine.featureLevel;
     // Before the entry changes leases: which keys they have decides about rights.
-    this.users.apply(index, what, (leaseId) => this.#leases.keysOf(leaseId));
+    this.users.apply(index, what, (leaseId) => ({
+      keys: this.#leases.keysOf(leaseId),
+      ownerId: this.#leases.ownerOf(leaseId),
+    }));
     this.users.appliedOn(machine, index, what?.result ?? null);
     const command = what === null || what.command === null ? null : unwrapped(what.command);
     if (what !== null) this.#noteApplication(index, command, what.result);
+    if (command?.kind === "grantLease") {
+      const isOfUser = what?.command?.kind === "authorized" && this.users.facts.enabled;
+      this.#leases.noteOwner(command.leaseId, isOfUser ? what.command.identity.userId : 0);
+    }
     const { lastRevision } = this.history;
     this.#options.check(
       revision === lastRevision,

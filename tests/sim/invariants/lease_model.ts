@@ -26,6 +26,8 @@ export interface ModelAttachment {
 interface ModelLease {
   readonly ttlMs: number;
   deadlineMs: number;
+  /** The user who has granted it, 0 for none; null until that is noted. */
+  ownerId: number | null;
   readonly keys: Set<string>;
 }
 
@@ -72,6 +74,17 @@ export class LeaseModel {
   /** Returns the keys that are attached to a lease. */
   keysOf(leaseId: number): readonly string[] {
     return [...this.#leases.get(leaseId)?.keys ?? []];
+  }
+
+  /** Returns the user who has granted a lease; null for none. */
+  ownerOf(leaseId: number): number | null {
+    return this.#leases.get(leaseId)?.ownerId || null;
+  }
+
+  /** Notes the user who has granted a lease, 0 for none; no effect on a lease that was granted before. */
+  noteOwner(leaseId: number, userId: number): void {
+    const lease = this.#leases.get(leaseId);
+    if (lease !== undefined) lease.ownerId ??= userId;
   }
 
   /** Whether leases exist that are over. */
@@ -124,7 +137,8 @@ export class LeaseModel {
           ? "tooManyLeases"
           : null;
         if (reason !== null) return { ...NO_EFFECT, problem: this.#failureProblem(result, reason) };
-        this.#leases.set(leaseId, { ttlMs, deadlineMs: this.#logTimeMs + ttlMs, keys: new Set() });
+        const deadlineMs = this.#logTimeMs + ttlMs;
+        this.#leases.set(leaseId, { ttlMs, deadlineMs, ownerId: null, keys: new Set() });
         const isRight = result.kind === "leaseGranted" && result.ttlMs === ttlMs;
         return { ...NO_EFFECT, renewed: [[leaseId, ttlMs]], problem: isRight ? null : wrong(result) };
       }
@@ -175,12 +189,14 @@ export class LeaseModel {
     if (machine.leaseCount !== this.#leases.size) {
       return `${machine.leaseCount} leases in place of ${this.#leases.size}`;
     }
-    for (const [leaseId, { ttlMs, deadlineMs, keys }] of this.#leases) {
+    for (const [leaseId, { ttlMs, deadlineMs, ownerId, keys }] of this.#leases) {
       const actual = machine.lease(leaseId);
-      if (actual?.ttlMs !== ttlMs || actual.deadlineMs !== deadlineMs || actual.keyCount !== keys.size) {
+      const isRight = actual?.ttlMs === ttlMs && actual.deadlineMs === deadlineMs &&
+        actual.ownerId === ownerId && actual.keyCount === keys.size;
+      if (!isRight) {
         return `lease ${leaseId} is ${
           JSON.stringify(actual)
-        }, of ${ttlMs} ms until ${deadlineMs} with ${keys.size} keys`;
+        }, of ${ttlMs} ms until ${deadlineMs} with ${keys.size} keys, granted by ${ownerId}`;
       }
       const sorted = [...keys].sort();
       const { keys: listed } = machine.leaseKeys(leaseId, { after: null, limit: keys.size + 1 });

@@ -5,7 +5,7 @@
 import type { ChangeAuth, Command, CommandResult, PlainCommand, StateMachine } from "../../../lib/kv/mod.ts";
 import type { Coverage } from "../coverage.ts";
 import type { Process } from "../environment/process.ts";
-import { isOfClient, isOfNode, type KeysOfLease, needsOf } from "./command_needs.ts";
+import { isOfClient, isOfNode, type LeaseFactsOf, needsOf } from "./command_needs.ts";
 import {
   changed,
   hasUsableRoot,
@@ -116,7 +116,7 @@ export class AppliedUsers {
   apply(
     index: number,
     what: { readonly command: Command | null; readonly result: CommandResult } | null,
-    keysOfLease: KeysOfLease,
+    leaseFacts: LeaseFactsOf,
   ): void {
     this.#lastIndex = index;
     if (what === null || what.command === null) return;
@@ -124,7 +124,7 @@ export class AppliedUsers {
     // A command that is above the feature level is not looked into.
     if (result.kind === "refused" && result.reason === "invalidCommand") return;
     const { check, coverage } = this.#options;
-    const expected = this.#denialOf(command, keysOfLease);
+    const expected = this.#denialOf(command, leaseFacts);
     const actual = result.kind === "refused" &&
         (result.reason === "unauthenticated" || result.reason === "permissionDenied")
       ? result.reason
@@ -163,7 +163,7 @@ export class AppliedUsers {
   }
 
   /** Returns why a command may not be executed after all entries before it, or null. */
-  #denialOf(command: Command, keysOfLease: KeysOfLease): Denial | null {
+  #denialOf(command: Command, leaseFacts: LeaseFactsOf): Denial | null {
     const { facts } = this;
     if (!facts.enabled) return null;
     if (command.kind !== "authorized") return isOfClient(command) ? "unauthenticated" : null;
@@ -172,7 +172,7 @@ export class AppliedUsers {
     const found = userOf(facts, command.identity);
     if (found === null) return "unauthenticated";
     const [name, user] = found;
-    const required = needsOf(command.command, keysOfLease);
+    const required = needsOf(command, leaseFacts);
     switch (required.kind) {
       case "rights":
         if (required.needs.length === 0) return mayWrite(facts, user) ? null : "permissionDenied";

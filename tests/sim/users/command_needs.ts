@@ -1,5 +1,11 @@
 /** The rights that an applied command of a user needs. Shares no code with lib/kv/auth. */
-import type { BranchingTransaction, KeySet, Operation, PlainCommand } from "../../../lib/kv/mod.ts";
+import type {
+  AuthorizedCommand,
+  BranchingTransaction,
+  KeySet,
+  Operation,
+  PlainCommand,
+} from "../../../lib/kv/mod.ts";
 import { keyText } from "../../../lib/kv/keys.ts";
 import { assertNever } from "../../../lib/platform/assert.ts";
 import { ALL, type Need, oneKey, rangeOf } from "./user_model.ts";
@@ -13,15 +19,23 @@ export type CommandNeeds =
   /** Only nodes make it, and it has no user. */
   | { readonly kind: "nodesOnly" };
 
-/** Returns the keys that are attached to a lease now. */
-export type KeysOfLease = (leaseId: number) => readonly string[];
+/** Returns the keys that are attached to a lease now, and the user who has granted it. */
+export type LeaseFactsOf = (
+  leaseId: number,
+) => { readonly keys: readonly string[]; readonly ownerId: number | null };
 
-/** Returns what a command needs. */
-export function needsOf(command: PlainCommand, keysOfLease: KeysOfLease): CommandNeeds {
-  const writeOfLease = (leaseId: number | null | "keep"): readonly Need[] =>
-    typeof leaseId !== "number"
-      ? []
-      : keysOfLease(leaseId).map((key) => ({ right: "write", keys: oneKey(key) }));
+/** Returns what a command of a user needs. */
+export function needsOf(
+  { identity, command }: AuthorizedCommand,
+  leaseFacts: LeaseFactsOf,
+): CommandNeeds {
+  const writeOfLease = (leaseId: number | null | "keep"): readonly Need[] => {
+    if (typeof leaseId !== "number") return [];
+    const { keys, ownerId } = leaseFacts(leaseId);
+    const isOfOther = ownerId !== null && ownerId !== identity.userId;
+    if (keys.length === 0) return isOfOther ? [{ right: "write", keys: ALL }] : [];
+    return keys.map((key) => ({ right: "write", keys: oneKey(key) }));
+  };
   switch (command.kind) {
     case "transaction":
       return rights([

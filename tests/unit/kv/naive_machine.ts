@@ -254,7 +254,7 @@ export class NaiveMachine {
         if (this.#leases.length === this.#limits.leaseLimits.maxLeases) {
           return { kind: "leaseFailed", revision, reason: "tooManyLeases" };
         }
-        this.#leases = [...this.#leases, { leaseId, ttlMs, deadlineMs: this.#timeMs + ttlMs }];
+        this.#leases = [...this.#leases, { leaseId, ttlMs, deadlineMs: this.#timeMs + ttlMs, ownerId: 0 }];
         return { kind: "leaseGranted", revision, ttlMs };
       }
       case "revokeLease": {

@@ -9,6 +9,7 @@ import {
   type OperationOutcome,
   type PlainCommand,
   type Transaction,
+  unwrapped,
 } from "../../../../lib/kv/mod.ts";
 import { StateMachine } from "../../../../lib/kv/state_machine.ts";
 import { anyKey, anyLog } from "../random_log.ts";
@@ -47,10 +48,19 @@ const anyGrants: fc.Arbitrary<readonly Grant[]> = fc.array(
   { maxLength: 4 },
 );
 
+/** A lease to which a transaction attaches keys. */
+interface NamedLease {
+  readonly keys: readonly Uint8Array[];
+  /** The user who has granted it, or null. */
+  readonly owner: number | null;
+}
+
 /** A state machine with users, and the model of its users. */
 class Scene {
   readonly replica = new AuthReplica();
   readonly model = new NaiveAuth();
+  /** The users who have granted the leases. */
+  readonly #owners = new Map<number, number>();
 
   constructor(grants: readonly Grant[]) {
     this.change({ kind: "addUser", user: "ann", password: PASSWORD });
@@ -71,8 +81,8 @@ class Scene {
   /** Applies a command, and checks its effects. */
   apply(command: Command): CommandResult {
     const before = this.#keys();
-    const leased = this.#leasedKeys(command);
-    const result = this.replica.apply(command);
+    const leases = this.#leasesOf(command);
+    const result = this.#applied(command);
     if (!this.model.enabled) return result;
     if (command.kind !== "authorized") {
       if (command.kind === "transaction") {
@@ -93,28 +103,52 @@ class Scene {
       }
     }
     if (command.command.kind === "transaction" && isStale && this.model.holds(identity)) {
-      const isAllowed = this.#allows(identity.userId, command.command, leased);
+      const isAllowed = this.#allows(identity.userId, command.command, leases);
       assertEquals(result.kind === "refused" && result.reason === "permissionDenied", !isAllowed);
     }
     return result;
   }
 
   /** Whether a user has every right that a transaction needs. */
-  #allows(userId: number, { checks, mutations }: Transaction, leased: readonly Uint8Array[]): boolean {
+  #allows(userId: number, { checks, mutations }: Transaction, leases: readonly NamedLease[]): boolean {
     if (checks.length + mutations.length === 0) return this.model.allowsAny(userId, "write");
     return checks.every(({ key }) => this.model.allows(userId, "read", key)) &&
       mutations.every(({ key }) => this.model.allows(userId, "write", key)) &&
-      leased.every((key) => this.model.allows(userId, "write", key));
+      leases.every((lease) => this.#allowsLease(userId, lease));
   }
 
-  /** The keys of the leases to which a transaction attaches keys. */
-  #leasedKeys(command: Command): readonly Uint8Array[] {
+  #allowsLease(userId: number, { keys, owner }: NamedLease): boolean {
+    if (keys.length > 0) return keys.every((key) => this.model.allows(userId, "write", key));
+    const { auth } = this.replica.machine;
+    return owner === null || owner === userId || auth.rightsOf(userId).allowsAll("write");
+  }
+
+  /** The leases to which a transaction attaches keys. */
+  #leasesOf(command: Command): readonly NamedLease[] {
     if (command.kind !== "authorized" || command.command.kind !== "transaction") return [];
-    return command.command.mutations.flatMap((mutation) =>
-      mutation.kind === "expiringPut" && mutation.leaseId !== null
-        ? this.replica.machine.leaseKeys(mutation.leaseId, { after: null, limit: 100 }).keys
-        : []
-    );
+    const { machine } = this.replica;
+    return command.command.mutations.flatMap((mutation) => {
+      if (mutation.kind !== "expiringPut" || mutation.leaseId === null) return [];
+      const { leaseId } = mutation;
+      const { keys } = machine.leaseKeys(leaseId, { after: null, limit: 100 });
+      const owner = machine.lease(leaseId) === null ? null : this.#owners.get(leaseId) ?? null;
+      return [{ keys, owner }];
+    });
+  }
+
+  /** Applies a command, and notes who has granted a lease by it. */
+  #applied(command: Command): CommandResult {
+    const { machine } = this.replica;
+    const plain = unwrapped(command);
+    if (plain.kind !== "grantLease" || machine.lease(plain.leaseId) !== null) {
+      return this.replica.apply(command);
+    }
+    const result = this.replica.apply(command);
+    if (machine.lease(plain.leaseId) === null) return result;
+    if (this.model.enabled && command.kind === "authorized") {
+      this.#owners.set(plain.leaseId, command.identity.userId);
+    } else this.#owners.delete(plain.leaseId);
+    return result;
   }
 
   #keys(): ReadonlyMap<string, number> {

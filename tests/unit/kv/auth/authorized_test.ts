@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import {
   type AuthChange,
   type Command,
+  type CommandResult,
   type Mutation,
   NODE_IDENTITY,
   type Operation,
@@ -238,6 +239,43 @@ Deno.test("StateMachine: a key is attached to a lease by a user who may write al
   assertEquals(replica.as("bob", branching(nested)), DENIED);
   assertEquals(replica.as("bob", branching({ ...operation, leaseId: "keep" })).kind, "executed");
   assertEquals(replica.machine.lease(7)?.keyCount, 1);
+});
+
+Deno.test("StateMachine: a lease without keys is its owner's, also after a restore; others need the right over all keys", () => {
+  const replica = enabled();
+  replica.addUser("operator", onPrefix("write", ""));
+  const revoke = (leaseId: number): PlainCommand => ({ kind: "revokeLease", session: null, leaseId });
+  for (const leaseId of [7, 8]) {
+    replica.as("ann", { kind: "grantLease", session: null, leaseId, ttlMs: 1_000 });
+  }
+  const { machine } = replica;
+  using view = machine.snapshot();
+  const records = [...view.records()];
+  const ann = machine.auth.user("ann")?.id ?? 0;
+  assertEquals(records.filter(([kind]) => kind === "lease"), [
+    ["lease", 7, 1_000, 1_000, ann],
+    ["lease", 8, 1_000, 1_000, ann],
+  ]);
+  const restored = StateMachine.restore(records);
+  assertEquals(restored.lease(7)?.ownerId, ann);
+  for (const state of [machine, restored]) {
+    const as = (name: string, command: PlainCommand): CommandResult =>
+      state.apply(state.appliedIndex + 1, wrapped(replica.identity(name), command, 0));
+    assertEquals(as("bob", revoke(7)), DENIED);
+    assertEquals(as("bob", transaction([attachedTo(7, "b/1")])), DENIED);
+    assertEquals(as("ann", revoke(7)).kind, "leaseRevoked");
+    assertEquals(as("operator", revoke(8)).kind, "leaseRevoked");
+  }
+});
+
+Deno.test("StateMachine: a lease that was granted before authentication was enabled has no owner", () => {
+  const replica = new AuthReplica();
+  replica.addUser("bob", onPrefix("write", "b/"));
+  replica.apply({ kind: "grantLease", session: null, leaseId: 7, ttlMs: 1_000 });
+  replica.enable();
+  using view = replica.machine.snapshot();
+  assertEquals([...view.records()].filter(([kind]) => kind === "lease"), [["lease", 7, 1_000, 1_000]]);
+  assertEquals(replica.as("bob", { kind: "revokeLease", session: null, leaseId: 7 }).kind, "leaseRevoked");
 });
 
 Deno.test("StateMachine: before feature level 2 there are no users", () => {

@@ -27,23 +27,26 @@ function range(start: string, end: string): KeySet {
   return { kind: "range", start: bytes(start), end: bytes(end) };
 }
 
-/** Returns the missing right of a user for a requirement, with these grants and the keys of lease 7. */
+/** Returns the missing right of user 5 for a requirement, with these grants, and the keys and the owner of lease 7. */
 function denial(
   requirement: Requirement,
   grants: readonly Grant[],
-  { isRoot = false, isByToken = false, leased = [] }: {
+  { isRoot = false, isByToken = false, leased = [], owner = 5 }: {
     readonly isRoot?: boolean;
     readonly isByToken?: boolean;
     readonly leased?: readonly Uint8Array[];
+    readonly owner?: number;
   } = {},
 ): Denial | null {
   const sorted = leased.toSorted(compareKeys);
   return denialOf(requirement, {
+    userId: 5,
     name: "ann",
     rights: new UserRights(grants, { isRoot }),
     isByToken,
     leasedKeyFrom: (leaseId, from) =>
       leaseId === 7 ? sorted.find((attached) => compareKeys(attached, from) >= 0) ?? null : null,
+    leaseOwner: (leaseId) => leaseId === 7 ? owner : 0,
   });
 }
 
@@ -234,6 +237,23 @@ Deno.test("denialOf: a lease needs the right over each of its keys, and without 
   });
   assertEquals(denial(lease("write"), [onPrefix("write", "a/"), onPrefix("write", "b/")], { leased }), null);
   assertEquals(denial(lease("read"), [onPrefix("write", "")], { leased })?.kind, "keys");
+});
+
+Deno.test("denialOf: a lease without keys is written by its owner alone, and by users with the right over all keys", () => {
+  const lease = (right: Right, leaseId = 7): Requirement => ({
+    kind: "keys",
+    grants: [],
+    leases: [{ right, leaseId }],
+  });
+  const own = [onPrefix("write", "a/"), onPrefix("read", "a/")];
+  assertEquals(denial(lease("write"), own, { owner: 6 }), { kind: "leaseOfOther" });
+  assertEquals(denial(lease("write", 8), own, { owner: 6 }), null, "a lease that no user has granted");
+  assertEquals(denial(lease("write"), own, { owner: 0 }), null, "granted while authentication was disabled");
+  assertEquals(denial(lease("read"), own, { owner: 6 }), null);
+  assertEquals(denial(lease("write"), [onPrefix("write", "")], { owner: 6 }), null);
+  assertEquals(denial(lease("write"), [], { owner: 6, isRoot: true }), null);
+  assertEquals(denial(lease("write"), own, { owner: 6, leased: [bytes("a/1")] }), null);
+  assertEquals(denial(lease("write"), own, { owner: 5, leased: [bytes("b/1")] })?.kind, "keys");
 });
 
 Deno.test("denialOf: a lease is decided as by each of its keys alone", () => {

@@ -67,7 +67,13 @@ Deno.test("grantLease: a lease is granted once, with its deadline by the log's t
   pass(replica, 500);
   assertEquals(grant(replica, 7), { kind: "leaseGranted", revision: 0, ttlMs: TTL_MS });
   assertEquals(grant(replica, 7, 1_000), { kind: "leaseFailed", revision: 0, reason: "leaseExists" });
-  assertEquals(replica.machine.lease(7), { leaseId: 7, ttlMs: TTL_MS, deadlineMs: 10_500, keyCount: 0 });
+  assertEquals(replica.machine.lease(7), {
+    leaseId: 7,
+    ttlMs: TTL_MS,
+    deadlineMs: 10_500,
+    ownerId: 0,
+    keyCount: 0,
+  });
   assertEquals(replica.machine.lease(8), null);
   assertEquals(replica.machine.leaseCount, 1);
 });
@@ -393,8 +399,8 @@ Deno.test("leases: a restored state has the same deadlines, keys and expiries, a
     machine.checkStructure();
     assertEquals(machine.leases({ after: 0, limit: 9 }), {
       leases: [
-        { leaseId: 7, ttlMs: TTL_MS, deadlineMs: 10_000, keyCount: 0 },
-        { leaseId: 8, ttlMs: TTL_MS, deadlineMs: 14_000, keyCount: 2 },
+        { leaseId: 7, ttlMs: TTL_MS, deadlineMs: 10_000, ownerId: 0, keyCount: 0 },
+        { leaseId: 8, ttlMs: TTL_MS, deadlineMs: 14_000, ownerId: 0, keyCount: 2 },
       ],
       more: false,
     });

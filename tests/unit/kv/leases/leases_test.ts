@@ -5,7 +5,7 @@ import { Leases } from "../../../../lib/kv/leases/leases.ts";
 import type { LeaseTimes } from "../../../../lib/kv/leases/lease_table.ts";
 
 type Step =
-  | { readonly kind: "grant"; readonly leaseId: number; readonly ttlMs: number }
+  | { readonly kind: "grant"; readonly leaseId: number; readonly ttlMs: number; readonly ownerId: number }
   | { readonly kind: "keepAlive" | "remove"; readonly leaseId: number }
   | { readonly kind: "pass"; readonly ms: number }
   | { readonly kind: "view" | "endNext" };
@@ -20,6 +20,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
       kind: fc.constant("grant"),
       leaseId,
       ttlMs: fc.constantFrom(1_000, 1_000, 1_500, 9_000_000_000_000),
+      ownerId: fc.constantFrom(0, 1, 2 ** 52),
     }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("keepAlive"), leaseId }) },
@@ -106,9 +107,16 @@ Deno.test("Leases: thousands, granted in any order, are listed by id and end in 
         ? 3_000 - position
         : position * 7 % 3_001 + 1;
     });
-    for (const id of ids) assertEquals(leases.grant({ leaseId: id, ttlMs: 1_000 + id % 13 }, 0), null);
+    for (const id of ids) {
+      assertEquals(leases.grant({ leaseId: id, ttlMs: 1_000 + id % 13, ownerId: id }, 0), null);
+    }
     const view = leases.view();
-    const expected = ids.map((id) => ({ leaseId: id, ttlMs: 1_000 + id % 13, deadlineMs: 1_000 + id % 13 }));
+    const expected = ids.map((id) => ({
+      leaseId: id,
+      ttlMs: 1_000 + id % 13,
+      deadlineMs: 1_000 + id % 13,
+      ownerId: id,
+    }));
     assertEquals([...leases.after(0)], expected.toSorted(byId));
     for (const lease of expected.toSorted(byEnd)) {
       assertEquals(leases.nextDue(lease.deadlineMs + 1), lease.leaseId);
@@ -121,9 +129,9 @@ Deno.test("Leases: thousands, granted in any order, are listed by id and end in 
 
 Deno.test("Leases: leases that are revoked long before their end leave the order of the others as it is", () => {
   const leases = new Leases();
-  for (const id of [1, 2, 3]) leases.grant({ leaseId: id, ttlMs: 9_000 - id }, 0);
+  for (const id of [1, 2, 3]) leases.grant({ leaseId: id, ttlMs: 9_000 - id, ownerId: 0 }, 0);
   for (let round = 0; round < 500; round++) {
-    leases.grant({ leaseId: 9, ttlMs: 9_000_000 }, round);
+    leases.grant({ leaseId: 9, ttlMs: 9_000_000, ownerId: 0 }, round);
     leases.remove(9);
     if (round === 100) leases.keepAlive(3, 100);
   }

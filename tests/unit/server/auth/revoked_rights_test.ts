@@ -184,9 +184,11 @@ Deno.test("Server: keep-alives of users are let through by their own rights, man
   await auth.addUser("alice", [WRITE_APP]);
   await auth.addUser("bob", [{ right: "write", keys: prefix("other/") }]);
   const { root } = auth;
-  const lease = async (leaseId: number, key: string | null): Promise<void> => {
-    await auth.run(root.write({ kind: "grantLease", session: null, leaseId, ttlMs: 600_000 }));
-    if (key === null) return;
+  const { leader, follower } = await auth.nodes();
+  const grant = (owner: UserClient, leaseId: number): Promise<unknown> =>
+    auth.run(owner.write({ kind: "grantLease", session: null, leaseId, ttlMs: 600_000 }));
+  const lease = async (leaseId: number, key: string): Promise<void> => {
+    await grant(root, leaseId);
     const mutation = {
       kind: "expiringPut",
       key: new TextEncoder().encode(key),
@@ -198,8 +200,8 @@ Deno.test("Server: keep-alives of users are let through by their own rights, man
   };
   await lease(1, "app/one");
   await lease(2, "lib/two");
-  await lease(3, null);
-  const { leader, follower } = await auth.nodes();
+  await grant(await auth.signedIn("alice", leader), 3);
+  await grant(await auth.signedIn("bob", leader), 4);
   for (const node of [leader, follower]) {
     const [alice, bob] = [await auth.signedIn("alice", node), await auth.signedIn("bob", node)];
     await level(auth, alice);
@@ -209,15 +211,17 @@ Deno.test("Server: keep-alives of users are let through by their own rights, man
       keep(alice, 1),
       keep(alice, 2),
       keep(alice, 1, 3),
+      keep(bob, 4),
       keep(bob, 3),
       keep(bob, 1),
-      keep(bob, 3, 1),
+      keep(bob, 4, 1),
     ]));
     assertEquals(outcomes, [
       "keepAliveResult",
       "permissionDenied",
       "keepAliveResult",
       "keepAliveResult",
+      "permissionDenied",
       "permissionDenied",
       "permissionDenied",
     ], `at node ${node}`);

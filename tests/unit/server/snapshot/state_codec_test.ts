@@ -8,6 +8,7 @@ import {
   MAX_VALUE_BYTES,
   NewerFeatureLevelError,
   StateMachine,
+  type StateRecord,
 } from "../../../../lib/kv/mod.ts";
 import { encodeResult } from "../../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../../lib/protocol/errors.ts";
@@ -48,6 +49,17 @@ Deno.test("readState: every state is read from its bytes unchanged", async () =>
     }),
     { numRuns: 300 },
   );
+});
+
+Deno.test("readState: a lease is read with its owner, and without one as earlier nodes wrote it", async () => {
+  const records: readonly StateRecord[] = [
+    ["header", 9, 7, 1_000, 3, 2, 7],
+    ["lease", 4, 2_000, 3_000],
+    ["lease", 5, 2_000, 3_000, 12],
+  ];
+  const copy = await machineFrom(await chunksOf(StateMachine.restore(records)));
+  assertEquals([...copy.snapshot().records()], records);
+  assertEquals([4, 5].map((leaseId) => copy.lease(leaseId)?.ownerId), [0, 12]);
 });
 
 Deno.test("writeState: a large state is cut into chunks, other work runs between them, and later writes are not in it", async () => {
@@ -258,6 +270,7 @@ Deno.test("readState: leases and attachments that no state machine wrote are ref
     ["ttlMs must not be above", header, record("lease", 4, 9_000_000_000_001, 9_000_000_000_001)],
     ["deadlineMs must be an integer from 2000", header, record("lease", 4, 2_000, 1_999)],
     ["deadlineMs must not be above 3000", header, record("lease", 4, 2_000, 3_001)],
+    ["ownerId must be an integer from 1", header, record("lease", 4, 2_000, 3_000, 0)],
     [
       "leaseId must be missing at feature level 1",
       record("header", 9, 7, 0, 0),
