@@ -47,7 +47,13 @@ export class AccessControl {
   async byAccessToken(request: WebRequest, name: string): Promise<Access> {
     const token = bearerOf(request);
     const hash = sha256Of(token);
-    return await this.#afterRefresh(() => this.#exchange(name, hash));
+    const decide = (): Access | Refused => this.#exchange(name, hash);
+    const access = await this.#afterRefresh(decide);
+    // A node that has just started may know the key of a database of this name that was removed: the client would be given a
+    // token that opens nothing. By an access token it is found out that the database is another one.
+    if (access.credentialId !== NO_CREDENTIAL || this.#directory.isConfirmed) return access;
+    await this.#directory.refresh();
+    return await this.#afterRefresh(decide);
   }
 
   /**

@@ -19,6 +19,11 @@ import type { DatabaseStore, ServedDatabase, ServedDatabases } from "./store.ts"
 export const MAX_AGE_MS = 1_000;
 /** Age at which nothing is decided by the databases until they are read again. */
 export const MAX_DECISION_AGE_MS = 2 * MAX_AGE_MS;
+/**
+ * Time from the beginning of a linearizable read to that of the next one: refused clients, however many there are, cost no
+ * more.
+ */
+export const REFRESH_INTERVAL_MS = 250;
 /** Time for one read of the databases. */
 export const READ_TIMEOUT_MS = 2_000;
 /** Pause before the changes of the registry are watched again. */
@@ -68,6 +73,7 @@ export class Directory {
   #nextRead: Promise<void> | null = null;
   /** The last one that has begun; never rejects. */
   #lastRead: Promise<unknown> = Promise.resolve();
+  #refreshedAt = -Infinity;
   #following: Promise<void> = Promise.resolve();
 
   constructor(options: DirectoryOptions) {
@@ -122,10 +128,17 @@ export class Directory {
     if (!this.isRecent) await this.refresh();
   }
 
-  /** Reads the databases as of now; requests that come before the read begins share it. Rejects with KvraftError. */
+  /**
+   * Reads the databases as of now, at most once in {@link REFRESH_INTERVAL_MS}; requests that come before the read begins share
+   * it. Rejects with KvraftError.
+   */
   refresh(): Promise<void> {
     if (this.#nextRead !== null) return this.#nextRead;
-    const next = this.#lastRead.then(() => {
+    const next = this.#lastRead.then(async () => {
+      const { clock } = this.#options;
+      const waitMs = this.#refreshedAt + REFRESH_INTERVAL_MS - clock.now();
+      if (waitMs > 0) await pause(waitMs, { clock, signal: this.#stop.signal });
+      this.#refreshedAt = clock.now();
       this.#nextRead = null;
       const read = this.#read("linearizable");
       this.#lastRead = read.catch(() => {});

@@ -340,9 +340,9 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
       id: "M716",
       title: "a restored lease has its whole time to live again",
       failure: "replicas end a lease at different entries, and restarts lengthen it",
-      from: "this.#leases.add({ leaseId, ttlMs, deadlineMs });",
+      from: "this.#leases.add({ leaseId, ttlMs, deadlineMs, ownerId });",
       to:
-        "this.#leases.add({ leaseId, ttlMs, deadlineMs: Math.max(deadlineMs, (this.#header?.[3] ?? 0) + ttlMs) });",
+        "const deadline = (this.#header?.[3] ?? 0) + ttlMs;\n        this.#leases.add({ leaseId, ttlMs, deadlineMs: Math.max(deadlineMs, deadline), ownerId });",
     },
     {
       id: "M717",

@@ -17,6 +17,10 @@ import { WatchStream } from "./watch_stream.ts";
 export const MAX_WATCHED_KEYS = 100;
 /** Watches of a front end. */
 export const MAX_WATCHES = 20_000;
+/** Bytes of the keys of all watches of a front end, each with {@link KEY_COST_BYTES}. One more watch is refused. */
+export const MAX_WATCHED_BYTES = 67_108_864;
+/** Bytes of memory that a key takes besides its own, at least: 20,000 watches of ten keys of 70 bytes are within the bound. */
+export const KEY_COST_BYTES = 256;
 /** Time for the beginning of a watch: an election takes less. */
 export const START_TIMEOUT_MS = 2_000;
 /** Interval at which idle watches are looked for, and all are checked again. */
@@ -65,8 +69,9 @@ export class Watches {
   readonly #shared = new Map<string, SharedKeys>();
   readonly #open = new Map<WatchStream, WatchAccess>();
   readonly #counts = new Map<number, MutableCounts>();
-  /** Watches that are open or begin. */
+  /** Watches that are open or begin, and the bytes of their keys. */
   #size = 0;
+  #keyBytes = 0;
   #pingTimer: Timer | null = null;
   readonly #stop = new AbortController();
 
@@ -91,15 +96,25 @@ export class Watches {
       throw new WebError(400, `Key too large for read (max ${MAX_READ_KEY_BYTES} bytes)`);
     }
     if (this.#stop.signal.aborted) throw stopping();
+    const bytes = costOf(keys);
     if (this.#size >= MAX_WATCHES) throw new WebError(503, `This node has ${MAX_WATCHES} watches already.`);
+    if (this.#keyBytes + bytes > MAX_WATCHED_BYTES) {
+      throw new WebError(
+        503,
+        `This node has watches of too many keys already (max ${MAX_WATCHED_BYTES} bytes).`,
+      );
+    }
     this.#size++;
-    const shared = this.#share(access.databaseId, keys);
+    this.#keyBytes += bytes;
+    // Copies: the keys are views of the body of the request.
+    const shared = this.#share(access.databaseId, keys.map((key) => key.slice()));
     try {
       const first = await this.#begin(shared.keys, request.signal);
       if (first !== null) await this.#send(request, first, { access, keys: shared.keys });
     } finally {
       this.#release(shared);
       this.#size--;
+      this.#keyBytes -= bytes;
     }
   }
 
@@ -197,6 +212,11 @@ export class Watches {
     this.#counts.set(databaseId, counts);
     return counts;
   }
+}
+
+/** Returns the bytes that the keys of a watch count. */
+function costOf(keys: readonly Uint8Array[]): number {
+  return keys.reduce((sum, { length }) => sum + length + KEY_COST_BYTES, 0);
 }
 
 function stopping(): WebError {

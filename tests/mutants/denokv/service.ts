@@ -130,6 +130,14 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       to: "if (database === null) {",
     },
     {
+      id: "M2627",
+      title:
+        "a node that has just started signs tokens of databases without access tokens by the key that it knows",
+      failure: "a program is given a token of a removed database, and all of its requests are refused",
+      from: "access.credentialId !== NO_CREDENTIAL || this.#directory.isConfirmed",
+      to: "access.credentialId !== NO_CREDENTIAL || access.database.isOpen",
+    },
+    {
       id: "M1323",
       title: "data is read by the rights that a node knew before it was away",
       failure: "an access token that was removed meanwhile reads from a node that comes back",
@@ -140,8 +148,17 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
       id: "M1315",
       title: "a client is refused by an old state",
       failure: "a program with a new access token is refused by a node that lags, and ends",
-      from: "    await this.#directory.refresh();\n",
-      to: "",
+      from: "    await this.#directory.refresh();\n    const second",
+      to: "    const second",
+    },
+  ]),
+  ...inFile("lib/denokv/directory.ts", [DENOKV], [
+    {
+      id: "M2628",
+      title: "the databases are read for refused clients without a pause",
+      failure: "a flood of invalid tokens takes the time of the leader",
+      from: "if (waitMs > 0) await pause(",
+      to: "if (waitMs > REFRESH_INTERVAL_MS) await pause(",
     },
   ]),
   ...inFile("lib/denokv/load/large_reads.ts", [DENOKV], [

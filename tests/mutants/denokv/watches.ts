@@ -177,6 +177,27 @@ export const DENOKV_WATCH_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/watch/watches.ts", [DENOKV_WATCH], [
     {
+      id: "M2629",
+      title: "the bytes of watched keys that have ended still count",
+      failure: "a node takes no watch any more after some days",
+      from: "      this.#keyBytes -= bytes;\n",
+      to: "",
+    },
+    {
+      id: "M2630",
+      title: "the bytes of watched keys have no bound",
+      failure: "a client with a token fills the memory of a node",
+      from: "if (this.#keyBytes + bytes > MAX_WATCHED_BYTES)",
+      to: "if (bytes > MAX_WATCHED_BYTES)",
+    },
+    {
+      id: "M2631",
+      title: "watched keys keep the body of their request",
+      failure: "a client with a token fills the memory of a node by bodies that have one key and much else",
+      from: "keys.map((key) => key.slice())",
+      to: "keys",
+    },
+    {
       id: "M1014",
       title: "open watches are checked again only when a database or an access token changes",
       failure: "a program without a token watches on after authentication was enabled",

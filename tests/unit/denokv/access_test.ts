@@ -1,14 +1,15 @@
 /** Access to databases: by access tokens in the metadata exchange, and by data tokens afterwards. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { InvalidRequestError } from "../../../lib/client/errors.ts";
-import { MAX_AGE_MS, MAX_DECISION_AGE_MS } from "../../../lib/denokv/directory.ts";
+import { MAX_AGE_MS, MAX_DECISION_AGE_MS, REFRESH_INTERVAL_MS } from "../../../lib/denokv/directory.ts";
 import { METADATA_LIFETIME_MS } from "../../../lib/denokv/metadata.ts";
+import { sha256Of } from "../../../lib/platform/secrets.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 import { DEFAULT, FakeRequest, noLeader, ORDERS, type Scene, textOf, withService } from "./service_scene.ts";
 
 /** Reads by a data token; returns the status and the text. */
 async function read(scene: Scene, path: string, token: string): Promise<readonly [number, string] | null> {
-  const request = await scene.send(path, { headers: { authorization: `Bearer ${token}` } });
+  const request = await scene.sendPatiently(path, { headers: { authorization: `Bearer ${token}` } });
   return textOf(request);
 }
 
@@ -26,7 +27,50 @@ Deno.test("access: metadata needs no leader if the node knows the database and t
     const { databaseId, endpoints, version } = JSON.parse(body);
     const kv = [{ url: "./orders/kv", consistency: "strong" }];
     assertEquals([databaseId, endpoints, version], [ORDERS.uuid, kv, 3]);
-    assertEquals((await scene.exchange("/", "")).status, 200);
+  }));
+
+Deno.test("access: a node that has just started signs no token of a database without access tokens by an old key", () =>
+  withService(async (scene) => {
+    const { store } = scene;
+    const recreated = { ...DEFAULT, id: 9, signingKey: new Uint8Array(32).fill(9) };
+    store.now = { ...store.now, revision: 2, databases: [recreated] };
+    store.hasLeader = false;
+    assertEquals((await scene.exchange("/", "")).status, 503);
+    store.hasLeader = true;
+    const token = await scene.dataToken();
+    assertEquals(await read(scene, "/kv/snapshot_read", token), READ);
+    store.hasLeader = false;
+    assertEquals((await scene.exchange("/", "")).status, 200, "from then on it needs no leader");
+  }));
+
+Deno.test("access: a flood of invalid tokens costs few reads of the databases, and a new token waits for the next one", () =>
+  withService(async (scene) => {
+    const { store, clock } = scene;
+    const headers = { authorization: "Bearer wrong" };
+    const body = new TextEncoder().encode('{"supportedVersions":[3]}');
+    const requests: FakeRequest[] = [];
+    for (let passedMs = 0; passedMs < 4 * REFRESH_INTERVAL_MS - 10; passedMs += 10) {
+      requests.push(
+        await scene.send("/orders", { headers, body }),
+        await scene.send("/kv/watch", { headers }),
+      );
+      clock.advance(10);
+      await settle();
+    }
+    assertEquals(store.refreshes, 4);
+    const unknown = await scene.send("/new", { headers, body });
+    store.change({
+      databases: [DEFAULT, ORDERS, {
+        ...ORDERS,
+        id: 8,
+        name: "new",
+        tokens: [{ id: 1, hash: sha256Of("wrong") }],
+      }],
+    });
+    clock.advance(REFRESH_INTERVAL_MS);
+    await settle();
+    assertEquals([unknown.answer?.status, store.refreshes], [200, 5]);
+    assertEquals(requests.map(({ answer }) => answer?.status), requests.map(() => 401));
   }));
 
 Deno.test("access: a database or token that the node does not know is looked up before the client is refused", () =>

@@ -2,6 +2,7 @@
 import { assert } from "@std/assert";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { NoLeaderError } from "../../../lib/client/errors.ts";
+import { REFRESH_INTERVAL_MS } from "../../../lib/denokv/directory.ts";
 import { DenoKvService } from "../../../lib/denokv/service.ts";
 import type {
   DatabaseStore,
@@ -55,6 +56,8 @@ export class FakeStore implements DatabaseStore {
   /** All reads so far, by their ranges. */
   readonly reads: (readonly StoreRange[])[] = [];
   readonly writes: FakeWrite[] = [];
+  /** Linearizable reads of the databases so far. */
+  refreshes = 0;
   /** The revision that reads have. */
   revision = 41;
   /** The entries of each range of a read. */
@@ -70,6 +73,7 @@ export class FakeStore implements DatabaseStore {
 
   databases({ consistency }: { readonly consistency: "linearizable" | "stale" }): Promise<ServedDatabases> {
     if (consistency === "stale") return Promise.resolve(this.known);
+    this.refreshes += 1;
     return this.hasLeader ? Promise.resolve(this.now) : Promise.reject(noLeader());
   }
 
@@ -196,6 +200,19 @@ export class Scene {
     return request;
   }
 
+  /** Sends a request, and lets the time pass for which it may wait for reads of the databases. */
+  async sendPatiently(
+    path: string,
+    options: ConstructorParameters<typeof FakeRequest>[1],
+  ): Promise<FakeRequest> {
+    const request = await this.send(path, options);
+    for (let reads = 0; reads < 3 && request.answer === null; reads++) {
+      this.clock.advance(REFRESH_INTERVAL_MS);
+      await settle();
+    }
+    return request;
+  }
+
   /** Asks for metadata by an access token; returns the status, and the answer. */
   async exchange(
     path: string,
@@ -203,7 +220,7 @@ export class Scene {
   ): Promise<{ readonly status: number | null; readonly body: string }> {
     const headers = { authorization: `Bearer ${accessToken}` };
     const body = new TextEncoder().encode('{"supportedVersions":[1,2,3]}');
-    const { answer } = await this.send(path, { headers, body });
+    const { answer } = await this.sendPatiently(path, { headers, body });
     return { status: answer?.status ?? null, body: String(answer?.body) };
   }
 

@@ -1,134 +1,19 @@
 /** Watches of Deno KV: first frame, completeness, sharing, pace, slow clients, and the ends of a watch. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { NoLeaderError } from "../../../../lib/client/errors.ts";
 import { FRAME_INTERVAL_MS, FRAMES_AT_ONCE } from "../../../../lib/denokv/watch/frame_pace.ts";
 import { PING_AFTER_MS } from "../../../../lib/denokv/watch/watch_stream.ts";
 import { READ_PAUSE_MS } from "../../../../lib/denokv/watch/watched_keys.ts";
 import {
+  KEY_COST_BYTES,
+  MAX_WATCHED_BYTES,
   MAX_WATCHED_KEYS,
   START_TIMEOUT_MS,
-  type WatchAccess,
-  Watches,
 } from "../../../../lib/denokv/watch/watches.ts";
 import { WebError } from "../../../../lib/web/mod.ts";
-import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
-import { MemoryDatabases } from "../../../support/fakes/watched_databases.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
 import { MemoryWebRequest } from "../../../support/fakes/web_exchange.ts";
-
-/** The content of a frame about one key: its value, null for an absent one, "unchanged". */
-type Output = string | null;
-const UNCHANGED = "unchanged";
-const PING = "ping";
-
-/** A front end with watches over a store in memory. */
-class Bench {
-  readonly clock = new ManualClock();
-  readonly databases = new MemoryDatabases();
-  readonly removed = new Set<number>();
-  readonly watches = new Watches({
-    databases: this.databases,
-    clock: this.clock,
-    isAllowed: ({ credentialId }) => !this.removed.has(credentialId),
-  });
-
-  /** Begins a watch; its first frame has left when this resolves, if it can. */
-  async watch(
-    keys: readonly string[],
-    { credentialId = 1, databaseId = 0, isStalled = false }:
-      & Partial<WatchAccess>
-      & { readonly isStalled?: boolean } = {},
-  ): Promise<Watcher> {
-    const watcher = new Watcher(new MemoryWebRequest({ isStalled }));
-    const bytes = keys.map((key) => new TextEncoder().encode(key));
-    watcher.serving = this.watches.serve(watcher.request, { databaseId, credentialId }, bytes)
-      .catch((error: unknown) => void (watcher.refusal = error));
-    await settle();
-    return watcher;
-  }
-
-  /** Writes keys and lets the frames leave that may leave at once. */
-  async write(values: Readonly<Record<string, string | null>>): Promise<void> {
-    this.databases.write(values);
-    await settle();
-  }
-
-  async pass(durationMs: number): Promise<void> {
-    this.clock.advance(durationMs);
-    await settle();
-  }
-
-  /** Ends everything; fails if something is left. */
-  async finish(): Promise<void> {
-    this.watches.stop();
-    await settle();
-    assertEquals(this.clock.timerCount, 0);
-    assertEquals(this.databases.watchCount, 0);
-  }
-}
-
-/** A client's side of a watch. */
-class Watcher {
-  readonly request: MemoryWebRequest;
-  serving: Promise<void> = Promise.resolve();
-  refusal: unknown = null;
-
-  constructor(request: MemoryWebRequest) {
-    this.request = request;
-  }
-
-  /** The stream of the answer. */
-  get stream(): NonNullable<MemoryWebRequest["answer"]> {
-    const { answer } = this.request;
-    assert(answer !== null, "the request was answered");
-    return answer;
-  }
-
-  /** The frames so far. */
-  get frames(): (readonly Output[] | typeof PING)[] {
-    return this.stream.written.map(decodeFrame);
-  }
-
-  /** The frames that have a state. */
-  get states(): (readonly Output[])[] {
-    return this.frames.filter((frame) => frame !== PING);
-  }
-}
-
-function decodeFrame(frame: Uint8Array): readonly Output[] | typeof PING {
-  const length = new DataView(frame.buffer, frame.byteOffset).getUint32(0, true);
-  assertEquals(length, frame.length - 4);
-  if (length === 0) return PING;
-  const outputs: Output[] = [];
-  for (const [field, value] of decodeFields(frame.subarray(4))) {
-    if (field === 1) assertEquals(value, 1);
-    else outputs.push(decodeOutput(value));
-  }
-  return outputs;
-}
-
-function decodeOutput(message: Uint8Array | number): Output {
-  const fields = new Map(decodeFields(message));
-  if (fields.get(1) !== 1) return UNCHANGED;
-  const entry = fields.get(2);
-  if (entry === undefined) return null;
-  const { 2: value, 3: encoding, 4: versionstamp } = Object.fromEntries(decodeFields(entry));
-  assertEquals(encoding, 3);
-  assert(value instanceof Uint8Array && versionstamp instanceof Uint8Array);
-  assertEquals(versionstamp.length, 10);
-  return new TextDecoder().decode(value);
-}
-
-function decodeFields(message: Uint8Array | number): [number, Uint8Array | number][] {
-  assert(message instanceof Uint8Array);
-  const reader = new BinaryReader(message);
-  const fields: [number, Uint8Array | number][] = [];
-  while (reader.pos < message.length) {
-    const [field, wireType] = reader.tag();
-    fields.push([field, wireType === 2 ? reader.bytes() : reader.uint32()]);
-  }
-  return fields;
-}
+import { Bench, PING, UNCHANGED, Watcher } from "./watch_bench.ts";
 
 Deno.test("watch: the first frame has all keys as changed, missing ones too, and is of the type of a stream", async () => {
   const bench = new Bench();
@@ -470,5 +355,38 @@ Deno.test("watch: no keys, more than the limit, and keys that are too long are r
   );
   const most = await bench.watch(Array.from({ length: MAX_WATCHED_KEYS }, (_, number) => `${number}`));
   assertEquals(most.states[0]?.length, MAX_WATCHED_KEYS);
+  await bench.finish();
+});
+
+Deno.test("watch: the bytes of all watched keys have a bound, and those of watches that have ended are free again", async () => {
+  const bench = new Bench();
+  const keyBytes = 2_000;
+  const watchBytes = MAX_WATCHED_KEYS * (keyBytes + KEY_COST_BYTES);
+  const keys = Array.from({ length: MAX_WATCHED_KEYS }, (_, number) => `${number}`.padStart(keyBytes, "k"));
+  const most = Math.floor(MAX_WATCHED_BYTES / watchBytes);
+  // Of the same keys: what many clients may send counts, not what the front end makes of it.
+  const watchers = [];
+  for (let number = 0; number < most; number++) watchers.push(await bench.watch(keys));
+  assertEquals(watchers.map(({ refusal }) => refusal), watchers.map(() => null));
+  const { refusal } = await bench.watch(keys);
+  assert(refusal instanceof WebError);
+  assertEquals([refusal.status, refusal.message.includes(`${MAX_WATCHED_BYTES} bytes`)], [503, true]);
+  watchers[0]?.request.giveUp();
+  await settle();
+  assertEquals((await bench.watch(keys)).refusal, null);
+  await bench.finish();
+});
+
+Deno.test("watch: the keys are copied, so that the body of the request is not kept", async () => {
+  const bench = new Bench();
+  const body = new TextEncoder().encode("key and much else");
+  const watcher = new Watcher(new MemoryWebRequest());
+  watcher.serving = bench.watches.serve(watcher.request, { databaseId: 0, credentialId: 1 }, [
+    body.subarray(0, 3),
+  ]);
+  body.fill(0);
+  await settle();
+  await bench.write({ key: "value" });
+  assertEquals(watcher.states, [[null], ["value"]]);
   await bench.finish();
 });
