@@ -27,10 +27,22 @@ export interface ServedNode {
   readonly isReadable: () => Promise<boolean>;
 }
 
+/** A client of the cluster, for the time of one request. */
+export interface UsedClient {
+  readonly core: ClientCore;
+  /** Called once the request has ended. */
+  readonly release: () => void;
+}
+
 /** The clients of the cluster by the tokens of the front end's own clients. */
 export interface Clients {
-  /** Resolves to the client for a token, null for none. Rejects with EtcdError for a token that is not accepted. */
-  of(token: string | null): Promise<ClientCore>;
+  /**
+   * Resolves to the client for a token; for none, and for one that is not accepted, to one without a user: what it asks for is
+   * refused while authentication is enabled. `remote`: the address of the other end. Rejects with EtcdError or KvraftError.
+   */
+  use(token: string | null, remote: string): Promise<UsedClient>;
+  /** Resolves to a token for a user. Rejects with EtcdError or KvraftError. */
+  signIn(user: { readonly name: string; readonly password: string }, remote: string): Promise<string>;
 }
 
 /** Dependencies of the services. */

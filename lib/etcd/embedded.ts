@@ -15,8 +15,8 @@ const MAX_WATCHES = 100_000;
 export interface EmbeddedEtcdOptions extends ServedNode {
   /** Listens already, so that a port that is taken was found before the node began. */
   readonly listener: Listener;
-  /** Opens a connection to the node. */
-  readonly connect: () => Connection;
+  /** Opens a connection to the node; `remote`: the address for which it signs in, null for the front end itself. */
+  readonly connect: (remote: string | null) => Connection;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;
@@ -29,15 +29,14 @@ export type EmbeddedEtcd = Pick<EtcdFrontEnd, "close">;
 /** Opens the front end of a node that is served. */
 export function openEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<EmbeddedEtcd> {
   const { listener, connect, clock, random } = options;
-  const network = inProcessDialer(connect);
   const cluster = [formatAddress(IN_PROCESS)];
   return EtcdFrontEnd.open({
     ...options,
     address: listener.address,
     network: { listen: () => listener },
-    connect: (token) =>
-      ClientCore.connect({ cluster, ...(token === null ? {} : { token }) }, {
-        network,
+    connect: (credentials, remote) =>
+      ClientCore.connect({ cluster, ...credentials }, {
+        network: inProcessDialer(() => connect(remote)),
         clock,
         random,
         maxWatches: MAX_WATCHES,

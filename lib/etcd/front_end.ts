@@ -11,6 +11,7 @@ import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
 import { pause } from "../platform/promise.ts";
 import { serveWeb, type WebServer } from "../web/mod.ts";
+import { type ConnectUser, UserClients, type UserCredentials } from "./auth/user_clients.ts";
 import type { EtcdContext, ServedNode } from "./context.ts";
 import { answerPage } from "./http/pages.ts";
 import { allMethods } from "./methods.ts";
@@ -25,8 +26,8 @@ export interface EtcdFrontEndOptions extends ServedNode {
   readonly address: Address;
   /** Listens; with TLS it offers the protocols of web servers. */
   readonly network: Pick<Network, "listen">;
-  /** Connects a client of the cluster that signs in by a token of kvraft; null: as the front end itself. */
-  readonly connect: (token: string | null) => Promise<ClientCore>;
+  /** Connects a client of the cluster; without credentials: one that has no user. */
+  readonly connect: ConnectUser<UserCredentials | null>;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;
@@ -36,6 +37,7 @@ export interface EtcdFrontEndOptions extends ServedNode {
 /** A front end that listens. */
 export class EtcdFrontEnd {
   readonly #core: ClientCore;
+  readonly #users: UserClients;
   readonly #service: EtcdService;
   readonly #web: WebServer;
   readonly #clock: Clock;
@@ -46,8 +48,8 @@ export class EtcdFrontEnd {
     const { address, network, clock, logger } = options;
     this.#clock = clock;
     this.#core = core;
-    const clients = { of: () => Promise.resolve(core) };
-    const context: EtcdContext = { ...options, core, clients, closing: this.#stopping };
+    this.#users = new UserClients({ ...options, anonymous: core });
+    const context: EtcdContext = { ...options, core, clients: this.#users, closing: this.#stopping };
     this.#service = new EtcdService({
       context,
       methods: allMethods(context),
@@ -71,7 +73,7 @@ export class EtcdFrontEnd {
    * @throws {NetworkError} if the port is taken or the address is not local
    */
   static async open(options: EtcdFrontEndOptions): Promise<EtcdFrontEnd> {
-    const core = await options.connect(null);
+    const core = await options.connect(null, null);
     try {
       return new EtcdFrontEnd(core, options);
     } catch (error) {
@@ -101,7 +103,7 @@ export class EtcdFrontEnd {
     void this.#service.whenIdle().then(() => signal.abort());
     await pause(CLOSE_TIMEOUT_MS, { clock: this.#clock, signal: signal.signal });
     // The watches of its clients end with the connection to the cluster, and the streams with them.
-    await this.#core.pool.close();
+    await Promise.all([this.#core.pool.close(), this.#users.close()]);
     await closed;
   }
 }

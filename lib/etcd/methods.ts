@@ -1,4 +1,5 @@
 /** All methods of the etcd front end. */
+import { authMethods } from "./auth/methods.ts";
 import { concurrencyMethods } from "./concurrency/methods.ts";
 import type { EtcdContext } from "./context.ts";
 import { kvMethods } from "./kv/methods.ts";
@@ -8,6 +9,7 @@ import type { Method } from "./rpc/method.ts";
 /** Returns the methods of all services. */
 export function allMethods(context: EtcdContext): readonly Method[] {
   return [
+    ...authMethods(context),
     ...kvMethods(context),
     ...leaseMethods(context),
     ...concurrencyMethods(context),

@@ -5,7 +5,7 @@ import type { EtcdContext } from "./context.ts";
 import { JsonGateway } from "./gateway/json_gateway.ts";
 import { toEtcdError } from "./rpc/failures.ts";
 import { GrpcStream, isGrpc, PROTOBUF, readMessage, refuse, respond, timeoutOf } from "./rpc/grpc.ts";
-import type { Call, Method, UnaryMethod } from "./rpc/method.ts";
+import type { Call, Method, StreamMethod, UnaryMethod } from "./rpc/method.ts";
 import { EtcdError, etcdError } from "./rpc/status.ts";
 
 /** Options of {@link EtcdService}. */
@@ -32,7 +32,7 @@ export class EtcdService {
     this.#services = new Set(options.methods.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
     this.#gateway = new JsonGateway({
       methods: options.methods,
-      callOf: (request, token) => this.callOf(request, token),
+      withCall: (request, token, action) => this.#withCall(request, token, action),
     });
   }
 
@@ -53,22 +53,6 @@ export class EtcdService {
     await this.#counted(() => this.#unary(request, method));
   }
 
-  /** Returns the call of a request that shows this token. Rejects with EtcdError. */
-  async callOf(request: WebRequest, token: string | null): Promise<Call> {
-    const { clients, view } = this.#options.context;
-    const needsLeader = (request.header("hasleader") ?? request.header("grpc-metadata-hasleader")) === "true";
-    if (needsLeader && view().leader === 0n) throw etcdError("noLeader");
-    const { signal, remote } = request;
-    return {
-      core: await clients.of(token),
-      token,
-      needsLeader,
-      timeoutMs: timeoutOf(request),
-      signal,
-      remote,
-    };
-  }
-
   async #answerHttp(request: WebRequest): Promise<void> {
     if (!JsonGateway.has(request.path)) return await this.#options.answerOther(request);
     const method = this.#gateway.methodOf(request);
@@ -77,29 +61,51 @@ export class EtcdService {
     await this.#counted(() => this.#gateway.answer(request, method));
   }
 
-  async #unary(request: WebRequest, method: UnaryMethod): Promise<void> {
+  /** Carries out the call of a request that shows a token. Rejects as `action`, and with EtcdError or KvraftError. */
+  async #withCall(
+    request: WebRequest,
+    token: string | null,
+    action: (call: Call) => Promise<void>,
+  ): Promise<void> {
+    const { clients, view } = this.#options.context;
+    const needsLeader = (request.header("hasleader") ?? request.header("grpc-metadata-hasleader")) === "true";
+    if (needsLeader && view().leader === 0n) throw etcdError("noLeader");
+    const { signal, remote } = request;
+    const { core, release } = await clients.use(token, remote);
     try {
-      const body = await readMessage(request);
-      const call = await this.callOf(request, tokenOf(request));
-      respond(request, await method.run(body, PROTOBUF, call));
-    } catch (error) {
-      refuse(request, toEtcdError(error, { hasToken: tokenOf(request) !== null }));
+      await action({ core, token, needsLeader, timeoutMs: timeoutOf(request), signal, remote });
+    } finally {
+      release();
     }
   }
 
-  async #stream(request: WebRequest, method: Extract<Method, { readonly kind: "stream" }>): Promise<void> {
-    let call: Call;
+  async #unary(request: WebRequest, method: UnaryMethod): Promise<void> {
+    const token = tokenOf(request);
     try {
-      call = await this.callOf(request, tokenOf(request));
+      const body = await readMessage(request);
+      await this.#withCall(request, token, async (call) => {
+        respond(request, await method.run(body, PROTOBUF, call));
+      });
     } catch (error) {
-      return refuse(request, toEtcdError(error, { hasToken: tokenOf(request) !== null }));
+      refuse(request, toEtcdError(error, { hasToken: token !== null }));
     }
-    const stream = new GrpcStream(request);
+  }
+
+  async #stream(request: WebRequest, method: StreamMethod): Promise<void> {
+    const token = tokenOf(request);
+    const failureOf = (error: unknown): EtcdError => toEtcdError(error, { hasToken: token !== null });
     try {
-      await method.run(stream, PROTOBUF, call);
-      stream.end(null);
+      await this.#withCall(request, token, async (call) => {
+        const stream = new GrpcStream(request);
+        try {
+          await method.run(stream, PROTOBUF, call);
+          stream.end(null);
+        } catch (error) {
+          stream.end(failureOf(error));
+        }
+      });
     } catch (error) {
-      stream.end(toEtcdError(error, { hasToken: call.token !== null }));
+      refuse(request, failureOf(error));
     }
   }
 

@@ -19,8 +19,8 @@ import type { Node } from "./node.ts";
 export interface FrontEndsOptions {
   readonly self: NodeId;
   readonly clusterId: string;
-  /** Opens a connection to the node. */
-  readonly connect: (use: InProcessUse) => Connection;
+  /** Opens a connection to the node; `remote`: the address of the client for which it signs in. */
+  readonly connect: (use: InProcessUse, remote?: string | null) => Connection;
   readonly node: Pick<Node, "status" | "whenReadable" | "description">;
   readonly clock: Clock;
   readonly wallClock: () => number;
@@ -73,7 +73,7 @@ export class FrontEnds {
       this.#etcd = await openEmbeddedEtcd({
         ...options,
         listener: this.#etcdListener,
-        connect: () => connect("user"),
+        connect: (remote) => connect("user", remote),
         view: () => {
           const { leader, term, revision } = node.description.summary();
           return { ...view, leader: BigInt(leader ?? 0), raftTerm: term, revision };

@@ -297,7 +297,7 @@ class Server implements RunningServer {
     return frontEnds.open({
       self: this.#config.nodeId,
       clusterId: this.clusterId,
-      connect: (use) => listener.connectInProcess(use),
+      connect: (use, remote) => listener.connectInProcess(use, remote),
       node: this.#node,
       clock,
       wallClock,

@@ -76,14 +76,15 @@ class Passage {
 
 /** One end of a connection within a process. */
 class InProcessConnection implements Connection {
-  readonly remote = IN_PROCESS_REMOTE;
+  readonly remote: string;
   readonly security = PLAIN.security;
   readonly certificate = PLAIN.certificate;
   readonly binding = PLAIN.binding;
   readonly #incoming: Passage;
   readonly #outgoing: Passage;
 
-  constructor(incoming: Passage, outgoing: Passage) {
+  constructor(incoming: Passage, outgoing: Passage, { remote }: { readonly remote: string }) {
+    this.remote = remote;
     this.#incoming = incoming;
     this.#outgoing = outgoing;
   }
@@ -102,11 +103,14 @@ class InProcessConnection implements Connection {
   }
 }
 
-/** Returns the two ends of a connection within the process. */
-export function inProcessPair(): readonly [Connection, Connection] {
+/** Returns the two ends of a connection within the process; `remote`: the other end as the second one, the node, knows it. */
+export function inProcessPair(remote = IN_PROCESS_REMOTE): readonly [Connection, Connection] {
   const there = new Passage();
   const back = new Passage();
-  return [new InProcessConnection(back, there), new InProcessConnection(there, back)];
+  return [
+    new InProcessConnection(back, there, { remote: IN_PROCESS_REMOTE }),
+    new InProcessConnection(there, back, { remote }),
+  ];
 }
 
 /** Returns a dialer for a client of the node of this process, and of no other. */

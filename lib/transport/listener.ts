@@ -41,7 +41,7 @@ import {
   SECRET_REPLACED,
 } from "./handshake/peer_authentication.ts";
 import type { CertificateRules } from "./handshake/certificate_rules.ts";
-import { inProcessPair, type InProcessUse } from "./in_process.ts";
+import { IN_PROCESS_REMOTE, inProcessPair, type InProcessUse } from "./in_process.ts";
 import { InboundLane } from "./inbound_lane.ts";
 import { PendingHellos } from "./pending_hellos.ts";
 import { RequestTurns } from "./request_turns.ts";
@@ -187,9 +187,12 @@ export class ConnectionListener {
     this.#accepting = acceptConnections(this.#listener, { clock, logger, signal, take, closeIdle });
   }
 
-  /** Opens a connection of a client within this process, without the limits on clients. Returns the client's end. */
-  connectInProcess(use: InProcessUse): Connection {
-    const [caller, accepted] = inProcessPair();
+  /**
+   * Opens a connection of a client within this process, without the limits on clients. Returns the client's end. `remote`:
+   * the address of the client for which it signs in, by which failed attempts count; null for none.
+   */
+  connectInProcess(use: InProcessUse, remote: string | null = null): Connection {
+    const [caller, accepted] = inProcessPair(remote ?? IN_PROCESS_REMOTE);
     const channel = this.#channelOf(accepted, use);
     this.#accept(channel, () => {});
     return caller;

@@ -23,8 +23,12 @@ const OLD_PREFIX = "/v3beta/";
 /** Dependencies of {@link JsonGateway}. */
 export interface JsonGatewayOptions {
   readonly methods: readonly Method[];
-  /** Returns the call of a request that shows a token. Rejects with EtcdError. */
-  readonly callOf: (request: WebRequest, token: string | null) => Promise<Call>;
+  /** Carries out the call of a request that shows a token. Rejects as `action`, and with EtcdError or KvraftError. */
+  readonly withCall: (
+    request: WebRequest,
+    token: string | null,
+    action: (call: Call) => Promise<void>,
+  ) => Promise<void>;
 }
 
 /** The gateway. */
@@ -66,9 +70,10 @@ export class JsonGateway {
     const token = tokenOf(request);
     try {
       const body = await readValue(request);
-      const call = await this.#options.callOf(request, token);
-      const answer = await method.run(body, JSON_FORMAT, call);
-      void request.respond({ status: 200, headers: JSON_HEADERS, body: answer });
+      await this.#options.withCall(request, token, async (call) => {
+        const answer = await method.run(body, JSON_FORMAT, call);
+        void request.respond({ status: 200, headers: JSON_HEADERS, body: answer });
+      });
     } catch (error) {
       refuse(request, toFailure(error, token));
     }
@@ -79,7 +84,7 @@ export class JsonGateway {
     const token = tokenOf(request);
     const stream = new JsonStream(request);
     try {
-      await method.run(stream, JSON_FORMAT, await this.#options.callOf(request, token));
+      await this.#options.withCall(request, token, (call) => method.run(stream, JSON_FORMAT, call));
       stream.end(null);
     } catch (error) {
       stream.end(toFailure(error, token));

@@ -75,6 +75,16 @@ const FAILURES = {
   authFailed: ["invalidArgument", "etcdserver: authentication failed, invalid user ID or password"],
   authNotEnabled: ["failedPrecondition", "etcdserver: authentication is not enabled"],
   rootMissing: ["failedPrecondition", "etcdserver: root user does not exist"],
+  rootRoleMissing: ["failedPrecondition", "etcdserver: root user does not have root role"],
+  userExists: ["failedPrecondition", "etcdserver: user name already exists"],
+  userNotFound: ["failedPrecondition", "etcdserver: user name not found"],
+  roleEmpty: ["invalidArgument", "etcdserver: role name is empty"],
+  roleExists: ["failedPrecondition", "etcdserver: role name already exists"],
+  roleNotFound: ["failedPrecondition", "etcdserver: role name not found"],
+  roleNotGranted: ["failedPrecondition", "etcdserver: role is not granted to the user"],
+  permissionNotGiven: ["invalidArgument", "etcdserver: permission not given"],
+  permissionNotGranted: ["failedPrecondition", "etcdserver: permission is not granted to the role"],
+  invalidAuthManagement: ["invalidArgument", "etcdserver: invalid auth management"],
 } as const satisfies Readonly<Record<string, readonly [StatusName, string]>>;
 
 /** A name of a failure that etcd's clients know. */

@@ -45,7 +45,10 @@ export class MethodsOnStore implements AsyncDisposable {
     const { clock } = cluster;
     this.context = {
       core,
-      clients: { of: () => Promise.resolve(core) },
+      clients: {
+        use: () => Promise.resolve({ core, release: () => {} }),
+        signIn: () => Promise.resolve("token"),
+      },
       view: () => ({
         clusterId: 1n,
         memberId: 2n,
