@@ -2,8 +2,9 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { CHECKOUT } from "../support/checkout.ts";
+import { EtcdCluster } from "../support/etcd/cluster.ts";
 import { etcdctlVersion, EtcdServer, etcdVersion } from "../support/etcd/server.ts";
-import { installEtcd3 } from "../support/etcd/stock_clients.ts";
+import { AETCD, installEtcd3, installPython, PATRONI } from "../support/etcd/stock_clients.ts";
 import { Process, runs, skip } from "../support/processes/process.ts";
 import {
   AUTH_SESSION,
@@ -76,6 +77,22 @@ function testClients(
       await runEtcd3(runtime, folder, [server.other, `e${position}/`]);
     }
   });
+
+  for (const [client, script] of [[AETCD, "aetcd_client.py"], [PATRONI, "patroni_client.py"]] as const) {
+    Deno.test(`PyPI ${client.name} on ${name}: it works unmodified`, async () => {
+      const folder = await installPython(client);
+      if (folder === null) return skip(`pip could not install ${client.name}`);
+      await using server = await start();
+      if (server === null) return;
+      const args = client === AETCD ? server.other.split(":") : [server.other];
+      await using process = Process.start("python3", [`tests/etcd/clients/${script}`, ...args], {
+        cwd: CHECKOUT,
+        env: { PYTHONPATH: folder },
+      });
+      const { code, stdout, stderr } = await process.end();
+      assertEquals([code, stdout], [0, "done\n"], stderr);
+    });
+  }
 }
 
 testClients("etcd", async () => {
@@ -88,5 +105,15 @@ testClients("etcd", async () => {
     address: etcd.address,
     other: etcd.address,
     [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose](),
+  };
+});
+
+testClients("kvraft", async () => {
+  const served = await EtcdCluster.start();
+  const leader = await served.cluster.waitForLeader();
+  return {
+    address: await served.followerAddress(),
+    other: served.address(leader),
+    [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),
   };
 });

@@ -1,5 +1,6 @@
 /** The conformance cases: requests and their exact answers, on kvraft, and on etcd where it is installed. */
 import { assertEquals, assertMatch } from "@std/assert";
+import { EtcdCluster } from "../support/etcd/cluster.ts";
 import { GrpcTestClient } from "../support/etcd/grpc_client.ts";
 import { EtcdServer, etcdVersion } from "../support/etcd/server.ts";
 import { skip } from "../support/processes/process.ts";
@@ -56,4 +57,10 @@ Deno.test("conformance: etcd answers as the cases say", async () => {
   await using etcd = await EtcdServer.start();
   assertEquals(await problemsOf(etcd.address), []);
   await assertGateway(etcd.address);
+});
+
+Deno.test("conformance: kvraft answers as the cases say", async () => {
+  await using served = await EtcdCluster.start({ nodes: 1 });
+  assertEquals(await problemsOf(served.address(1)), []);
+  await assertGateway(served.address(1));
 });

@@ -19,12 +19,6 @@ const DEFAULT_PROGRAMS = 400;
 const MAX_DIFFERENCES = 10;
 const SAID_EVERY = 50;
 
-/** Returns the address of a node, which is no leader if there are several. */
-async function followerOf(served: EtcdCluster): Promise<string> {
-  const leader = await served.cluster.waitForLeader();
-  return served.address(served.cluster.ids.find((id) => id !== leader) ?? leader);
-}
-
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
@@ -46,7 +40,7 @@ if (import.meta.main) {
   const peer = owner.use(await EtcdServer.start());
   const address = values.against === "etcd"
     ? owner.use(await EtcdServer.start()).address
-    : await followerOf(owner.use(await EtcdCluster.start({ nodes: Number(values.nodes ?? 1) })));
+    : await owner.use(await EtcdCluster.start({ nodes: Number(values.nodes ?? 1) })).followerAddress();
   const pair = {
     etcd: owner.use(new Driver(program, peer.address)),
     kvraft: owner.use(new Driver(program, address)),

@@ -41,6 +41,12 @@ export class EtcdCluster implements AsyncDisposable {
     return `${HOST}:${this.#firstPort + id - 1}`;
   }
 
+  /** Resolves to the address of a node that does not lead, if there are several. */
+  async followerAddress(): Promise<string> {
+    const leader = await this.cluster.waitForLeader();
+    return this.address(this.cluster.ids.find((id) => id !== leader) ?? leader);
+  }
+
   /** The addresses of all nodes. */
   get addresses(): readonly string[] {
     return this.cluster.ids.map((id) => this.address(id));

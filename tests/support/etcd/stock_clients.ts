@@ -14,11 +14,45 @@ export async function installEtcd3(): Promise<string | null> {
   if (isThere) return folder;
   await Deno.mkdir(folder, { recursive: true });
   await Deno.writeTextFile(join(folder, "package.json"), `{ "type": "module" }`);
-  try {
-    const args = ["install", "--no-audit", "--no-fund", "--silent", NPM_CLIENT];
-    await using process = Process.start("npm", args, { cwd: folder });
-    return (await process.end({ deadlineMs: DEADLINE_MS })).code === 0 ? folder : null;
-  } catch {
+  const args = ["install", "--no-audit", "--no-fund", "--silent", NPM_CLIENT];
+  return await succeeds("npm", args, folder) ? folder : null;
+}
+
+/** A package of PyPI, with more that it needs. */
+interface PythonClient {
+  readonly name: string;
+  readonly packages: readonly string[];
+}
+
+/** PyPI's client of asyncio. */
+export const AETCD: PythonClient = { name: "aetcd", packages: ["aetcd==1.0.0"] };
+/** Patroni's store of etcd v3; it imports a driver of PostgreSQL. */
+export const PATRONI: PythonClient = {
+  name: "patroni",
+  packages: ["patroni[etcd3]==4.1.5", "psycopg[binary]==3.3.9"],
+};
+
+/** Installs packages of Python; returns the directory for PYTHONPATH, or null where pip can't install them. */
+export async function installPython({ name, packages }: PythonClient): Promise<string | null> {
+  const folder = join(CHECKOUT, ".cache", "etcd-python", name);
+  const mark = join(folder, "installed");
+  if (await Deno.stat(mark).then(() => true, () => false)) return folder;
+  await Deno.mkdir(folder, { recursive: true });
+  if (
+    !await succeeds("python3", ["-m", "pip", "install", "--quiet", "--target", folder, ...packages], folder)
+  ) {
     return null;
+  }
+  await Deno.writeTextFile(mark, packages.join("\n"));
+  return folder;
+}
+
+/** Returns whether a command ends without an error. */
+async function succeeds(command: string, args: readonly string[], cwd: string): Promise<boolean> {
+  try {
+    await using process = Process.start(command, args, { cwd });
+    return (await process.end({ deadlineMs: DEADLINE_MS })).code === 0;
+  } catch {
+    return false;
   }
 }
