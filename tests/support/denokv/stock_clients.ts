@@ -1,10 +1,8 @@
 /** Deno KV's stock clients besides that of the Deno that runs the tests: other Denos, and `@deno/kv` in Node. */
 import { join } from "@std/path";
 import { CHECKOUT } from "../checkout.ts";
-import { Process } from "../processes/process.ts";
+import { succeeds } from "../processes/process.ts";
 
-/** The registries may be slow. */
-const DEADLINE_MS = 180_000;
 /** The package in Node that speaks KV Connect. */
 const NODE_CLIENT = "@deno/kv@0.14.0";
 
@@ -38,14 +36,4 @@ export async function installNode(version: string, folder: string): Promise<stri
     folder,
   );
   return isInstalled ? join(folder, "node_modules", ".bin", "node") : null;
-}
-
-/** Returns whether a command ends without an error. */
-async function succeeds(command: string, args: readonly string[], cwd: string): Promise<boolean> {
-  try {
-    await using process = Process.start(command, args, { cwd });
-    return (await process.end({ deadlineMs: DEADLINE_MS })).code === 0;
-  } catch {
-    return false;
-  }
 }

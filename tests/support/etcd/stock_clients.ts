@@ -1,10 +1,8 @@
 /** Other clients of etcd, installed in the cache of the checkout, where they stay. */
 import { join } from "@std/path";
 import { CHECKOUT } from "../checkout.ts";
-import { Process } from "../processes/process.ts";
+import { succeeds } from "../processes/process.ts";
 
-/** The registries may be slow. */
-const DEADLINE_MS = 180_000;
 const NPM_CLIENT = "etcd3@1.1.2";
 
 /** Installs the npm package etcd3; returns its directory, or null where npm can't install it. */
@@ -45,14 +43,4 @@ export async function installPython({ name, packages }: PythonClient): Promise<s
   }
   await Deno.writeTextFile(mark, packages.join("\n"));
   return folder;
-}
-
-/** Returns whether a command ends without an error. */
-async function succeeds(command: string, args: readonly string[], cwd: string): Promise<boolean> {
-  try {
-    await using process = Process.start(command, args, { cwd });
-    return (await process.end({ deadlineMs: DEADLINE_MS })).code === 0;
-  } catch {
-    return false;
-  }
 }

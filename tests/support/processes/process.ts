@@ -12,6 +12,9 @@ import { eventually, type WaitOptions, within } from "../eventually.ts";
 /** The line that the server prints once, when it serves. */
 export const READY_LINE = /ready to serve/;
 
+/** Registries may be slow. */
+const REGISTRY_MS = 180_000;
+
 /** Options of a process. */
 export interface StartOptions {
   /** Working directory, the base of relative paths and permissions. */
@@ -210,6 +213,16 @@ export function runs(program: string, argument: string): boolean {
   try {
     return new Deno.Command(program, { args: [argument], stdout: "null", stderr: "null" }).outputSync()
       .success;
+  } catch {
+    return false;
+  }
+}
+
+/** Returns whether a command that installs something from a registry ends without an error. */
+export async function succeeds(command: string, args: readonly string[], cwd: string): Promise<boolean> {
+  try {
+    await using process = Process.start(command, args, { cwd });
+    return (await process.end({ deadlineMs: REGISTRY_MS })).code === 0;
   } catch {
     return false;
   }
