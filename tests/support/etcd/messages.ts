@@ -92,6 +92,7 @@ const METHODS: Readonly<Record<string, readonly [request: string, response: stri
   "v3lockpb.Lock/Unlock": ["UnlockRequest", "HeaderOnly"],
   "v3electionpb.Election/Campaign": ["CampaignRequest", "CampaignResponse"],
   "v3electionpb.Election/Leader": ["LeaderRequest", "LeaderResponse"],
+  "v3electionpb.Election/Observe": ["LeaderRequest", "LeaderResponse"],
   "v3electionpb.Election/Resign": ["ResignRequest", "HeaderOnly"],
   "v3electionpb.Election/Proclaim": ["ProclaimRequest", "HeaderOnly"],
 };

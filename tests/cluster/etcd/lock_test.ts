@@ -1,0 +1,130 @@
+/** v3lockpb and v3electionpb at real nodes: the death of the leader, of the node that serves a client, and of clients. */
+import { assert, assertEquals } from "@std/assert";
+import type { KvClient } from "../../../lib/mod.ts";
+import { EtcdCluster } from "../../support/etcd/cluster.ts";
+import { GrpcTestClient } from "../../support/etcd/grpc_client.ts";
+import type { Message } from "../../support/etcd/messages.ts";
+import { eventually } from "../../support/eventually.ts";
+import { step } from "../../support/step.ts";
+
+const LOCK = "v3lockpb.Lock/Lock";
+
+/** Returns the keys with a prefix. */
+async function keysOf(kv: KvClient, prefix: string): Promise<readonly string[]> {
+  const { entries } = await kv.list({ prefix });
+  return entries.map(({ key }) => new TextDecoder().decode(key)).toSorted();
+}
+
+async function untilKeysAre(kv: KvClient, prefix: string, keys: readonly string[]): Promise<void> {
+  await eventually(`the keys of ${prefix} are ${keys}`, async () => {
+    assertEquals(await keysOf(kv, prefix), keys);
+    return true;
+  });
+}
+
+/** Begins a request with one answer; it is awaited by `status`. */
+async function begin(client: GrpcTestClient, method: string, request: Message): Promise<number> {
+  const id = await client.open(method);
+  await client.send(id, request);
+  await client.halfClose(id);
+  return id;
+}
+
+/** Returns the answer to a request that was begun. */
+async function answer(client: GrpcTestClient, id: number): Promise<Message> {
+  const next = await client.next(id);
+  const { code, message } = await client.status(id);
+  assertEquals([code, message], [0, ""]);
+  return next as Message;
+}
+
+async function call(client: GrpcTestClient, method: string, request: Message): Promise<Message> {
+  const { code, message, messages: [first = null] } = await client.call(method, request);
+  assert(code === 0 && first !== null, `${method}: ${code} ${message}`);
+  return first;
+}
+
+Deno.test("etcd: server-side locks and elections over the death of nodes and clients", async (t) => {
+  await using served = await EtcdCluster.start();
+  const { cluster } = served;
+  const connect = (id: number): Promise<GrpcTestClient> => GrpcTestClient.connect(served.address(id));
+  const leader = await cluster.waitForLeader();
+  const [one = 0, two = 0] = cluster.ids.filter((id) => id !== leader);
+  await using kv = await cluster.connect();
+  await using first = await connect(one);
+  await using second = await connect(two);
+  for (let ID = 1; ID <= 9; ID++) await call(first, "etcdserverpb.Lease/LeaseGrant", { TTL: 600, ID });
+
+  await step(t, "a lock is held, and waited for, over the death of the leader", async () => {
+    const held = await call(first, LOCK, { name: "a", lease: 1 });
+    assertEquals(held["key"], "a/1");
+    const waiting = await begin(second, LOCK, { name: "a", lease: 2 });
+    await untilKeysAre(kv, "a/", ["a/1", "a/2"]);
+    const elected = await begin(second, "v3electionpb.Election/Campaign", {
+      name: "e",
+      lease: 2,
+      value: "v",
+    });
+    assertEquals((await answer(second, elected))["leader"], { name: "e", key: "e/2", rev: 4, lease: 2 });
+    await cluster.kill(leader);
+    await cluster.waitForLeader([one, two]);
+    await untilKeysAre(kv, "a/", ["a/1", "a/2"]);
+    await call(first, "v3lockpb.Lock/Unlock", { key: "a/1" });
+    assertEquals((await answer(second, waiting))["key"], "a/2");
+    const { kv: found } = await call(first, "v3electionpb.Election/Leader", { name: "e" });
+    assertEquals((found as Message)["value"], "v");
+    await cluster.startNode(leader);
+  });
+
+  await step(t, "a client that goes away while it waits leaves no key behind", async () => {
+    await using gone = await connect(two);
+    await begin(gone, LOCK, { name: "a", lease: 3 });
+    await begin(gone, LOCK, { name: "a" });
+    await eventually("both wait", async () => (await keysOf(kv, "a/")).length === 3 ? true : null);
+    const waiting = await begin(second, LOCK, { name: "a", lease: 4 });
+    await eventually("it waits", async () => (await keysOf(kv, "a/")).includes("a/4") ? true : null);
+    await gone[Symbol.asyncDispose]();
+    await untilKeysAre(kv, "a/", ["a/2", "a/4"]);
+    await call(first, "v3lockpb.Lock/Unlock", { key: "a/2" });
+    assertEquals((await answer(second, waiting))["key"], "a/4");
+  });
+
+  await step(t, "a client whose node dies keeps its place by its lease", async () => {
+    await using waiting = await connect(leader);
+    await begin(waiting, LOCK, { name: "a", lease: 5 });
+    await untilKeysAre(kv, "a/", ["a/4", "a/5"]);
+    const behind = await begin(second, LOCK, { name: "a", lease: 6 });
+    await untilKeysAre(kv, "a/", ["a/4", "a/5", "a/6"]);
+    await cluster.kill(leader);
+    const again = await begin(first, LOCK, { name: "a", lease: 5 });
+    await call(first, "v3lockpb.Lock/Unlock", { key: "a/4" });
+    assertEquals((await answer(first, again))["key"], "a/5");
+    await untilKeysAre(kv, "a/", ["a/5", "a/6"]);
+    await call(first, "v3lockpb.Lock/Unlock", { key: "a/5" });
+    assertEquals((await answer(second, behind))["key"], "a/6");
+    await cluster.startNode(leader);
+  });
+
+  await step(t, "an observer sees each leader, and a node that stops ends its calls", async () => {
+    await using observer = await connect(leader);
+    const stream = await begin(observer, "v3electionpb.Election/Observe", { name: "e" });
+    const leaderOf = async (): Promise<unknown> => {
+      const next = await observer.next(stream);
+      return "kv" in next ? (next["kv"] as Message)["value"] : next;
+    };
+    assertEquals(await leaderOf(), "v");
+    const next = await begin(second, "v3electionpb.Election/Campaign", { name: "e", lease: 7, value: "w" });
+    await untilKeysAre(kv, "e/", ["e/2", "e/7"]);
+    await call(first, "v3electionpb.Election/Resign", {
+      leader: { name: "e", key: "e/2", rev: 4, lease: 2 },
+    });
+    assertEquals(await leaderOf(), "w");
+    await answer(second, next);
+    const waiting = await begin(observer, LOCK, { name: "a", lease: 8 });
+    await untilKeysAre(kv, "a/", ["a/6", "a/8"]);
+    await cluster.stop(leader);
+    const stopped = { code: 14, message: "etcdserver: server stopped" };
+    assertEquals([await observer.status(stream), await observer.status(waiting)], [stopped, stopped]);
+    assertEquals(await keysOf(kv, "a/"), ["a/6", "a/8"]);
+  });
+});
