@@ -25,6 +25,7 @@ import { TLS_MUTANTS } from "./security/tls.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { DATABASE_MUTANTS } from "./coordination/databases.ts";
 import { ETCD_WATCH_MUTANTS } from "./etcd/watch.ts";
+import { ETCD_COORDINATION_MUTANTS } from "./etcd/coordination.ts";
 import { EXPIRY_MUTANTS, TRANSACTION_MUTANTS } from "./transactions.ts";
 import { UNSEEN_MUTANTS } from "./unseen.ts";
 import { LEASE_TIME_MUTANTS } from "./coordination/lease_time.ts";
@@ -59,6 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...TRANSACTION_MUTANTS,
   ...DATABASE_MUTANTS,
   ...ETCD_WATCH_MUTANTS,
+  ...ETCD_COORDINATION_MUTANTS,
   ...EXPIRY_MUTANTS,
   ...UNSEEN_MUTANTS,
   ...PAST_MUTANTS,

@@ -176,7 +176,7 @@ Deno.test("lock: without a lease the server makes one, which lives as long as th
   const holder = await request(service, 1n);
   const waiting = await request(service, 0n);
   const { machine } = service.store;
-  await service.cluster.pass(200_000);
+  await service.cluster.pass(190_000);
   assertEquals([machine.leaseCount, waiting.failure], [2, null]);
   await unlock(service, holder.key ?? "");
   await service.cluster.pass(200);
