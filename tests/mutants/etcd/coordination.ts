@@ -146,7 +146,7 @@ export const ETCD_COORDINATION_MUTANTS: readonly Mutant[] = [
     },
     {
       id: "M2818",
-      title: "the server's lease is kept alive for ever",
+      title: "the lease of the server is kept alive without end",
       failure: "a lock without a lease is held until the node stops",
       from: "lease.abandon();",
       to: "",
