@@ -292,8 +292,11 @@ function parseWords(
   const parsed = parseArguments(words, [...specs.values()]);
   const typed = parsed.positionals.map(({ text }) => text);
   const named = findCommand(typed);
-  const isGroupHelp = parsed.options.has("help") && named?.kind === "group" &&
-    typed.length === named.wordCount;
+  // `denokv --help` and `denokv help`: the commands that begin with this word.
+  const isGroupHelp = named?.kind === "group" &&
+    (parsed.options.has("help")
+      ? typed.length === named.wordCount
+      : typed.slice(named.wordCount).join() === HELP.name);
   const found = typed.length === 0 || isGroupHelp ? null : commandNamed(typed);
   const command = found?.command ?? null;
   const allowed = [...everywhere, ...command?.options ?? []].map((spec) => spec.name);
@@ -301,7 +304,7 @@ function parseWords(
     if (!allowed.includes(option)) throw misplacedOption(option, command);
   }
   const { options } = parsed;
-  if (parsed.options.has("help") && typed.length > 0) {
+  if (isGroupHelp || (parsed.options.has("help") && typed.length > 0)) {
     const topic = typed.slice(0, named?.wordCount).map((text) => ({ text, literal: true }));
     return { invocation: bindArguments(HELP, { positionals: topic, options }), options };
   }

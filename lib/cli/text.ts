@@ -303,6 +303,11 @@ export function withThousands(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, " ");
 }
 
+/** Returns the line behind a page that is not the last one: the number of its entries, and the command for the next page. */
+export function moreLine(shown: number, next: string): string {
+  return `-- ${shown} shown, and there are more: ${next}\n`;
+}
+
 /** Returns `a`, `a and b`, or `a, b and c`. */
 export function enumeration(names: readonly string[]): string {
   const last = names.at(-1) ?? "";

@@ -72,7 +72,7 @@ Deno.test("list: the hint of the next page means the same keys in a POSIX shell 
       for (const end of [[], [0xff]]) await store.put(Uint8Array.of(...last, ...end), "v");
       const prefixed = prefix.length === 0 ? [] : ["--", escapeArgument(prefix)];
       const { err } = await run(["list", "--limit", "1", "--escapes", ...prefixed], { store });
-      const hint = err.replace(/^-- 1 of more; /, "").trimEnd();
+      const hint = err.replace(/^-- 1 shown, and there are more: /, "").trimEnd();
       const lines = [await wordsOfShell(hint), tokenize(hint).map(({ word }) => word)];
       for (const words of lines) {
         store.calls.length = 0;

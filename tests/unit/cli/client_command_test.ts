@@ -80,7 +80,7 @@ Deno.test("list: each line has a key and its value, escaped; standard error says
   assertEquals(await run(["list", "--limit", "1"], { store }), {
     code: 0,
     out: "greeting\thello\n",
-    err: "-- 1 of more; list --limit 1 --after greeting\n",
+    err: "-- 1 shown, and there are more: list --limit 1 --after greeting\n",
   });
 });
 

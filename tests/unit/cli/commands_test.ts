@@ -201,6 +201,9 @@ Deno.test("parseCommand: a command of three words is found by all of them", () =
   assertEquals(shown("user", "token", "--ttl", "1h", "create", "ada", "ci"), "user token create ada ci");
   assertEquals(shown("user", "show", "token"), "user show token");
   assertEquals(shown("user", "token", "--help"), "help user token");
+  assertEquals(shown("user", "token", "help"), "help user token");
+  assertEquals(shown("denokv", "help", "--output", "json"), "help denokv");
+  assertThrows(() => shown("denokv", "help", "create"), UsageError, 'There is no command "denokv help"');
   assertEquals(shown("user", "token", "list", "--help"), "help user token list");
   const refused = (...words: readonly string[]): string =>
     assertThrows(() => parseCommand(words), UsageError).message;

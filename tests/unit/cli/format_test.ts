@@ -66,7 +66,7 @@ Deno.test("list: the table fits the terminal, and a hint says how to continue", 
     "key     revision  value",
     "user:1  7         ada",
     `日本    7         ${"y".repeat(29)}… (200 bytes)`,
-    "-- 2 of more; list --after x",
+    "-- 2 shown, and there are more: list --after x",
     "2 keys, revision 9, 1.2 ms",
     "",
   ]);

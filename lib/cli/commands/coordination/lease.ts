@@ -20,7 +20,7 @@ import { ExitCode, HalfwayError } from "../../errors.ts";
 import { bytesField } from "../../json.ts";
 import { LEASE, leaseIdOf, leaseIdOfText, ttlOfText } from "../../lease_options.ts";
 import { callOptions, CONSISTENCY_OPTIONS, consistencyOptions, durationAsTyped } from "../../options.ts";
-import { countOf, dim, duration, escapeBytes, table } from "../../text.ts";
+import { countOf, dim, duration, escapeBytes, moreLine, table } from "../../text.ts";
 import { pause } from "../../waiting.ts";
 import { MAX_LIMIT, nextPageLine } from "../keys/list.ts";
 
@@ -242,7 +242,7 @@ function listText({ leases, after }: LeaseListResult, invocation: Invocation, vi
     ? leases.length === 0 ? [] : [dim(header, view), ...rows]
     : numbers.map((row) => row.join("\t"));
   const output = lines.map((line) => `${line}\n`).join("");
-  const hint = after === null ? "" : `-- ${leases.length} of more; ${nextLine(invocation, after)}\n`;
+  const hint = after === null ? "" : moreLine(leases.length, nextLine(invocation, after));
   if (view.elapsedMs === null) return { output, note: hint };
   const meta = `${countOf(leases.length, "lease")}, ${duration(view.elapsedMs)}`;
   return { output, note: `${hint}${dim(meta, view)}\n` };

@@ -18,7 +18,7 @@ import { parseLiteral } from "../../denokv/literal.ts";
 import { storedValue } from "../../denokv/values.ts";
 import { ExitCode, UsageError } from "../../errors.ts";
 import { CONSISTENCY_OPTIONS, consistencyOptions, durationOfText } from "../../options.ts";
-import { countOf, dim, duration, shellWord } from "../../text.ts";
+import { countOf, dim, duration, moreLine, shellWord } from "../../text.ts";
 import { DATABASE, DATABASE_KEY, mutate, openDatabase } from "./access.ts";
 import { listDatabases, removeDatabase } from "./databases.ts";
 import {
@@ -198,7 +198,7 @@ async function listKeys(invocation: Invocation, context: CommandContext): Promis
   return answer({
     text(view): AnswerText {
       const output = view.isTerminal ? entryTable(entries, view) : entries.map(entryLine).join("");
-      const hint = next === "" ? "" : `-- ${entries.length} of more; ${next}\n`;
+      const hint = next === "" ? "" : moreLine(entries.length, next);
       if (view.elapsedMs === null) return { output, note: hint };
       const meta = `${countOf(entries.length, "key")}, revision ${page.revision}, ${
         duration(view.elapsedMs)

@@ -21,7 +21,7 @@ import {
 } from "../../options.ts";
 import { ExitCode } from "../../errors.ts";
 import { bytesField, lifetimeFields } from "../../json.ts";
-import { countOf, dim, duration, escapeBytes } from "../../text.ts";
+import { countOf, dim, duration, escapeBytes, moreLine } from "../../text.ts";
 import { lifetimeColumns, MAX_LIMIT, nextPageLine, valueTable } from "./list.ts";
 
 const OPTIONS: readonly OptionSpec[] = [
@@ -89,7 +89,7 @@ function historyAnswer(
   { versions, before, compactedRevision, revision }: HistoryResult,
   nextPage: (before: number) => string,
 ): Answer {
-  const hint = before === null ? "" : `-- ${versions.length} of more; ${nextPage(before)}\n`;
+  const hint = before === null ? "" : moreLine(versions.length, nextPage(before));
   return answer({
     text(view): AnswerText {
       if (versions.length === 0) return { output: "", note: withElapsed("(no history)\n", view) };

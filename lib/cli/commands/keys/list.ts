@@ -24,6 +24,7 @@ import {
   fit,
   HEAD_BYTES,
   isArgument,
+  moreLine,
   shellWord,
   table,
   textOfBytes,
@@ -76,9 +77,7 @@ export function listAnswer(
   nextPage: (lastKey: Uint8Array) => string,
 ): Answer {
   const last = entries.at(-1);
-  const hint = cursor === null || last === undefined
-    ? ""
-    : `-- ${entries.length} of more; ${nextPage(last.key)}\n`;
+  const hint = cursor === null || last === undefined ? "" : moreLine(entries.length, nextPage(last.key));
   return answer({
     text(view): AnswerText {
       const output = view.isTerminal ? listTable(entries, view) : entries.map(listLine).join("");

@@ -154,7 +154,7 @@ Deno.test("denokv list: the keys behind a prefix in Deno's order, in pages whose
   const first = await list(`["users"]`, "--limit", "2");
   assertEquals([first.out, first.err], [
     rows.slice(0, 2).join(""),
-    `-- 2 of more; denokv list shop '["users"]' --limit 2 --after '["users", 18n]'\n`,
+    `-- 2 shown, and there are more: denokv list shop '["users"]' --limit 2 --after '["users", 18n]'\n`,
   ]);
   assertEquals((await list(`["users"]`, "--after", `["users", 18n]`)).out, rows[2]);
   assertEquals((await list(`["users"]`, "--after", `["users", 18n]`, "--reverse")).out, rows[0]);

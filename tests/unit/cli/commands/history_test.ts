@@ -28,7 +28,7 @@ Deno.test("get, list, export: --revision reads as of that revision", async () =>
   assertEquals((await run(["export", "--revision", "1"], { store })).out, '{"key":"k","value":"hello"}\n');
   assertEquals(
     (await run(["list", "--revision", "5", "--limit", "1"], { store })).err,
-    "-- 1 of more; list --limit 1 --revision 5 --after k\n",
+    "-- 1 shown, and there are more: list --limit 1 --revision 5 --after k\n",
   );
   assertEquals(store.calls[0], { name: "get", consistency: "linearizable", revision: 1 });
 });
@@ -79,7 +79,7 @@ Deno.test("history: a page says how to go on, also for a key that is not text", 
   assertEquals(await run(["history", "k", "--limit", "2"], { store }), {
     code: 0,
     out: "4\tput\t1\tagain\n3\tdelete\n",
-    err: "-- 2 of more; history k --limit 2 --before 3\n",
+    err: "-- 2 shown, and there are more: history k --limit 2 --before 3\n",
   });
   assertEquals(
     (await run(["history", "k", "--limit", "2", "--before", "3"], { store })).out,
@@ -87,7 +87,10 @@ Deno.test("history: a page says how to go on, also for a key that is not text", 
   );
   await store.put(Uint8Array.of(0xff), "2");
   const binary = await run(["history", "--key-base64", "/w==", "--limit", "1"], { store });
-  assertEquals(binary.err, "-- 1 of more; history '\\xff' --limit 1 --before 6 --escapes\n");
+  assertEquals(
+    binary.err,
+    "-- 1 shown, and there are more: history '\\xff' --limit 1 --before 6 --escapes\n",
+  );
   assertEquals(
     (await run(["history", "\\xff", "--limit", "1", "--before", "6", "--escapes"], { store })).out,
     "5\tput\t1\t\\x80\n",

@@ -96,7 +96,7 @@ Deno.test("lease list: fields for pipes, a table for a terminal, and how to go o
     "lease  ttl     remains  keys\n47     90s     61.5 s   2\n4711   1500ms  1.5 s    0\n",
   );
   const page = await run(["lease", "list", "--limit", "1"], { store });
-  assertEquals(page.err, "-- 1 of more; lease list --limit 1 --after 47\n");
+  assertEquals(page.err, "-- 1 shown, and there are more: lease list --limit 1 --after 47\n");
   assertEquals(
     (await run(["lease", "list", "--limit", "1", "--after", "47"], { store })).out.slice(0, 5),
     "4711\t",
