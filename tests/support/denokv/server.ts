@@ -21,14 +21,15 @@ export class DenokvServer implements AsyncDisposable {
   readonly url: string;
   /** The number of its process, to measure what it uses. */
   readonly pid: number;
+  /** The path of its database. */
+  readonly file: string;
   readonly #process: Process;
-  readonly #file: string;
 
   private constructor(url: string, { process, file }: { readonly process: Process; readonly file: string }) {
     this.url = url;
     this.pid = process.pid;
+    this.file = file;
     this.#process = process;
-    this.#file = file;
   }
 
   /** Starts it with its file in `folder` and waits until it listens. */
@@ -44,9 +45,14 @@ export class DenokvServer implements AsyncDisposable {
     return new DenokvServer(`http://${address}`, { process, file });
   }
 
+  /** Ends it as an operator does; its file stays until this object is disposed. */
+  async stop(): Promise<void> {
+    await this.#process.stop();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#process[Symbol.asyncDispose]();
     // SQLite has up to two more files beside it.
-    for (const suffix of ["", "-wal", "-shm"]) await Deno.remove(`${this.#file}${suffix}`).catch(() => {});
+    for (const suffix of ["", "-wal", "-shm"]) await Deno.remove(`${this.file}${suffix}`).catch(() => {});
   }
 }
