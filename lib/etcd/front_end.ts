@@ -20,6 +20,8 @@ import { EtcdService } from "./service.ts";
 
 /** Time that requests in progress have for their answers when the front end stops. */
 const CLOSE_TIMEOUT_MS = 1_500;
+/** Bytes of requests and answers that are held for all clients: a few of the largest answers to reads, and the others. */
+const MAX_HELD_BYTES = 536_870_912;
 
 /** Dependencies of an {@link EtcdFrontEnd}. */
 export interface EtcdFrontEndOptions extends ServedNode {
@@ -61,7 +63,11 @@ export class EtcdFrontEnd {
       clock,
       logger,
       handler: (request) => this.#service.handle(request),
-      limits: { maxBodyBytes: MAX_MESSAGE_BYTES, closeTimeoutMs: CLOSE_TIMEOUT_MS },
+      limits: {
+        maxBodyBytes: MAX_MESSAGE_BYTES,
+        maxHeldBytes: MAX_HELD_BYTES,
+        closeTimeoutMs: CLOSE_TIMEOUT_MS,
+      },
     });
     logger.info("etcd v3 over gRPC and HTTP", { address: formatAddress(this.address) });
   }

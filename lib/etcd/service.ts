@@ -4,7 +4,16 @@ import type { WebRequest } from "../web/mod.ts";
 import type { EtcdContext } from "./context.ts";
 import { JsonGateway } from "./gateway/json_gateway.ts";
 import { toEtcdError } from "./rpc/failures.ts";
-import { GrpcStream, isGrpc, PROTOBUF, readMessage, refuse, respond, timeoutOf } from "./rpc/grpc.ts";
+import {
+  GrpcStream,
+  isGrpc,
+  PROTOBUF,
+  readMessage,
+  refuse,
+  respond,
+  respondInParts,
+  timeoutOf,
+} from "./rpc/grpc.ts";
 import type { Call, Method, StreamMethod, UnaryMethod } from "./rpc/method.ts";
 import { EtcdError, etcdError } from "./rpc/status.ts";
 
@@ -84,7 +93,8 @@ export class EtcdService {
     try {
       const body = await readMessage(request);
       await this.#withCall(request, token, async (call) => {
-        respond(request, await method.run(body, PROTOBUF, call));
+        if (method.runInParts === undefined) respond(request, await method.run(body, PROTOBUF, call));
+        else respondInParts(request, await method.runInParts(body, call));
       });
     } catch (error) {
       refuse(request, toEtcdError(error, { hasToken: token !== null }));

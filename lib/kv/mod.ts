@@ -64,9 +64,9 @@ export type { StructureFigures } from "./pages/check_store.ts";
 export type { EventReader } from "./pages/event_reader.ts";
 export { StoreLoadError } from "./pages/store_loader.ts";
 export { SESSION_LIMITS, type SessionLimits } from "./sessions/session_table.ts";
-export { StateMachine, type StateMachineOptions } from "./state_machine.ts";
+export { StateMachine } from "./state_machine.ts";
 export type { Readability } from "./store.ts";
-export type { Restoring, StateView } from "./state_records.ts";
+export type { Restoring, StateMachineOptions, StateView } from "./state_records.ts";
 export {
   keepsStoreLimits,
   validateCommand,
@@ -78,4 +78,5 @@ export {
 } from "./validate.ts";
 export type { CommandLimits, CommandProblem } from "./validate.ts";
 export { validateWatch } from "./validate_watch.ts";
+export { type ScanPage, type ScanQuery, validateScan } from "./scan.ts";
 export { sizeOfBranches } from "./validate_branches.ts";

@@ -46,26 +46,22 @@ import {
   leaseState,
 } from "./leases/execute_leases.ts";
 import type { LeaseKeysPage, LeaseKeysQuery, LeasePage, LeaseState } from "./leases/lease_command.ts";
-import { type LeaseLimits, Leases } from "./leases/leases.ts";
+import { Leases } from "./leases/leases.ts";
 import type { StateRecord, WriteResult } from "./record.ts";
 import { SESSION_LIMITS, SessionTable } from "./sessions/session_table.ts";
 import type { EventReader } from "./pages/event_reader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
+import type { ScanPage, ScanQuery } from "./scan.ts";
 import type { StructureFigures } from "./pages/check_store.ts";
-import { type Restoring, resultOf, StateRestorer, type StateView, viewOf } from "./state_records.ts";
+import {
+  type Restoring,
+  resultOf,
+  type StateMachineOptions,
+  StateRestorer,
+  type StateView,
+  viewOf,
+} from "./state_records.ts";
 import { type Readability, Store } from "./store.ts";
-
-/** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
-export interface StateMachineOptions {
-  /** Log time after which an idle session is forgotten, in milliseconds. Default one hour. */
-  readonly sessionTtlMs?: number;
-  /** Maximum number of sessions. Default 10,000. */
-  readonly maxSessions?: number;
-  /** Bytes that the remembered answers of all sessions may count for. Default 64 MiB. */
-  readonly maxAnswersBytes?: number;
-  /** Limits of leases. Default {@link LEASE_LIMITS}. */
-  readonly leaseLimits?: LeaseLimits;
-}
 
 /**
  * The keys, leases and sessions after applying the log up to `appliedIndex`.
@@ -311,10 +307,7 @@ export class StateMachine {
     return leasePage(query, this.#leased);
   }
 
-  /**
-   * Returns whether the state as of a revision can be read ({@link getAt}, {@link listAt}, and {@link history} before the
-   * next one).
-   */
+  /** Returns whether the state as of a revision can be read: by {@link getAt} and others, by {@link history} before the next. */
   readability(revision: number): Readability {
     if (this.#featureLevel < HISTORY_LEVEL) return "noHistory";
     if (revision > this.#revision) return "futureRevision";
@@ -329,6 +322,11 @@ export class StateMachine {
   /** Returns one page of a range as of a readable revision. */
   listAt(query: ListQuery, revision: number): Past<ListPage> {
     return this.#store.listAt(query, revision);
+  }
+
+  /** Returns one page of a range as of a readable revision, or (null) of the present; its bytes are as of {@link list}. */
+  scan(query: ScanQuery, revision: number | null): Past<ScanPage> {
+    return this.#store.scan(query, { revision, present: this.#revision });
   }
 
   /** Returns one page of the history of a key. */

@@ -3,7 +3,7 @@ import { assert, assertNever } from "../platform/assert.ts";
 import { authRecords, AuthRestorer } from "./auth/auth_records.ts";
 import type { AuthState, AuthView } from "./auth/auth_state.ts";
 import { FIRST_FEATURE_LEVEL, HISTORY_LEVEL } from "./feature_level.ts";
-import type { Leases } from "./leases/leases.ts";
+import type { LeaseLimits, Leases } from "./leases/leases.ts";
 import { type LeaseTimes, NO_OWNER } from "./leases/lease_table.ts";
 import { expectLoaded, StoreLoader } from "./pages/store_loader.ts";
 import type { StoreView } from "./pages/paged_store.ts";
@@ -12,6 +12,18 @@ import type { AnswerRecord, HeaderRecord, SessionRecord, StateRecord } from "./r
 import type { Session } from "./sessions/session.ts";
 import type { SessionTable } from "./sessions/session_table.ts";
 import { Store } from "./store.ts";
+
+/** Limits that tests may lower. All nodes of a cluster must have the same; servers use the defaults. */
+export interface StateMachineOptions {
+  /** Log time after which an idle session is forgotten, in milliseconds. Default one hour. */
+  readonly sessionTtlMs?: number;
+  /** Maximum number of sessions. Default 10,000. */
+  readonly maxSessions?: number;
+  /** Bytes that the remembered answers of all sessions may count for. Default 64 MiB. */
+  readonly maxAnswersBytes?: number;
+  /** Limits of leases. Default {@link LEASE_LIMITS}. */
+  readonly leaseLimits?: LeaseLimits;
+}
 
 /** An immutable view of the whole state as of one applied index. What it shares with the state is kept until its release. */
 export interface StateView extends Disposable {

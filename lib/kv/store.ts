@@ -38,6 +38,7 @@ import { checkStore, type StructureFigures } from "./pages/check_store.ts";
 import { EventReader } from "./pages/event_reader.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
+import { type ScanPage, type ScanQuery, scanRange } from "./scan.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import { SlabCopier } from "../platform/slab.ts";
 
@@ -50,6 +51,17 @@ const VERSIONS_A_KEY = 8;
  * compacted one, or the state has no history, since its feature level is too low.
  */
 export type Readability = "readable" | "futureRevision" | "compacted" | "noHistory";
+
+/** A page of a listing; with `keysOnly` its entries have empty values. */
+type PageQuery = ListQuery & { readonly keysOnly?: boolean };
+
+/** The revision as of which a range is read, null for the present one, and the present one. */
+export interface ScanRevisions {
+  readonly revision: number | null;
+  readonly present: number;
+}
+
+const NO_VALUE = new Uint8Array(0);
 
 /** The ordered map from keys to values. */
 export class Store {
@@ -244,16 +256,18 @@ export class Store {
    * Returns one page of a range as of `revision`, with views of the store's own bytes, which are valid until the store is
    * tidied. O(log n + page).
    */
-  list(query: ListQuery, revision: number): ListPage {
+  list(query: PageQuery, revision: number): ListPage {
     const limit = Math.min(query.limit, MAX_LIST_ENTRIES);
     const { records } = this.#pages;
     const cursor = this.#pages.scan(scanOf(query));
     const entries: KeyValue[] = [];
     let pageBytes = 0;
+    const noValue = query.keysOnly === true ? NO_VALUE : undefined;
     while (cursor.left > 0 && entries.length < limit && pageBytes < LIST_PAGE_BYTES) {
       const address = cursor.next();
-      entries.push(this.#pages.keyValue(address));
-      pageBytes += records.keyLength(address) + records.valueLength(address);
+      const entry = this.#pages.keyValue(address, records.key(address), noValue);
+      entries.push(entry);
+      pageBytes += entry.key.length + entry.value.length;
     }
     return { entries, more: cursor.left > 0, revision, after: null };
   }
@@ -271,8 +285,9 @@ export class Store {
    * {@link LIST_PAGE_VERSIONS} versions: of keys that were changed often since, were created later, or were deleted
    * before.
    */
-  listAt(query: ListQuery, revision: number): Past<ListPage> {
+  listAt(query: PageQuery, revision: number): Past<ListPage> {
     const limit = Math.min(query.limit, MAX_LIST_ENTRIES);
+    const { keysOnly = false } = query;
     const { records } = this.#pages;
     const cursor = this.#pages.scanAt(scanOf(query), revision);
     const found: number[] = [];
@@ -281,19 +296,31 @@ export class Store {
     // The last version read is not in the page if that is full: it shows that there is more.
     let address = cursor.next(LIST_PAGE_VERSIONS);
     while (address !== 0 && found.length < limit && pageBytes < LIST_PAGE_BYTES) {
-      const [keyLength, valueLength] = [records.keyLength(address), records.valueLength(address)];
+      const keyLength = records.keyLength(address);
+      const valueLength = keysOnly ? 0 : records.valueLength(address);
       found.push(address);
       pageBytes += keyLength + valueLength;
       copiedBytes += records.isLarge(address) ? keyLength : keyLength + valueLength;
       address = cursor.next(LIST_PAGE_VERSIONS);
     }
-    const entries = this.#entries(found, copiedBytes);
+    const entries = keysOnly ? this.#keys(found, copiedBytes) : this.#entries(found, copiedBytes);
     const isUnfinished = address === 0 && !cursor.isAtEnd;
     const after = isUnfinished ? records.key(cursor.last).slice() : null;
     return {
       result: { entries, more: address !== 0 || isUnfinished, revision, after },
       looked: cursor.looked,
     };
+  }
+
+  /** Returns one page of a range; `revision` null: of the present, with views of the store's own bytes as of {@link list}. */
+  scan(query: ScanQuery, { revision, present }: ScanRevisions): Past<ScanPage> {
+    const { lower, upper } = scanOf({ ...query, prefix: NO_VALUE, after: null });
+    return scanRange({ ...query, start: lower ?? query.start, end: upper }, {
+      pages: this.#pages,
+      revision: present,
+      list: (page, past) =>
+        past === null ? { result: this.list(page, present), looked: 0 } : this.listAt(page, past),
+    }, revision);
   }
 
   /** Returns one page of the history of a key. */
@@ -354,6 +381,20 @@ export class Store {
       const keyEnd = start + records.keyLength(address);
       const value = records.isLarge(address) ? records.value(address) : buffer.subarray(keyEnd, end);
       return this.#pages.keyValue(address, buffer.subarray(start, keyEnd), value);
+    });
+  }
+
+  /** Returns versions as objects that own their keys, which have `bytes` in all, and have no values. */
+  #keys(found: readonly number[], bytes: number): KeyValue[] {
+    const { records } = this.#pages;
+    const buffer = new Uint8Array(bytes);
+    let end = 0;
+    return found.map((address) => {
+      const key = records.key(address);
+      const start = end;
+      buffer.set(key, start);
+      end += key.length;
+      return this.#pages.keyValue(address, buffer.subarray(start, end), NO_VALUE);
     });
   }
 

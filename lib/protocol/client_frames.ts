@@ -44,11 +44,14 @@ import { DATABASE } from "./database_command.ts";
 import {
   CONSISTENCY_NUMBER,
   ENTRY,
+  HISTORY_PAGE,
   KEY_VALUE,
-  KEY_VERSION,
   LEASE,
+  LIST_PAGE,
   LIST_QUERY,
   RANGE,
+  SCAN_PAGE,
+  SCAN_QUERY,
   VISIBLE_ONLY,
 } from "./key_value.ts";
 import { MAX_RESULT_BYTES, MAX_SNAPSHOT_PART_BYTES } from "./limits.ts";
@@ -205,6 +208,15 @@ const REQUESTS = {
     consistency: CONSISTENCY_NUMBER,
     revision: nullable(integer()),
   }),
+  /**
+   * Reads one page of a range, as of a revision, or (null) of the present. `count`: with the number of keys of the whole range;
+   * limit 0: that alone.
+   */
+  scan: request(64, "scanResult", {
+    query: SCAN_QUERY,
+    consistency: CONSISTENCY_NUMBER,
+    revision: nullable(integer()),
+  }),
   /** Reads the databases. `secrets`: with the keys and hashes by which a front end knows its clients. */
   listDatabases: request(63, "databasesResult", { secrets: boolean(), consistency: CONSISTENCY_NUMBER }),
   /**
@@ -253,12 +265,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   }),
   listResult: frame(72, {
     requestId: integer(1),
-    page: group({
-      entries: list(KEY_VALUE),
-      more: boolean(),
-      revision: integer(),
-      after: trailing(nullable(bytes()), null),
-    }),
+    page: LIST_PAGE,
   }),
   statusResult: frame(73, { requestId: integer(1), status: STATUS }),
   /** `hash`: SHA-256 of the canonical bytes of the state, in hexadecimal. */
@@ -310,12 +317,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   members: frame(82, { appliedIndex: integer(), members: MEMBERS }),
   keyHistoryResult: frame(83, {
     requestId: integer(1),
-    page: group({
-      versions: list(KEY_VERSION),
-      more: boolean(),
-      compactedRevision: integer(),
-      revision: integer(),
-    }),
+    page: HISTORY_PAGE,
   }),
   /** `revision`: the present one when the watch began. */
   watchStarted: frame(84, { requestId: integer(1), revision: integer() }),
@@ -401,6 +403,15 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
     revision: integer(),
     ranges: copiedOnce(list(list(KEY_VALUE), MAX_READ_RANGES)),
     next: nullable(record("next", { range: integer(), after: nullable(bytes()) })),
+  }),
+  /**
+   * `count`: null if it was not asked for, or takes too long; with limit 0 and `more` that of the keys up to `after`.
+   * `present`: the revision of the node's state.
+   */
+  scanResult: frame(98, {
+    requestId: integer(1),
+    page: SCAN_PAGE,
+    present: integer(),
   }),
   /** The databases by id; without secrets the keys and hashes are empty. */
   databasesResult: frame(97, {

@@ -9,10 +9,12 @@ import {
   copiedOnce,
   type Field,
   integer,
+  list,
   nullable,
   numbered,
   omittable,
   optional,
+  trailing,
 } from "./field.ts";
 import { CONSISTENCY } from "./messages.ts";
 import type { MessagePackReader } from "./msgpack_reader.ts";
@@ -151,6 +153,37 @@ export const LIST_QUERY = group({
   after: nullable(bytes()),
   reverse: boolean(),
   limit: integer(),
+});
+/** One page of a listing. */
+export const LIST_PAGE = group({
+  entries: list(KEY_VALUE),
+  more: boolean(),
+  revision: integer(),
+  after: trailing(nullable(bytes()), null),
+});
+/** One page of the history of a key. */
+export const HISTORY_PAGE = group({
+  versions: list(KEY_VERSION),
+  more: boolean(),
+  compactedRevision: integer(),
+  revision: integer(),
+});
+/** The range of a scan. */
+export const SCAN_QUERY = group({
+  start: bytes(),
+  end: nullable(bytes()),
+  limit: integer(),
+  reverse: boolean(),
+  keysOnly: boolean(),
+  count: boolean(),
+});
+/** One page of a scan. */
+export const SCAN_PAGE = group({
+  entries: copiedOnce(list(KEY_VALUE)),
+  more: boolean(),
+  revision: integer(),
+  after: nullable(bytes()),
+  count: nullable(integer()),
 });
 
 /** Whether a read is linearizable. */

@@ -1,23 +1,11 @@
 /** Serves clients: every request gets one reply, at once or when its write, read or change is finished. */
 import { assertNever } from "../platform/assert.ts";
-import {
-  type CommandProblem,
-  LEASE_LEVEL,
-  listingBelowReserved,
-  type ListPage,
-  validateHistoryQuery,
-  validateKey,
-  validateLeaseCommand,
-  validateListQuery,
-  validateRanges,
-  validateWatch,
-} from "../kv/mod.ts";
+import { type CommandProblem, listingBelowReserved, type ListPage, validateLeaseCommand } from "../kv/mod.ts";
 import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/client_frames.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,
-  futureRevision,
   notApplied,
   Reply,
   type ReplyOptions,
@@ -30,25 +18,17 @@ import type { Membership } from "./membership/membership.ts";
 import type { YieldToEventLoop } from "./yield_to_event_loop.ts";
 import type { LeadershipTransfers, TransferClient } from "./leadership_transfer.ts";
 import type { Replica } from "./replica.ts";
-import {
-  type Read,
-  type ReadQueue,
-  type ReadRequest,
-  ReadScheduler,
-  type ReadSize,
-  requestBytes,
-} from "./read_scheduler.ts";
+import { type Read, type ReadQueue, ReadScheduler, type ReadSize, requestBytes } from "./read_scheduler.ts";
 import { answerAuthRead, authStatus } from "./auth/auth_reads.ts";
 import { KeepAlives } from "./leases/keep_alives.ts";
 import { answerDatabases } from "./databases/database_list.ts";
-import { answerRanges } from "./databases/range_reads.ts";
-import { answerLeaseRead, validateLeaseRead } from "./leases/lease_reads.ts";
+import { answerParts, pastRevision, problemOf, stateRefusal } from "./reads/read_requests.ts";
+import { answerLeaseRead } from "./leases/lease_reads.ts";
 import { StateHashes } from "./snapshot/state_hashes.ts";
 import type { ConnectionIdentity } from "./auth/connection_identity.ts";
 import { type Listing, type LookedPage, visiblePage } from "./auth/visible_page.ts";
 import type { ConnectionWatches } from "./watch/connection_watches.ts";
-import { answerEvents } from "./watch/event_pages.ts";
-import { startRefusal, type WatchRequests } from "./watch/watch_requests.ts";
+import type { WatchRequests } from "./watch/watch_requests.ts";
 import { whenUpToDate } from "./up_to_date.ts";
 import type { SignIns } from "./auth/sign_ins.ts";
 import type { Writes } from "./writes.ts";
@@ -132,6 +112,7 @@ export class ClientService {
       case "readAuth":
       case "listDatabases":
       case "readRanges":
+      case "scan":
       case "readEvents":
         return this.#read({ request, reply }, client, problemOf(request));
       case "keepAlive":
@@ -292,10 +273,9 @@ export class ClientService {
         reply.send(answerAuthRead(request, stateMachine.auth));
         return NOTHING_READ;
       case "readRanges":
+      case "scan":
       case "readEvents": {
-        const { answer, size } = request.kind === "readRanges"
-          ? answerRanges(request, stateMachine)
-          : answerEvents(request, stateMachine);
+        const { answer, size } = answerParts(request, stateMachine);
         reply.send(answer);
         return size;
       }
@@ -323,92 +303,6 @@ const NOTHING_READ: ReadSize = { entries: 0, bytes: 0, looked: 0 };
 
 function bytesOf({ entries }: ListPage): number {
   return entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
-}
-
-/** Returns the revision as of which a read is; null for one of the present. */
-function pastRevision(request: ReadRequest): number | null {
-  switch (request.kind) {
-    case "get":
-    case "list":
-    case "lease":
-    case "listLeases":
-    case "readAuth":
-    case "listDatabases":
-      return null;
-    case "getAt":
-    case "listAt":
-    case "readRanges":
-      return request.revision;
-    case "readEvents":
-      return request.from === null ? null : request.from - 1;
-    case "keyHistory":
-      return request.query.before === null ? null : request.query.before - 1;
-    default:
-      return assertNever(request);
-  }
-}
-
-/** Returns the problem of a read, or null when it is valid. */
-function problemOf(request: ReadRequest): CommandProblem | null {
-  switch (request.kind) {
-    case "get":
-    case "getAt":
-      return validateKey(request.key);
-    case "list":
-    case "listAt":
-      return validateListQuery(request.query);
-    case "keyHistory":
-      return validateHistoryQuery(request.query);
-    case "lease":
-    case "listLeases":
-      return validateLeaseRead(request);
-    case "readRanges":
-      return validateRanges(request.ranges);
-    case "readEvents":
-      return validateWatch(request);
-    case "readAuth":
-    case "listDatabases":
-      return null;
-    default:
-      return assertNever(request);
-  }
-}
-
-/** Returns why the state cannot answer a read of the past or of leases, or null. */
-function stateRefusal(
-  request: ReadRequest,
-  options: Pick<ClientServiceOptions, "levels" | "replica">,
-): ErrorAnswer | null {
-  const { levels, replica: { stateMachine } } = options;
-  if (request.kind === "get" || request.kind === "list" || request.kind === "readAuth") return null;
-  if (request.kind === "readRanges" && request.revision === null) return null;
-  if (request.kind === "readEvents") return startRefusal(request, options);
-  // Older nodes know of no database, but every cluster has the default one: its clients begin with this answer.
-  if (request.kind === "listDatabases") return null;
-  if (request.kind === "lease" || request.kind === "listLeases") {
-    return stateMachine.featureLevel < LEASE_LEVEL ? levels.refusalOf("leases") : null;
-  }
-  const { revision: present, compactedRevision } = stateMachine;
-  const revision = pastRevision(request) ?? present;
-  const readability = stateMachine.readability(revision);
-  switch (readability) {
-    case "readable":
-      return null;
-    case "noHistory":
-      return levels.refusalOf("history");
-    case "futureRevision":
-      return futureRevision(revision, present);
-    case "compacted":
-      return {
-        ...notApplied(
-          "compacted",
-          `Cannot read as of revision ${revision}: the history is kept from revision ${compactedRevision} on.`,
-        ),
-        compactedRevision,
-      };
-    default:
-      return assertNever(readability);
-  }
 }
 
 function stopping(): ErrorAnswer {

@@ -38,6 +38,7 @@ export type ReadRequest = RequestFrame<
   | "listLeases"
   | "readAuth"
   | "readRanges"
+  | "scan"
   | "listDatabases"
   | "readEvents"
 >;
@@ -265,6 +266,8 @@ export function requestBytes({ request }: Read): number {
       for (const { start, end } of request.ranges) bytes += RANGE_BYTES + start.length + (end?.length ?? 0);
       return bytes;
     }
+    case "scan":
+      return READ_BYTES + request.query.start.length + (request.query.end?.length ?? 0);
     case "list":
     case "listAt": {
       const { prefix, start, end, after } = request.query;
@@ -278,6 +281,7 @@ export function requestBytes({ request }: Read): number {
 /** Whether a read is of one key, or of a few, and so is answered before those of pages. */
 function isGet(request: ReadRequest): boolean {
   const { kind } = request;
+  if (kind === "scan") return request.revision === null && request.query.limit <= MAX_GET_ENTRIES;
   return kind === "get" || kind === "getAt" ||
     (kind === "readRanges" && entriesOfRanges(request.ranges) <= MAX_GET_ENTRIES);
 }

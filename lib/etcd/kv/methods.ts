@@ -7,14 +7,13 @@ import {
   DELETE_RANGE_RESPONSE,
   PUT_REQUEST,
   PUT_RESPONSE,
-  RANGE_REQUEST,
-  RANGE_RESPONSE,
   TXN_REQUEST,
   TXN_RESPONSE,
 } from "../messages/kv.ts";
 import { type Method, unary } from "../rpc/method.ts";
 import { compact } from "./compact.ts";
-import { range } from "./range/range.ts";
+import { rangeMethod } from "./range/range.ts";
+import { rangeStreamMethod } from "./range/range_stream.ts";
 import { deleteRange, put, txn } from "./writes.ts";
 
 const SERVICE = "etcdserverpb.KV";
@@ -22,13 +21,8 @@ const SERVICE = "etcdserverpb.KV";
 /** Returns the methods of the KV service. */
 export function kvMethods(context: EtcdContext): readonly Method[] {
   return [
-    unary({
-      service: SERVICE,
-      name: "Range",
-      http: ["/v3/kv/range"],
-      request: RANGE_REQUEST,
-      response: RANGE_RESPONSE,
-    }, (request, call) => range(context, request, call)),
+    rangeMethod(context),
+    rangeStreamMethod(context),
     unary({
       service: SERVICE,
       name: "Put",

@@ -6,7 +6,7 @@ import { errorMessage } from "../../platform/errors.ts";
 import type { WebHeaders, WebRequest, WebStream } from "../../web/mod.ts";
 import { WebError } from "../../web/mod.ts";
 import type { Message } from "../protobuf/message.ts";
-import { type Format, MAX_CALL_MS, type Messages } from "./method.ts";
+import { type Format, MAX_CALL_MS, type MessageParts, type Messages } from "./method.ts";
 import { EtcdError } from "./status.ts";
 
 /** Bytes of a request's message, as in etcd: `--max-request-bytes` and half a mebibyte. */
@@ -56,6 +56,20 @@ export async function readMessage(request: WebRequest): Promise<Uint8Array> {
 /** Answers with one message. */
 export function respond(request: WebRequest, message: Uint8Array): void {
   void request.respond({ ...HEAD, body: framed(message), trailers: OK });
+}
+
+/** Answers with one message in parts. */
+export function respondInParts(request: WebRequest, { parts, sent }: MessageParts): void {
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1) {
+    respond(request, only);
+    return sent();
+  }
+  const stream = request.stream(HEAD);
+  stream.write(prefixOf(parts.reduce((sum, { length }) => sum + length, 0)));
+  for (const part of parts) stream.write(part);
+  stream.end(OK);
+  void stream.closed.then(sent);
 }
 
 /** Answers with a status alone. */
@@ -179,9 +193,14 @@ function sizeOf(bytes: Uint8Array, request: WebRequest): number | null {
 
 function framed(message: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(PREFIX_BYTES + message.length);
-  new DataView(bytes.buffer).setUint32(1, message.length);
+  bytes.set(prefixOf(message.length));
   bytes.set(message, PREFIX_BYTES);
   return bytes;
+}
+
+/** Returns the bytes before a message of a size. */
+function prefixOf(size: number): Uint8Array {
+  return Uint8Array.of(0, size >>> 24, size >>> 16, size >>> 8, size);
 }
 
 /** Returns a text as `grpc-message` has it: printable ASCII, and anything else as the bytes of UTF-8 in hexadecimal. */

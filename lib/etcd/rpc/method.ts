@@ -46,6 +46,13 @@ export interface Format {
   encode<T, G>(type: Message<T, G>, message: G): Uint8Array;
 }
 
+/** An encoded message in parts, which are sent one after the other. */
+export interface MessageParts {
+  readonly parts: readonly Uint8Array[];
+  /** To be called once the message was sent, or cannot be sent any more. */
+  readonly sent: () => void;
+}
+
 /** A method with one message in each direction. */
 export interface UnaryMethod {
   readonly kind: "unary";
@@ -55,6 +62,8 @@ export interface UnaryMethod {
   readonly http: readonly string[];
   /** Resolves to the encoded answer. Rejects with EtcdError or KvraftError. */
   run(body: Uint8Array, format: Format, call: Call): Promise<Uint8Array>;
+  /** As {@link run} in protobuf, of a method with large answers: one in parts is never copied into one buffer. */
+  runInParts?(body: Uint8Array, call: Call): Promise<MessageParts>;
 }
 
 /** A method with several messages, at least in one direction. */

@@ -57,6 +57,7 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   listLeases: { needs: USER, isAudited: false },
   keepAlive: { needs: ({ leaseIds }) => rightsOfLeases("write", leaseIds), isAudited: true },
   readRanges: { needs: ({ ranges }) => readOfRanges(ranges), isAudited: false },
+  scan: { needs: ({ query }) => readOfRanges([query]), isAudited: false },
   listDatabases: { needs: ({ secrets }) => secrets ? ROOT : USER, isAudited: true },
   status: { needs: USER, isAudited: false },
   stateHash: { needs: OPERATOR, isAudited: true },
@@ -99,7 +100,7 @@ function readOf(keys: KeySet): Requirement {
   return { kind: "keys", grants: [{ right: "read", keys }], leases: [] };
 }
 
-function readOfRanges(ranges: readonly ReadRange[]): Requirement {
+function readOfRanges(ranges: readonly Pick<ReadRange, "start" | "end">[]): Requirement {
   const grants = ranges.map(({ start, end }): Grant => ({
     right: "read",
     keys: { kind: "range", start, end },

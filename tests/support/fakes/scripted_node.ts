@@ -216,7 +216,8 @@ export class FakeNode {
         return { kind: "eventsResult", requestId, page: NO_EVENTS };
       case "readRanges":
       case "listDatabases":
-        return withoutDatabases(request);
+      case "scan":
+        return withoutKeys(request);
       case "status":
         return { kind: "statusResult", requestId, status: this.status() };
       case "stateHash":
@@ -394,8 +395,12 @@ function outcomesOf(operations: readonly Operation[], revision: number): readonl
 }
 
 /** Returns the answer of a store without keys to a read of ranges or databases. */
-function withoutDatabases(request: RequestFrame<"readRanges" | "listDatabases">): ServerMessage {
+function withoutKeys(request: RequestFrame<"readRanges" | "listDatabases" | "scan">): ServerMessage {
   const { requestId } = request;
+  if (request.kind === "scan") {
+    const page = { entries: [], more: false, revision: 1, after: null, count: 0 };
+    return { kind: "scanResult", requestId, page, present: 1 };
+  }
   if (request.kind === "listDatabases") {
     return { kind: "databasesResult", requestId, revision: 1, authenticationEnabled: false, databases: [] };
   }

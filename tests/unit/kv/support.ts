@@ -8,7 +8,8 @@ import type {
   Transaction,
 } from "../../../lib/kv/command.ts";
 import type { StateRecord } from "../../../lib/kv/record.ts";
-import { StateMachine, type StateMachineOptions } from "../../../lib/kv/state_machine.ts";
+import { StateMachine } from "../../../lib/kv/state_machine.ts";
+import type { StateMachineOptions } from "../../../lib/kv/state_records.ts";
 
 /** The UTF-8 bytes of a text. */
 export function bytes(text: string): Uint8Array {

@@ -1,21 +1,76 @@
 /** Range: the entries of a key or of a range, all as of one revision. */
+import { MAX_KEY_BYTES } from "../../../kv/command.ts";
 import { isReserved } from "../../../kv/databases/reserved_keys.ts";
 import { type EtcdContext, headerOf } from "../../context.ts";
-import type { RangeRequest, RangeResponseGiven } from "../../messages/kv.ts";
-import type { Call } from "../../rpc/method.ts";
-import { EtcdError } from "../../rpc/status.ts";
+import {
+  RANGE_REQUEST,
+  RANGE_RESPONSE,
+  type RangeRequest,
+  type RangeResponseGiven,
+} from "../../messages/kv.ts";
+import type { Call, MessageParts, UnaryMethod } from "../../rpc/method.ts";
 import { checkRange } from "../checks.ts";
 import { answeredEntries } from "../entries.ts";
+import { EncodedEntries, PlainEntries } from "./answer.ts";
+import { readRange } from "./read.ts";
 import { hasFilters, passes } from "./selection.ts";
+import { Turns } from "./turns.ts";
 
 const READ = "read a key";
 
-/** Reads a key or a range. Rejects with EtcdError or KvraftError. */
-export function range(context: EtcdContext, request: RangeRequest, call: Call): Promise<RangeResponseGiven> {
-  checkRange(request);
-  const { key, rangeEnd, revision } = request;
-  if (rangeEnd.length === 0 && revision <= 0 && !isReserved(key)) return readKey(context, request, call);
-  throw new EtcdError("unimplemented", "kvraft: ranges come later");
+/** Returns the method. */
+export function rangeMethod(context: EtcdContext): UnaryMethod {
+  const turns = new Turns();
+  return {
+    kind: "unary",
+    path: "/etcdserverpb.KV/Range",
+    http: ["/v3/kv/range"],
+    run: async (body, format, call) => {
+      const request = format.decode(RANGE_REQUEST, body);
+      checkRange(request);
+      return format.encode(RANGE_RESPONSE, await range(context, request, call));
+    },
+    runInParts: async (body, call) => {
+      const request = RANGE_REQUEST.decode(body);
+      checkRange(request);
+      if (!isPresentKey(request)) return await rangeInParts(context, request, { call, turns });
+      const answer = await readKey(context, request, call);
+      return { parts: [RANGE_RESPONSE.encode(answer)], sent: () => {} };
+    },
+  };
+}
+
+/** Reads a key or a range into one message. */
+async function range(context: EtcdContext, request: RangeRequest, call: Call): Promise<RangeResponseGiven> {
+  if (isPresentKey(request)) return await readKey(context, request, call);
+  const sink = new PlainEntries(request);
+  const { present, more, count } = await readRange(context, request, { call, sink });
+  return { header: headerOf(context, present), kvs: sink.entries, more, count };
+}
+
+/** Reads a range into the parts of a message: parts of a message that follow each other are one message. */
+async function rangeInParts(
+  context: EtcdContext,
+  request: RangeRequest,
+  { call, turns }: { readonly call: Call; readonly turns: Turns },
+): Promise<MessageParts> {
+  const sink = new EncodedEntries(request, {
+    turns,
+    context: call.core.context({ timeoutMs: call.timeoutMs, signal: call.signal }),
+  });
+  try {
+    const { present, more, count } = await readRange(context, request, { call, sink });
+    const last = RANGE_RESPONSE.encode({ header: headerOf(context, present), more, count });
+    return { parts: [...sink.parts, last], sent: sink.release };
+  } catch (error) {
+    sink.release();
+    throw error;
+  }
+}
+
+/** Whether a request is for one key as it is now. */
+function isPresentKey({ key, rangeEnd, revision }: RangeRequest): boolean {
+  return rangeEnd.length === 0 && revision <= 0 && key.length <= MAX_KEY_BYTES && !isReserved(key);
 }
 
 /** Reads one key as it is now: the most frequent read. */

@@ -3,7 +3,8 @@ import { assertEquals } from "@std/assert";
 import type { Condition, Operation } from "../../../../lib/kv/branching_command.ts";
 import { type Check, type CommandResult, MAX_ELAPSED_MS, type Mutation } from "../../../../lib/kv/command.ts";
 import { MAX_EXPIRED_KEYS } from "../../../../lib/kv/leases/lease_command.ts";
-import { StateMachine, type StateMachineOptions } from "../../../../lib/kv/state_machine.ts";
+import { StateMachine } from "../../../../lib/kv/state_machine.ts";
+import type { StateMachineOptions } from "../../../../lib/kv/state_records.ts";
 import { bytes, put, query, remove, Replica, stamp, transaction } from "../support.ts";
 
 const TTL_MS = 10_000;

@@ -95,6 +95,21 @@ const REQUESTS: { readonly [K in RequestKind]: readonly RequestCase<K>[] } = {
     { ranges: RANGES, consistency: "linearizable", revision: null },
     over("read", "app/", "lib/"),
   ]],
+  scan: [[
+    {
+      query: {
+        start: bytes("app/"),
+        end: bytes("app0"),
+        limit: 1,
+        reverse: false,
+        keysOnly: false,
+        count: true,
+      },
+      consistency: "linearizable",
+      revision: null,
+    },
+    over("read", "app/"),
+  ]],
   listDatabases: [
     [{ secrets: false, consistency: "linearizable" }, "users"],
     [{ secrets: true, consistency: "linearizable" }, "root"],

@@ -1,0 +1,44 @@
+/**
+ * The turns of large answers. An answer has up to 128 MiB, so a few are read and sent at once, and the others wait without
+ * any memory: if all of them were read at once, the node would hold a part of every one, and no client would get its own in time.
+ */
+import type { CallContext } from "../../../client/call_context.ts";
+import { withResolvers } from "../../../platform/promise.ts";
+import { etcdError } from "../../rpc/status.ts";
+
+/** Large answers at once. */
+export const MAX_LARGE_ANSWERS = 3;
+/** Large answers that wait for a turn; further ones are refused at once. */
+const MAX_WAITING = 1_000;
+
+/** The turns of one front end. */
+export class Turns {
+  #running = 0;
+  /** The one that waits longest is the first. */
+  readonly #waiting = new Set<() => void>();
+
+  /** Resolves to a function that ends the turn, called once. Rejects with EtcdError if the call ends before its turn. */
+  async begin(context: CallContext): Promise<() => void> {
+    if (this.#running < MAX_LARGE_ANSWERS) {
+      this.#running += 1;
+      return this.#end;
+    }
+    if (this.#waiting.size >= MAX_WAITING) throw etcdError("tooManyRequests");
+    const { promise, resolve } = withResolvers<void>();
+    this.#waiting.add(resolve);
+    if ((await context.waitFor(promise)).kind === "done") return this.#end;
+    // A turn that was given at the same moment is passed on.
+    if (!this.#waiting.delete(resolve)) this.#end();
+    throw etcdError("tooManyRequests");
+  }
+
+  readonly #end = (): void => {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#running -= 1;
+      return;
+    }
+    this.#waiting.delete(next);
+    next();
+  };
+}
