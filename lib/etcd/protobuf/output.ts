@@ -4,6 +4,7 @@
  */
 const FIRST_SIZE_BYTES = 256;
 const MAX_UINT32 = 0xffff_ffff;
+const TWO_TO_32 = 0x1_0000_0000;
 const UTF8 = new TextEncoder();
 
 /** Writes fields in reverse: a caller writes the last field of a message first, and its tag after its content. */
@@ -49,21 +50,30 @@ export class ReverseOutput {
   /** Writes a safe integer; a negative one as its two's complement in 64 bits. */
   integer(value: number): void {
     if (value >= 0 && value <= MAX_UINT32) this.uint32(value);
-    else this.bigint(BigInt(value));
+    // Both halves of the two's complement: the remainder of the lower one is taken modulo 2^32.
+    else this.#uint64(value >>> 0, Math.floor(value / TWO_TO_32) >>> 0);
   }
 
   /** Writes an integer of 64 bits, signed or not. */
   bigint(value: bigint): void {
-    let rest = BigInt.asUintN(64, value);
-    const groups: number[] = [];
-    do {
-      groups.push(Number(rest & 0x7fn));
-      rest >>= 7n;
-    } while (rest !== 0n);
-    this.#reserve(groups.length);
-    this.#start -= groups.length;
-    for (const [index, group] of groups.entries()) {
-      this.#bytes[this.#start + index] = index + 1 < groups.length ? group | 0x80 : group;
+    this.#uint64(Number(BigInt.asUintN(32, value)), Number(BigInt.asUintN(32, value >> 32n)));
+  }
+
+  /** Writes an integer in two halves of 32 bits. The arithmetic of bigints takes eight times as long. */
+  #uint64(low: number, high: number): void {
+    if (high === 0) return this.uint32(low);
+    // The fifth byte has the last 4 bits of the lower half and the first 3 of the upper one.
+    const upper = high >>> 3;
+    let count = 5;
+    for (let rest = upper; rest !== 0; rest >>>= 7) count++;
+    this.#reserve(count);
+    this.#start -= count;
+    const bytes = this.#bytes;
+    let position = this.#start;
+    for (let shift = 0; shift < 28; shift += 7) bytes[position++] = low >>> shift & 0x7f | 0x80;
+    bytes[position++] = low >>> 28 | (high & 0x7) << 4 | (upper === 0 ? 0 : 0x80);
+    for (let rest = upper; rest !== 0; rest >>>= 7) {
+      bytes[position++] = rest & 0x7f | (rest > 0x7f ? 0x80 : 0);
     }
   }
 

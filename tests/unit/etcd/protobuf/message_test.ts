@@ -87,6 +87,23 @@ Deno.test("message: integers beyond the safe range are read as its ends", () => 
   assertEquals(OUTER.decode(OUTER.encode({ id: 2n ** 62n })).id, 2n ** 62n);
 });
 
+Deno.test("message: integers of every length are written as the protobuf library writes them", () => {
+  for (let bit = 0n; bit < 64n; bit++) {
+    for (const value of [2n ** bit - 1n, 2n ** bit, 2n ** bit + 1n, -(2n ** bit), 1n - 2n ** bit]) {
+      const id = BigInt.asIntN(64, value);
+      const cluster = BigInt.asUintN(64, value);
+      const expected = new BinaryWriter();
+      if (id !== 0n) expected.uint32(4 << 3).int64(id).uint32(5 << 3).uint64(cluster);
+      assertEquals([...OUTER.encode({ id, cluster })], [...expected.finish()], `${value}`);
+      const count = Number(value);
+      if (!Number.isSafeInteger(count) || count === 0) continue;
+      assertEquals([...INNER.encode({ count })], [
+        ...new BinaryWriter().uint32(4 << 3).int64(value).finish(),
+      ]);
+    }
+  }
+});
+
 Deno.test("message: unknown fields are skipped, and malformed ones are refused", () => {
   const unknown = new BinaryWriter().uint32(99 << 3 | 2).bytes(new Uint8Array(5)).uint32(4 << 3).int64(7)
     .finish();
