@@ -62,13 +62,17 @@ export class Input {
     this.#begin += count;
   }
 
-  /** Receives more; resolves to false at the end of the connection, or once it is broken. */
-  async fill(): Promise<boolean> {
+  /**
+   * Receives more, at most `mostBytes` while nothing is unused; resolves to false at the end of the connection, or once it is
+   * broken.
+   */
+  async fill(mostBytes = LARGE_BYTES): Promise<boolean> {
     this.#makeSpace();
     const space = this.#buffer.length - this.#end;
+    const wanted = this.length === 0 ? Math.min(space, mostBytes) : space;
     let count: number | null;
     try {
-      count = await this.#connection.read(this.#buffer.subarray(this.#end));
+      count = await this.#connection.read(this.#buffer.subarray(this.#end, this.#end + wanted));
     } catch {
       this.#isBroken = true;
       return false;

@@ -1,11 +1,18 @@
 /**
- * The sending side of a connection: everything that is queued in one turn of the event loop leaves in one write, and no
- * write begins before the last one has ended.
+ * The sending side of a connection: what is queued in one turn of the event loop leaves in one write, or in several of
+ * {@link EARLY_BYTES}, and no write begins before the last one has ended.
  */
 import type { Clock } from "../platform/clock.ts";
 import type { Connection } from "../platform/network.ts";
 import { withResolvers } from "../platform/promise.ts";
 import { ByteQueue } from "./byte_queue.ts";
+
+/**
+ * Bytes that leave before the end of the turn. A client with many requests in flight sends new ones when it gets answers: it
+ * works on the first answers while the others are made. Were all sent at once, the client and the server would wait for each
+ * other in turn: 64 callers of Deno KV got a sixth fewer answers a second.
+ */
+const EARLY_BYTES = 4_096;
 
 /** Memory that a buffer keeps while nothing is queued. */
 const RETAINED_BYTES = 65_536;
@@ -31,7 +38,9 @@ export class Output {
   /** Bytes of #leaving that were written. */
   #sentBytes = 0;
   #writtenBytes = 0;
-  #isBusy = false;
+  /** Whether what is queued leaves at the end of the turn. */
+  #isScheduled = false;
+  #isWriting = false;
   #isStopped = false;
   /** The callbacks of positions, in their order; those before #firstMark were called. */
   #marks: { readonly position: number; readonly callback: Callback }[] = [];
@@ -64,13 +73,13 @@ export class Output {
     return this.#isStopped;
   }
 
-  /** The queue to append to. What is appended leaves at the end of the turn. */
+  /** The queue to append to, until the next call. What is appended leaves at the end of the turn, or before. */
   queue(): ByteQueue {
     if (this.#isStopped) {
       this.#gathering.clear(0);
-    } else if (!this.#isBusy) {
-      this.#isBusy = true;
-      this.#options.clock.endOfTurn(this.#writeGathered);
+    } else if (!this.#isWriting) {
+      if (this.#gathering.length >= EARLY_BYTES) this.#writeGathered();
+      else if (!this.#isScheduled) this.#schedule();
     }
     return this.#gathering;
   }
@@ -104,17 +113,25 @@ export class Output {
     this.#callMarks();
   }
 
-  readonly #writeGathered = (): void => {
-    if (this.#gathering.length === 0 || this.#isStopped) {
-      this.#isBusy = false;
-      return;
-    }
+  #schedule(): void {
+    this.#isScheduled = true;
+    this.#options.clock.endOfTurn(this.#endTurn);
+  }
+
+  readonly #endTurn = (): void => {
+    this.#isScheduled = false;
+    if (!this.#isWriting) this.#writeGathered();
+  };
+
+  #writeGathered(): void {
+    if (this.#gathering.length === 0 || this.#isStopped) return;
     [this.#gathering, this.#leaving] = [this.#leaving, this.#gathering];
     this.#sentBytes = 0;
     this.#write();
-  };
+  }
 
   #write(): void {
+    this.#isWriting = true;
     this.#connection.write(this.#leaving.view(this.#sentBytes)).then(this.#onWritten, this.#onFailed);
   }
 
@@ -127,11 +144,13 @@ export class Output {
     if (isSent) {
       this.#leaving.clear(RETAINED_BYTES);
       this.#sentBytes = 0;
+      this.#isWriting = false;
     }
     this.#callMarks();
     this.#options.onProgress();
-    if (isSent) this.#writeGathered();
-    else if (!this.#isStopped) this.#write();
+    if (this.#isStopped) return;
+    if (!isSent) this.#write();
+    else if (!this.#isWriting && !this.#isScheduled) this.#writeGathered();
   };
 
   readonly #onFailed = (): void => {

@@ -42,6 +42,12 @@ const STREAM_WINDOW_BYTES = 65_535;
 const CONNECTION_WINDOW_BYTES = 4_194_304;
 /** Bytes in the output at which nothing more is read: a client that reads no answers is not served. */
 const READ_LIMIT_BYTES = 1_048_576;
+/**
+ * Bytes that are received at once, unless a frame is longer. The requests that a client sends together, when it got the answers
+ * to earlier ones, are handled in parts for the reason of EARLY_BYTES (../output.ts): the cluster confirms the reads of the
+ * first part while the next one is decoded.
+ */
+const RECEIVED_AT_ONCE_BYTES = 4_096;
 /** Streams for which a change of the initial window counts as one frame without progress. */
 const STREAMS_PER_FRAME = 100;
 
@@ -138,7 +144,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
         while (this.output.queuedBytes > READ_LIMIT_BYTES && !this.output.isStopped) {
           await this.output.progress();
         }
-      } while (await input.fill());
+      } while (await input.fill(RECEIVED_AT_ONCE_BYTES));
       if (this.#state === "ending" && !input.isBroken) await this.output.drained();
     } finally {
       this.#linger.end();

@@ -42,6 +42,29 @@ export const WEB_MUTANTS: readonly Mutant[] = [
       to: "for (let bits = 0; bits <= 8; bits++) {",
     },
   ]),
+  ...inFile("lib/web/output.ts", [WEB], [
+    {
+      id: "M2602",
+      title: "a write begins while another one is in progress",
+      failure: "the bytes of two answers are mixed on the connection",
+      from: "    } else if (!this.#isWriting) {",
+      to: "    } else {",
+    },
+    {
+      id: "M2603",
+      title: "a write of which a part was taken counts as ended",
+      failure: "the rest of an answer is overwritten by the next one",
+      from: "this.#isWriting = false;\n    }",
+      to: "}\n    this.#isWriting = false;",
+    },
+    {
+      id: "M2604",
+      title: "what was queued during a write waits for the next request",
+      failure: "the last answers of a burst do not arrive",
+      from: "else if (!this.#isWriting && !this.#isScheduled) this.#writeGathered();",
+      to: "",
+    },
+  ]),
   ...inFile("lib/web/http2/frame_receiver.ts", [WEB], [
     {
       id: "M2103",
