@@ -5,6 +5,7 @@ import type { EtcdContext } from "./context.ts";
 import { kvMethods } from "./kv/methods.ts";
 import { leaseMethods } from "./lease/methods.ts";
 import type { Method } from "./rpc/method.ts";
+import { watchMethods } from "./watch/methods.ts";
 
 /** Returns the methods of all services. */
 export function allMethods(context: EtcdContext): readonly Method[] {
@@ -13,5 +14,6 @@ export function allMethods(context: EtcdContext): readonly Method[] {
     ...kvMethods(context),
     ...leaseMethods(context),
     ...concurrencyMethods(context),
+    ...watchMethods(context),
   ];
 }
