@@ -47,7 +47,7 @@ export interface Clients {
 
 /** Dependencies of the services. */
 export interface EtcdContext extends ServedNode {
-  /** The front end's own client, which is signed in as no user (in a node) or as the gateway's. */
+  /** The front end's own client, which has no user: what it requests for clients of etcd without a token must need none. */
   readonly core: ClientCore;
   readonly clients: Clients;
   /** Closed when the front end begins to stop: calls that wait for other clients end then. */

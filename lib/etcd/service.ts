@@ -17,6 +17,8 @@ import {
 import type { Call, Method, StreamMethod, UnaryMethod } from "./rpc/method.ts";
 import { EtcdError, etcdError } from "./rpc/status.ts";
 
+const USER_FAILURES = (["permissionDenied", "invalidToken", "userEmpty"] as const).map(etcdError);
+
 /** Options of {@link EtcdService}. */
 export interface EtcdServiceOptions {
   readonly context: EtcdContext;
@@ -42,6 +44,7 @@ export class EtcdService {
     this.#gateway = new JsonGateway({
       methods: options.methods,
       withCall: (request, token, action) => this.#withCall(request, token, action),
+      ask: (request, token, action) => this.#ask(request, token, action),
     });
   }
 
@@ -70,19 +73,38 @@ export class EtcdService {
     await this.#counted(() => this.#gateway.answer(request, method));
   }
 
-  /** Carries out the call of a request that shows a token. Rejects as `action`, and with EtcdError or KvraftError. */
-  async #withCall(
+  /**
+   * Carries out the call of a request that shows a token; resolves to the answer. A node decides by its own state whether it
+   * refuses a user, and may not know yet what another node has answered already. So a call that is refused is made again once
+   * the node is up to date. Rejects as `action`, and with EtcdError or KvraftError.
+   */
+  async #ask<T>(
     request: WebRequest,
     token: string | null,
-    action: (call: Call) => Promise<void>,
-  ): Promise<void> {
+    action: (call: Call) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await this.#withCall(request, token, action);
+    } catch (error) {
+      if (!isOfUsers(toEtcdError(error, { hasToken: token !== null }))) throw error;
+      await this.#options.context.isReadable();
+      return await this.#withCall(request, token, action);
+    }
+  }
+
+  /** Carries out the call of a request that shows a token. Rejects as `action`, and with EtcdError or KvraftError. */
+  async #withCall<T>(
+    request: WebRequest,
+    token: string | null,
+    action: (call: Call) => Promise<T>,
+  ): Promise<T> {
     const { clients, view } = this.#options.context;
     const needsLeader = (request.header("hasleader") ?? request.header("grpc-metadata-hasleader")) === "true";
     if (needsLeader && view().leader === 0n) throw etcdError("noLeader");
     const { signal, remote } = request;
     const { core, release } = await clients.use(token, remote);
     try {
-      await action({ core, token, needsLeader, timeoutMs: timeoutOf(request), signal, remote });
+      return await action({ core, token, needsLeader, timeoutMs: timeoutOf(request), signal, remote });
     } finally {
       release();
     }
@@ -92,10 +114,12 @@ export class EtcdService {
     const token = tokenOf(request);
     try {
       const body = await readMessage(request);
-      await this.#withCall(request, token, async (call) => {
-        if (method.runInParts === undefined) respond(request, await method.run(body, PROTOBUF, call));
-        else respondInParts(request, await method.runInParts(body, call));
-      });
+      const { runInParts } = method;
+      if (runInParts === undefined) {
+        respond(request, await this.#ask(request, token, (call) => method.run(body, PROTOBUF, call)));
+      } else {
+        respondInParts(request, await this.#ask(request, token, (call) => runInParts(body, call)));
+      }
     } catch (error) {
       refuse(request, toEtcdError(error, { hasToken: token !== null }));
     }
@@ -142,6 +166,11 @@ export class EtcdService {
     if (this.#inFlight > 0) return;
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
+}
+
+/** Whether a request was refused because of its user. */
+function isOfUsers({ code, message }: EtcdError): boolean {
+  return USER_FAILURES.some((failure) => failure.code === code && failure.message === message);
 }
 
 function tokenOf(request: WebRequest): string | null {

@@ -47,12 +47,19 @@ export function accessMethods(context: EtcdContext): readonly Method[] {
         response: AUTHENTICATE_RESPONSE,
       },
       async (user, { timeoutMs, remote }) => {
-        const { enabled } = await authOn(context.core).status({ timeoutMs });
-        if (!enabled) throw etcdError("authNotEnabled");
+        if (!await isEnabled(context, timeoutMs)) throw etcdError("authNotEnabled");
         return { header: header(), token: await context.clients.signIn(user, remote) };
       },
     ),
   ];
+}
+
+/** Resolves to whether authentication is enabled, also if this node has not known it a moment ago. */
+async function isEnabled(context: EtcdContext, timeoutMs: number): Promise<boolean> {
+  const auth = authOn(context.core);
+  if ((await auth.status({ timeoutMs })).enabled) return true;
+  await context.isReadable();
+  return (await auth.status({ timeoutMs })).enabled;
 }
 
 /** Enables authentication. etcd's tools make the role root, and give it to the user root, after some refusals. */

@@ -29,6 +29,12 @@ export interface JsonGatewayOptions {
     token: string | null,
     action: (call: Call) => Promise<void>,
   ) => Promise<void>;
+  /** The same, for a call with one answer, which may be made again. */
+  readonly ask: (
+    request: WebRequest,
+    token: string | null,
+    action: (call: Call) => Promise<Uint8Array>,
+  ) => Promise<Uint8Array>;
 }
 
 /** The gateway. */
@@ -70,10 +76,12 @@ export class JsonGateway {
     const token = tokenOf(request);
     try {
       const body = await readValue(request);
-      await this.#options.withCall(request, token, async (call) => {
-        const answer = await method.run(body, JSON_FORMAT, call);
-        void request.respond({ status: 200, headers: JSON_HEADERS, body: answer });
-      });
+      const answer = await this.#options.ask(
+        request,
+        token,
+        (call) => method.run(body, JSON_FORMAT, call),
+      );
+      void request.respond({ status: 200, headers: JSON_HEADERS, body: answer });
     } catch (error) {
       refuse(request, toFailure(error, token));
     }

@@ -4,6 +4,10 @@ import { inFile, type Mutant } from "../mutant.ts";
 
 const TICKETS = tests("tickets", "tests/unit/server/auth/sign_ins_test.ts");
 
+const CLIENTS = tests("clients of users", "tests/unit/etcd/auth/user_clients_test.ts");
+const PERMISSIONS = tests("permissions", "tests/unit/etcd/auth/permissions_test.ts");
+const SERVICE = tests("etcd service", "tests/unit/etcd/service_test.ts");
+
 /** Mutants of users and tickets. */
 export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/auth/tickets.ts", [TICKETS], [
@@ -29,6 +33,90 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
       failure: "a ticket in an old log file signs in until the password is changed",
       from: "if (wallClock() >= ticket.issuedAtMs + TICKET_LIFE_MS)",
       to: "if (wallClock() < ticket.issuedAtMs)",
+    },
+  ]),
+  ...inFile("lib/etcd/auth/user_clients.ts", [CLIENTS], [
+    {
+      id: "M2843",
+      title: "a token of a user is accepted once another one of this user was",
+      failure: "a forged token that names a user who is signed in acts as this user",
+      from: "const lastUsedMs = this.#accepted.get(token);",
+      to:
+        'const lastUsedMs = this.#accepted.get(token) ?? this.#users.get(userKeyOf(token) ?? "")?.lastUsedMs;',
+    },
+    {
+      id: "M2844",
+      title: "a token has no end at a front end that has seen it",
+      failure: "a token that was stolen is of use for a day",
+      from: "(ticket === null || clock.now() < lastUsedMs + TOKEN_LIFE_MS)",
+      to: "(ticket === null || clock.now() >= lastUsedMs)",
+    },
+    {
+      id: "M2845",
+      title: "an old token of another front end is accepted",
+      failure: "a token that was stolen is of use for a day",
+      from: "if (ticket !== null && wallClock() >= ticket.issuedAtMs + TOKEN_LIFE_MS) return false;",
+      to: "if (ticket !== null && wallClock() < ticket.issuedAtMs) return false;",
+    },
+    {
+      id: "M2846",
+      title: "a refused token is sent to the node with every request",
+      failure: "a client with a wrong token takes the time of the node",
+      from: "if ((this.#refused.get(token) ?? 0) > clock.now()) return false;",
+      to: "",
+    },
+    {
+      id: "M2847",
+      title: "sign-ins of an address have no bound",
+      failure: "one machine takes the places of all others for signing in",
+      from: " || ofSource >= MAX_SIGN_INS_PER_SOURCE) {",
+      to: " || ofSource < 0) {",
+    },
+    {
+      id: "M2848",
+      title: "the client of a user is closed while it has a stream",
+      failure: "a watch that is quiet for ten minutes ends",
+      from: "if (client.uses > 0 || now < client.lastUsedMs + IDLE_MS) continue;",
+      to: "if (now < client.lastUsedMs + IDLE_MS) continue;",
+    },
+    {
+      id: "M2849",
+      title: "tokens of the same user have clients of their own",
+      failure: "a program that signs in again and again takes the places of all users",
+      from: "return `${ticket.userId}.${ticket.credential}`;",
+      to: "return token;",
+    },
+    {
+      id: "M2850",
+      title: "a wrong password counts for the front end, not for the address of its client",
+      failure: "one client that tries passwords delays the sign-ins of all",
+      from: "this.#options.connect({ token }, remote)",
+      to: "this.#options.connect({ token }, null)",
+    },
+  ]),
+  ...inFile("lib/etcd/auth/permissions.ts", [PERMISSIONS], [
+    {
+      id: "M2851",
+      title: "a permission adds to the one over the same keys",
+      failure: "a role that was reduced to reading still writes",
+      from: 'return { added: of("read"), removed: of("write", "admin") };',
+      to: 'return { added: of("read"), removed: [] };',
+    },
+    {
+      id: "M2852",
+      title: "a permission from a key on is one over all keys",
+      failure: "a role reads keys that it was not given",
+      from: "const isAll = isLastEnd(key) && isLastEnd(rangeEnd);",
+      to: "const isAll = isLastEnd(rangeEnd);",
+    },
+  ]),
+  ...inFile("lib/etcd/service.ts", [SERVICE], [
+    {
+      id: "M2853",
+      title: "a node refuses by a state that is not up to date",
+      failure: "a user that was just given a right is refused by the other nodes for a while",
+      from: "if (!isOfUsers(toEtcdError(error, { hasToken: token !== null }))) throw error;",
+      to: 'if (!isOfUsers(toEtcdError(error, { hasToken: token !== null })) || token !== "") throw error;',
     },
   ]),
 ];

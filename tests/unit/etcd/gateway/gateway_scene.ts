@@ -1,6 +1,5 @@
 /** The JSON gateway with methods of a test, over sockets. */
-import type { ClientCore } from "../../../../lib/client/core.ts";
-import { JsonGateway, type JsonGatewayOptions } from "../../../../lib/etcd/gateway/json_gateway.ts";
+import { JsonGateway } from "../../../../lib/etcd/gateway/json_gateway.ts";
 import {
   boolean,
   bytes,
@@ -13,7 +12,7 @@ import {
   unsignedId,
 } from "../../../../lib/etcd/protobuf/field.ts";
 import { declare } from "../../../../lib/etcd/protobuf/message.ts";
-import { streaming, unary } from "../../../../lib/etcd/rpc/method.ts";
+import { type Call, streaming, unary } from "../../../../lib/etcd/rpc/method.ts";
 import { EtcdError, etcdError, type StatusName } from "../../../../lib/etcd/rpc/status.ts";
 import type { WebRequest } from "../../../../lib/web/mod.ts";
 import { withServer } from "../../../support/web/web_server.ts";
@@ -98,13 +97,16 @@ export interface GatewayScene {
 /** Runs `action` with a gateway. */
 export async function withGateway(action: (scene: GatewayScene) => Promise<void>): Promise<void> {
   const tokens: (string | null)[] = [];
-  const withCall: JsonGatewayOptions["withCall"] = async ({ signal, remote }, token, action) => {
+  const callOf = ({ signal, remote }: WebRequest, token: string | null): Call => {
     tokens.push(token);
     // The methods of this test use no client.
-    const core = {} as ClientCore;
-    await action({ core, token, needsLeader: false, timeoutMs: 1_000, signal, remote });
+    return { core: Object.create(null), token, needsLeader: false, timeoutMs: 1_000, signal, remote };
   };
-  const gateway = new JsonGateway({ methods: METHODS, withCall });
+  const gateway = new JsonGateway({
+    methods: METHODS,
+    withCall: (request, token, action) => action(callOf(request, token)),
+    ask: (request, token, action) => action(callOf(request, token)),
+  });
   const handler = async (request: WebRequest): Promise<void> => {
     const method = gateway.methodOf(request);
     if (method === null) return;
