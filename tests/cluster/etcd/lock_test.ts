@@ -1,48 +1,13 @@
 /** v3lockpb and v3electionpb at real nodes: the death of the leader, of the node that serves a client, and of clients. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { KvClient } from "../../../lib/mod.ts";
 import { EtcdCluster } from "../../support/etcd/cluster.ts";
 import { GrpcTestClient } from "../../support/etcd/grpc_client.ts";
 import type { Message } from "../../support/etcd/messages.ts";
-import { eventually } from "../../support/eventually.ts";
+import { answer, begin, call, keysOf, untilCountIs, untilKeysAre } from "../../support/etcd/waiting_calls.ts";
 import { step } from "../../support/step.ts";
 
 const LOCK = "v3lockpb.Lock/Lock";
-
-/** Returns the keys with a prefix. */
-async function keysOf(kv: KvClient, prefix: string): Promise<readonly string[]> {
-  const { entries } = await kv.list({ prefix });
-  return entries.map(({ key }) => new TextDecoder().decode(key)).toSorted();
-}
-
-async function untilKeysAre(kv: KvClient, prefix: string, keys: readonly string[]): Promise<void> {
-  await eventually(`the keys of ${prefix} are ${keys}`, async () => {
-    assertEquals(await keysOf(kv, prefix), keys);
-    return true;
-  });
-}
-
-/** Begins a request with one answer; it is awaited by `status`. */
-async function begin(client: GrpcTestClient, method: string, request: Message): Promise<number> {
-  const id = await client.open(method);
-  await client.send(id, request);
-  await client.halfClose(id);
-  return id;
-}
-
-/** Returns the answer to a request that was begun. */
-async function answer(client: GrpcTestClient, id: number): Promise<Message> {
-  const next = await client.next(id);
-  const { code, message } = await client.status(id);
-  assertEquals([code, message], [0, ""]);
-  return next as Message;
-}
-
-async function call(client: GrpcTestClient, method: string, request: Message): Promise<Message> {
-  const { code, message, messages: [first = null] } = await client.call(method, request);
-  assert(code === 0 && first !== null, `${method}: ${code} ${message}`);
-  return first;
-}
 
 /** Three nodes, and clients of two of them. */
 interface Scene {
@@ -97,9 +62,9 @@ Deno.test("etcd: server-side locks over the death of the leader, of a client, an
       await using gone = await GrpcTestClient.connect(served.address(others[1] ?? 0));
       await begin(gone, LOCK, { name: "a", lease: 3 });
       await begin(gone, LOCK, { name: "a" });
-      await eventually("both wait", async () => (await keysOf(kv, "a/")).length === 3 ? true : null);
+      await untilCountIs(kv, "a/", 3);
       const waiting = await begin(second, LOCK, { name: "a", lease: 4 });
-      await eventually("it waits", async () => (await keysOf(kv, "a/")).includes("a/4") ? true : null);
+      await untilCountIs(kv, "a/", 4);
       await gone[Symbol.asyncDispose]();
       await untilKeysAre(kv, "a/", ["a/2", "a/4"]);
       await call(first, "v3lockpb.Lock/Unlock", { key: "a/2" });
