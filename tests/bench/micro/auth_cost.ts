@@ -21,7 +21,10 @@ import { prefix } from "../../support/frames/user_client.ts";
 import { keyAt, VALUE } from "./fixtures.ts";
 
 const ROUNDS = 30;
-const WRITES = 1_000;
+const CLIENTS = 64;
+/** Writes that each client has in flight. */
+const IN_FLIGHT = 16;
+const WRITES = CLIENTS * IN_FLIGHT;
 const READS = 50_000;
 
 const USERS: readonly AuthChange[] = [
@@ -40,17 +43,14 @@ const USERS: readonly AuthChange[] = [
 /** A leader, with authentication on or off. */
 class Subject {
   readonly bench: WritesBench;
-  #round = 0;
-  readonly #commands: readonly Uint8Array[];
+  #read = 0;
+  /** Writes so far of each client. */
+  #written = 0;
   readonly #gets: readonly Uint8Array[];
   readonly #out = new MessagePackWriter();
 
   private constructor(bench: WritesBench) {
     this.bench = bench;
-    this.#commands = Array.from({ length: WRITES }, (_, position) => {
-      const mutations = [{ kind: "put", key: keyAt(position), value: VALUE.subarray(0, 100) }] as const;
-      return encodeCommand({ kind: "transaction", session: null, checks: [], mutations });
-    });
     this.#gets = Array.from({ length: WRITES }, (_, position) => {
       const out = new MessagePackWriter();
       CLIENT_REQUESTS.encode(out, { kind: "get", requestId: 1, key: keyAt(position), consistency: "stale" });
@@ -79,12 +79,25 @@ class Subject {
     return subject;
   }
 
+  /** Returns the next puts of all clients, in their sessions: the answers to all earlier ones have arrived. */
+  #nextPuts(): readonly Uint8Array[] {
+    const acknowledgedBelow = this.#written + 1;
+    this.#written += IN_FLIGHT;
+    return Array.from({ length: WRITES }, (_, position) => {
+      const sequence = acknowledgedBelow + Math.floor(position / CLIENTS);
+      const session = { sessionId: 1 + position % CLIENTS, sequence, acknowledgedBelow, openedAt: 0 };
+      const mutations = [{ kind: "put", key: keyAt(position), value: VALUE.subarray(0, 100) }] as const;
+      return encodeCommand({ kind: "transaction", session, checks: [], mutations });
+    });
+  }
+
   /** Returns the nanoseconds of a put. */
   async put(): Promise<number> {
     const { bench } = this;
+    const commands = this.#nextPuts();
     let answered = 0;
     const begin = performance.now();
-    for (const command of this.#commands) {
+    for (const command of commands) {
       const request = { kind: "write", requestId: 1, command } as const;
       const reply = this.#reply(request);
       const refusal = reply.refusal();
@@ -107,7 +120,7 @@ class Subject {
     const { stateMachine } = this.bench.replica;
     const begin = performance.now();
     for (let read = 0; read < READS; read++) {
-      const payload = this.#gets[this.#round++ % WRITES];
+      const payload = this.#gets[this.#read++ % WRITES];
       assert(payload !== undefined);
       const request = decodeClientRequest(payload);
       assert(request.kind === "get");
