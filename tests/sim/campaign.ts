@@ -25,6 +25,8 @@ export interface Summary {
   readonly undecided: number;
   readonly failures: readonly Failure[];
   readonly coverage: Coverage;
+  /** The first seed that visited each state. */
+  readonly firstSeeds: ReadonlyMap<RareState, number>;
 }
 
 /** Options of a campaign. */
@@ -40,6 +42,7 @@ export interface CampaignOptions {
 /** Runs the seeds, until the end of the list or of the campaign. Reduces a failed seed at once. */
 export async function campaign({ seeds, isOver, onRun }: CampaignOptions): Promise<Summary> {
   const coverage = new Coverage();
+  const firstSeeds = new Map<RareState, number>();
   const failures: Failure[] = [];
   const sums = { seeds: 0, virtualMs: 0, steps: 0, operations: 0, faults: 0, undecided: 0 };
   for (const seed of seeds) {
@@ -47,6 +50,9 @@ export async function campaign({ seeds, isOver, onRun }: CampaignOptions): Promi
     const report = await run(planOf(seed));
     onRun(report);
     coverage.add(report.coverage);
+    for (const [state, count] of report.coverage.entries()) {
+      if (count > 0 && !firstSeeds.has(state)) firstSeeds.set(state, seed);
+    }
     sums.seeds += 1;
     sums.virtualMs += report.virtualMs;
     sums.steps += report.steps;
@@ -56,7 +62,7 @@ export async function campaign({ seeds, isOver, onRun }: CampaignOptions): Promi
     if (report.violations.length === 0) continue;
     failures.push({ seed, violations: report.violations, kept: await shrink(report) });
   }
-  return { ...sums, failures, coverage };
+  return { ...sums, failures, coverage, firstSeeds };
 }
 
 /** Returns the listed rare states that never occurred. */

@@ -74,7 +74,11 @@ async function main(args: string[]): Promise<number> {
     },
   });
   for (const failure of summary.failures) tellFailure(failure);
-  for (const [state, count] of summary.coverage.entries()) console.log(`${state.padEnd(24)} ${count}`);
+  for (const [state, count] of summary.coverage.entries()) {
+    const seed = summary.firstSeeds.get(state);
+    const first = seed === undefined ? "" : `, first by seed ${seed}`;
+    console.log(`${state.padEnd(24)} ${count}${first}`);
+  }
   const missing = flags.coverage ? unvisited(summary.coverage) : [];
   for (const state of missing) console.log(`never happened: ${RARE_STATES[state]} (${state})`);
   console.log(summaryText(summary, performance.now() - begin));

@@ -9,8 +9,13 @@ import { FAILED_ONCE } from "./failed_once.ts";
 import { planOf } from "./plan.ts";
 import { run } from "./run.ts";
 
-/** Seeds of the short campaign. */
-const SEEDS = 300;
+/** The short campaign has the seeds up to this one, of which the last forty visit no rare state for the first time. */
+const LAST_SEED = 120;
+/**
+ * And these, which visit states that the others do not (one or two runs in three hundred do). Where a change of the code makes
+ * the campaign miss a state, `deno task sim --seeds 121..2000` prints the seeds that visit it.
+ */
+const RARE_SEEDS = [250, 1_213];
 
 Deno.test("simulator: the same seed gives the same events, and the same bytes sent and written", async () => {
   for (const seed of [3, 5, 17]) {
@@ -33,14 +38,14 @@ for (const { what, plan } of FAILED_ONCE) {
 
 Deno.test("simulator: a short campaign finds no violation, and visits every listed rare state", async () => {
   const { failures, operations, undecided, seeds, coverage } = await campaign({
-    seeds: Array.from({ length: SEEDS }, (_, position) => position + 1),
+    seeds: [...Array.from({ length: LAST_SEED }, (_, position) => position + 1), ...RARE_SEEDS],
     isOver: () => false,
     onRun: () => {},
   });
   assertEquals(failures, []);
   assertEquals(unvisited(coverage), []);
-  assertEquals(seeds, SEEDS);
-  assert(undecided < SEEDS / 50, "the checker decides nearly every history");
+  assertEquals(seeds, LAST_SEED + RARE_SEEDS.length);
+  assert(undecided < seeds / 50, "the checker decides nearly every history");
   assert(operations > 10_000, "the clients did something");
 });
 
