@@ -34,6 +34,17 @@ export interface UsedClient {
   readonly release: () => void;
 }
 
+/** The cluster that a front end serves. */
+export interface ServedCluster {
+  /** Whether the nodes speak TLS with each other. */
+  readonly isTls: boolean;
+  /**
+   * Connects to the node at an address as the user of a token; the caller closes the client. Null where the clients of the
+   * front end reach all nodes by themselves.
+   */
+  readonly connectTo: ((address: string, token: string | null) => Promise<ClientCore>) | null;
+}
+
 /** The clients of the cluster by the tokens of the front end's own clients. */
 export interface Clients {
   /**
@@ -46,7 +57,7 @@ export interface Clients {
 }
 
 /** Dependencies of the services. */
-export interface EtcdContext extends ServedNode {
+export interface EtcdContext extends ServedNode, ServedCluster {
   /** The front end's own client, which has no user: what it requests for clients of etcd without a token must need none. */
   readonly core: ClientCore;
   readonly clients: Clients;

@@ -3,16 +3,18 @@ import { ClientCore } from "../client/core.ts";
 import { formatAddress } from "../platform/address.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Connection, Listener } from "../platform/network.ts";
+import type { Connection, Dialer, Listener } from "../platform/network.ts";
 import { IN_PROCESS, inProcessDialer } from "../transport/in_process.ts";
-import type { ServedNode } from "./context.ts";
+import type { ServedCluster, ServedNode } from "./context.ts";
 import { EtcdFrontEnd } from "./front_end.ts";
 
 /** Watches of one client within the process: as many as its node has. */
 const MAX_WATCHES = 100_000;
 
 /** The parts of a node that its front end needs. */
-export interface EmbeddedEtcdOptions extends ServedNode {
+export interface EmbeddedEtcdOptions extends ServedNode, Pick<ServedCluster, "isTls"> {
+  /** Dials the other nodes. */
+  readonly dialer: Dialer;
   /** Listens already, so that a port that is taken was found before the node began. */
   readonly listener: Listener;
   /** Opens a connection to the node; `remote`: the address for which it signs in, null for the front end itself. */
@@ -28,7 +30,7 @@ export type EmbeddedEtcd = Pick<EtcdFrontEnd, "close">;
 
 /** Opens the front end of a node that is served. */
 export function openEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<EmbeddedEtcd> {
-  const { listener, connect, clock, random } = options;
+  const { listener, connect, dialer, clock, random } = options;
   const cluster = [formatAddress(IN_PROCESS)];
   return EtcdFrontEnd.open({
     ...options,
@@ -40,6 +42,12 @@ export function openEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<Embedded
         clock,
         random,
         maxWatches: MAX_WATCHES,
+      }),
+    connectTo: (address, token) =>
+      ClientCore.connect({ cluster: [address], ...(token === null ? {} : { token }) }, {
+        network: dialer,
+        clock,
+        random,
       }),
   });
 }

@@ -12,7 +12,7 @@ import type { Address, Network } from "../platform/network.ts";
 import { pause } from "../platform/promise.ts";
 import { serveWeb, type WebServer } from "../web/mod.ts";
 import { type ConnectUser, UserClients, type UserCredentials } from "./auth/user_clients.ts";
-import type { EtcdContext, ServedNode } from "./context.ts";
+import type { EtcdContext, ServedCluster, ServedNode } from "./context.ts";
 import { answerPage } from "./http/pages.ts";
 import { allMethods } from "./methods.ts";
 import { MAX_MESSAGE_BYTES } from "./rpc/grpc.ts";
@@ -24,7 +24,7 @@ const CLOSE_TIMEOUT_MS = 1_500;
 const MAX_HELD_BYTES = 536_870_912;
 
 /** Dependencies of an {@link EtcdFrontEnd}. */
-export interface EtcdFrontEndOptions extends ServedNode {
+export interface EtcdFrontEndOptions extends ServedNode, ServedCluster {
   readonly address: Address;
   /** Listens; with TLS it offers the protocols of web servers. */
   readonly network: Pick<Network, "listen">;

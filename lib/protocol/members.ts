@@ -28,7 +28,8 @@ const ADDRESS = formatted("address", {
 
 /** A change of membership. */
 export const CHANGE = variants("change", {
-  add: frame(1, { id: integer(1), address: ADDRESS, learner: boolean() }),
+  /** The id 0 stands for that of the node which answers at the address. */
+  add: frame(1, { id: integer(), address: ADDRESS, learner: boolean() }),
   remove: frame(2, { id: integer(1) }),
   promote: frame(3, { id: integer(1) }),
   demote: frame(4, { id: integer(1) }),

@@ -8,7 +8,7 @@ import { type EmbeddedEtcd, openEmbeddedEtcd } from "../etcd/embedded.ts";
 import { assert } from "../platform/assert.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { Address, Connection, Listener, Network } from "../platform/network.ts";
+import type { Address, Connection, Dialer, Listener, Network } from "../platform/network.ts";
 import type { NodeId } from "../raft/mod.ts";
 import type { InProcessUse } from "../transport/in_process.ts";
 import type { ServerConfig } from "./config/config.ts";
@@ -21,6 +21,9 @@ export interface FrontEndsOptions {
   readonly clusterId: string;
   /** Opens a connection to the node; `remote`: the address of the client for which it signs in. */
   readonly connect: (use: InProcessUse, remote?: string | null) => Connection;
+  /** Dials the other nodes; whether it does so by TLS. */
+  readonly dialer: Dialer;
+  readonly isTls: boolean;
   readonly node: Pick<Node, "status" | "whenReadable" | "description">;
   readonly clock: Clock;
   readonly wallClock: () => number;

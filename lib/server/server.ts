@@ -293,11 +293,13 @@ class Server implements RunningServer {
 
   /** Begins to serve the clients of front ends. Called once, after the start. */
   openFrontEnds(): Promise<void> {
-    const { listener, frontEnds, clock, wallClock, random, logger } = this.#opened;
+    const { listener, frontEnds, network, tls = null, clock, wallClock, random, logger } = this.#opened;
     return frontEnds.open({
       self: this.#config.nodeId,
       clusterId: this.clusterId,
       connect: (use, remote) => listener.connectInProcess(use, remote),
+      dialer: network,
+      isTls: tls !== null,
       node: this.#node,
       clock,
       wallClock,

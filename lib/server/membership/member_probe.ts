@@ -8,7 +8,7 @@ import { olderVersion, type Welcome } from "../../protocol/hello.ts";
 import type { Configuration, NodeId } from "../../raft/mod.ts";
 import { probeAny, probePeer } from "../../transport/dial.ts";
 import type { PeerAuthentication } from "../../transport/handshake/peer_authentication.ts";
-import type { AddressedChange } from "./membership.ts";
+import { type AddressedChange, ANY_NODE } from "./membership.ts";
 import type { JoiningNode } from "./membership_change.ts";
 
 /** The dependencies of a probe. */
@@ -54,10 +54,12 @@ export class MemberProbe {
 
   /** Returns the node at the address of a change; the reason where it is not the node that the change names. */
   async find(change: AddressedChange, configuration: Configuration): Promise<JoiningNode | string> {
-    const { id, address } = change;
+    const { address } = change;
     const ownAddress = this.ownAddress(configuration);
+    let { id } = change;
     try {
-      const welcome = await this.#welcomeOf(change, ownAddress);
+      if (id === ANY_NODE) id = await this.#idAt(address);
+      const welcome = await this.#welcomeOf({ ...change, id }, ownAddress);
       const { clusterId, nodeId, dataId } = welcome;
       if (clusterId === this.#options.clusterId && nodeId === id) {
         const level = this.#options.featureLevel();
@@ -71,11 +73,20 @@ export class MemberProbe {
     } catch (error) {
       const advice = change.kind === "update"
         ? adviceForMember(id)
-        : `Start the new node first: kvraft server --node-id ${id} --bind ${address} --join ${ownAddress}`;
+        : `Start the new node first: kvraft server --node-id ${
+          id === ANY_NODE ? "<n>" : id
+        } --bind ${address} --join ${ownAddress}`;
       // The client drops what precedes a reason ("Cannot connect to …:"), and with it the address.
       const reason = errorMessage(error).replace(/^Cannot /, "the leader cannot ").replace(/\.$/, "");
       return `${reason}. ${advice}`;
     }
+  }
+
+  /** Resolves to the id of the node at an address. It is not authenticated: the same node has to prove it afterwards. */
+  async #idAt(address: string): Promise<NodeId> {
+    const { network, clock } = this.#options;
+    const options = { network, clock, signal: this.#closing.signal };
+    return (await probeAny([parseAddress(address)], options)).nodeId;
   }
 
   /**

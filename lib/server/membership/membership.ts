@@ -41,6 +41,9 @@ const MAX_ASKING = 16;
 /** Maximum number of callers whose data ids are kept: more than a cluster has members. The oldest is removed. */
 const MAX_SEEN = 64;
 
+/** The id in a change that adds the node at an address, however it is numbered. */
+export const ANY_NODE = 0;
+
 /** A change that names an address; the node that answers there must be the one that the change names. */
 export type AddressedChange = Extract<MembershipChange, { kind: "add" | "replace" | "update" }>;
 
@@ -182,7 +185,8 @@ export class Membership {
       if (typeof evidence === "string") return answer(membershipRefused(change, evidence));
       const laterReason = lateRefusal() ?? this.#whyNotNow(change);
       if (laterReason !== null) return answer(laterReason);
-      this.#carryOut(this.#plan(request, evidence), change, answer);
+      const named = withFoundId(request, evidence.joiningNode);
+      this.#carryOut(this.#plan(named, evidence), named.change, answer);
     } catch (error) {
       // The driver has reported the error, and this node stops.
       answer(unknownOutcome("internal", `Cannot change the membership: ${errorMessage(error)}`));
@@ -425,8 +429,19 @@ export class Membership {
   }
 }
 
+/** Returns the request with the id of the node that was found, where it adds the node at an address. */
+function withFoundId(
+  request: RequestFrame<"changeMembership">,
+  found: JoiningNode | null,
+): RequestFrame<"changeMembership"> {
+  const { change } = request;
+  if (change.kind !== "add" || change.id !== ANY_NODE || found === null) return request;
+  return { ...request, change: { ...change, id: found.id } };
+}
+
 function nameOf(change: MembershipChange): string {
   const { kind, id } = change;
+  if (change.kind === "add" && id === ANY_NODE) return `add the node at ${change.address}`;
   return kind === "replace" ? `replace node ${change.dead} by node ${id}` : `${kind} node ${id}`;
 }
 

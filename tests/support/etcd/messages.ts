@@ -47,11 +47,18 @@ Member ID=1:u name=2:s peerURLs=3:s* clientURLs=4:s* isLearner=5:t
 MemberListRequest linearizable=1:t
 MemberResponse header=1:Header members=2:Member*
 MemberId ID=1:u
+MemberAddRequest peerURLs=1:s* isLearner=2:t
+MemberAddResponse header=1:Header member=2:Member members=3:Member*
+MemberUpdateRequest ID=1:u peerURLs=2:s*
 AlarmRequest action=1:n memberID=2:u alarm=3:n
 AlarmMember memberID=1:u alarm=2:n
 AlarmResponse header=1:Header alarms=2:AlarmMember*
 StatusResponse header=1:Header version=2:s dbSize=3:i leader=4:u raftIndex=5:u raftTerm=6:u raftAppliedIndex=7:u errors=8:s* dbSizeInUse=9:i isLearner=10:t storageVersion=11:s dbSizeQuota=12:i downgradeInfo=13:Empty
 MoveLeaderRequest targetID=1:u
+HashKVRequest revision=1:i
+DowngradeRequest action=1:n version=2:s
+HealthCheckRequest service=1:s
+HealthCheckResponse status=1:n
 HashKVResponse header=1:Header hash=2:n compact_revision=3:i hash_revision=4:i
 AuthenticateRequest name=1:s password=2:s
 AuthenticateResponse header=1:Header token=2:s
@@ -82,6 +89,12 @@ const METHODS: Readonly<Record<string, readonly [request: string, response: stri
   "etcdserverpb.Lease/LeaseTimeToLive": ["LeaseTimeToLiveRequest", "LeaseTimeToLiveResponse"],
   "etcdserverpb.Lease/LeaseLeases": ["Empty", "LeaseLeasesResponse"],
   "etcdserverpb.Cluster/MemberList": ["MemberListRequest", "MemberResponse"],
+  "etcdserverpb.Cluster/MemberAdd": ["MemberAddRequest", "MemberAddResponse"],
+  "etcdserverpb.Cluster/MemberUpdate": ["MemberUpdateRequest", "MemberResponse"],
+  "etcdserverpb.Cluster/MemberPromote": ["MemberId", "MemberResponse"],
+  "etcdserverpb.Maintenance/HashKV": ["HashKVRequest", "HashKVResponse"],
+  "etcdserverpb.Maintenance/Downgrade": ["DowngradeRequest", "HeaderOnly"],
+  "grpc.health.v1.Health/Check": ["HealthCheckRequest", "HealthCheckResponse"],
   "etcdserverpb.Cluster/MemberRemove": ["MemberId", "MemberResponse"],
   "etcdserverpb.Maintenance/Alarm": ["AlarmRequest", "AlarmResponse"],
   "etcdserverpb.Maintenance/Status": ["Empty", "StatusResponse"],

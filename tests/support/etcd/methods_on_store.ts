@@ -63,6 +63,8 @@ export class MethodsOnStore implements AsyncDisposable {
         return Promise.resolve(node.status());
       },
       isReadable: () => Promise.resolve(true),
+      isTls: false,
+      connectTo: null,
       clock,
       wallClock: () => clock.now(),
       random: core.random,
