@@ -91,6 +91,11 @@ export class ConnectionPool {
     return this.#newestAppliedIndex;
   }
 
+  /** The cluster's id, in hexadecimal; null before the first connection. */
+  get clusterId(): string | null {
+    return this.#clusterId;
+  }
+
   /** The members that a node reported last, sorted by id. */
   get members(): readonly Member[] {
     return this.#directory.members;

@@ -7,7 +7,8 @@ import type { Address } from "../../platform/network.ts";
 import { SystemClock } from "../../platform/system.ts";
 import { KvraftError } from "../../client/errors.ts";
 import type { ConnectOptions } from "../../client/types.ts";
-import { type Gateway, openGateway } from "../../denokv/gateway.ts";
+import { openGateway } from "../../denokv/gateway.ts";
+import { openEtcdGateway } from "../../etcd/gateway_process.ts";
 import { isLoopback } from "../../server/config/protection.ts";
 import { choiceOption, type OptionSpec, parseArguments, refuseReplaced } from "../arguments.ts";
 import type { Environment } from "../environment.ts";
@@ -19,7 +20,15 @@ import { StopRequest } from "./stop_request.ts";
 import { escapeUnprintable } from "../text.ts";
 import { CLIENT_TLS_OPTIONS, tlsOf } from "../tls_options.ts";
 
-const EXAMPLE = "kvraft gateway --cluster 127.0.0.1:7001,127.0.0.1:7002 --denokv 127.0.0.1:4512";
+const EXAMPLE = "kvraft gateway --cluster 127.0.0.1:7001,127.0.0.1:7002 --etcd 127.0.0.1:2379";
+
+/** The front ends of a gateway: their options, with the names of what they serve. */
+const FRONT_ENDS = {
+  denokv: { name: "Deno KV", example: "127.0.0.1:4512" },
+  etcd: { name: "etcd v3", example: "127.0.0.1:2379" },
+} as const;
+type FrontEndName = keyof typeof FRONT_ENDS;
+const FRONT_END_NAMES: readonly FrontEndName[] = ["denokv", "etcd"];
 
 const OPTIONS: readonly OptionSpec[] = [
   {
@@ -30,7 +39,12 @@ const OPTIONS: readonly OptionSpec[] = [
   {
     name: "denokv",
     placeholder: "<host:port>",
-    help: "serve Deno KV on this address, or port of 127.0.0.1 (required)",
+    help: "serve Deno KV on this address, or port of 127.0.0.1",
+  },
+  {
+    name: "etcd",
+    placeholder: "<host:port>",
+    help: "serve etcd v3 on this address, or port of 127.0.0.1",
   },
   { name: "insecure", placeholder: null, help: "listen beyond this machine, without encryption" },
   ...CLIENT_TLS_OPTIONS,
@@ -51,9 +65,16 @@ const OPTIONS: readonly OptionSpec[] = [
 /** The arguments of a gateway. */
 export interface GatewayConfig {
   readonly connect: ConnectOptions;
-  readonly address: Address;
+  /** Where each front end listens; at least one does. */
+  readonly addresses: Readonly<Partial<Record<FrontEndName, Address>>>;
   readonly logLevel: typeof LOG_LEVELS[number];
   readonly logFormat: typeof LOG_FORMATS[number];
+}
+
+/** A running gateway. */
+export interface Gateway {
+  /** Answers the requests in progress, and closes everything. May be called again without effect. */
+  close(): Promise<void>;
 }
 
 /** Opens a gateway; `writeLog` takes the lines of its log. */
@@ -73,18 +94,21 @@ export async function startDenoGateway(
   config: GatewayConfig,
   writeLog: (line: string) => void,
 ): Promise<Gateway> {
-  const { connect, address, logLevel: level, logFormat: format } = config;
+  const { connect, addresses: { denokv, etcd }, logLevel: level, logFormat: format } = config;
   const clock = new SystemClock();
   const logger = new Log({ level, format, write: writeLog, now: () => new Date(), clock });
-  const closeLog = (): void => logger[Symbol.dispose]();
-  try {
-    const options = { address, network: new DenoNetwork(), connect, clock, wallClock: Date.now, logger };
-    const gateway = await openGateway(options);
-    return { address: gateway.address, close: () => gateway.close().finally(closeLog) };
-  } catch (error) {
-    closeLog();
-    throw error;
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => logger[Symbol.dispose]());
+  const options = { network: new DenoNetwork(), connect, clock, wallClock: Date.now, logger };
+  if (denokv !== undefined) {
+    opened.adopt(await openGateway({ ...options, address: denokv }), (gateway) => gateway.close());
   }
+  if (etcd !== undefined) {
+    const gateway = await openEtcdGateway({ ...options, address: etcd, random: Math.random });
+    opened.adopt(gateway, (gateway) => gateway.close());
+  }
+  const all = opened.move();
+  return { close: () => all.disposeAsync() };
 }
 
 /** Runs `kvraft gateway` with these arguments until a signal stops it. Resolves to the exit code. */
@@ -106,7 +130,7 @@ export async function gatewayCommand(
     const config = await configOf(options, environment);
     using stop = new StopRequest(environment, "this gateway");
     const gateway = await startGateway(config, (line) => environment.stderr.write(line));
-    await environment.stdout.write(`kvraft gateway serves Deno KV on ${formatAddress(gateway.address)}\n`);
+    await environment.stdout.write(`kvraft gateway serves ${describe(config)}\n`);
     await stop.requested;
     await gateway.close();
     return ExitCode.done;
@@ -119,38 +143,66 @@ export async function gatewayCommand(
   }
 }
 
+/** Returns what a gateway serves: `Deno KV on 127.0.0.1:4512, etcd v3 on 127.0.0.1:2379`. */
+function describe({ addresses }: GatewayConfig): string {
+  return FRONT_END_NAMES.flatMap((name) => {
+    const address = addresses[name];
+    return address === undefined ? [] : [`${FRONT_ENDS[name].name} on ${formatAddress(address)}`];
+  }).join(", ");
+}
+
 async function configOf(
   options: ReadonlyMap<string, string>,
   environment: Environment,
 ): Promise<GatewayConfig> {
   const cluster = options.get("cluster");
   if (cluster === undefined) throw new UsageError(`--cluster is missing. Example: ${EXAMPLE}`);
-  const address = addressOf(options);
+  const addresses = addressesOf(options);
   const tls = tlsOf(options, environment);
   const signIn = await signInOf({ options, environment });
   return {
     connect: { cluster: cluster.split(","), ...(tls === null ? {} : { tls }), ...signIn },
-    address,
+    addresses,
     logLevel: choiceOption(options, "log-level", LOG_LEVELS) ?? "info",
     logFormat: choiceOption(options, "log-format", LOG_FORMATS) ?? "text",
   };
 }
 
-/** Returns the address to listen on. Throws {@link UsageError} for one that nothing protects. */
-function addressOf(options: ReadonlyMap<string, string>): Address {
-  const text = options.get("denokv");
-  if (text === undefined) throw new UsageError(`--denokv is missing. Example: ${EXAMPLE}`);
+/** Returns the addresses to listen on. Throws {@link UsageError} without any, or for one that nothing protects. */
+function addressesOf(options: ReadonlyMap<string, string>): GatewayConfig["addresses"] {
+  const addresses: Partial<Record<FrontEndName, Address>> = {};
+  for (const name of FRONT_END_NAMES) {
+    const text = options.get(name);
+    if (text === undefined) continue;
+    const address = addressOf({ name, text }, options);
+    const other = FRONT_END_NAMES.find((one) => {
+      const taken = addresses[one];
+      return taken !== undefined && formatAddress(taken) === formatAddress(address);
+    });
+    if (other !== undefined) {
+      throw new UsageError(`--${name}: ${formatAddress(address)} is --${other} already.`);
+    }
+    addresses[name] = address;
+  }
+  if (Object.keys(addresses).length > 0) return addresses;
+  throw new UsageError(`--etcd and --denokv are missing: at least one is needed. Example: ${EXAMPLE}`);
+}
+
+function addressOf(
+  { name, text }: { readonly name: FrontEndName; readonly text: string },
+  options: ReadonlyMap<string, string>,
+): Address {
   const port = /^:?([0-9]+)$/.exec(text)?.[1];
   let address: Address;
   try {
     address = parseAddress(port === undefined ? text : `127.0.0.1:${port}`);
   } catch (error) {
     if (!(error instanceof AddressError)) throw error;
-    throw new UsageError(`--denokv: ${error.message}. Example: --denokv 127.0.0.1:4512`);
+    throw new UsageError(`--${name}: ${error.message}. Example: --${name} ${FRONT_ENDS[name].example}`);
   }
   if (isLoopback(address) || options.has("insecure")) return address;
   throw new UsageError(
-    `--denokv: other machines reach ${
+    `--${name}: other machines reach ${
       formatAddress(address)
     }, and nothing protects it. Choose one: an address of ` +
       "127.0.0.1, behind a proxy that speaks TLS and HTTP/2; --insecure, which takes the risk.",
@@ -158,16 +210,17 @@ function addressOf(options: ReadonlyMap<string, string>): Address {
 }
 
 function gatewayHelp(): string {
-  return `Serves Deno KV from a process of its own, which is a client of the cluster.
+  return `Serves etcd v3 and Deno KV from a process of its own, which is a client of the cluster.
 
 Usage:
-  kvraft gateway --cluster <nodes> --denokv <host:port> [options]
+  kvraft gateway --cluster <nodes> [--etcd <host:port>] [--denokv <host:port>] [options]
 
 Options:
 ${columns(OPTIONS.map((option) => [optionUsage(option), option.help]))}
 
-While authentication is enabled, it signs in with --user, --token-file or a certificate, as a user with the role root: it
-reads the keys with which nodes sign the tokens of databases. Its own clients show access tokens of their databases.
+For Deno KV, while authentication is enabled, it signs in with --user, --token-file or a certificate, as a user with the role
+root: it reads the keys with which nodes sign the tokens of databases. Its own clients show access tokens of their databases.
+Clients of etcd sign in themselves, and have the rights of their users.
 
 It prints one line to standard output when it is ready, logs to standard error, and stops cleanly on SIGINT and
 SIGTERM; a second signal ends it at once.
@@ -175,7 +228,8 @@ SIGTERM; a second signal ends it at once.
 Exit codes: 0 stopped; 2 usage; 3 the cluster could not be reached; 6 not signed in; 70 any other reason.
 
 Example:
-  ${EXAMPLE}
+  ${EXAMPLE} --denokv 127.0.0.1:4512
+  etcdctl --endpoints=127.0.0.1:2379 put greeting hello
   DENO_KV_ACCESS_TOKEN=x deno run --unstable-kv -A program.ts     # await Deno.openKv("http://127.0.0.1:4512")
 `;
 }

@@ -34,7 +34,7 @@ function start(
       configs.push(config);
       if (options.failure !== undefined) return Promise.reject(options.failure);
       const close = (): Promise<void> => Promise.resolve(void closes.push(1));
-      return Promise.resolve({ address: config.address, close });
+      return Promise.resolve({ close });
     },
   });
   return { environment, configs, closes, code };
@@ -46,7 +46,7 @@ Deno.test("gateway: it prints one line when it is ready, and stops cleanly at a 
   assertEquals(environment.stdout.text, "kvraft gateway serves Deno KV on 127.0.0.1:4512\n");
   assertEquals(configs, [{
     connect: { cluster: ["127.0.0.1:7001", "127.0.0.1:7002"] },
-    address: { host: "127.0.0.1", port: 4512 },
+    addresses: { denokv: { host: "127.0.0.1", port: 4512 } },
     logLevel: "info",
     logFormat: "text",
   }]);
@@ -55,9 +55,25 @@ Deno.test("gateway: it prints one line when it is ready, and stops cleanly at a 
   assertEquals([await code, closes, environment.listensForSignals], [0, [1], false]);
 });
 
+Deno.test("gateway: it serves etcd's clients, alone or beside Deno KV", async () => {
+  const started = start([...FLAGS, "--etcd", "2379"]);
+  await settle();
+  const text = "kvraft gateway serves Deno KV on 127.0.0.1:4512, etcd v3 on 127.0.0.1:2379\n";
+  assertEquals(started.environment.stdout.text, text);
+  started.environment.signal();
+  await started.code;
+  const { environment, configs, code } = start([...FLAGS.slice(0, 2), "--etcd", "2379"]);
+  await settle();
+  assertEquals(configs.map(({ addresses }) => addresses), [{ etcd: { host: "127.0.0.1", port: 2379 } }]);
+  environment.signal();
+  await code;
+});
+
 const WRONG: Readonly<Record<string, readonly string[]>> = {
   "--cluster is missing": ["--denokv", "4512"],
-  "--denokv is missing": ["--cluster", "127.0.0.1:7001"],
+  "--etcd and --denokv are missing": ["--cluster", "127.0.0.1:7001"],
+  "--etcd: 127.0.0.1:4512 is --denokv already": [...FLAGS, "--etcd", "4512"],
+  "--etcd: other machines reach 0.0.0.0:2379": [...FLAGS, "--etcd", "0.0.0.0:2379"],
   "--denokv: Cannot read the address": [...FLAGS.slice(0, 3), "127.0.0.1:0"],
   "--denokv: other machines reach 0.0.0.0:4512": [...FLAGS.slice(0, 3), "0.0.0.0:4512"],
   "is not an option. See kvraft gateway --help": [...FLAGS, "now"],
@@ -76,7 +92,7 @@ for (const [message, args] of Object.entries(WRONG)) {
 Deno.test("gateway: beyond this machine it listens only with --insecure", async () => {
   const { environment, configs, code } = start([...FLAGS.slice(0, 3), "0.0.0.0:4512", "--insecure"]);
   await settle();
-  assertEquals(configs.map(({ address }) => address), [{ host: "0.0.0.0", port: 4512 }]);
+  assertEquals(configs.map(({ addresses }) => addresses), [{ denokv: { host: "0.0.0.0", port: 4512 } }]);
   environment.signal();
   await code;
 });
