@@ -3,6 +3,7 @@
  * programs/exceptions.ts names. `deno task etcd:diff` runs more of them.
  */
 import { assert, assertEquals } from "@std/assert";
+import { EtcdCluster } from "../support/etcd/cluster.ts";
 import { type Body, Driver, driverProgram, type DriverStep, type Outcome } from "../support/etcd/driver.ts";
 import { EtcdServer, etcdVersion } from "../support/etcd/server.ts";
 import { skip } from "../support/processes/process.ts";
@@ -58,3 +59,16 @@ Deno.test("random programs: two etcds have the same outcomes, and a planted diff
     return;
   }
 });
+
+for (const nodes of [1, 3]) {
+  Deno.test(`random programs: a cluster of ${nodes} answers as etcd does`, async () => {
+    const program = await programOrSkip();
+    if (program === null) return;
+    await using peer = await EtcdServer.start();
+    await using served = await EtcdCluster.start({ nodes });
+    await using etcd = new Driver(program, peer.address);
+    await using kvraft = new Driver(program, await served.followerAddress());
+    assertEquals(await differencesOf({ etcd, kvraft }, nodes === 1 ? 24 : 8), []);
+    await served.cluster.waitForEqualStates();
+  });
+}

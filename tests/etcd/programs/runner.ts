@@ -77,6 +77,8 @@ class ProgramRun {
         return statusText(await this.#driver.perform({ open: step.stream, call: step.call }));
       case "watch":
         await this.#send(step.stream, { create_request: step.create });
+        // Events of the past come when they are read, before or after a cancellation.
+        if ("start_revision" in step.create) await this.#await({ await: step.stream, idleMs: this.#idleMs });
         return "";
       case "request":
         await this.#send(step.stream, step.body);

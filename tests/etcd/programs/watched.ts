@@ -9,6 +9,7 @@ interface Message {
   readonly header?: { readonly revision?: string };
   readonly watch_id?: string;
   readonly created?: boolean;
+  readonly canceled?: boolean;
   readonly fragment?: boolean;
   readonly events?: readonly { readonly kv?: { readonly mod_revision?: string } }[];
 }
@@ -22,7 +23,7 @@ export function watchedText(outcomes: readonly Outcome[], normal: Normal): strin
   const last = new Map<string, Message>();
   for (const body of outcomes.flatMap(({ bodies }) => bodies)) {
     const message: Message = body;
-    const id = message.watch_id ?? "0";
+    const id = groupOf(message);
     const of = texts.get(id) ?? [];
     texts.set(id, of);
     if (message.events === undefined) of.push(normal.body(METHOD, body));
@@ -34,11 +35,14 @@ export function watchedText(outcomes: readonly Outcome[], normal: Normal): strin
   }
   const end = outcomes.find(({ hasEnded }) => hasEnded);
   return [
-    ...[...texts].toSorted(([a], [b]) => Number(a) - Number(b)).map(([id, of]) =>
-      `watch ${id}: ${of.join("; ")}`
-    ),
+    ...[...texts].toSorted(([a], [b]) => a < b ? -1 : 1).map(([id, of]) => `watch ${id}: ${of.join("; ")}`),
     ...(end === undefined ? [] : [`ended with ${end.code} ${end.message}`]),
   ].join("\n");
+}
+
+/** Returns the id of the watch of a message. One that is created and refused has none: -1, which another one may have. */
+function groupOf({ watch_id = "0", created = false, canceled = false }: Message): string {
+  return created && canceled ? "refused" : watch_id;
 }
 
 /** Returns the broken rules of a message with events. */
@@ -51,10 +55,4 @@ function problemsOf(message: Message, before: Message | undefined): readonly str
   if (revisions.some((revision, at) => revision < (revisions[at - 1] ?? 0))) problems.push("NOT IN ORDER");
   if (revisions[0] === lastBefore && before?.fragment !== true) problems.push("A SPLIT REVISION");
   return problems;
-}
-
-/** Returns the id of the watch that a message has created; null for any other message. */
-export function createdIn(body: Body): string | null {
-  const { created = false, watch_id = "0" }: Message = body;
-  return created ? watch_id : null;
 }
