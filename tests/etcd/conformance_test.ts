@@ -1,7 +1,8 @@
 /** The conformance cases: requests and their exact answers, on kvraft, and on etcd where it is installed. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { EtcdCluster } from "../support/etcd/cluster.ts";
 import { GrpcTestClient } from "../support/etcd/grpc_client.ts";
+import type { Message } from "../support/etcd/messages.ts";
 import { EtcdServer, etcdVersion } from "../support/etcd/server.ts";
 import { skip } from "../support/processes/process.ts";
 import { type Case, runCase } from "./conformance/case.ts";
@@ -64,6 +65,34 @@ for (const [topic, cases] of Object.entries(TOPICS)) {
     assertEquals(await problemsOf(served.address(1), cases), []);
   });
 }
+
+/** Watches from a compacted revision, and again from the revision that the cancellation names. */
+async function assertRestart(address: string): Promise<void> {
+  await using client = await GrpcTestClient.connect(address);
+  const put = async (): Promise<void> => void await client.call("etcdserverpb.KV/Put", { key: "k" });
+  for (let count = 0; count < 3; count++) await put();
+  await client.call("etcdserverpb.KV/Compact", { revision: 3 });
+  const stream = await client.open("etcdserverpb.Watch/Watch");
+  await client.send(stream, { create_request: { key: "k", start_revision: 1 } });
+  await client.next(stream);
+  const { compact_revision }: Message = Object(await client.next(stream));
+  await client.send(stream, { create_request: { key: "k", start_revision: compact_revision, watch_id: 7 } });
+  await client.next(stream);
+  const { watch_id, canceled = false, events }: Message = Object(await client.next(stream));
+  assertEquals([watch_id, canceled], [7, false], "it is not cancelled again");
+  assert(Array.isArray(events), "it has the events from there on");
+}
+
+Deno.test("conformance of watches: etcd's may begin again at compact_revision", async () => {
+  if (etcdVersion() === null) return skip("etcd is not installed");
+  await using etcd = await EtcdServer.start();
+  await assertRestart(etcd.address);
+});
+
+Deno.test("conformance of watches: kvraft's may begin again at compact_revision", async () => {
+  await using served = await EtcdCluster.start({ nodes: 1 });
+  await assertRestart(served.address(1));
+});
 
 Deno.test("conformance of the JSON gateway: etcd answers as the cases say", async () => {
   if (etcdVersion() === null) return skip("etcd is not installed");

@@ -27,7 +27,7 @@ export type CaseStep =
   | { readonly kind: "send"; readonly request: Message }
   | { readonly kind: "halfClose" }
   /** The next message of the stream. */
-  | { readonly kind: "next"; readonly expected: Message }
+  | { readonly kind: "next"; readonly expected: Message | ((message: Message) => void) }
   /** Nothing more comes on the watch stream for what was sent. */
   | { readonly kind: "silence" };
 
@@ -90,7 +90,7 @@ export async function runCase(client: GrpcTestClient, one: Case, position: numbe
         await client.halfClose(stream);
         break;
       case "next":
-        assertEquals(withoutIds(await client.next(stream)), step.expected, what);
+        assertMessage(withoutIds(await client.next(stream)), step.expected, what);
         break;
       case "silence": {
         await client.send(stream, { create_request: { key: "b", range_end: "a" } });
@@ -121,6 +121,15 @@ async function runCall(
   if (typeof expected === "function") expected(first);
   else if (Array.isArray(expected)) assertEquals(messages.map(withoutIds), expected, what);
   else assertEquals(withoutIds(first), expected, what);
+}
+
+function assertMessage(
+  message: Message,
+  expected: Message | ((message: Message) => void),
+  what: string,
+): void {
+  if (typeof expected === "function") expected(message);
+  else assertEquals(message, expected, what);
 }
 
 function isFailure(expected: Expected): expected is Failure {
