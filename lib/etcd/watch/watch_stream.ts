@@ -235,7 +235,9 @@ export class WatchStream implements WatchOutput {
     const { watchId } = watch;
     if (error instanceof CompactedError) {
       watch.end();
-      const compactRevision = etcdRevision(error.compactedRevision);
+      // The first revision from which a watch may begin; clients begin again there. kvraft drops the events of the
+      // compacted revision, too.
+      const compactRevision = etcdRevision(error.compactedRevision) + 1;
       return this.#send({ header: headerOf(context, null), watchId, canceled: true, compactRevision });
     }
     const cancelReason = this.#reasonOf(error);

@@ -72,7 +72,7 @@ Deno.test("Watch: a compacted revision cancels a watch after its first message, 
     "-1 @4",
     "0 @4 created",
     "0 @4 put k=3@4",
-    "5 @0 canceled compact 3",
+    "5 @0 canceled compact 4",
     "5 @4 canceled",
     "5 @4 created",
     "5 @4 created",
@@ -111,7 +111,7 @@ Deno.test("Watch: one that is behind while its history is compacted is cancelled
   await scene.cluster.run(scene.client.compact(19));
   stream.resume();
   await scene.received(stream, seen + 2);
-  assertEquals(stream.shown.at(-1), "0 @0 canceled compact 20");
+  assertEquals(stream.shown.at(-1), "0 @0 canceled compact 21");
   assertEquals(revisionsOf(stream), range(2, seen + 1));
 });
 

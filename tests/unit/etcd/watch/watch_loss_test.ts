@@ -54,7 +54,7 @@ Deno.test("Watch: it is cancelled if what it lacks is compacted while it is lost
   await cluster.run(scene.client.compact(7));
   await cluster.stop(1);
   stream.resume();
-  await cluster.until(() => stream.shown.includes("0 @0 canceled compact 8"));
+  await cluster.until(() => stream.shown.includes("0 @0 canceled compact 9"));
   assertEquals(eventsOf(stream).length, before);
   await scene.put("other", "x");
   await cluster.until(() => stream.shown.at(-1)?.startsWith("1 ") === true);
