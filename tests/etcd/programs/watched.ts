@@ -1,5 +1,5 @@
 /** Turns the messages of a watch stream into texts that don't depend on how events were put into messages. */
-import type { Body, Outcome } from "../../support/etcd/driver.ts";
+import type { Outcome } from "../../support/etcd/driver.ts";
 import type { Normal } from "./normal.ts";
 
 const METHOD = "Watch/Watch";
