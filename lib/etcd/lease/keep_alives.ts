@@ -13,6 +13,7 @@ import type { LEASE_KEEP_ALIVE_REQUEST, LEASE_KEEP_ALIVE_RESPONSE } from "../mes
 import type { GivenOf, MessageOf } from "../protobuf/message.ts";
 import { storeLeaseId } from "../revisions.ts";
 import { type Call, MAX_CALL_MS, type Messages } from "../rpc/method.ts";
+import { etcdError } from "../rpc/status.ts";
 
 /** Messages of one stream that are not answered yet. The next ones are read when there are fewer. */
 const MAX_UNANSWERED = 1_000;
@@ -43,12 +44,17 @@ export class KeepAlives {
   /**
    * Answers the messages of a stream in their order. Rejects with KvraftError or EtcdError; clients begin another stream then.
    *
-   * A failure has to end the stream at once, though the client's next message may be minutes away.
+   * A failure, or the stop of the front end, has to end the stream at once, though the client's next message may be minutes
+   * away.
    */
-  serve(messages: KeepAliveMessages, call: Call): Promise<void> {
+  async serve(messages: KeepAliveMessages, call: Call): Promise<void> {
+    const { closing } = this.#context;
     const { promise, resolve, reject } = withResolvers<void>();
+    const onClosing = (): void => reject(etcdError("stopped"));
+    closing.add(onClosing);
+    if (closing.isClosed) onClosing();
     this.#read(messages, call, reject).then(resolve, reject);
-    return promise;
+    await promise.finally(() => closing.remove(onClosing));
   }
 
   async #read(

@@ -71,6 +71,13 @@ export const ETCD_COORDINATION_MUTANTS: readonly Mutant[] = [
       to: "last.catch(() => {});",
     },
     {
+      id: "M2826",
+      title: "streams go on while the front end stops",
+      failure: "clients learn late that a node stops, and leases of a few seconds end",
+      from: "closing.add(onClosing);",
+      to: "",
+    },
+    {
       id: "M2808",
       title: "messages are read without a limit",
       failure: "a client that sends keep-alives without reading fills the memory of the node",

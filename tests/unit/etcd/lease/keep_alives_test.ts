@@ -92,6 +92,20 @@ Deno.test("keep-alive: a cluster that does not answer ends the stream, though it
   assertEquals(answers(stream), [[5n, 0]]);
 });
 
+Deno.test("keep-alive: streams end when the front end stops, so that clients turn to another node", async () => {
+  await using service = await MethodsOnStore.open(leaseMethods);
+  const before = open(service);
+  await before.send({ id: 5n });
+  await service.cluster.pass(100);
+  service.closing.close();
+  const after = open(service);
+  await service.cluster.pass(100);
+  for (const { ended } of [before, after]) {
+    assert(ended !== null && ended !== "ok");
+    assertEquals([ended.code, ended.message], [14, "etcdserver: server stopped"]);
+  }
+});
+
 Deno.test("keep-alive: a client that takes no answers, or asks for too many at once, is not read", async () => {
   await using service = await MethodsOnStore.open(leaseMethods);
   const stream = open(service);
