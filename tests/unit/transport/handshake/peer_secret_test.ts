@@ -35,16 +35,16 @@ const VECTORS = [
   {
     title: "on a plain connection",
     binding: null,
-    dialler: "6c7f44de072fda24700c6fc3da210de8aca4f37712ac3029a18e0148d71139f5",
-    welcome: "fef2d6f21384f8d4b616ef79108987ccc73801f70eab3ab8e589c05a96d350d7",
-    refusal: "71dcbf6bd97c4f6be2499679395f96564c746133c1d8acd40b4542c2982ea4cf",
+    dialler: "3bf2ca9cad93e77890866c2c244646b7d659dd7bd4d9674c9340dd3bdddfcf39",
+    welcome: "64cd1f7f26b2452f2ae93deb913a3f4e0ed208c4c0837e89fcf6701f33549247",
+    refusal: "80aed3ca346b2006d1592a55e8abbcf93f12fbd2dee331ba1723703ce067aca9",
   },
   {
     title: "bound to a certificate",
     binding: new Uint8Array(32).fill(0xab),
-    dialler: "f8dbf4a0a41180aee45c797e480e9daffd4bc497a1c41327d653d3b08ab1454f",
-    welcome: "e4d7fe26e309c2b1f5e2f83ca2755cb594333f2b15252247b08125fedcf5996f",
-    refusal: "fd88ba6e050d09bea59e51cc48aec3a3e5184f4f36583526cec48db571c078d7",
+    dialler: "4808716259b8e9056daecf665af98684b454c4d587fc3ea464dcc53c6f3e57ce",
+    welcome: "fab548bdda239fc68b4af0a4446860081c4fe9328debdfe5d76cbbb5d1cd1f03",
+    refusal: "2d8896ae819ac6153bf0b95c28cb4dcb954787b02f69321c87288d68eef9a1e4",
   },
 ];
 
