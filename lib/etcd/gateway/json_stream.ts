@@ -2,7 +2,7 @@
 import { concat } from "@std/bytes";
 import { errorMessage } from "../../platform/errors.ts";
 import { WebError, type WebRequest, type WebStream } from "../../web/mod.ts";
-import type { Messages } from "../rpc/method.ts";
+import type { ByteMessages } from "../rpc/method.ts";
 import { EtcdError } from "../rpc/status.ts";
 import { httpStatusOf, JSON_HEADERS, streamFailureOf } from "./answers.ts";
 import { JsonValues } from "./json_values.ts";
@@ -13,7 +13,7 @@ const BEFORE = new TextEncoder().encode(`{"result":`);
 const AFTER = new TextEncoder().encode("}\n");
 
 /** The messages of a stream. The answer begins with the first one, so that a failure before it has a status of its own. */
-export class JsonStream implements Messages<Uint8Array, Uint8Array> {
+export class JsonStream implements ByteMessages {
   readonly #request: WebRequest;
   readonly #values = new JsonValues(MAX_VALUE_BYTES);
   #output: WebStream | null = null;
@@ -44,6 +44,10 @@ export class JsonStream implements Messages<Uint8Array, Uint8Array> {
 
   write(message: Uint8Array): boolean {
     return this.#begin(200).write(concat([BEFORE, message, AFTER]));
+  }
+
+  writeParts(head: Uint8Array, body: Uint8Array): boolean {
+    return this.write(concat([head, body]));
   }
 
   whenWritable(): Promise<void> {

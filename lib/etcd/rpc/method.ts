@@ -39,6 +39,12 @@ export interface Messages<In, Out> {
   whenWritable(): Promise<void>;
 }
 
+/** The messages of a stream as bytes, which the writer does not change afterwards. */
+export interface ByteMessages extends Messages<Uint8Array, Uint8Array> {
+  /** Sends one message, whose bytes are those of both parts. */
+  writeParts(head: Uint8Array, body: Uint8Array): boolean;
+}
+
 /** Conversion between messages and bytes. */
 export interface Format {
   /** Throws MalformedMessageError. */
@@ -72,7 +78,7 @@ export interface StreamMethod {
   readonly path: string;
   readonly http: readonly string[];
   /** Resolves when the method has ended. Rejects with EtcdError or KvraftError. */
-  run(bodies: Messages<Uint8Array, Uint8Array>, format: Format, call: Call): Promise<void>;
+  run(bodies: ByteMessages, format: Format, call: Call): Promise<void>;
 }
 
 /** A method of a service. */

@@ -156,10 +156,10 @@ export class StreamWatch implements SourceReader {
 
   async #firstPage(first: number | null): Promise<EventPage> {
     if (first !== null) {
-      this.nextRevision = first;
+      this.nextRevision = Math.max(1, first);
       this.#joinEarly();
       try {
-        return await this.#read({ from: first, skip: 0 });
+        return await this.#read({ from: this.nextRevision, skip: 0 });
       } catch (error) {
         if (!(error instanceof FutureRevisionError)) throw error;
       }

@@ -48,9 +48,9 @@ export function planOf({ key: givenKey, rangeEnd, filters, prevKv: previous }: W
   return { kind: "plan", plan: { keys, puts, deletes, previous, name } };
 }
 
-/** Returns the first revision of the store that a watch is to have; null for that after the present one. */
+/** Returns the first revision of the store that a client names, 0 for that before any; null for that after the present one. */
 export function firstRevisionOf({ startRevision }: WatchCreateRequest): number | null {
-  return startRevision === 0 ? null : Math.max(1, storeRevision(startRevision));
+  return startRevision === 0 ? null : storeRevision(startRevision);
 }
 
 /** Returns the memory of a plan's keys. */

@@ -2,7 +2,7 @@
 import type { ClientCore } from "../../client/core.ts";
 import type { Timer } from "../../platform/clock.ts";
 import type { EtcdContext } from "../context.ts";
-import type { Call, Format, Messages } from "../rpc/method.ts";
+import type { ByteMessages, Call, Format } from "../rpc/method.ts";
 import { etcdError } from "../rpc/status.ts";
 import { CoreWatches } from "./core_watches.ts";
 import { PageSlots } from "./page_slots.ts";
@@ -36,7 +36,7 @@ export class WatchService implements WatchAdmission {
   }
 
   /** Serves one stream until it ends. Rejects with the EtcdError or KvraftError that ends it. */
-  async serve(messages: Messages<Uint8Array, Uint8Array>, format: Format, call: Call): Promise<void> {
+  async serve(messages: ByteMessages, format: Format, call: Call): Promise<void> {
     const stream = new WatchStream({
       context: this.#context,
       watches: this.#watchesOf(call.core),

@@ -17,7 +17,7 @@ import {
 } from "../messages/watch.ts";
 import { etcdRevision } from "../revisions.ts";
 import { PROTOBUF } from "../rpc/grpc.ts";
-import type { Call, Format, Messages } from "../rpc/method.ts";
+import type { ByteMessages, Call, Format } from "../rpc/method.ts";
 import { etcdError } from "../rpc/status.ts";
 import { BEFORE_FIRST_REVISION, DUPLICATE_ID, reasonOf } from "./cancel_reasons.ts";
 import { CatchUp } from "./catch_up.ts";
@@ -37,6 +37,8 @@ const NOTICE_JITTER = 0.1;
 const PROGRESS_PAUSE_MS = 100;
 /** The id in messages that are of no watch. */
 const NO_WATCH = -1n;
+/** In place of a revision: a request about progress has no answer. */
+const UNANSWERED = -1;
 
 /** The bounds that all streams of a front end share. */
 export interface WatchAdmission {
@@ -51,7 +53,7 @@ export interface WatchStreamOptions {
   readonly watches: CoreWatches;
   readonly admission: WatchAdmission;
   readonly slots: PageSlots;
-  readonly messages: Messages<Uint8Array, Uint8Array>;
+  readonly messages: ByteMessages;
   readonly format: Format;
   readonly call: Call;
 }
@@ -123,13 +125,7 @@ export class WatchStream implements WatchOutput {
       }
       return;
     }
-    const { idField } = watch;
-    for (const body of message.bodies(watch.isFragmented)) {
-      const bytes = new Uint8Array(idField.length + body.length);
-      bytes.set(idField);
-      bytes.set(body, idField.length);
-      messages.write(bytes);
-    }
+    for (const body of message.bodies(watch.isFragmented)) messages.writeParts(watch.idField, body);
   }
 
   fallBehind(watch: StreamWatch, options: { readonly isFailed: boolean }): void {
@@ -281,7 +277,7 @@ export class WatchStream implements WatchOutput {
       if (signal.aborted) return;
       const complete = this.#completeTo(present);
       if (complete !== null) {
-        if (complete > 0) this.#sendProgress(NO_WATCH, complete);
+        if (complete !== UNANSWERED) this.#sendProgress(NO_WATCH, complete);
         break;
       }
       await made.promise;
@@ -292,8 +288,8 @@ export class WatchStream implements WatchOutput {
   }
 
   /**
-   * Returns the revision, not below `present`, up to which the client was sent everything; null if some watch is behind, 0 if
-   * there is none, or one begins in the future: etcd does not answer then.
+   * Returns the revision, not below `present`, up to which the client was sent everything; null if some watch is behind,
+   * {@link UNANSWERED} if there is none, or one begins in the future: etcd does not answer then.
    */
   #completeTo(present: number): number | null {
     let complete = Infinity;
@@ -301,10 +297,10 @@ export class WatchStream implements WatchOutput {
     for (const watch of this.#ids.values()) {
       if (watch.isEnded) continue;
       count++;
-      if (watch.beginsAfter(present)) return 0;
+      if (watch.beginsAfter(present)) return UNANSWERED;
       complete = Math.min(complete, watch.completeTo ?? -1);
     }
-    if (count === 0) return 0;
+    if (count === 0) return UNANSWERED;
     if (complete === Infinity) return present;
     return complete >= present ? complete : null;
   }
@@ -339,7 +335,7 @@ export class WatchStream implements WatchOutput {
 
   #send(response: WatchResponseGiven): void {
     const { messages, format } = this.#options;
-    messages.write(format.encode(WATCH_RESPONSE, response));
+    if (!this.#stop.signal.aborted) messages.write(format.encode(WATCH_RESPONSE, response));
   }
 
   /** The newest revision that the front end knows of. */

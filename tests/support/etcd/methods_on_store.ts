@@ -1,4 +1,5 @@
 /** Methods of the etcd front end over a store without consensus: requests of clients, whole and as streams. */
+import { concat } from "@std/bytes";
 import { assert } from "@std/assert";
 import { CloseSignal } from "../../../lib/client/call_context.ts";
 import { ClientCore } from "../../../lib/client/core.ts";
@@ -6,7 +7,7 @@ import type { EtcdContext } from "../../../lib/etcd/context.ts";
 import type { Message } from "../../../lib/etcd/protobuf/message.ts";
 import { toEtcdError } from "../../../lib/etcd/rpc/failures.ts";
 import { PROTOBUF } from "../../../lib/etcd/rpc/grpc.ts";
-import { type Call, MAX_CALL_MS, type Messages, type Method } from "../../../lib/etcd/rpc/method.ts";
+import { type ByteMessages, type Call, MAX_CALL_MS, type Method } from "../../../lib/etcd/rpc/method.ts";
 import { EtcdError } from "../../../lib/etcd/rpc/status.ts";
 import { withResolvers } from "../../../lib/platform/promise.ts";
 import { settle } from "../fakes/manual_clock.ts";
@@ -189,13 +190,14 @@ export class OpenStream<Given, Response> {
   }
 
   /** Has a method answer. */
-  serve(run: (bodies: Messages<Uint8Array, Uint8Array>, signal: AbortSignal) => Promise<void>): void {
-    const bodies: Messages<Uint8Array, Uint8Array> = {
+  serve(run: (bodies: ByteMessages, signal: AbortSignal) => Promise<void>): void {
+    const bodies: ByteMessages = {
       read: () => this.#read(),
       write: (body) => {
         if (!this.#gone.signal.aborted) this.received.push(this.#decode(body));
         return this.isReading;
       },
+      writeParts: (head, body) => bodies.write(concat([head, body])),
       unsentBytes: 0,
       whenWritable: () => this.#whenReading.promise,
     };

@@ -58,9 +58,10 @@ Deno.test("Watch: a cancelled watch is answered once and gets nothing more; an u
   assertEquals((await scene.received(stream, 3)).slice(2), ["0 @1 canceled"]);
   await scene.put("k", "1");
   assertEquals((await scene.received(stream, 4)).slice(3), ["1 @2 put k=1@2"]);
+  stream.cancel(1n);
   stream.create({ ...ALL, watchId: 0n });
   await scene.settle();
-  assertEquals(stream.shown.slice(4), ["2 @2 created"]);
+  assertEquals(stream.shown.slice(4), ["1 @2 canceled", "2 @2 created"]);
 });
 
 Deno.test("Watch: filters leave out puts or deletes, and previous values come as asked for", async () => {

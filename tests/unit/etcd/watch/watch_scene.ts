@@ -1,12 +1,13 @@
 /** Streams of watches over a whole server in memory, with a client of gRPC that a test plays. */
 import { assert } from "@std/assert";
+import { concat } from "@std/bytes";
 import type { KvClient } from "../../../../lib/mod.ts";
 import { CloseSignal } from "../../../../lib/client/call_context.ts";
 import { ClientCore } from "../../../../lib/client/core.ts";
 import { WATCH_REQUEST, WATCH_RESPONSE } from "../../../../lib/etcd/messages/watch.ts";
 import type { GivenOf, MessageOf } from "../../../../lib/etcd/protobuf/message.ts";
 import { PROTOBUF } from "../../../../lib/etcd/rpc/grpc.ts";
-import type { Call, Messages } from "../../../../lib/etcd/rpc/method.ts";
+import type { ByteMessages, Call } from "../../../../lib/etcd/rpc/method.ts";
 import { WatchService } from "../../../../lib/etcd/watch/watch_service.ts";
 import { withResolvers } from "../../../../lib/platform/promise.ts";
 import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
@@ -30,7 +31,7 @@ export const PREFIX = (text: string): CreateGiven => {
 export const ALL: CreateGiven = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
 
 /** The client's end of one stream. */
-export class TestStream implements Messages<Uint8Array, Uint8Array> {
+export class TestStream implements ByteMessages {
   /** Messages that were sent so far. */
   readonly responses: Response[] = [];
   /** Sizes of the messages. */
@@ -61,6 +62,10 @@ export class TestStream implements Messages<Uint8Array, Uint8Array> {
     this.sizes.push(message.length);
     if (!this.isReading) this.unsentBytes += message.length;
     return true;
+  }
+
+  writeParts(head: Uint8Array, body: Uint8Array): boolean {
+    return this.write(concat([head, body]));
   }
 
   whenWritable(): Promise<void> {
