@@ -69,7 +69,9 @@ export async function compact(
 export interface Compaction {
   /** The compacted revision after it. */
   readonly revision: number;
-  /** Whether it was below that of the request before; an attempt without an answer may have raised it. */
+  /** The compacted revision before it. */
+  readonly before: number;
+  /** Whether that was below the one of the request; an attempt without an answer may have raised it. */
   readonly mayHaveChanged: boolean;
   /** The present revision. */
   readonly present: number;
@@ -89,7 +91,7 @@ export async function runCompaction(
   if (result.kind === "compacted") {
     const { before, present } = result;
     const mayHaveChanged = before < revision || (before === revision && outcome === "unknown");
-    return { revision: result.revision, mayHaveChanged, present };
+    return { revision: result.revision, before, mayHaveChanged, present };
   }
   const reason = result.kind === "refused" ? result.reason : null;
   switch (reason) {

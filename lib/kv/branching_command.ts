@@ -8,6 +8,8 @@
  */
 import type { KeyValue, SessionStamp } from "./command.ts";
 
+/** Conditions and operations of a transaction, those of both branches and of transactions within it together. */
+export const MAX_BRANCHING_OPERATIONS = 512;
 /** Levels of transactions within each other, the outermost included. */
 export const MAX_TRANSACTION_LEVELS = 4;
 /**

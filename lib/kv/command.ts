@@ -19,7 +19,7 @@ import type { LeaseCommand, LeaseResult } from "./leases/lease_command.ts";
 export const MAX_KEY_BYTES = 4_096;
 /** Bytes of a value: 0 up to this many unless configured lower. */
 export const MAX_VALUE_BYTES = 1_048_576;
-/** Checks plus mutations in one transaction, or conditions plus operations, those of nested transactions included. */
+/** Checks plus mutations in one transaction of the short form. */
 export const MAX_TRANSACTION_OPERATIONS = 128;
 /**
  * Bound on `sequence − acknowledgedBelow` of a session's writes. It bounds the answers that the store remembers for one

@@ -3,11 +3,12 @@ import {
   type Branches,
   type Condition,
   type KeySet,
+  MAX_BRANCHING_OPERATIONS,
   MAX_TRANSACTION_LEVELS,
   NUMBER_BYTES,
   type Operation,
 } from "./branching_command.ts";
-import { MAX_LIST_ENTRIES, MAX_TRANSACTION_OPERATIONS, MAX_VALUE_BYTES } from "./command.ts";
+import { MAX_LIST_ENTRIES, MAX_VALUE_BYTES } from "./command.ts";
 import {
   type CommandLimits,
   type CommandProblem,
@@ -38,10 +39,10 @@ export function validateBranches(branches: Branches, limits: CommandLimits): Com
   }
   const { conditions, operations } = parts;
   const count = conditions.length + operations.length;
-  if (count > MAX_TRANSACTION_OPERATIONS) {
+  if (count > MAX_BRANCHING_OPERATIONS) {
     return invalid(
       `Cannot apply a transaction of ${count} conditions and operations, nested ones included: ` +
-        `at most ${MAX_TRANSACTION_OPERATIONS} are allowed.`,
+        `at most ${MAX_BRANCHING_OPERATIONS} are allowed.`,
     );
   }
   return firstProblem(conditions, validateCondition) ??

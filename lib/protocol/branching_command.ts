@@ -5,12 +5,13 @@
  */
 import {
   type Comparison,
+  MAX_BRANCHING_OPERATIONS,
   MAX_TRANSACTION_KEYS,
   MAX_TRANSACTION_LEVELS,
   type Operation,
   type OperationOutcome,
 } from "../kv/branching_command.ts";
-import { MAX_LIST_ENTRIES, MAX_TRANSACTION_OPERATIONS } from "../kv/command.ts";
+import { MAX_LIST_ENTRIES } from "../kv/command.ts";
 import {
   atMostOne,
   boolean,
@@ -26,7 +27,7 @@ import {
 import { KEY_VALUE } from "./key_value.ts";
 import { frame, variants } from "./schema.ts";
 
-const BOUNDS = { maxLevels: MAX_TRANSACTION_LEVELS, maxElements: MAX_TRANSACTION_OPERATIONS };
+const BOUNDS = { maxLevels: MAX_TRANSACTION_LEVELS, maxElements: MAX_BRANCHING_OPERATIONS };
 
 /** A key, or a range of keys. */
 export const KEY_SET = variants("keys", {

@@ -8,13 +8,16 @@
  * frame is sent.
  */
 import { assert } from "../platform/assert.ts";
-import { MAX_TRANSACTION_KEYS, MAX_TRANSACTION_RESULT_BYTES } from "../kv/branching_command.ts";
+import {
+  MAX_BRANCHING_OPERATIONS,
+  MAX_TRANSACTION_KEYS,
+  MAX_TRANSACTION_RESULT_BYTES,
+} from "../kv/branching_command.ts";
 import {
   LIST_PAGE_BYTES,
   MAX_COMMAND_BYTES,
   MAX_KEY_BYTES,
   MAX_LIST_ENTRIES,
-  MAX_TRANSACTION_OPERATIONS,
   MAX_VALUE_BYTES,
 } from "../kv/command.ts";
 import { MAX_REGISTRY_BYTES } from "../kv/databases/database_command.ts";
@@ -201,8 +204,8 @@ export const MAX_CONFIGURATION_BYTES = 256 * 1024;
  * the write and by the client.
  */
 export const MAX_RESULT_BYTES = ENVELOPE_BYTES + MAX_TRANSACTION_RESULT_BYTES +
-  (MAX_TRANSACTION_KEYS + MAX_TRANSACTION_OPERATIONS) * KEY_VALUE_ENVELOPE_BYTES +
-  MAX_TRANSACTION_OPERATIONS * OUTCOME_BYTES;
+  (MAX_TRANSACTION_KEYS + MAX_BRANCHING_OPERATIONS) * KEY_VALUE_ENVELOPE_BYTES +
+  MAX_BRANCHING_OPERATIONS * OUTCOME_BYTES;
 
 const LARGEST: Readonly<Record<string, number>> = {
   "a command that is forwarded to the leader": MAX_COMMAND_BYTES,

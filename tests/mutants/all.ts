@@ -6,6 +6,7 @@ import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { DENOKV_COMMAND_MUTANTS } from "./denokv/command_line.ts";
 import { ETCD_AUTH_MUTANTS } from "./etcd/auth.ts";
 import { ETCD_GATEWAY_MUTANTS } from "./etcd/gateway.ts";
+import { ETCD_KV_MUTANTS } from "./etcd/kv.ts";
 import { HOSTILE_MUTANTS } from "./hostile.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEADERSHIP_MUTANTS, LEASE_MUTANTS } from "./leadership.ts";
@@ -76,5 +77,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...DENOKV_MUTANTS,
   ...WEB_MUTANTS,
   ...ETCD_GATEWAY_MUTANTS,
+  ...ETCD_KV_MUTANTS,
   ...ETCD_AUTH_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -164,7 +164,7 @@ export interface Branches {
   readonly else?: readonly TransactionOperation[];
 }
 
-/** A transaction with branches: at most 128 checks and operations in all, those of nested transactions included. */
+/** A transaction with branches: at most 512 checks and operations in all, those of nested transactions included. */
 export interface BranchingRequest<
   Then extends readonly TransactionOperation[] = readonly TransactionOperation[],
   Else extends readonly TransactionOperation[] = readonly TransactionOperation[],

@@ -1,5 +1,5 @@
 /** The checks of requests that etcd makes before it reads or writes anything, in its order. */
-import { MAX_TRANSACTION_OPERATIONS } from "../../kv/command.ts";
+import { MAX_BRANCHING_OPERATIONS } from "../../kv/branching_command.ts";
 import { keyText } from "../../kv/keys.ts";
 import { assertNever } from "../../platform/assert.ts";
 import {
@@ -40,7 +40,7 @@ export function checkDelete({ key }: DeleteRangeRequest): void {
 export function checkTxn(request: TxnRequest): void {
   checkParts(request, MAX_OPERATIONS);
   // The store counts all parts together. Checked before the keys are compared with each other, which bounds that.
-  if (partsOf(request) > MAX_TRANSACTION_OPERATIONS) throw etcdError("tooManyOperations");
+  if (partsOf(request) > MAX_BRANCHING_OPERATIONS) throw etcdError("tooManyOperations");
   writtenBy(request.success);
   writtenBy(request.failure);
 }

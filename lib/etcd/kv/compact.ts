@@ -17,8 +17,9 @@ export async function compact(
   call: Call,
 ): Promise<GivenOf<typeof COMPACTION_RESPONSE>> {
   if (revision <= 0) throw etcdError("compacted");
-  const { mayHaveChanged, present } = await runCompaction(call.core, storeRevision(revision), call);
+  const { before, mayHaveChanged, present } = await runCompaction(call.core, storeRevision(revision), call);
   // A new store is at revision 1 for etcd's clients, where nothing can be dropped: that is no failure.
-  if (!mayHaveChanged && revision > 1) throw etcdError("compacted");
+  const isOfNewStore = revision === 1 && before === 0;
+  if (!mayHaveChanged && !isOfNewStore) throw etcdError("compacted");
   return { header: headerOf(context, present) };
 }

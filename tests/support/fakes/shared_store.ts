@@ -9,6 +9,7 @@ import { compareKeys } from "../../../lib/kv/keys.ts";
 import { StateMachine } from "../../../lib/kv/state_machine.ts";
 import type { ClientRequest, ServerFrame, ServerMessage } from "../../../lib/protocol/client_frames.ts";
 import { decodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
+import { answerScan } from "../../../lib/server/reads/scans.ts";
 import { answerLeaseRead } from "../../../lib/server/leases/lease_reads.ts";
 import type { FakeCluster, FakeNode, Reply } from "./scripted_node.ts";
 
@@ -127,6 +128,8 @@ export class SharedStore {
         const { result: page } = this.machine.listAt(request.query, request.revision);
         return { kind: "listResult", requestId, page };
       }
+      case "scan":
+        return answerScan(request, this.machine).answer;
       case "lease":
       case "listLeases": {
         this.#count();

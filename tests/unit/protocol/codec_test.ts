@@ -332,16 +332,16 @@ Deno.test("decodeCommand: transactions within each other are refused beyond 4 le
   }
 });
 
-Deno.test("decodeCommand: conditions and operations of all nested transactions together are at most 128", () => {
+Deno.test("decodeCommand: conditions and operations of all nested transactions together are at most 512", () => {
   const condition = [2, [1, new Uint8Array(1)], 1, 0];
   const remove = [2, [1, new Uint8Array(1)], false];
   const command = (count: number): Uint8Array =>
     encode([6, null, [condition], [[7, Array(63).fill(condition), [], Array(count).fill(remove)]], [remove]]);
-  assertEquals(decodeCommand(command(62)).kind, "branchingTransaction");
+  assertEquals(decodeCommand(command(446)).kind, "branchingTransaction");
   assertThrows(
-    () => decodeCommand(command(63)),
+    () => decodeCommand(command(447)),
     DecodeError,
-    "must not have more than 128 elements, nested ones included",
+    "must not have more than 512 elements, nested ones included",
   );
 });
 

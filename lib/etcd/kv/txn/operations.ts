@@ -69,13 +69,12 @@ function operationOf({ request }: RequestOp): Operation {
 /** Returns the operation of a read, which reads what its answer is chosen from. */
 function getOperation(request: RangeRequest): Operation {
   const { revision, countOnly } = request;
-  if (revision < 0) throw etcdError("compacted");
   return {
     kind: "get",
     keys: keySetOf(request),
     limit: countOnly ? 1 : readLimit(request),
     reverse: isReverse(request),
-    revision: revision === 0 ? null : storeRevision(revision),
+    revision: revision <= 0 ? null : storeRevision(revision),
   };
 }
 
