@@ -10,7 +10,7 @@
  * Nothing is refused here: a request whose token is not accepted goes to the cluster without a user.
  */
 import type { ClientCore } from "../../client/core.ts";
-import { AuthenticationError } from "../../client/errors.ts";
+import { AuthenticationError, KvraftError } from "../../client/errors.ts";
 import { sourceOf } from "../../platform/address.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import { readTicket } from "../../protocol/ticket.ts";
@@ -225,6 +225,11 @@ export class UserClients implements Clients {
     this.#signIns.set(source, ofSource + 1);
     try {
       return await signIn();
+    } catch (error) {
+      // The node is busy, or has no leader. clientv3 ends its watches where that is said.
+      throw error instanceof KvraftError && !(error instanceof AuthenticationError)
+        ? etcdError("timeout")
+        : error;
     } finally {
       this.#signInsInAll -= 1;
       const left = (this.#signIns.get(source) ?? 0) - 1;

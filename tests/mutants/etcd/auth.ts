@@ -87,6 +87,13 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
       to: "return token;",
     },
     {
+      id: "M2854",
+      title: "a node that is too busy for a sign-in is called one without a leader",
+      failure: "clientv3 ends every watch of a program because another one tries passwords",
+      from: "error instanceof KvraftError && !(error instanceof AuthenticationError)",
+      to: "error instanceof KvraftError && error instanceof AuthenticationError",
+    },
+    {
       id: "M2850",
       title: "a wrong password counts for the front end, not for the address of its client",
       failure: "one client that tries passwords delays the sign-ins of all",

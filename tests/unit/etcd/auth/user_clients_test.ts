@@ -223,7 +223,9 @@ Deno.test("UserClients: while no node answers, a token is neither accepted nor r
   const ticket = ticketOf(7, 0);
   bench.valid.add(ticket);
   bench.isReachable = false;
-  await assertRejects(() => bench.use(ticket), ConnectionError);
+  await assertRejects(() => bench.use(ticket), EtcdError, "etcdserver: request timed out");
+  const ada = { name: "ada", password: "right" };
+  await assertRejects(() => bench.clients.signIn(ada, REMOTE), EtcdError, "etcdserver: request timed out");
   bench.isReachable = true;
   assertEquals(await bench.use(ticket), ticket);
 });
