@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { assert } from "@std/assert";
 import { LatencyHistogram } from "../../../../lib/loadgen/mod.ts";
 import { CHECKOUT } from "../../../support/checkout.ts";
-import { kvraftCommand, Process, READY_LINE } from "../../../support/processes/process.ts";
+import { kvraftCommand, Process } from "../../../support/processes/process.ts";
 import { freePorts } from "../../../support/temporary.ts";
 import type { GeneratorAnswer } from "../../generator_main.ts";
 import { clientv3Command } from "../../peers/clientv3.ts";
@@ -65,7 +65,9 @@ export const etcd: Situation = {
     assert(peer !== undefined, "etcd is a peer");
     const availability = await peer.availability();
     if (availability.kind === "missing") throw new Error(availability.why);
-    const folder = Deno.makeTempDirSync({ dir: join(CHECKOUT, ".cache", "bench"), prefix: "etcd-" });
+    const parent = join(CHECKOUT, ".cache", "bench");
+    Deno.mkdirSync(parent, { recursive: true });
+    const folder = Deno.makeTempDirSync({ dir: parent, prefix: "etcd-" });
     try {
       await using nodes = await lab.startNodes({ etcd: true, isWarm: false });
       const theirs = ofEtcd(await lab.own(peer.start(folder)));
@@ -217,7 +219,7 @@ async function throughGateway(lab: Lab, nodes: Nodes, sides: Sides): Promise<rea
   ]);
   const folder = join(CHECKOUT, ".cache", "bench");
   await using gateway = await lab.own(Process.start(program, args, { cwd: folder, name: "gateway" }));
-  await gateway.waitForOutput(READY_LINE);
+  await gateway.waitForOutput(/serves etcd v3/);
   const through: Side = { ...own, addresses: [address] };
   await warmUp(lab, through);
   const figures: Figure[] = [];
