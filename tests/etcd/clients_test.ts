@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { CHECKOUT } from "../support/checkout.ts";
+import { EtcdCluster } from "../support/etcd/cluster.ts";
 import { etcdctlVersion, EtcdServer, etcdVersion } from "../support/etcd/server.ts";
 import { AETCD, installEtcd3, installPython, PATRONI } from "../support/etcd/stock_clients.ts";
 import { Process, runs, skip } from "../support/processes/process.ts";
@@ -105,5 +106,15 @@ testClients("etcd", async () => {
     address: etcd.address,
     other: etcd.address,
     [Symbol.asyncDispose]: () => etcd[Symbol.asyncDispose](),
+  };
+});
+
+testClients("kvraft", async () => {
+  const served = await EtcdCluster.start();
+  const leader = await served.cluster.waitForLeader();
+  return {
+    address: await served.followerAddress(),
+    other: served.address(leader),
+    [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),
   };
 });
