@@ -60,6 +60,20 @@ export const ETCD_WATCH_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/etcd/watch/stream_watch.ts", [WATCH], [
     {
+      id: "M2776",
+      title: "a watch joins a source that is beyond its page",
+      failure: "an event between the page and the source is missed",
+      from: "if (known !== null && known.revision >= next) return false;",
+      to: "",
+    },
+    {
+      id: "M2777",
+      title: "a watch sends again what its page had",
+      failure: "a client gets an event twice when it joins while the key is written",
+      from: "revision < this.nextRevision || revision < this.#firstRevision",
+      to: "revision < this.#firstRevision",
+    },
+    {
       id: "M2778",
       title: "a watch of the future sends what is before its first revision",
       failure: "a client that waits for a revision gets earlier events",
