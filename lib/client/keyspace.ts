@@ -92,7 +92,8 @@ function bytesOrNull(value: Bytes): Uint8Array | null {
   return typeof value === "string" && value.isWellFormed() ? TEXT.encode(value) : null;
 }
 
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+/** Returns the bytes of both. */
+export function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
   const whole = new Uint8Array(first.length + second.length);
   whole.set(first);
   whole.set(second, first.length);

@@ -6,10 +6,10 @@
 import type { ClientCore } from "../../client/core.ts";
 import { CompactedError } from "../../client/errors.ts";
 import { readPage } from "../../client/history.ts";
-import { Keyspace } from "../../client/keyspace.ts";
+import { joined, Keyspace } from "../../client/keyspace.ts";
 import type { WatchRequest } from "../../client/watch/types.ts";
 import { watchKeys } from "../../client/watch/watch.ts";
-import type { KeyValue, ListQuery } from "../../kv/command.ts";
+import { type KeyValue, type ListQuery, MAX_KEY_BYTES } from "../../kv/command.ts";
 import { isReserved } from "../../kv/databases/reserved_keys.ts";
 import { compareKeys } from "../../kv/keys.ts";
 import { assert } from "../../platform/assert.ts";
@@ -33,16 +33,17 @@ export class Queue {
   readonly #core: ClientCore;
   readonly #prefix: Uint8Array;
 
-  /** Throws EtcdError for a name whose keys belong to kvraft. */
+  /** Throws EtcdError for a name that is too long for keys, or whose keys belong to kvraft. */
   constructor(core: ClientCore, name: Uint8Array) {
     this.#core = core;
-    this.#prefix = Uint8Array.of(...name, 0x2f);
+    if (name.length >= MAX_KEY_BYTES) throw etcdError("requestTooLarge");
+    this.#prefix = joined(name, Uint8Array.of(0x2f));
     if (isReserved(this.#prefix)) throw etcdError("permissionDenied");
   }
 
   /** Returns the key of a lease. */
   keyOf(leaseId: number): Uint8Array {
-    return Uint8Array.of(...this.#prefix, ...new TextEncoder().encode(leaseId.toString(16)));
+    return joined(this.#prefix, new TextEncoder().encode(leaseId.toString(16)));
   }
 
   /**

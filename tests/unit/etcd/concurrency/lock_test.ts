@@ -90,6 +90,12 @@ Deno.test("lock: failures have the code 2 and etcd's texts", async () => {
   ]);
   const reserved = { name: new Uint8Array(9).fill(0xff) };
   assertEquals(await service.refusal(PATH, LOCK, reserved), [2, "etcdserver: permission denied"]);
+  for (const length of [4_095, 4_096, 2_000_000]) {
+    const long = { name: new Uint8Array(length), lease: 1n };
+    assertEquals(await service.refusal(PATH, LOCK, long), [2, "etcdserver: request is too large"]);
+    const key = { key: new Uint8Array(length + 2) };
+    assertEquals((await service.refusal("/v3lockpb.Lock/Unlock", UNLOCK, key))[0], 2);
+  }
   assertEquals([service.store.keys, service.store.machine.leaseCount], [[], 0]);
 });
 
