@@ -35,6 +35,7 @@ Usage: ./cluster.sh [command]
                   compile if needed, start 3 nodes (or 1 to 7) and wait for a leader   (the default)
                   start --tls …: with TLS, by a trial authority in ./data/tls; later starts and commands use it, too
                   start --denokv …: serves Deno KV as well, on ports from 4512 on; later starts do, too
+                  start --etcd …: serves etcd v3 as well, on ports from 2379 on; later starts do, too
                   flags are passed to every server, also at later starts: start 3 -- --read-mode lease;
                   with --http 127.0.0.1:8001 node 2 uses port 8002, and so on
   client [args]   run the client on this cluster; without arguments, an interactive shell
@@ -52,8 +53,8 @@ Usage: ./cluster.sh [command]
   clean           remove the data of a cluster whose nodes are stopped
 
 Nodes listen on 127.0.0.1, from port 7001 on. KVRAFT_BASE_PORT=8001 ./cluster.sh uses ports from 8001 on, and
-KVRAFT_DENOKV_PORT=5512 ./cluster.sh start --denokv serves Deno KV from 5512 on. KVRAFT_SOURCE=1 runs the source even
-if ./kvraft can be compiled.
+KVRAFT_DENOKV_PORT=5512 ./cluster.sh start --denokv serves Deno KV from 5512 on; KVRAFT_ETCD_PORT does the same for
+--etcd. KVRAFT_SOURCE=1 runs the source even if ./kvraft can be compiled.
 USAGE
 }
 
@@ -431,6 +432,37 @@ show_denokv() {
   say
 }
 
+# --- etcd v3 (start --etcd) ----------------------------------------------------------------------------------
+
+etcd_port= # the port of node 1, or empty: the cluster does not serve etcd v3
+if [ -r data/etcd ]; then read -r etcd_port <data/etcd; fi
+
+serves_etcd() { [ -n "$etcd_port" ]; }
+write_etcd() { echo "$etcd_port" >data/etcd; }
+
+choose_etcd_port() {
+  etcd_port=${KVRAFT_ETCD_PORT:-2379}
+  case $etcd_port in
+    '' | 0* | *[!0-9]*) misused "KVRAFT_ETCD_PORT is '$etcd_port'; it must be a port number such as 2379." ;;
+  esac
+  if [ "${#etcd_port}" -gt 5 ] || [ "$etcd_port" -gt 65529 ]; then
+    misused "KVRAFT_ETCD_PORT is '$etcd_port'; it must be from 1 to 65529."
+  fi
+}
+
+# Prints a line for etcdctl.
+show_etcd() {
+  local n endpoints= scheme= certificates=
+  if has_tls; then
+    scheme=https://
+    certificates=" --cacert='$PWD/data/tls/ca.crt'"
+  fi
+  for n in $(node_ids); do endpoints="$endpoints${endpoints:+,}${scheme}127.0.0.1:$((etcd_port + n - 1))"; done
+  say "etcd v3, with etcdctl:"
+  say "  etcdctl --endpoints=$endpoints$certificates put greeting hello"
+  say
+}
+
 # --- flags for every server ----------------------------------------------------------------------------------
 
 server_flags=()
@@ -475,6 +507,7 @@ flags_for() { # node
     node_flags+=("$flag")
   done
   if serves_denokv; then node_flags+=(--denokv "127.0.0.1:$((denokv_port + $1 - 1))"); fi
+  if serves_etcd; then node_flags+=(--etcd "127.0.0.1:$((etcd_port + $1 - 1))"); fi
   if has_tls; then
     private make_certificate "$1"
     node_flags+=(--tls-ca data/tls/ca.crt --tls-cert "data/tls/node-$1.crt" --tls-key "data/tls/node-$1.key")
@@ -571,6 +604,10 @@ require_free_ports() {
     fail "Cannot start node $1: another program listens on 127.0.0.1:$((denokv_port + $1 - 1)), where it is to serve Deno KV." \
       "Stop it, or use other ports: KVRAFT_DENOKV_PORT=$((denokv_port + 1000)) ./cluster.sh start --denokv"
   fi
+  if serves_etcd && port_is_taken $((etcd_port + $1 - 1)); then
+    fail "Cannot start node $1: another program listens on 127.0.0.1:$((etcd_port + $1 - 1)), where it is to serve etcd v3." \
+      "Stop it, or use other ports: KVRAFT_ETCD_PORT=$((etcd_port + 10000)) ./cluster.sh start --etcd"
+  fi
 }
 
 
@@ -583,11 +620,12 @@ start_node() {
 # --- commands ------------------------------------------------------------------------------------------------
 
 start() {
-  local wanted= n fresh= tls= denokv=
+  local wanted= n fresh= tls= denokv= etcd=
   while :; do
     case ${1:-} in
       --tls) tls=yes ;;
       --denokv) denokv=yes ;;
+      --etcd) etcd=yes ;;
       *) break ;;
     esac
     shift
@@ -611,12 +649,14 @@ start() {
       "remove, or remove it first (./cluster.sh clean)."
   fi
   if [ -n "$(running_nodes)" ]; then
-    if [ -n "$has_new_flags" ] || { [ -n "$tls" ] && ! has_tls; } || { [ -n "$denokv" ] && ! serves_denokv; }; then
+    if [ -n "$has_new_flags" ] || { [ -n "$tls" ] && ! has_tls; } || { [ -n "$denokv" ] && ! serves_denokv; } ||
+      { [ -n "$etcd" ] && ! serves_etcd; }; then
       fail "The cluster runs already, and servers take flags only when they start: ./cluster.sh stop, then start."
     fi
     say "The cluster runs already."
     status
     if serves_denokv; then show_denokv; fi
+    if serves_etcd; then show_etcd; fi
     return
   fi
   if [ "$nodes" -eq 0 ]; then
@@ -626,6 +666,7 @@ start() {
   fi
   # With another port than at the start before if the caller names one.
   if [ -n "$denokv" ] && { ! serves_denokv || [ -n "${KVRAFT_DENOKV_PORT:-}" ]; }; then choose_denokv_port; fi
+  if [ -n "$etcd" ] && { ! serves_etcd || [ -n "${KVRAFT_ETCD_PORT:-}" ]; }; then choose_etcd_port; fi
   for n in $(node_ids); do require_free_ports "$n"; done
   choose_program build
   private mkdir -p data
@@ -645,6 +686,7 @@ start() {
   for n in $(node_ids); do wait_until_ready "$n"; done
   if [ -n "$has_new_flags" ]; then remember_flags "$@"; fi
   if serves_denokv; then private write_denokv; fi
+  if serves_etcd; then private write_etcd; fi
   say
   if [ -n "$fresh" ]; then
     shown put greeting 'hello, world'
@@ -652,6 +694,7 @@ start() {
   shown get greeting
   shown status
   if serves_denokv; then show_denokv; fi
+  if serves_etcd; then show_etcd; fi
   cat <<'NEXT'
 What to try next:
   ./cluster.sh client             open a shell: put, get, list, help
@@ -844,7 +887,7 @@ clean() {
     fail "Cannot remove the data: it is in use by$running. Stop the cluster first: ./cluster.sh stop"
   fi
   for ((n = 1; n <= nodes; n++)); do rm -rf "data/node-$n" "data/node-$n.log" "data/node-$n.pid"; done
-  rm -f data/cluster data/flags data/denokv
+  rm -f data/cluster data/flags data/denokv data/etcd
   rm -rf data/tls
   if [ -d data ]; then rmdir data 2>/dev/null || say "./data holds other files too; they stay."; fi
   say "Removed the cluster and its data."

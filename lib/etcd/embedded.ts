@@ -26,7 +26,7 @@ export interface EmbeddedEtcdOptions extends ServedNode, Pick<ServedCluster, "is
 }
 
 /** A running front end. */
-export type EmbeddedEtcd = Pick<EtcdFrontEnd, "close">;
+export type EmbeddedEtcd = Pick<EtcdFrontEnd, "counts" | "close">;
 
 /** Opens the front end of a node that is served. */
 export function openEmbeddedEtcd(options: EmbeddedEtcdOptions): Promise<EmbeddedEtcd> {

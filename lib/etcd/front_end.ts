@@ -13,6 +13,7 @@ import { pause } from "../platform/promise.ts";
 import { serveWeb, type WebServer } from "../web/mod.ts";
 import { type ConnectUser, UserClients, type UserCredentials } from "./auth/user_clients.ts";
 import type { EtcdContext, ServedCluster, ServedNode } from "./context.ts";
+import { type EtcdCounts, RequestCounts } from "./counts.ts";
 import { answerPage } from "./http/pages.ts";
 import { allMethods } from "./methods.ts";
 import { MAX_MESSAGE_BYTES } from "./rpc/grpc.ts";
@@ -43,6 +44,7 @@ export class EtcdFrontEnd {
   readonly #service: EtcdService;
   readonly #web: WebServer;
   readonly #clock: Clock;
+  readonly #counts = new RequestCounts();
   readonly #stopping = new CloseSignal();
   #closing: Promise<void> | null = null;
 
@@ -54,7 +56,7 @@ export class EtcdFrontEnd {
     const context: EtcdContext = { ...options, core, clients: this.#users, closing: this.#stopping };
     this.#service = new EtcdService({
       context,
-      methods: allMethods(context),
+      methods: allMethods(context).map((method) => this.#counts.counted(method)),
       answerOther: (request) => answerPage(request, context),
     });
     this.#web = serveWeb({
@@ -94,6 +96,11 @@ export class EtcdFrontEnd {
   /** Where it listens. */
   get address(): Address {
     return this.#web.address;
+  }
+
+  /** Returns the numbers so far. */
+  counts(): EtcdCounts {
+    return { web: this.#web.counts(), ...this.#counts.counts() };
   }
 
   /** Takes no more requests, answers those in progress, and ends the streams last. May be called again without effect. */

@@ -4,6 +4,7 @@
  */
 import { type EmbeddedFrontEnd, openEmbedded } from "../denokv/embedded.ts";
 import type { FrontEndCounts } from "../denokv/front_end.ts";
+import type { EtcdCounts } from "../etcd/counts.ts";
 import { type EmbeddedEtcd, openEmbeddedEtcd } from "../etcd/embedded.ts";
 import { assert } from "../platform/assert.ts";
 import type { Clock, Random } from "../platform/clock.ts";
@@ -90,8 +91,8 @@ export class FrontEnds {
   }
 
   /** Returns the numbers so far; null for a front end that the node does not have. */
-  counts(): { readonly denokv: FrontEndCounts | null } {
-    return { denokv: this.#denokv?.counts() ?? null };
+  counts(): { readonly denokv: FrontEndCounts | null; readonly etcd: EtcdCounts | null } {
+    return { denokv: this.#denokv?.counts() ?? null, etcd: this.#etcd?.counts() ?? null };
   }
 
   /** Stops them; the node must still answer. May be called again without effect. */

@@ -323,6 +323,40 @@ Deno.test("cluster.sh: with --tls every command and node uses TLS, and all files
   });
 });
 
+Deno.test("cluster.sh: with --etcd every node serves etcd v3, also at later starts, and it prints the line to type", async (t) => {
+  await using copy = await Copy.make();
+  const run = copy.run.bind(copy);
+  const port = freePorts(3);
+  const line = `  etcdctl --endpoints=127.0.0.1:${port},127.0.0.1:${port + 1},127.0.0.1:${
+    port + 2
+  } put greeting hello`;
+
+  await step(t, "start prints the line, and every node answers", async () => {
+    const { stdout } = await copy.shell(`KVRAFT_ETCD_PORT=${port} ./cluster.sh start --etcd 3`);
+    assert(stdout.split("\n").includes(line), stdout);
+    for (const node of [0, 1, 2]) {
+      const health = await fetch(`http://127.0.0.1:${port + node}/health`);
+      assertEquals(await health.text(), '{"health":"true","reason":""}');
+    }
+  });
+
+  await step(t, "a start without the flag still serves it, and a taken port is named", async () => {
+    await run(["stop"]);
+    {
+      using _ = Deno.listen({ hostname: "127.0.0.1", port: port + 1 });
+      const { stderr } = await run(["start"], { code: 1 });
+      assert(stderr.includes(`127.0.0.1:${port + 1}, where it is to serve etcd v3`), stderr);
+    }
+    assert((await run(["start"])).stdout.split("\n").includes(line));
+  });
+
+  await step(t, "a wrong port is refused", async () => {
+    await run(["stop"]);
+    const { code, stderr } = await copy.shell("KVRAFT_ETCD_PORT=x ./cluster.sh start --etcd");
+    assert(code === 2 && stderr.includes("KVRAFT_ETCD_PORT is 'x'"), stderr);
+  });
+});
+
 Deno.test("cluster.sh: with --denokv every node serves Deno KV, also at later starts, and the lines to type work", async (t) => {
   await using copy = await Copy.make();
   const run = copy.run.bind(copy);

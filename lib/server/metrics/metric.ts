@@ -4,6 +4,7 @@ import type { ConnectionCounts } from "../../transport/listener.ts";
 import type { PeerConnectionView } from "../../transport/peers.ts";
 import type { DoublingHistogram, Metrics } from "./metrics.ts";
 import type { FrontEndCounts } from "../../denokv/front_end.ts";
+import type { EtcdCounts } from "../../etcd/counts.ts";
 import type { NodeCondition } from "../node_status.ts";
 
 /** The resources that the process uses. */
@@ -39,6 +40,8 @@ export interface MetricSources {
   readonly tls: TlsFigures | null;
   /** Null without `--denokv`. */
   readonly denokv: FrontEndCounts | null;
+  /** Null without `--etcd`. */
+  readonly etcd: EtcdCounts | null;
   readonly resources: Resources;
   /** Time since the process began. */
   readonly uptimeMs: number;

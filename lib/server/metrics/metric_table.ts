@@ -18,6 +18,7 @@ import {
 
 import { PEER_AUTHENTICATIONS } from "../../protocol/messages.ts";
 import { DENOKV } from "./denokv_metrics.ts";
+import { ETCD } from "./etcd_metrics.ts";
 import { AUTHENTICATION } from "./security_metrics.ts";
 
 const SECONDS_PER_MICRO = 1e-6;
@@ -473,6 +474,7 @@ export const METRICS: readonly Metric[] = [
   ...grouped("Connections", CONNECTIONS),
   ...grouped("Authentication", AUTHENTICATION),
   ...grouped("Deno KV", DENOKV),
+  ...grouped("etcd v3", ETCD),
   ...grouped("Store and snapshots", STORE),
   ...grouped("Process", PROCESS),
 ];

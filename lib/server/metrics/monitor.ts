@@ -8,6 +8,7 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import { formatAddress } from "../../platform/address.ts";
 import type { Address, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/network.ts";
 import type { FrontEndCounts } from "../../denokv/front_end.ts";
+import type { EtcdCounts } from "../../etcd/counts.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { NodeId } from "../../raft/mod.ts";
 import { type DoublingHistogram, Metrics } from "./metrics.ts";
@@ -131,9 +132,9 @@ function linesOf(reasons: readonly Unready[]): string {
 
 /** Returns the values of `client status` and `client members`, and the history, as this node sees them. */
 function statusDocument(
-  { clusterId, status, condition, featureLevel, links, denokv }: Pick<
+  { clusterId, status, condition, featureLevel, links, denokv, etcd }: Pick<
     MetricSources,
-    "clusterId" | "status" | "condition" | "featureLevel" | "links" | "denokv"
+    "clusterId" | "status" | "condition" | "featureLevel" | "links" | "denokv" | "etcd"
   >,
 ): unknown {
   const { members, peers, links: _, ...node } = status;
@@ -158,6 +159,7 @@ function statusDocument(
       };
     }),
     denokv: denokv === null ? null : denokvStatus(denokv),
+    etcd: etcd === null ? null : etcdStatus(etcd),
   };
 }
 
@@ -177,6 +179,17 @@ function denokvStatus({ web, requests, repeatedWrites, watches }: FrontEndCounts
     };
   });
   return { connections: web.connections, databases };
+}
+
+/** Returns the numbers of `--etcd`, over all methods. */
+function etcdStatus({ web, requests, streams }: EtcdCounts): unknown {
+  const answered = requests.flatMap(({ byStatus }) => [...byStatus]);
+  return {
+    connections: web.connections,
+    streams,
+    requests: answered.reduce((sum, [, count]) => sum + count, 0),
+    failed: answered.reduce((sum, [status, count]) => status === 0 ? sum : sum + count, 0),
+  };
 }
 
 /** Rounds a duration to microseconds: more digits of it have no meaning. */

@@ -2,6 +2,8 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { GrpcTestClient } from "../../support/etcd/grpc_client.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
+import { startKvraft } from "../../support/processes/process.ts";
+import { parseMetrics, sumOf } from "../../support/prometheus.ts";
 import { step } from "../../support/step.ts";
 import { freePorts } from "../../support/temporary.ts";
 
@@ -12,8 +14,9 @@ async function page(port: number, path: string, method = "GET"): Promise<readonl
 }
 
 Deno.test("etcd: a node with --etcd answers gRPC and HTTP on one port", async (t) => {
-  const port = freePorts(1);
-  await using cluster = await TestCluster.start({ nodes: 1, flags: ["--etcd", `127.0.0.1:${port}`] });
+  const port = freePorts(3);
+  const flags = ["--etcd", `127.0.0.1:${port}`, "--http", `127.0.0.1:${port + 1}`];
+  await using cluster = await TestCluster.start({ nodes: 1, flags });
   await cluster.waitForLeader();
 
   await step(t, "a method that there is not has status 12, and its name", async () => {
@@ -42,5 +45,31 @@ Deno.test("etcd: a node with --etcd answers gRPC and HTTP on one port", async (t
     const [status, metrics] = await page(port, "/metrics");
     assertEquals(status, 200);
     assertStringIncludes(metrics, "\netcd_server_is_leader 1\n");
+  });
+
+  await step(t, "metrics and status count requests by method", async () => {
+    await using client = await GrpcTestClient.connect(`127.0.0.1:${port}`);
+    assertEquals((await client.call("etcdserverpb.Maintenance/Status", {})).code, 0);
+    assertEquals((await client.call("etcdserverpb.Cluster/MemberRemove", { ID: 9 })).code, 5);
+    const metrics = parseMetrics((await page(port + 1, "/metrics"))[1]);
+    const labels = { service: "etcdserverpb.Cluster", method: "MemberRemove", status: "5" };
+    assertEquals(sumOf(metrics, "kvraft_etcd_requests_total", { labels }), 1);
+    const { etcd } = JSON.parse((await page(port + 1, "/status"))[1]);
+    assertEquals(etcd, { connections: 2, streams: 0, requests: 2, failed: 1 });
+  });
+
+  await step(t, "a gateway serves the same, by the state of its node", async () => {
+    const nodes = cluster.ids.map((id) => cluster.address(id)).join(",");
+    const args = ["gateway", "--cluster", nodes, "--etcd", `127.0.0.1:${port + 2}`];
+    await using gateway = startKvraft(args, { cwd: cluster.folder.path, name: "the gateway" });
+    await gateway.waitForOutput(/serves etcd v3 on/);
+    await using client = await GrpcTestClient.connect(`127.0.0.1:${port + 2}`);
+    const { code, messages: [list] } = await client.call("etcdserverpb.Cluster/MemberList", {});
+    const [member] = Array.isArray(list?.["members"]) ? list["members"] : [];
+    assertEquals([code, member?.clientURLs], [0, [`http://127.0.0.1:${port}`]]);
+    const put = await client.call("etcdserverpb.KV/Put", { key: "k", value: "v" });
+    assertEquals([put.code, Object(put.messages[0]?.["header"]).member_id], [0, 1]);
+    assertEquals(await page(port + 2, "/health"), [200, '{"health":"true","reason":""}']);
+    assertEquals((await gateway.stop()).code, 0, gateway.printed);
   });
 });

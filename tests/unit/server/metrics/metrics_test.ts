@@ -54,6 +54,12 @@ const DENOKV: MetricSources["denokv"] = {
   watches: [{ database: "orders", watches: 4, begun: 5, frames: 6, frameBytes: 700 }],
 };
 
+const ETCD: MetricSources["etcd"] = {
+  web: { connections: 15, requests: 16, heldBytes: 17, accepted: 18, refused: 19 },
+  requests: [{ service: "etcdserverpb.KV", method: "Put", byStatus: new Map([[0, 20], [14, 3]]) }],
+  streams: 21,
+};
+
 function sourcesWith(metrics: Metrics): MetricSources {
   return {
     clusterId: 'of "three"\\',
@@ -109,6 +115,7 @@ function sourcesWith(metrics: Metrics): MetricSources {
     links: LINKS,
     tls: { failures: new Map([["notTls", 3], ["certificateRefused", 1]]), daysLeft: 29 },
     denokv: DENOKV,
+    etcd: ETCD,
     resources: {
       residentBytes: 5e7,
       heapUsedBytes: 1e7,
