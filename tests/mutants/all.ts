@@ -5,6 +5,7 @@ import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { DENOKV_COMMAND_MUTANTS } from "./denokv/command_line.ts";
 import { ETCD_AUTH_MUTANTS } from "./etcd/auth.ts";
+import { ETCD_FRONT_END_MUTANTS } from "./etcd/front_end.ts";
 import { ETCD_GATEWAY_MUTANTS } from "./etcd/gateway.ts";
 import { ETCD_KV_MUTANTS } from "./etcd/kv.ts";
 import { HOSTILE_MUTANTS } from "./hostile.ts";
@@ -78,5 +79,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...WEB_MUTANTS,
   ...ETCD_GATEWAY_MUTANTS,
   ...ETCD_KV_MUTANTS,
+  ...ETCD_FRONT_END_MUTANTS,
   ...ETCD_AUTH_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -213,7 +213,7 @@ async function alarm(
 
 function statusAnswer(context: EtcdContext, status: NodeStatus): GivenOf<typeof STATUS_RESPONSE> {
   const { id, leader, term, revision, commitIndex, appliedIndex, stateBytes, quotaBytes, members } = status;
-  const alarms = alarmsOf(status).map((name) => `memberID:${id} alarm:${name} `);
+  const alarms = alarmsOf(status).map((name) => `memberID:${id} alarm:${name}`);
   return {
     header: { ...headerOf(context, revision), memberId: BigInt(id), raftTerm: term },
     version: ETCD_VERSION,

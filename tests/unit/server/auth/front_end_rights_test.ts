@@ -128,6 +128,18 @@ Deno.test("Writes: a front end writes by an access token alone once authenticati
   assertEquals(await outcomes(), [denied, denied, "databaseWritten", refused, "permissionDenied"]);
 });
 
+Deno.test("Writes: a client within the process that is no front end for Deno KV has the rights of its user alone", async () => {
+  const leader = await Leader.start();
+  await leader.enable();
+  const connection = { remote: "in-process", certificate: null, inProcess: "user" } as const;
+  const client = new ConnectionIdentity(connection, { wallClock: () => 0 });
+  assertEquals(await leader.submitted(write(1), client), "unauthenticated");
+  assertEquals(await leader.submitted(putOf("a"), client), "unauthenticated");
+  const access = accessTo(() => leader.bench.replica.stateMachine);
+  const read = { kind: "get", requestId: 1, key: REGISTRY_KEY, consistency: "stale" } as const;
+  assertEquals(access.refusalOf(read, client)?.code, "unauthenticated");
+});
+
 Deno.test("Writes: once authentication is enabled, no other connection writes by an access token without a user", async () => {
   const leader = await Leader.start();
   await leader.enable();
