@@ -4,7 +4,7 @@
  *
  *     --programs N        how many (400, which is about ten thousand requests)
  *     --first S           the first seed (a random one)
- *     --nodes N           nodes of the kvraft cluster (1); with more, programs go to a follower
+ *     --nodes N           nodes of the kvraft cluster (1)
  *     --against etcd      compares etcd with another etcd, which shows what the tool takes for a difference
  *     --all               goes on after ten differences
  */
@@ -40,7 +40,7 @@ if (import.meta.main) {
   const peer = owner.use(await EtcdServer.start());
   const address = values.against === "etcd"
     ? owner.use(await EtcdServer.start()).address
-    : await owner.use(await EtcdCluster.start({ nodes: Number(values.nodes ?? 1) })).followerAddress();
+    : await owner.use(await EtcdCluster.start({ nodes: Number(values.nodes ?? 1) })).leaderAddress();
   const pair = {
     etcd: owner.use(new Driver(program, peer.address)),
     kvraft: owner.use(new Driver(program, address)),

@@ -1,4 +1,5 @@
 /** A cluster of real processes that serves etcd's clients. */
+import { assert } from "@std/assert";
 import { type ClusterOptions, TestCluster } from "../processes/cluster.ts";
 import { parseMetrics, sumOf } from "../prometheus.ts";
 import { freePorts } from "../temporary.ts";
@@ -15,7 +16,7 @@ export class EtcdCluster implements AsyncDisposable {
     this.#firstPort = firstPort;
   }
 
-  /** Starts the nodes (default 3), with more flags, and waits for a leader. */
+  /** Starts the nodes (default 3), with more flags, and waits until they have all features. */
   static async start(options: Pick<ClusterOptions, "nodes" | "flags"> = {}): Promise<EtcdCluster> {
     const { nodes = 3 } = options;
     const firstPort = freePorts(2 * nodes);
@@ -28,7 +29,7 @@ export class EtcdCluster implements AsyncDisposable {
     const cluster = await TestCluster.start({ ...options, flagsOf });
     const served = new EtcdCluster(cluster, firstPort);
     try {
-      await cluster.waitForLeader();
+      await served.#waitForFeatures();
     } catch (error) {
       await cluster[Symbol.asyncDispose]();
       throw error;
@@ -41,6 +42,11 @@ export class EtcdCluster implements AsyncDisposable {
     return `${HOST}:${this.#firstPort + id - 1}`;
   }
 
+  /** Resolves to the address of the leader. */
+  async leaderAddress(): Promise<string> {
+    return this.address(await this.cluster.waitForLeader());
+  }
+
   /** Resolves to the address of a node that does not lead, if there are several. */
   async followerAddress(): Promise<string> {
     const leader = await this.cluster.waitForLeader();
@@ -50,6 +56,19 @@ export class EtcdCluster implements AsyncDisposable {
   /** The addresses of all nodes. */
   get addresses(): readonly string[] {
     return this.cluster.ids.map((id) => this.address(id));
+  }
+
+  /** Waits for a leader, and until the nodes know each other's features: writes before that have no history. */
+  async #waitForFeatures(): Promise<void> {
+    const leader = await this.cluster.waitForLeader();
+    const post = async (method: string, body: unknown): Promise<void> => {
+      const url = `http://${this.address(leader)}/v3/lease/${method}`;
+      const response = await fetch(url, { method: "POST", body: JSON.stringify(body) });
+      assert(response.ok, await response.text());
+    };
+    // A lease is granted only after that.
+    await post("grant", { TTL: "60", ID: "1" });
+    await post("revoke", { ID: "1" });
   }
 
   /** Returns the sum of a metric of a node, over its labels. */
