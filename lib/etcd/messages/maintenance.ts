@@ -8,6 +8,7 @@ import {
   messages,
   text,
   texts,
+  uint32,
   unsignedId,
 } from "../protobuf/field.ts";
 import { declare, type MessageOf } from "../protobuf/message.ts";
@@ -76,14 +77,14 @@ export const DEFRAGMENT_RESPONSE = declare("etcdserverpb.DefragmentResponse", { 
 /** Asks for the hash of the present keys. */
 export const HASH_REQUEST = declare("etcdserverpb.HashRequest", {});
 /** The answer to {@link HASH_REQUEST}. */
-export const HASH_RESPONSE = declare("etcdserverpb.HashResponse", { header: HEADER, hash: integer(2) });
+export const HASH_RESPONSE = declare("etcdserverpb.HashResponse", { header: HEADER, hash: uint32(2) });
 
 /** Asks for the hash of the keys at a revision; 0 for the present one. */
 export const HASH_KV_REQUEST = declare("etcdserverpb.HashKVRequest", { revision: integer(1) });
 /** The answer to {@link HASH_KV_REQUEST}. */
 export const HASH_KV_RESPONSE = declare("etcdserverpb.HashKVResponse", {
   header: HEADER,
-  hash: integer(2),
+  hash: uint32(2),
   compactRevision: integer(3),
   hashRevision: integer(4),
 });

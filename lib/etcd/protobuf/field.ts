@@ -140,6 +140,12 @@ const INT32: Scalar<number> = {
   toJson: (value) => value,
 };
 
+const UINT32: Scalar<number> = {
+  ...INT32,
+  read: (input) => input.uint32(),
+  readJson: (json) => Number(bigintOf(json, { min: 0n, max: 2n ** 32n - 1n })),
+};
+
 const SIGNED_ID: Scalar<bigint> = {
   wireType: WireType.Varint,
   missing: () => 0n,
@@ -186,9 +192,9 @@ export function integer(number: number, options?: FieldOptions): Field<number> {
   return scalarField(number, INTEGER, options);
 }
 
-/** A field of 32 bits, which JSON has as a number. */
-export function int32(number: number, options?: FieldOptions): Field<number> {
-  return scalarField(number, INT32, options);
+/** An unsigned field of 32 bits, which JSON has as a number: hashes. */
+export function uint32(number: number, options?: FieldOptions): Field<number> {
+  return scalarField(number, UINT32, options);
 }
 
 /** A signed field of 64 bits for the ids of leases, which clients choose freely. */

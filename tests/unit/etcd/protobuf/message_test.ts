@@ -13,6 +13,7 @@ import {
   signedId,
   text,
   texts,
+  uint32,
   unsignedId,
   unsignedIds,
 } from "../../../../lib/etcd/protobuf/field.ts";
@@ -156,5 +157,17 @@ Deno.test("message: JSON is read with both spellings, numbers or texts, and unkn
   assertEquals(read.target, { kind: "version", value: 0 });
   for (const json of [{ name: 5 }, { id: "x" }, { inner: [] }, { names: "a" }, [], null, { id: 1.5 }]) {
     assertThrows(() => OUTER.readJson(json), MalformedMessageError);
+  }
+});
+
+Deno.test("message: an unsigned integer of 32 bits is a number in JSON, and keeps its highest bit", () => {
+  const hash = declare("test.Hash", { hash: uint32(2) });
+  const expected = new BinaryWriter().uint32(2 << 3).uint32(0xffff_fffe).finish();
+  assertEquals([...hash.encode({ hash: 0xffff_fffe })], [...expected]);
+  assertEquals(hash.decode(expected).hash, 0xffff_fffe);
+  assertEquals(hash.toJson({ hash: 0xffff_fffe }), { hash: 0xffff_fffe });
+  assertEquals(hash.readJson({ hash: "4294967294" }).hash, 0xffff_fffe);
+  for (const json of [{ hash: -1 }, { hash: 2 ** 32 }]) {
+    assertThrows(() => hash.readJson(json), MalformedMessageError);
   }
 });
