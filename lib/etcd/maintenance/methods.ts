@@ -168,7 +168,7 @@ function snapshotMethod(): Method {
       await statusFor(call, { isLinearizable: false });
       throw new EtcdError(
         "unimplemented",
-        "kvraft: there is no file of etcd to copy. Back up with: kvraft client --cluster <nodes> snapshot save <file>",
+        "kvraft: there is no file of etcd to copy. Back up with: kvraft client --cluster <nodes> snapshot save > <file>",
       );
     },
   );
