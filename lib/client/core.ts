@@ -34,6 +34,8 @@ export interface ClientPlatform {
   readonly random: Random;
   /** Watches of the client. Default {@link MAX_WATCHES}; a node takes more from a front end of its own alone. */
   readonly maxWatches?: number;
+  /** Whether the client has no user, also where it shows a certificate: that of a gateway is not its clients'. Default false. */
+  readonly isWithoutUser?: boolean;
 }
 
 /** The options of a write, and its action for messages. */
@@ -96,7 +98,9 @@ export class ClientCore {
     const signal = checkSignal(options.signal ?? null);
     const network = options.tls === undefined ? given.network : tlsDialer(options.tls);
     const platform = { ...given, network };
-    const credentials = toCredentials(options);
+    const credentials = given.isWithoutUser === true
+      ? { kind: "none", secret: "" } as const
+      : toCredentials(options);
     const signIns = credentials === null ? null : new SignIns({ credentials, clock: platform.clock });
     const pool = new ConnectionPool({ platform, addresses: toAddresses(cluster), signIns });
     const context = new CallContext({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });

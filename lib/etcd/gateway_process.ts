@@ -46,14 +46,18 @@ export type EtcdGateway = Pick<EtcdFrontEnd, "close">;
 export async function openEtcdGateway(options: EtcdGatewayOptions): Promise<EtcdGateway> {
   const { connect: { cluster, tls }, clock, random } = options;
   const target = tls === undefined ? { cluster } : { cluster, tls };
-  const connect = (credentials: Partial<ConnectOptions> | null): Promise<ClientCore> =>
+  const connect = (
+    credentials: Partial<ConnectOptions> | null,
+    isWithoutUser: boolean,
+  ): Promise<ClientCore> =>
     ClientCore.connect({ ...target, ...credentials }, {
       network: systemDialer(),
       clock,
       random,
       maxWatches: MAX_WATCHES,
+      isWithoutUser,
     });
-  const core = await connect(options.connect);
+  const core = await connect(options.connect, false);
   const node = await ObservedNode.open(core, options).catch(async (error: unknown) => {
     await core.pool.close();
     throw error;
@@ -64,7 +68,8 @@ export async function openEtcdGateway(options: EtcdGatewayOptions): Promise<Etcd
       ...node.served(),
       isTls: tls !== undefined,
       connectTo: null,
-      connect: (credentials) => connect(credentials),
+      // The user of the gateway's certificate is not that of its clients.
+      connect: (credentials) => connect(credentials, credentials === null),
     });
     return {
       close: async () => {

@@ -59,6 +59,8 @@ export const AUTH_CHANGE = variants("change", {
 export const SIGN_IN = variants("method", {
   password: frame(1, { user: AUTH_NAME, password: text(MAX_SECRET_CHARACTERS) }),
   token: frame(2, { token: text(MAX_SECRET_CHARACTERS) }),
+  /** As no user, also where the connection has shown a certificate: a gateway must not lend its own user to its clients. */
+  none: frame(3, {}),
 });
 
 /** Where a list of users and roles continues: after this role or user, users after roles. */

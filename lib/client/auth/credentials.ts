@@ -10,7 +10,9 @@ export type SecretSource = string | (() => string | Promise<string>);
 /** How a client signs in. */
 export type Credentials =
   | { readonly kind: "password"; readonly user: string; readonly secret: SecretSource }
-  | { readonly kind: "token"; readonly secret: SecretSource };
+  | { readonly kind: "token"; readonly secret: SecretSource }
+  /** As no user, also where the client shows a certificate of one. */
+  | { readonly kind: "none"; readonly secret: "" };
 
 /** Returns how the options of a connection sign in; null for a client that does not. Throws InvalidRequestError. */
 export function toCredentials(options: ConnectOptions): Credentials | null {

@@ -147,6 +147,8 @@ export class SignIns {
         };
       case "token":
         return { kind: "signIn", method: { kind: "token", token: secret } };
+      case "none":
+        return { kind: "signIn", method: { kind: "none" } };
       default:
         return assertNever(kind);
     }

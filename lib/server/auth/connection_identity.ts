@@ -48,7 +48,7 @@ export class ConnectionIdentity {
   readonly #certificate: PeerCertificate | null;
   readonly #wallClock: () => number;
   #signedIn: SignIn | null = null;
-  /** Whether a sign-in that the connection had has ended: its certificate does not count any more. */
+  /** Whether a sign-in that the connection had has ended, or it has no user by its own wish: its certificate does not count. */
   #hasEnded = false;
   #current: CurrentUser | null = null;
   /** The auth revision as of which `#current` was looked up. */
@@ -78,6 +78,13 @@ export class ConnectionIdentity {
   signIn(user: SignIn): void {
     this.#signedIn = user;
     this.#hasEnded = false;
+    this.#revision = -1;
+  }
+
+  /** Takes the user from the connection, also that of its certificate. */
+  signOut(): void {
+    this.#signedIn = null;
+    this.#hasEnded = true;
     this.#revision = -1;
   }
 

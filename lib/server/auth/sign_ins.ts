@@ -59,7 +59,7 @@ export interface SignInsOptions {
   readonly metrics: Metrics | null;
 }
 
-type Method = RequestFrame<"signIn">["method"];
+type Method = Exclude<RequestFrame<"signIn">["method"], { readonly kind: "none" }>;
 
 /** The decision of this node's state about an attempt. */
 type Finding =
@@ -88,6 +88,11 @@ export class SignIns {
 
   /** Replies to a request once its attempt has ended. A connection makes one attempt at a time. */
   request({ requestId, method }: RequestFrame<"signIn">, reply: SignInReply, client: SignInClient): void {
+    if (method.kind === "none") {
+      client.identity.signOut();
+      client.userChanged();
+      return reply.send({ kind: "signedIn", requestId, user: "", expiresAtMs: null, ticket: null });
+    }
     if (this.#signingIn.has(client)) {
       const { metrics } = this.#options;
       if (metrics !== null) metrics.signIns.busy += 1;

@@ -73,6 +73,14 @@ export const USER_MUTANTS: readonly Mutant[] = [
       to: "if (this.#revision < 0) {",
     },
     {
+      id: "M2900",
+      title: "a connection that signs in as no user keeps that of its certificate",
+      failure: "clients of a gateway that have not signed in have the rights of the gateway's certificate",
+      from: "this.#signedIn = null;\n    this.#hasEnded = true;",
+      to: "this.#signedIn = null;",
+      checks: [tests("connection identity", "tests/unit/server/auth/connection_identity_test.ts")],
+    },
+    {
       id: "M914",
       title: "a token ends no sign-in when it expires",
       failure: "a stolen token works for as long as its connection lives",

@@ -53,7 +53,11 @@ export function guard(
     node.serve = (request, send) => {
       if (request.kind === "signIn") {
         const { method } = request;
-        const secret = method.kind === "password" ? method.password : method.token;
+        const secret = method.kind === "password"
+          ? method.password
+          : method.kind === "token"
+          ? method.token
+          : "";
         if (secret !== right.secret) return refusal(request, "signInFailed", "The password is wrong.");
         signedIn.set(send, secret);
         return null;

@@ -106,3 +106,16 @@ Deno.test("ConnectionIdentity: the rights and the identity are those of the pres
   bench.auth.change({ kind: "revokeRole", user: "alice", role: "readers" });
   assertEquals(rights(), [false, 6]);
 });
+
+Deno.test("ConnectionIdentity: a connection that signs in as no user has none, also with a certificate", () => {
+  const bench = new Bench();
+  const identity = bench.connect(CERTIFICATE);
+  identity.signOut();
+  assertEquals(bench.seen(identity), "unauthenticated");
+  bench.auth.change({ kind: "addUser", user: "carol", password: passwordHash("c") });
+  assertEquals(bench.seen(identity), "unauthenticated", "after a change of users");
+  bench.signIn(identity, "bob");
+  assertEquals(bench.seen(identity), "bob by password");
+  identity.signOut();
+  assertEquals(bench.seen(identity), "unauthenticated");
+});
