@@ -2,6 +2,7 @@
 export { serveWeb } from "./server.ts";
 export {
   ALPN_PROTOCOLS,
+  BodyTooLargeError,
   type Delivery,
   type WebCounts,
   WebError,

@@ -3,9 +3,11 @@ import { assert } from "../platform/assert.ts";
 import { withResolvers } from "../platform/promise.ts";
 import { concat } from "@std/bytes";
 import type { HeldBytesAccount } from "./held_bytes.ts";
-import { WebError } from "./types.ts";
+import { BodyTooLargeError, WebError } from "./types.ts";
 
 const EMPTY = new Uint8Array(0);
+/** Bytes of a body that is too large which its error has. */
+const BEGIN_BYTES = 16;
 
 /** The connection's side of a body. */
 export interface BodySource {
@@ -58,7 +60,7 @@ export class RequestBody {
     this.#want();
     if (this.#failure !== null) return Promise.reject(this.#failure);
     if (Math.max(this.#bytes, this.#options.declaredBytes ?? 0) > maxBytes) {
-      const error = tooLarge(maxBytes);
+      const error = this.#tooLarge(maxBytes);
       this.fail(error);
       return Promise.reject(error);
     }
@@ -99,7 +101,7 @@ export class RequestBody {
       return this.fail(new WebError(503, "The server holds too much for this connection. Try again.\n"));
     }
     if (reader === null) return;
-    if (this.#bytes > reader.maxBytes) this.fail(tooLarge(reader.maxBytes));
+    if (this.#bytes > reader.maxBytes) this.fail(this.#tooLarge(reader.maxBytes));
     else source.bodyConsumed(chunk.length);
   }
 
@@ -139,6 +141,15 @@ export class RequestBody {
     if (!this.#hasEnded) this.#options.source.bodyWanted();
   }
 
+  #tooLarge(maxBytes: number): BodyTooLargeError {
+    const begin: number[] = [];
+    for (const chunk of this.#chunks) {
+      begin.push(...chunk.subarray(0, BEGIN_BYTES - begin.length));
+      if (begin.length === BEGIN_BYTES) break;
+    }
+    return new BodyTooLargeError(maxBytes, Uint8Array.from(begin));
+  }
+
   #takeFirst(): Uint8Array | null {
     const chunk = this.#chunks.shift();
     if (chunk === undefined) return null;
@@ -160,8 +171,4 @@ export class RequestBody {
     this.#chunks = [];
     this.#bytes = 0;
   }
-}
-
-function tooLarge(maxBytes: number): WebError {
-  return new WebError(413, `The body is longer than ${maxBytes} bytes.\n`);
 }

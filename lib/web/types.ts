@@ -77,7 +77,7 @@ export interface WebRequest {
   header(name: string): string | null;
   /**
    * Resolves to the whole body, which the caller owns. Rejects with {@link WebError}: status 413 for more than `maxBytes`
-   * (default: the limit of the server), 408 if it takes too long, 499 if the client has given up.
+   * (default: the limit of the server; a {@link BodyTooLargeError}), 408 if it takes too long, 499 if the client has given up.
    */
   body(maxBytes?: number): Promise<Uint8Array>;
   /**
@@ -104,6 +104,18 @@ export class WebError extends Error {
   constructor(status: number, message: string) {
     super(message);
     this.status = status;
+  }
+}
+
+/** A body that is longer than the handler takes. */
+export class BodyTooLargeError extends WebError {
+  /** The first bytes of the body that had arrived. */
+  readonly begin: Uint8Array;
+
+  /** `maxBytes`: those that the handler takes. */
+  constructor(maxBytes: number, begin: Uint8Array) {
+    super(413, `The body is longer than ${maxBytes} bytes.\n`);
+    this.begin = begin;
   }
 }
 

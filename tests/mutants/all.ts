@@ -8,6 +8,7 @@ import { ETCD_AUTH_MUTANTS } from "./etcd/auth.ts";
 import { ETCD_FRONT_END_MUTANTS } from "./etcd/front_end.ts";
 import { ETCD_GATEWAY_MUTANTS } from "./etcd/gateway.ts";
 import { ETCD_KV_MUTANTS } from "./etcd/kv.ts";
+import { ETCD_HOSTILE_MUTANTS } from "./etcd/hostile.ts";
 import { HOSTILE_MUTANTS } from "./hostile.ts";
 import { INPUT_MUTANTS } from "./input.ts";
 import { LEADERSHIP_MUTANTS, LEASE_MUTANTS } from "./leadership.ts";
@@ -80,5 +81,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...ETCD_GATEWAY_MUTANTS,
   ...ETCD_KV_MUTANTS,
   ...ETCD_FRONT_END_MUTANTS,
+  ...ETCD_HOSTILE_MUTANTS,
   ...ETCD_AUTH_MUTANTS,
 ].sort((a, b) => numberOf(a) - numberOf(b));

@@ -18,6 +18,8 @@ export class JsonStream implements ByteMessages {
   readonly #values = new JsonValues(MAX_VALUE_BYTES);
   #output: WebStream | null = null;
   #hasEnded = false;
+  /** Whether the answer has ended. */
+  #isClosed = false;
 
   /** Sends nothing. */
   constructor(request: WebRequest) {
@@ -43,6 +45,8 @@ export class JsonStream implements ByteMessages {
   }
 
   write(message: Uint8Array): boolean {
+    // The client's own mistake may end a stream while other parts of its method still have something to send.
+    if (this.#isClosed) return true;
     return this.#begin(200).write(concat([BEFORE, message, AFTER]));
   }
 
@@ -56,6 +60,7 @@ export class JsonStream implements ByteMessages {
 
   /** Ends the stream; null for success. */
   end(error: EtcdError | null): void {
+    this.#isClosed = true;
     if (error === null) {
       this.#begin(200).end();
     } else if (this.#output === null) {

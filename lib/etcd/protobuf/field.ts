@@ -4,7 +4,8 @@
  * A field that is absent reads as its default, and one that has its default is not written, as protobuf 3 demands. The JSON
  * form is that of etcd's gateway: names as in the .proto files, integers of 64 bits as texts, bytes in base64, enums by name.
  */
-import { type BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { WireType } from "@bufbuild/protobuf/wire";
+import type { MessageReader } from "./reader.ts";
 import type { ReverseOutput } from "./output.ts";
 
 /** Levels of messages within each other that are read. */
@@ -24,7 +25,7 @@ export interface BinaryPart<T> {
   readonly wireTypes: readonly WireType[];
   /** Reads a value; `before` is what an earlier occurrence gave, undefined for the first. `levels`: messages around it. */
   read(
-    input: BinaryReader,
+    input: MessageReader,
     wireType: WireType,
     around: { readonly before: T | undefined; readonly levels: number },
   ): T;
@@ -56,7 +57,7 @@ export interface Scalar<T, Given = T> {
   readonly wireType: WireType;
   missing(): T;
   isMissing(value: Given): boolean;
-  read(input: BinaryReader, levels: number): T;
+  read(input: MessageReader, levels: number): T;
   /** Writes the value without its tag. */
   write(output: ReverseOutput, value: Given): void;
   readJson(json: unknown, levels: number): T;
@@ -65,7 +66,7 @@ export interface Scalar<T, Given = T> {
 
 /** A message as a value of fields. */
 export interface MessageType<T, Given> {
-  read(input: BinaryReader, end: number, levels: number): T;
+  read(input: MessageReader, end: number, levels: number): T;
   write(output: ReverseOutput, value: Given): void;
   /** `levels`: messages around it, none by default. */
   readJson(json: unknown, levels?: number): T;
@@ -275,7 +276,7 @@ export function oneOf<P extends Record<string, Field<unknown, never>>>(
       part.binary.map(({ number, wireTypes, read }) => ({
         number,
         wireTypes,
-        read: (input: BinaryReader, wireType: WireType, { levels }: { readonly levels: number }) =>
+        read: (input: MessageReader, wireType: WireType, { levels }: { readonly levels: number }) =>
           // The kind and the type of the value come from the same entry.
           ({ kind, value: read(input, wireType, { before: undefined, levels }) }) as Value,
       }))
@@ -361,8 +362,12 @@ function repeatedField<T, Given>(
         // The array was made for this message, by the first occurrence.
         const values = (before ?? []) as T[];
         const isPacked = wireType === WireType.LengthDelimited && scalar.wireType === WireType.Varint;
-        if (!isPacked) values.push(scalar.read(input, levels));
-        else for (const end = endOf(input); input.pos < end;) values.push(scalar.read(input, levels));
+        const add = (): void => {
+          input.countPart();
+          values.push(scalar.read(input, levels));
+        };
+        if (!isPacked) add();
+        else for (const end = endOf(input); input.pos < end;) add();
         return values;
       },
     }],
@@ -393,7 +398,10 @@ function scalarOf<T, Given>(type: () => MessageType<T, Given>): Scalar<T, Given>
     wireType: WireType.LengthDelimited,
     missing: () => type().readJson({}),
     isMissing: () => false,
-    read: (input, levels) => type().read(input, endOf(input), oneDeeper(levels)),
+    read: (input, levels) => {
+      input.countPart();
+      return type().read(input, endOf(input), oneDeeper(levels));
+    },
     write: (output, value) => {
       const before = output.size;
       type().write(output, value);
@@ -418,7 +426,7 @@ function choiceOf(names: readonly string[]): Scalar<number> {
   };
 }
 
-function endOf(input: BinaryReader): number {
+function endOf(input: MessageReader): number {
   const length = input.uint32();
   const end = input.pos + length;
   if (end > input.len) throw new MalformedMessageError("a field is longer than its message");

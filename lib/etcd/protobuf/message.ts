@@ -2,7 +2,7 @@
  * Protobuf messages that are declared as tables of fields: one line a field gives its type in TypeScript, its binary form and
  * its JSON form.
  */
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { WireType } from "@bufbuild/protobuf/wire";
 import {
   type BinaryPart,
   type Field,
@@ -12,6 +12,7 @@ import {
   snakeCase,
 } from "./field.ts";
 import { ReverseOutput } from "./output.ts";
+import { MessageReader } from "./reader.ts";
 
 /** The fields of a message by the names of its properties. */
 export type Fields = Readonly<Record<string, Field<unknown, never>>>;
@@ -56,7 +57,7 @@ export function declare<F extends Fields>(name: string, fields: F): Message<Deco
     ...jsonForm(fields),
     decode: (bytes) => {
       try {
-        return read(new BinaryReader(bytes), bytes.length, 0);
+        return read(new MessageReader(bytes), bytes.length, 0);
       } catch (error) {
         if (error instanceof MalformedMessageError) throw error;
         throw new MalformedMessageError(error instanceof Error ? error.message : "it is malformed");
@@ -149,7 +150,7 @@ function complete<F extends Fields>(fields: F, found: Record<string, unknown>): 
 }
 
 /** Skips a field that this version does not know. Groups, which protobuf 3 does not have, are refused. */
-function skip(input: BinaryReader, wireType: WireType): void {
+function skip(input: MessageReader, wireType: WireType): void {
   if (wireType === WireType.StartGroup || wireType === WireType.EndGroup) {
     throw new MalformedMessageError("a field is a group");
   }

@@ -4,13 +4,18 @@
  */
 import { errorMessage } from "../../platform/errors.ts";
 import type { WebHeaders, WebRequest, WebStream } from "../../web/mod.ts";
-import { WebError } from "../../web/mod.ts";
+import { BodyTooLargeError, WebError } from "../../web/mod.ts";
 import type { Message } from "../protobuf/message.ts";
 import { type ByteMessages, type Format, MAX_CALL_MS, type MessageParts } from "./method.ts";
-import { EtcdError } from "./status.ts";
+import { EtcdError, etcdError } from "./status.ts";
 
 /** Bytes of a request's message, as in etcd: `--max-request-bytes` and half a mebibyte. */
 export const MAX_MESSAGE_BYTES = 2_097_152;
+/**
+ * Bytes of a message of a stream, of which the largest has two keys. A stream lasts as long as its client likes, and so does
+ * what has arrived of a message that is not complete.
+ */
+export const MAX_STREAM_MESSAGE_BYTES = 16_384;
 /** Unsent bytes of a stream at which {@link GrpcStream.write} returns false. */
 const MAX_UNSENT_BYTES = 262_144;
 /** Bytes before a message: whether it is compressed, and its length. */
@@ -46,14 +51,37 @@ export function timeoutOf(request: WebRequest): number {
   return Math.min(MAX_CALL_MS, Math.max(1, Math.floor(Number(digits) * (UNIT_MS[unit] ?? 1))));
 }
 
-/** Reads the one message of a request. Rejects with EtcdError. */
+/**
+ * Reads the one message of a request. The web server counts its bytes until it is complete: a client may begin many messages
+ * and complete none. Rejects with EtcdError.
+ */
 export async function readMessage(request: WebRequest): Promise<Uint8Array> {
-  const input = new MessageInput(request);
-  const message = await input.next();
-  if (message === null || await input.next() !== null) {
-    throw new EtcdError("internal", "grpc: a request with one message was expected");
+  const body = await bodyOf(request);
+  const size = sizeOf(body, { request, maxBytes: MAX_MESSAGE_BYTES });
+  if (size !== null && body.length === PREFIX_BYTES + size) return body.subarray(PREFIX_BYTES);
+  const isCut = body.length > 0 && body.length < PREFIX_BYTES + (size ?? 0);
+  throw new EtcdError(
+    "internal",
+    isCut ? "grpc: the stream ended within a message" : "grpc: a request with one message was expected",
+  );
+}
+
+/** Reads a body; resolves to the beginning of one that is too large. */
+async function bodyOf(request: WebRequest): Promise<Uint8Array> {
+  try {
+    return await request.body(PREFIX_BYTES + MAX_MESSAGE_BYTES);
+  } catch (error) {
+    if (error instanceof BodyTooLargeError && error.begin.length >= PREFIX_BYTES) return error.begin;
+    throw toReadFailure(error);
   }
-  return message;
+}
+
+/** Returns the failure of a request whose body does not arrive. A fault is returned as it is. */
+function toReadFailure(error: unknown): unknown {
+  if (!(error instanceof WebError)) return error;
+  return error.status === 503 || error.status === 413
+    ? etcdError("tooManyRequests")
+    : new EtcdError("cancelled", errorMessage(error));
 }
 
 /** Answers with one message. */
@@ -90,6 +118,7 @@ export class GrpcStream implements ByteMessages {
   /** Messages that are sent in a microtask, each as two parts, and the bytes of them with their prefixes. */
   #gathered: Uint8Array[] = [];
   #gatheredBytes = 0;
+  #hasEnded = false;
 
   /** Begins the answer. */
   constructor(request: WebRequest) {
@@ -110,6 +139,8 @@ export class GrpcStream implements ByteMessages {
   }
 
   writeParts(head: Uint8Array, body: Uint8Array): boolean {
+    // The client's own mistake may end a stream while other parts of its method still have something to send.
+    if (this.#hasEnded) return true;
     if (this.#gathered.length === 0) queueMicrotask(this.#sendGathered);
     this.#gathered.push(head, body);
     this.#gatheredBytes += PREFIX_BYTES + head.length + body.length;
@@ -125,6 +156,7 @@ export class GrpcStream implements ByteMessages {
   end(error: EtcdError | null): void {
     this.#sendGathered();
     this.#output.end(error === null ? OK : statusOf(error));
+    this.#hasEnded = true;
   }
 
   readonly #sendGathered = (): void => {
@@ -147,7 +179,7 @@ export class GrpcStream implements ByteMessages {
   };
 }
 
-/** The messages of a request's body. What has arrived of the next one is in a buffer that grows by doubling. */
+/** The messages of a stream's body. What has arrived of the next one is in a buffer that grows by doubling. */
 class MessageInput {
   readonly #request: WebRequest;
   #buffer = new Uint8Array(0);
@@ -173,7 +205,7 @@ class MessageInput {
 
   #take(): Uint8Array | null {
     const bytes = this.#buffer.subarray(this.#start, this.#end);
-    const size = sizeOf(bytes, this.#request);
+    const size = sizeOf(bytes, { request: this.#request, maxBytes: MAX_STREAM_MESSAGE_BYTES });
     if (size === null || bytes.length < PREFIX_BYTES + size) return null;
     this.#start += PREFIX_BYTES + size;
     return bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + size);
@@ -197,8 +229,7 @@ class MessageInput {
     try {
       return await this.#request.read();
     } catch (error) {
-      if (error instanceof WebError) throw new EtcdError("cancelled", errorMessage(error));
-      throw error;
+      throw toReadFailure(error);
     }
   }
 }
@@ -210,7 +241,10 @@ function statusOf({ code, message }: EtcdError): WebHeaders {
 }
 
 /** Returns the size of the message that begins; null if its prefix is not complete. Throws EtcdError. */
-function sizeOf(bytes: Uint8Array, request: WebRequest): number | null {
+function sizeOf(
+  bytes: Uint8Array,
+  { request, maxBytes }: { readonly request: WebRequest; readonly maxBytes: number },
+): number | null {
   if (bytes.length < PREFIX_BYTES) return null;
   const [isCompressed = 0, first = 0, second = 0, third = 0, fourth = 0] = bytes;
   if (isCompressed !== 0) {
@@ -221,10 +255,10 @@ function sizeOf(bytes: Uint8Array, request: WebRequest): number | null {
     );
   }
   const size = ((first * 256 + second) * 256 + third) * 256 + fourth;
-  if (size <= MAX_MESSAGE_BYTES) return size;
+  if (size <= maxBytes) return size;
   throw new EtcdError(
     "resourceExhausted",
-    `grpc: received message larger than max (${size} vs. ${MAX_MESSAGE_BYTES})`,
+    `grpc: received message larger than max (${size} vs. ${maxBytes})`,
   );
 }
 
@@ -258,5 +292,6 @@ function percentEncoded(text: string): string {
     const isPlain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
     encoded += isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
-  return encoded;
+  // A value of a header field has no spaces at its ends.
+  return encoded.replaceAll(/^ | $/g, "%20");
 }

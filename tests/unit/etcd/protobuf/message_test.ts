@@ -1,5 +1,6 @@
 /** Tests of messages: their binary form beside that of the protobuf library, their JSON form, and malformed input. */
 import { assertEquals, assertThrows } from "@std/assert";
+import { concat } from "@std/bytes";
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   boolean,
@@ -18,6 +19,7 @@ import {
   unsignedIds,
 } from "../../../../lib/etcd/protobuf/field.ts";
 import { declare } from "../../../../lib/etcd/protobuf/message.ts";
+import { MAX_PARTS } from "../../../../lib/etcd/protobuf/reader.ts";
 
 const INNER = declare("test.Inner", { keyName: bytes(1), count: integer(4) });
 const OUTER = declare("test.Outer", {
@@ -124,6 +126,20 @@ Deno.test("message: unknown fields are skipped, and malformed ones are refused",
   ]];
   for (const bytes of malformed) {
     assertThrows(() => OUTER.decode(new Uint8Array(bytes)), MalformedMessageError);
+  }
+});
+
+Deno.test("message: messages and repeated values are counted in all, and too many are refused", () => {
+  const inners = (count: number): Uint8Array => {
+    const writer = new BinaryWriter();
+    for (let index = 0; index < count; index++) writer.uint32(8 << 3 | 2).bytes(new Uint8Array(0));
+    return writer.finish();
+  };
+  const names = OUTER.encode({ names: new Array(MAX_PARTS).fill("") });
+  assertEquals(OUTER.decode(names).names.length, MAX_PARTS);
+  const packed = OUTER.encode({ members: new Array(MAX_PARTS + 1).fill(7n) });
+  for (const bytes of [concat([names, inners(1)]), inners(MAX_PARTS + 1), packed]) {
+    assertThrows(() => OUTER.decode(bytes), MalformedMessageError, "it has too many parts");
   }
 });
 

@@ -1,8 +1,11 @@
 /** Streams of gRPC: messages that are written without a pause leave together. */
 import { assertEquals } from "@std/assert";
 import { concat } from "@std/bytes";
-import { GrpcStream } from "../../../../lib/etcd/rpc/grpc.ts";
+import { GrpcStream, refuse } from "../../../../lib/etcd/rpc/grpc.ts";
+import { EtcdError } from "../../../../lib/etcd/rpc/status.ts";
+import type { WebRequest } from "../../../../lib/web/mod.ts";
 import { MemoryWebRequest } from "../../../support/fakes/web_exchange.ts";
+import { WebScene } from "../../../support/web/web_scene.ts";
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
@@ -21,4 +24,23 @@ Deno.test("GrpcStream: messages of one turn are one part, each with its prefix, 
     bytes(0, 0, 0, 0, 2, 1, 2, 0, 0, 0, 0, 3, 3, 4, 5, 0, 0, 0, 0, 0),
     concat([bytes(0, 0, 0, 1, 44), new Uint8Array(300)]),
   ]);
+});
+
+Deno.test("GrpcStream: what is written behind the end is dropped", async () => {
+  const request = new MemoryWebRequest();
+  const stream = new GrpcStream(request);
+  stream.write(bytes(1));
+  stream.end(null);
+  assertEquals([stream.write(bytes(2)), stream.unsentBytes], [true, 0]);
+  await stream.whenWritable();
+  assertEquals(request.answer?.written, [bytes(0, 0, 0, 0, 1, 1)]);
+});
+
+Deno.test("refuse: any text of a failure is a value of a header field", async () => {
+  const handler = (request: WebRequest): void => refuse(request, new EtcdError("unknown", " é%\r\n "));
+  await using scene = new WebScene({ handler });
+  const client = await scene.http2();
+  await client.request(1);
+  const { fields } = await client.answer(1);
+  assertEquals([fields["grpc-status"], fields["grpc-message"]], ["2", "%20%C3%A9%25%0D%0A%20"]);
 });

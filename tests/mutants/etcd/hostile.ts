@@ -1,0 +1,69 @@
+/** Mutants of what keeps hostile requests of etcd's clients small. */
+import { tests } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+const MESSAGES = tests("messages", "tests/unit/etcd/protobuf");
+const OUTPUT = tests("output", "tests/unit/etcd/rpc/grpc_stream_test.ts");
+const INPUT = tests("input", "tests/unit/etcd/rpc/grpc_input_test.ts");
+
+/** The mutants. */
+export const ETCD_HOSTILE_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/etcd/protobuf/reader.ts", [MESSAGES], [
+    {
+      id: "M2870",
+      title: "parts of a protobuf message are not counted",
+      failure: "a request of a million empty messages holds up the node for a second",
+      from: "if (this.#parts > MAX_PARTS) throw",
+      to: "if (this.#parts < 0) throw",
+    },
+  ]),
+  ...inFile("lib/etcd/protobuf/field.ts", [MESSAGES], [
+    {
+      id: "M2871",
+      title: "repeated values do not count as parts",
+      failure: "a list of two million numbers takes many times its bytes",
+      from: "          input.countPart();\n          values.push",
+      to: "          values.push",
+    },
+  ]),
+  ...inFile("lib/etcd/rpc/grpc.ts", [OUTPUT], [
+    {
+      id: "M2876",
+      title: "a message is written behind the end of a stream",
+      failure: "a client that sends a malformed message on a stream of watches ends the node",
+      from: "if (this.#hasEnded) return true;",
+      to: "",
+    },
+    {
+      id: "M2877",
+      title: "spaces at the ends of a failure's text are sent as they are",
+      failure: "a request for a service whose name ends in a space is a fault of the node",
+      from: 'encoded.replaceAll(/^ | $/g, "%20")',
+      to: "encoded",
+    },
+  ]),
+  ...inFile("lib/etcd/rpc/grpc.ts", [INPUT], [
+    {
+      id: "M2872",
+      title: "the size of a request that is too large is not that of its prefix",
+      failure: "clients cannot tell how large the message was",
+      from:
+        "if (error instanceof BodyTooLargeError && error.begin.length >= PREFIX_BYTES) return error.begin;",
+      to: "",
+    },
+    {
+      id: "M2873",
+      title: "a message of a stream may have 2 MiB",
+      failure: "streams that never complete their first message take the memory of the node",
+      from: "maxBytes: MAX_STREAM_MESSAGE_BYTES }",
+      to: "maxBytes: MAX_MESSAGE_BYTES }",
+    },
+    {
+      id: "M2874",
+      title: "what is behind the message of a request is ignored",
+      failure: "a request with two messages is carried out in part",
+      from: "body.length === PREFIX_BYTES + size",
+      to: "body.length >= PREFIX_BYTES + size",
+    },
+  ]),
+];
