@@ -4,10 +4,20 @@ import { inFile, type Mutant } from "../mutant.ts";
 
 const RIGHTS = tests("front end rights", "tests/unit/server/auth/front_end_rights_test.ts");
 const URLS = tests("etcd urls", "tests/unit/server/membership/etcd_urls_test.ts");
+const GATE = tests("history gate", "tests/unit/etcd/history_gate_test.ts");
 const HEALTH = tests("etcd health", "tests/unit/etcd/health_test.ts");
 
 /** Mutants of the front end. */
 export const ETCD_FRONT_END_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/etcd/history_gate.ts", [GATE], [
+    {
+      id: "M2901",
+      title: "requests are not held until there is a history",
+      failure: "a watch of a new cluster is cancelled as compacted from its first revision on",
+      from: "return this.#isOpen ? action() : this.#wait(timeoutMs).then(action);",
+      to: "return this.#isOpen || timeoutMs > 0 ? action() : this.#wait(timeoutMs).then(action);",
+    },
+  ]),
   ...inFile("lib/server/auth/connection_identity.ts", [RIGHTS], [
     {
       id: "M2700",

@@ -215,7 +215,13 @@ Deno.test("Replica: a transaction with branches that no leader would propose cha
     { ...put, key: new Uint8Array(MAX_KEY_BYTES + 1) },
     { ...put, value: new Uint8Array(MAX_VALUE_BYTES + 1) },
     { kind: "delete", keys: { kind: "key", key: new Uint8Array(0) }, returnPrevious: false },
-    { kind: "get", keys: { kind: "range", start: k, end: null }, limit: 0, reverse: false, revision: null },
+    {
+      kind: "get",
+      keys: { kind: "range", start: k, end: null },
+      limit: 10_001,
+      reverse: false,
+      revision: null,
+    },
     { kind: "get", keys: { kind: "key", key: k }, limit: 10_001, reverse: false, revision: null },
     { kind: "sum", key: k, operand: k },
   ];
