@@ -9,6 +9,7 @@ import { PEER_KEY_ID_BYTES } from "../../lib/protocol/hello.ts";
 import { MAX_FRAME_BYTES } from "../../lib/protocol/limits.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { ALL_KINDS, hostilePayload, type Knowledge } from "./hostile/frames.ts";
+import { attackEtcd } from "./etcd/processes.ts";
 import { runAgainstProcesses } from "./hostile/processes.ts";
 import { runSimulated, scenarioOf, SCENARIOS } from "./hostile/simulated.ts";
 
@@ -83,3 +84,7 @@ for (const { title, ...scene } of REAL) {
     assert(report.frames.size > ALL_KINDS.length / 4, "frames of many kinds were sent");
   });
 }
+
+Deno.test("hostile requests of etcd's clients: none ends one of 3 real nodes or gives another client a wrong answer", async () => {
+  assertEquals(await attackEtcd({ nodes: 3, seconds: SHORT_SECONDS, seed: 1, tell: () => {} }), []);
+});

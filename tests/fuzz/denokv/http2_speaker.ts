@@ -13,9 +13,10 @@ import { bytesOf, dataRequest, type HostileRequest, hostileRequest } from "./req
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const SOURCE = "127.0.0.3";
-const PREFACE = bytesOf("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+/** The first bytes of a connection of HTTP/2. */
+export const PREFACE = bytesOf("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 /** Numbers of the types of frames. */
-const FRAME = {
+export const FRAME = {
   data: 0,
   headers: 1,
   priority: 2,
@@ -196,7 +197,8 @@ function* flood(make: () => Bytes): Iterable<Bytes> {
   for (let sent = 0; sent < FLOOD_FRAMES; sent += 100) yield joined(...Array.from({ length: 100 }, make));
 }
 
-function requestFrames(request: HostileRequest, stream: number, random: SeededRandom): Bytes {
+/** Returns the frames of a request; the last one of a few is missing its end. */
+export function requestFrames(request: HostileRequest, stream: number, random: SeededRandom): Bytes {
   const { body } = request;
   const parts = [headerFrames(request, stream, { random, isEnd: body.length === 0 })];
   for (let offset = 0; offset < body.length; offset += MAX_PAYLOAD_BYTES) {
@@ -213,7 +215,8 @@ function requestFrames(request: HostileRequest, stream: number, random: SeededRa
   return joined(...parts);
 }
 
-function headerFrames(
+/** Returns the head of a request, at times in several frames. */
+export function headerFrames(
   request: HostileRequest,
   stream: number,
   { random, isEnd }: { readonly random: SeededRandom; readonly isEnd: boolean },
@@ -259,7 +262,8 @@ function text(content: string): Bytes {
   return joined(new Uint8Array(length), bytes);
 }
 
-function varint(value: number): number[] {
+/** Returns a number as protobuf and HPACK have it, in groups of seven bits. */
+export function varint(value: number): number[] {
   return value < 128 ? [value] : [value % 128 | 128, ...varint(Math.floor(value / 128))];
 }
 
@@ -277,7 +281,8 @@ function settings(random: SeededRandom): Bytes {
   return frame(FRAME.settings, random.chance(0.95) ? 0 : 1, 0, pairs.flat());
 }
 
-function frame(type: number, flags: number, stream: number, payload: ArrayLike<number>): Bytes {
+/** Returns a frame. */
+export function frame(type: number, flags: number, stream: number, payload: ArrayLike<number>): Bytes {
   const bytes = new Uint8Array(HEADER_LENGTH + payload.length);
   new DataView(bytes.buffer).setUint32(0, payload.length << 8 | type);
   bytes[4] = flags;

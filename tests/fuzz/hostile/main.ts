@@ -8,6 +8,7 @@
  *                      rights over a prefix, and in the second half an operator; with a peer secret, or --tls
  *     --tls            the real servers' ports have TLS: hostile bytes before, during and after handshakes, too
  *     --denokv         attacks the port of Deno KV in place of the nodes' own
+ *     --etcd           attacks the port for etcd's clients in place of the nodes' own
  *     --simulated      simulated servers in place of real ones, seed after seed
  *     --seed S         of the hostile programs, or the first of the simulated ones (random)
  *     --seeds A..B     these simulated ones, and no others
@@ -19,6 +20,7 @@
 // deno-lint-ignore-file no-console -- this is a command
 import { parseArgs } from "node:util";
 import { attackDenokv } from "../denokv/processes.ts";
+import { attackEtcd } from "../etcd/processes.ts";
 import { reportText, runAgainstProcesses } from "./processes.ts";
 import { type HostileReport, runSimulated, scenarioOf } from "./simulated.ts";
 
@@ -34,6 +36,7 @@ interface Flags {
   readonly hasUsers: boolean;
   readonly hasTls: boolean;
   readonly isDenokv: boolean;
+  readonly isEtcd: boolean;
   readonly seed: number;
   /** First and last seed; null when the duration decides. */
   readonly seeds: readonly [number, number] | null;
@@ -55,6 +58,7 @@ function flagsOf(args: string[]): Flags {
       auth: { type: "boolean", default: false },
       tls: { type: "boolean", default: false },
       denokv: { type: "boolean", default: false },
+      etcd: { type: "boolean", default: false },
       simulated: { type: "boolean", default: false },
       trace: { type: "boolean", default: false },
     },
@@ -66,7 +70,7 @@ function flagsOf(args: string[]): Flags {
   if (!isNodes || !(seconds > 0) || ![seed, first, last].every(Number.isSafeInteger)) {
     console.error(
       "Usage: deno task fuzz:hostile [--seconds <n>] [--nodes 1|3] [--peer-secret] [--auth] [--tls] [--denokv] " +
-        "[--simulated] [--seed <n>] [--seeds <n>..<n>] [--trace]",
+        "[--etcd] [--simulated] [--seed <n>] [--seeds <n>..<n>] [--trace]",
     );
     Deno.exit(2);
   }
@@ -77,6 +81,7 @@ function flagsOf(args: string[]): Flags {
     hasUsers: values.auth,
     hasTls: values.tls,
     isDenokv: values.denokv,
+    isEtcd: values.etcd,
     seed,
     seeds: values.seeds === undefined ? null : [first, last],
     isSimulated: values.simulated || values.seeds !== undefined,
@@ -86,10 +91,11 @@ function flagsOf(args: string[]): Flags {
 
 async function main(flags: Flags): Promise<number> {
   if (flags.isSimulated) return await simulate(flags);
-  const { nodes, hasSecret, hasUsers, hasTls, isDenokv, seconds, seed } = flags;
+  const { nodes, hasSecret, hasUsers, hasTls, isDenokv, isEtcd, seconds, seed } = flags;
   console.log(`${nodes === 1 ? "one node" : "three nodes"} for ${seconds} s with --seed ${seed}`);
   const tell = (line: string): void => console.log(line);
   if (isDenokv) return exitCodeOf(await attackDenokv({ nodes, seconds, seed, tell }));
+  if (isEtcd) return exitCodeOf(await attackEtcd({ nodes, seconds, seed, tell }));
   const report = await runAgainstProcesses({
     nodes,
     hasSecret,
