@@ -4,6 +4,7 @@ Usage: patroni_client.py <host:port>
 """
 
 import sys
+import time
 
 from patroni.dcs import get_dcs
 from patroni.dcs.etcd3 import Etcd3
@@ -14,6 +15,19 @@ def store(name):
         "scope": "demo", "name": name, "namespace": "/service/", "ttl": 30, "loop_wait": 10, "retry_timeout": 10,
         "etcd3": {"host": sys.argv[1]},
     })
+
+
+def wait_for(store, what):
+    """Returns what a store sees once it is there: a watch feeds its view of others' changes."""
+    deadline = time.monotonic() + 30
+    while not what(store.get_cluster()):
+        assert time.monotonic() < deadline, store.get_cluster()
+        time.sleep(0.05)
+    return store.get_cluster()
+
+
+def leads(name):
+    return lambda cluster: cluster.leader is not None and cluster.leader.name == name
 
 
 def main():
@@ -27,20 +41,20 @@ def main():
     assert first.attempt_to_acquire_leader()
     assert not second.attempt_to_acquire_leader()
 
-    cluster = first.get_cluster()
+    cluster = wait_for(first, lambda cluster: leads("first")(cluster) and len(cluster.members) == 2)
     assert cluster.initialize == "4711", cluster.initialize
-    assert cluster.leader.name == "first", cluster.leader
     assert sorted(member.name for member in cluster.members) == ["first", "second"], cluster.members
     assert first.update_leader(cluster, 100, {"first": 100})
-    assert first.get_cluster().status.last_lsn == 100
-    assert second.get_cluster().leader.name == "first"
+    wait_for(first, lambda cluster: cluster.status.last_lsn == 100)
+    wait_for(second, leads("first"))
 
     # What a switchover does.
     assert first.manual_failover("first", "second")
-    assert first.get_cluster().failover.candidate == "second"
-    assert first.delete_leader(first.get_cluster().leader, 100)
+    cluster = wait_for(first, lambda cluster: cluster.failover is not None)
+    assert cluster.failover.candidate == "second"
+    assert first.delete_leader(cluster.leader, 100)
     assert second.attempt_to_acquire_leader()
-    assert first.get_cluster().leader.name == "second"
+    wait_for(first, leads("second"))
     assert second.manual_failover("", "")
     assert second.delete_cluster()
     print("done")
