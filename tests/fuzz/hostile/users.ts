@@ -24,6 +24,8 @@ const PUBLIC_KINDS: ReadonlySet<number> = new Set([
   FRAME_KIND.challenge,
   FRAME_KIND.error,
   FRAME_KIND.authStatusResult,
+  // The answer to a sign-in as no user. After one as a user, other kinds would follow.
+  FRAME_KIND.signedIn,
 ]);
 
 /** State that no hostile user but the operator may change. */
