@@ -1,10 +1,8 @@
 /** The front end for Deno KV: a web server over the service, in a node or in a process of its own (a gateway). */
 import { formatAddress } from "../platform/address.ts";
 import type { Clock } from "../platform/clock.ts";
-import { NetworkError } from "../platform/errors.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
-import { pause } from "../platform/promise.ts";
 import { serveWeb, type WebCounts, type WebServer } from "../web/mod.ts";
 import { MAX_BODY_BYTES } from "./limits.ts";
 import { DenoKvService, type ServiceNumbers } from "./service.ts";
@@ -42,21 +40,15 @@ export class FrontEnd {
     const { address, network, clock, logger } = options;
     this.#clock = clock;
     this.#service = new DenoKvService(options);
-    try {
-      this.#web = serveWeb({
-        address,
-        network,
-        clock,
-        logger,
-        handler: (request) => this.#service.handle(request),
-        limits: { maxBodyBytes: MAX_BODY_BYTES, closeTimeoutMs: CLOSE_TIMEOUT_MS },
-      });
-    } catch (error) {
-      if (!(error instanceof NetworkError)) throw error;
-      const reason = error.message.replace(/^Cannot serve HTTP on \S+: /, "");
-      const message = `Cannot serve Deno KV on ${formatAddress(address)}: ${reason}`;
-      throw new NetworkError(error.code, { message, cause: error });
-    }
+    this.#web = serveWeb({
+      address,
+      network,
+      service: "Deno KV",
+      clock,
+      logger,
+      handler: (request) => this.#service.handle(request),
+      limits: { maxBodyBytes: MAX_BODY_BYTES, closeTimeoutMs: CLOSE_TIMEOUT_MS },
+    });
     this.#service.start();
     logger.info("Deno KV over HTTP", { address: formatAddress(this.address) });
   }
@@ -79,9 +71,7 @@ export class FrontEnd {
 
   async #close(): Promise<void> {
     const closed = this.#web.close();
-    const signal = new AbortController();
-    void this.#service.whenIdle().then(() => signal.abort());
-    await pause(CLOSE_TIMEOUT_MS, { clock: this.#clock, signal: signal.signal });
+    await this.#service.requests.idleWithin(CLOSE_TIMEOUT_MS, this.#clock);
     await this.#service.stop();
     await closed;
   }

@@ -11,8 +11,7 @@ import type { Clock } from "../platform/clock.ts";
 import { logConnectionFault } from "../platform/fault.ts";
 import type { Logger } from "../platform/logger.ts";
 import { assertNever } from "../platform/assert.ts";
-import { withResolvers } from "../platform/promise.ts";
-import { WebError, type WebRequest, type WebResponse } from "../web/mod.ts";
+import { RequestsInProgress, WebError, type WebRequest, type WebResponse } from "../web/mod.ts";
 import { AccessControl } from "./access.ts";
 import { failure, failureOf, protobuf } from "./answers.ts";
 import { AtomicWrites } from "./atomic_writes.ts";
@@ -69,9 +68,8 @@ export class DenoKvService {
   readonly #writes: AtomicWrites;
   readonly #frequent: FrequentClients;
   readonly #largeReads: LargeReads;
-  /** Requests in progress, without watches. */
-  #inFlight = 0;
-  readonly #whenIdle: (() => void)[] = [];
+  /** Those in progress, without watches. */
+  readonly requests = new RequestsInProgress();
   #refused = 0;
   #logRefusalsAt = 0;
 
@@ -113,14 +111,6 @@ export class DenoKvService {
     };
   }
 
-  /** Resolves once no request is in progress but watches. */
-  whenIdle(): Promise<void> {
-    const { promise, resolve } = withResolvers<void>();
-    this.#whenIdle.push(resolve);
-    this.#checkIdle();
-    return promise;
-  }
-
   /** Ends the watches, and everything else that is left. Called when requests are not taken any more. */
   async stop(): Promise<void> {
     this.#watches.stop();
@@ -135,24 +125,18 @@ export class DenoKvService {
     if (route === null) return void await request.respond(NOT_FOUND);
     if (request.method !== "POST") return void await request.respond(NOT_POST);
     const beganAt = this.#options.clock.now();
-    if (route.kind !== "watch") this.#inFlight += 1;
+    if (route.kind !== "watch") this.requests.begin();
     let status: number;
     try {
       status = await this.#serve(request, route);
     } catch (error) {
       status = await this.#refuse(request, error);
     }
-    if (route.kind !== "watch") this.#inFlight -= 1;
-    this.#checkIdle();
+    if (route.kind !== "watch") this.requests.end();
     // A database is named in the metrics if it exists: clients must not be able to add names.
     const isKnown = this.#directory.named(route.database) !== null;
     const tookMs = this.#options.clock.now() - beganAt;
     this.#counts.answered(isKnown ? route : { ...route, database: "" }, status, tookMs);
-  }
-
-  #checkIdle(): void {
-    if (this.#inFlight > 0) return;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   /** Answers a request; resolves to the status. Rejects before it has answered. */

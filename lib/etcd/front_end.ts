@@ -6,10 +6,8 @@ import { CloseSignal } from "../client/call_context.ts";
 import type { ClientCore } from "../client/core.ts";
 import { formatAddress } from "../platform/address.ts";
 import type { Clock, Random } from "../platform/clock.ts";
-import { NetworkError } from "../platform/errors.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
-import { pause } from "../platform/promise.ts";
 import { serveWeb, type WebServer } from "../web/mod.ts";
 import { type ConnectUser, UserClients, type UserCredentials } from "./auth/user_clients.ts";
 import type { EtcdContext, ServedCluster, ServedNode } from "./context.ts";
@@ -62,6 +60,7 @@ export class EtcdFrontEnd {
     this.#web = serveWeb({
       address,
       network,
+      service: "etcd v3",
       clock,
       logger,
       handler: (request) => this.#service.handle(request),
@@ -86,10 +85,7 @@ export class EtcdFrontEnd {
       return new EtcdFrontEnd(core, options);
     } catch (error) {
       await core.pool.close();
-      if (!(error instanceof NetworkError)) throw error;
-      const reason = error.message.replace(/^Cannot serve HTTP on \S+: /, "");
-      const message = `Cannot serve etcd v3 on ${formatAddress(options.address)}: ${reason}`;
-      throw new NetworkError(error.code, { message, cause: error });
+      throw error;
     }
   }
 
@@ -112,9 +108,7 @@ export class EtcdFrontEnd {
   async #close(): Promise<void> {
     const closed = this.#web.close();
     this.#stopping.close();
-    const signal = new AbortController();
-    void this.#service.whenIdle().then(() => signal.abort());
-    await pause(CLOSE_TIMEOUT_MS, { clock: this.#clock, signal: signal.signal });
+    await this.#service.requests.idleWithin(CLOSE_TIMEOUT_MS, this.#clock);
     // The watches of its clients end with the connection to the cluster, and the streams with them.
     await Promise.all([this.#core.pool.close(), this.#users.close()]);
     await closed;

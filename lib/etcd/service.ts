@@ -1,6 +1,5 @@
 /** Answers the requests of etcd's clients: finds the method and the user of each, and carries it out. */
-import { withResolvers } from "../platform/promise.ts";
-import type { WebRequest } from "../web/mod.ts";
+import { RequestsInProgress, type WebRequest } from "../web/mod.ts";
 import type { EtcdContext } from "./context.ts";
 import { JsonGateway } from "./gateway/json_gateway.ts";
 import { toEtcdError } from "./rpc/failures.ts";
@@ -33,9 +32,8 @@ export class EtcdService {
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #services: ReadonlySet<string>;
   readonly #gateway: JsonGateway;
-  /** Requests in progress, without streams. */
-  #inFlight = 0;
-  readonly #whenIdle: (() => void)[] = [];
+  /** Those in progress, without streams. */
+  readonly requests = new RequestsInProgress();
 
   constructor(options: EtcdServiceOptions) {
     this.#options = options;
@@ -46,14 +44,6 @@ export class EtcdService {
       withCall: (request, token, action) => this.#withCall(request, token, action),
       ask: (request, token, action) => this.#ask(request, token, action),
     });
-  }
-
-  /** Resolves once no request is in progress but streams. */
-  whenIdle(): Promise<void> {
-    const { promise, resolve } = withResolvers<void>();
-    this.#whenIdle.push(resolve);
-    this.#checkIdle();
-    return promise;
   }
 
   /** Answers one request. */
@@ -153,18 +143,12 @@ export class EtcdService {
   }
 
   async #counted(answer: () => Promise<void>): Promise<void> {
-    this.#inFlight += 1;
+    this.requests.begin();
     try {
       await answer();
     } finally {
-      this.#inFlight -= 1;
-      this.#checkIdle();
+      this.requests.end();
     }
-  }
-
-  #checkIdle(): void {
-    if (this.#inFlight > 0) return;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }
 

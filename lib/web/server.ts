@@ -34,7 +34,7 @@ export function serveWeb(options: WebServerOptions): WebServer {
   } catch (error) {
     if (!(error instanceof NetworkError)) throw error;
     const reason = error.message.replace(/^Cannot listen on \S+: /, "");
-    const message = `Cannot serve HTTP on ${formatAddress(options.address)}: ${reason}`;
+    const message = `Cannot serve ${options.service} on ${formatAddress(options.address)}: ${reason}`;
     throw new NetworkError(error.code, { message, cause: error });
   }
 }

@@ -152,6 +152,8 @@ export interface WebServerOptions {
   /** Plain, or TLS with the ALPN protocols {@link ALPN_PROTOCOLS}. */
   readonly network: Pick<Network, "listen">;
   readonly address: Address;
+  /** The name of the service, for messages: "Deno KV". */
+  readonly service: string;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly handler: WebHandler;

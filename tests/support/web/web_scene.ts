@@ -27,7 +27,15 @@ export class WebScene implements AsyncDisposable {
   constructor({ handler, limits = {}, network = {} }: WebSceneOptions) {
     this.network = new MemoryNetwork(network);
     const { clock, logger } = this;
-    this.server = serveWeb({ network: this.network, address: ADDRESS, clock, logger, handler, limits });
+    this.server = serveWeb({
+      network: this.network,
+      address: ADDRESS,
+      service: "HTTP",
+      clock,
+      logger,
+      handler,
+      limits,
+    });
   }
 
   /** Opens a connection. */

@@ -30,7 +30,7 @@ export async function withServer(
 ): Promise<void> {
   const logger = new RecordingLogger();
   const address = { host: "127.0.0.1", port: 0 };
-  const server = serveWeb({ network, address, clock: new SystemClock(), logger, handler });
+  const server = serveWeb({ network, address, service: "HTTP", clock: new SystemClock(), logger, handler });
   try {
     // A listener of TLS begins to listen a little later.
     await eventually("it listens", async () => {

@@ -31,6 +31,7 @@ class Bench implements AsyncDisposable {
 
   constructor() {
     this.#server = serveWeb({
+      service: "HTTP",
       network: new DenoNetwork(),
       address: { host: "127.0.0.1", port: 0 },
       clock: new SystemClock(),
