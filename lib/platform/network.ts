@@ -87,6 +87,10 @@ export interface HttpRequest {
   readonly method: string;
   /** Without what follows a question mark. */
   readonly path: string;
+  /** The other end: `127.0.0.1:50312`. */
+  readonly remote: string;
+  /** Returns the value of a header by its name in lower case, several of that name joined by ", "; null without one. */
+  readonly header: (name: string) => string | null;
 }
 
 /** The response to a request. */
@@ -97,6 +101,19 @@ export interface HttpResponse {
   readonly body: string;
   /** More headers, by name. */
   readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * Continues the body after `body` until either side ends it; the returned function is called once, when it has ended.
+   * Not called where the method is HEAD.
+   */
+  readonly stream?: (writer: HttpStreamWriter) => () => void;
+}
+
+/** Writes the body of an answer that has no length. */
+export interface HttpStreamWriter {
+  /** Sends text. Returns false, and sends nothing, while the client has not read enough for the text before it to be sent. */
+  send(text: string): boolean;
+  /** Ends the answer. May be called again without effect. */
+  close(): void;
 }
 
 /** Answers one request. */

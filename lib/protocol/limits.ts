@@ -165,6 +165,10 @@ export const MAX_HTTP_CONNECTIONS_PER_ADDRESS = 32;
 export const MAX_HTTP_REQUESTS = 16;
 /** The same of one source address, so that one program cannot keep a supervisor's checks from being answered. */
 export const MAX_HTTP_REQUESTS_PER_ADDRESS = 8;
+/** Answers of HTTP that have no end, such as the events of the status page; one more is answered 503. */
+export const MAX_HTTP_STREAMS = 32;
+/** The same of one source address. Less than its connections: those for other pages are left. */
+export const MAX_HTTP_STREAMS_PER_ADDRESS = 16;
 /** Bytes of the head of an HTTP request; a longer one is answered 431. */
 export const MAX_HTTP_HEAD_BYTES = 16_384;
 /** Bytes after the head of a request, such as a body, that are read and discarded; more close the connection. */

@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1 over any {@link Network}, for the few short pages of a node: one request a connection, bodies are not
- * interpreted, and every connection has deadlines.
+ * HTTP/1.1 over any {@link Network}, for the few pages of a node: one request a connection, bodies are not
+ * interpreted, and every connection has deadlines. An answer may be a stream, for as long as its client reads it.
  *
  * It does not use Deno's servers, since no event on this port may end a node: when no file descriptor is left,
  * `Deno.serve` ends the process by an unhandled rejection and the server of node:http never accepts again (Deno 2.9.6).
@@ -33,11 +33,14 @@ import {
   MAX_HTTP_HEAD_BYTES,
   MAX_HTTP_REQUESTS,
   MAX_HTTP_REQUESTS_PER_ADDRESS,
+  MAX_HTTP_STREAMS,
+  MAX_HTTP_STREAMS_PER_ADDRESS,
 } from "../protocol/limits.ts";
 import { acceptConnections } from "../platform/accept_loop.ts";
 import { logConnectionFault } from "../platform/fault.ts";
 import { reasonOf } from "../web/http1/answer_head.ts";
 import { parseRequestHead } from "../web/http1/request_head.ts";
+import { HttpStream, writeAll } from "./http_stream.ts";
 import { concat } from "@std/bytes";
 
 const TEXT = "text/plain; charset=utf-8";
@@ -49,6 +52,11 @@ const BUSY: HttpResponse = {
   status: 503,
   contentType: TEXT,
   body: "Too many requests are under way. Try again.\n",
+};
+const MANY_STREAMS: HttpResponse = {
+  status: 503,
+  contentType: TEXT,
+  body: "Too many programs are sent events by this node. Try again later.\n",
 };
 const STOPPING: HttpResponse = { status: 503, contentType: TEXT, body: "This node has stopped.\n" };
 const FAULT: HttpResponse = { status: 500, contentType: TEXT, body: "This node could not answer.\n" };
@@ -100,6 +108,8 @@ class Server implements HttpServer {
   readonly #serving = new Set<Promise<void>>();
   /** One function per request in flight, which ends it with another answer, and the source address of the request. */
   readonly #underWay = new Map<(answer: HttpResponse) => void, string>();
+  /** The streams, with their source addresses. */
+  readonly #streams = new Map<HttpStream, string>();
   #closing: Promise<void> | null = null;
 
   constructor(listener: Listener, handler: HttpHandler, options: HttpServerOptions) {
@@ -129,6 +139,7 @@ class Server implements HttpServer {
     this.#stop.abort();
     this.#listener.close();
     this.#closeIdle();
+    for (const stream of this.#streams.keys()) stream.close();
     const answer = clock.after(HTTP_CLOSE_TIMEOUT_MS, () => {
       for (const end of this.#underWay.keys()) end(STOPPING);
     });
@@ -188,14 +199,40 @@ class Server implements HttpServer {
     const head = await this.#within(HTTP_HEAD_TIMEOUT_MS, connection, () => readHead(connection));
     if (head === null) return;
     this.#idle.delete(connection);
-    const request = head === "tooLong" ? HEAD_TOO_LONG : requestOf(head);
-    const answer = "status" in request ? request : await this.#answer(request, connection);
+    const request = head === "tooLong" ? HEAD_TOO_LONG : requestOf(head, connection);
+    let answer = "status" in request ? request : await this.#answer(request, connection);
     // A refused HEAD has no body either: its sender does not read one (RFC 9110 §9.3.2).
-    const bytes = encodeResponse(answer, { withBody: !head.startsWith("HEAD ") });
+    const withBody = !head.startsWith("HEAD ");
+    if (answer.stream !== undefined && withBody) {
+      if (this.#mayStream(connection)) return await this.#stream(connection, answer);
+      answer = MANY_STREAMS;
+    }
+    const bytes = encodeResponse(answer, { withBody });
     const isSent = await this.#within(HTTP_ANSWER_TIMEOUT_MS, connection, () => writeAll(connection, bytes));
     if (!isSent || this.#stop.signal.aborted) return;
     this.#idle.add(connection);
     await this.#within(HTTP_LINGER_MS, connection, () => discard(connection));
+  }
+
+  #mayStream({ remote }: Connection): boolean {
+    const source = sourceOf(remote);
+    const ofSource = [...this.#streams.values()].filter((other) => other === source).length;
+    return !this.#stop.signal.aborted && this.#streams.size < MAX_HTTP_STREAMS &&
+      ofSource < MAX_HTTP_STREAMS_PER_ADDRESS;
+  }
+
+  /** Sends a body until the connection ends. */
+  async #stream(connection: Connection, answer: HttpResponse): Promise<void> {
+    const stream = new HttpStream(connection, this.#options.clock);
+    this.#streams.set(stream, sourceOf(connection.remote));
+    stream.send(`${headOf(answer, {})}${answer.body}`);
+    const ended = answer.stream?.(stream);
+    try {
+      await discard(connection);
+    } finally {
+      this.#streams.delete(stream);
+      ended?.();
+    }
   }
 
   /** Runs `action`, and closes the connection after `timeoutMs`, which ends a pending read or write. */
@@ -239,16 +276,6 @@ async function readHead(connection: Connection): Promise<string | "tooLong" | nu
   return "tooLong";
 }
 
-/** Writes all bytes; resolves to false if the connection closed before that. */
-async function writeAll(connection: Connection, bytes: Uint8Array): Promise<boolean> {
-  try {
-    for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
-    return true;
-  } catch {
-    return false; // the other end has closed the connection, or was too slow
-  }
-}
-
 /**
  * Reads until the other end closes, or has sent too much. A connection that is closed while something unread has arrived, such as the body of
  * a POST, is reset, and the answer may be lost with it.
@@ -265,9 +292,15 @@ async function discard(connection: Connection): Promise<void> {
 function encodeResponse(answer: HttpResponse, { withBody }: { readonly withBody: boolean }): Uint8Array {
   const utf8 = new TextEncoder();
   const body = utf8.encode(answer.body);
+  const head = utf8.encode(headOf(answer, { "content-length": body.length }));
+  return withBody ? concat([head, body]) : head;
+}
+
+/** Returns the head of an answer; the body of one without a length ends with the connection (RFC 9112 §6.3). */
+function headOf(answer: HttpResponse, length: { readonly "content-length"?: number }): string {
   const fields = {
     "content-type": answer.contentType,
-    "content-length": body.length,
+    ...length,
     "cache-control": "no-store",
     connection: "close",
     ...answer.headers,
@@ -276,14 +309,16 @@ function encodeResponse(answer: HttpResponse, { withBody }: { readonly withBody:
     `HTTP/1.1 ${answer.status} ${reasonOf(answer.status)}`,
     ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
   ];
-  const head = utf8.encode(`${lines.join("\r\n")}${EMPTY_LINE}`);
-  return withBody ? concat([head, body]) : head;
+  return `${lines.join("\r\n")}${EMPTY_LINE}`;
 }
 
-/** Returns the request of a head, or an error response if it cannot be served. Only method and path are used. */
-function requestOf(head: string): HttpRequest | HttpResponse {
+/** Returns the request of a head, or an error response if it cannot be served. */
+function requestOf(head: string, { remote }: Connection): HttpRequest | HttpResponse {
   const parsed = parseRequestHead(head);
-  if (!("reason" in parsed)) return { method: parsed.method, path: parsed.path };
+  if (!("reason" in parsed)) {
+    const { method, path, fields } = parsed;
+    return { method, path, remote, header: (name) => fields.get(name) };
+  }
   const { status, reason } = parsed;
   const body = status === 505
     ? "Cannot answer: this is not HTTP/1.1. Use HTTP/1.1 without encryption.\n"

@@ -38,6 +38,29 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       from: " || ofSource >= MAX_HTTP_REQUESTS_PER_ADDRESS) return BUSY;",
       to: ") return BUSY;",
     },
+    {
+      id: "M2990",
+      title: "one address may have every stream",
+      failure: "a machine with many open pages keeps the status page from all other clients",
+      from: "ofSource < MAX_HTTP_STREAMS_PER_ADDRESS;",
+      to: "ofSource < Infinity;",
+    },
+  ]),
+  ...inFile("lib/transport/http_stream.ts", [NET], [
+    {
+      id: "M2991",
+      title: "parts of a stream wait however little its client reads",
+      failure: "a viewer that does not read fills the memory of the node, a page a second",
+      from: "if (this.#isSending) return false;",
+      to: "",
+    },
+    {
+      id: "M2992",
+      title: "a stream whose client does not read stays open",
+      failure: "viewers that are asleep keep the streams from all others",
+      from: "HTTP_ANSWER_TIMEOUT_MS, () => this.close());",
+      to: "HTTP_ANSWER_TIMEOUT_MS, () => {});",
+    },
   ]),
   ...inFile("lib/transport/client_connection.ts", [NET], [
     {

@@ -28,10 +28,18 @@ export class MemoryHttp implements HttpNetwork {
     };
   }
 
-  /** Sends a request to the server at `address`. */
-  ask(address: string, path: string, method = "GET"): Promise<HttpResponse> {
+  /** Sends a request with these headers to the server at `address`, by which it is called. */
+  ask(
+    address: string,
+    path: string,
+    { method = "GET", headers = {} }: {
+      readonly method?: string;
+      readonly headers?: Readonly<Record<string, string>>;
+    } = {},
+  ): Promise<HttpResponse> {
     const handler = this.#handlers.get(address);
     if (handler === undefined) throw new Error(`no server listens at ${address}`);
-    return handler({ method, path });
+    const all: Readonly<Record<string, string>> = { host: address, ...headers };
+    return handler({ method, path, remote: "10.0.0.1:50000", header: (name) => all[name] ?? null });
   }
 }

@@ -3,7 +3,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { DenoNetwork } from "../../../lib/platform/deno_network.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
-import type { HttpHandler, HttpRequest, HttpServer } from "../../../lib/platform/network.ts";
+import type { HttpHandler, HttpServer, HttpStreamWriter } from "../../../lib/platform/network.ts";
 import { HttpOverNetwork } from "../../../lib/transport/http_server.ts";
 import {
   HTTP_ANSWER_TIMEOUT_MS,
@@ -14,6 +14,8 @@ import {
   MAX_HTTP_HEAD_BYTES,
   MAX_HTTP_REQUESTS,
   MAX_HTTP_REQUESTS_PER_ADDRESS,
+  MAX_HTTP_STREAMS,
+  MAX_HTTP_STREAMS_PER_ADDRESS,
 } from "../../../lib/protocol/limits.ts";
 import type { Connection } from "../../../lib/platform/network.ts";
 import { within } from "../../support/eventually.ts";
@@ -101,10 +103,11 @@ async function silentCallers(network: MemoryNetwork, count: number): Promise<Cal
   return callers;
 }
 
-Deno.test("HttpOverNetwork: a request is passed on with its path alone, and its answer is returned", async () => {
-  const asked: HttpRequest[] = [];
+Deno.test("HttpOverNetwork: a request is passed on with its path and its headers, and its answer is returned", async () => {
+  const asked: unknown[] = [];
   const server = serveReally((request) => {
-    asked.push(request);
+    const { method, path, header } = request;
+    asked.push([method, path, header("host"), header("x-sent"), header("cookie")]);
     return Promise.resolve({
       status: 503,
       contentType: "text/plain",
@@ -113,7 +116,7 @@ Deno.test("HttpOverNetwork: a request is passed on with its path alone, and its 
     });
   });
   const url = `http://127.0.0.1:${server.address.port}/ready?verbose`;
-  const answer = await fetch(url);
+  const answer = await fetch(url, { headers: { "X-Sent": "c" } });
   const { status, headers } = answer;
   assertEquals(
     [
@@ -127,7 +130,8 @@ Deno.test("HttpOverNetwork: a request is passed on with its path alone, and its 
   );
   const head = await fetch(url, { method: "HEAD" });
   assertEquals([head.status, await head.text()], [503, ""]);
-  assertEquals(asked, [{ method: "GET", path: "/ready" }, { method: "HEAD", path: "/ready" }]);
+  const host = `127.0.0.1:${server.address.port}`;
+  assertEquals(asked, [["GET", "/ready", host, "c", null], ["HEAD", "/ready", host, null, null]]);
   await server.close();
 });
 
@@ -358,3 +362,90 @@ Deno.test("HttpOverNetwork: an error of a page is logged as a fault, with the ad
       "broken",
     ]]);
   }, () => Promise.reject(new Error("broken"))));
+
+/** A handler whose answer is a stream, and what became of its streams. */
+function streams(): {
+  readonly handler: HttpHandler;
+  readonly open: Set<HttpStreamWriter>;
+} {
+  const open = new Set<HttpStreamWriter>();
+  const handler: HttpHandler = ({ path }) =>
+    Promise.resolve({
+      status: 200,
+      contentType: "text/plain",
+      body: path === "/events" ? "first\n" : "live\n",
+      ...path !== "/events" ? {} : {
+        stream: (writer: HttpStreamWriter): () => void => {
+          open.add(writer);
+          return () => open.delete(writer);
+        },
+      },
+    });
+  return { handler, open };
+}
+
+const EVENTS = "GET /events HTTP/1.1\r\nHost: n1:9101\r\n\r\n";
+
+Deno.test("HttpOverNetwork: the parts of a stream arrive as they are sent, until the client or the server closes it", () => {
+  const { handler, open } = streams();
+  return withServer(async ({ network }) => {
+    const head = await Caller.connect(network);
+    await head.send(EVENTS.replace("GET", "HEAD"));
+    assertEquals([head.status, open.size], ["HTTP/1.1 200 OK", 0]);
+    const [left, kept] = [await Caller.connect(network), await Caller.connect(network)];
+    for (const caller of [left, kept]) {
+      await caller.send(EVENTS);
+      const [head = "", body] = caller.received.split("\r\n\r\n");
+      assertEquals([/content-length/.test(head), body], [false, "first\n"]);
+    }
+    for (const writer of open) assertEquals(writer.send("second\n"), true);
+    await settle();
+    assertEquals([left.received.endsWith("first\nsecond\n"), left.hasEnded], [true, false]);
+    assertEquals(open.size, 2);
+    left.connection.close();
+    await settle();
+    assertEquals(open.size, 1);
+    const [writer] = open;
+    writer?.close();
+    await settle();
+    assertEquals([kept.hasEnded, open.size], [true, 0]);
+    await (await Caller.connect(network)).send(EVENTS);
+    assertEquals(open.size, 1, "this one is closed with the server");
+  }, handler);
+});
+
+Deno.test("HttpOverNetwork: a stream whose client does not read holds one part, and is closed at a deadline", () => {
+  const { handler, open } = streams();
+  return withServer(async ({ network, clock }) => {
+    const deaf = await Caller.connect(network);
+    await deaf.send(EVENTS);
+    const [writer] = open;
+    network.connections.at(-1)?.stall();
+    assertEquals([writer?.send("second\n"), writer?.send("third\n")], [true, false]);
+    clock.advance(HTTP_ANSWER_TIMEOUT_MS - 1);
+    await settle();
+    assertEquals([writer?.send("fourth\n"), open.size], [false, 1]);
+    clock.advance(1);
+    await settle();
+    assertEquals([open.size, clock.timerCount], [0, 0]);
+  }, handler);
+});
+
+Deno.test("HttpOverNetwork: streams above the bounds get 503, and other pages are still answered", () => {
+  const { handler, open } = streams();
+  return withServer(async ({ network }) => {
+    const ask = async (host: string, request = EVENTS): Promise<string> => {
+      network.callerHost = host;
+      const caller = await Caller.connect(network);
+      await caller.send(request);
+      return caller.status;
+    };
+    for (let number = 0; number < MAX_HTTP_STREAMS_PER_ADDRESS; number++) await ask("10.0.0.1");
+    assertEquals(open.size, MAX_HTTP_STREAMS_PER_ADDRESS);
+    assertEquals(await ask("10.0.0.1"), "HTTP/1.1 503 Service Unavailable");
+    for (let number = open.size; number < MAX_HTTP_STREAMS; number++) await ask("10.0.0.2");
+    assertEquals(open.size, MAX_HTTP_STREAMS);
+    assertEquals(await ask("10.0.0.3"), "HTTP/1.1 503 Service Unavailable");
+    for (const host of ["10.0.0.1", "10.0.0.3"]) assertEquals(await ask(host, GET), "HTTP/1.1 200 OK");
+  }, handler);
+});

@@ -12,8 +12,8 @@ import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 const HTTP = { changes: { http: { host: "n1", port: 9101 } } };
 const ADDRESS = "n1:9101";
 
-function ask(cluster: MemoryCluster, path: string, method?: string): Promise<HttpResponse> {
-  return cluster.run(cluster.http.ask(ADDRESS, path, method));
+function ask(cluster: MemoryCluster, path: string, method = "GET"): Promise<HttpResponse> {
+  return cluster.run(cluster.http.ask(ADDRESS, path, { method }));
 }
 
 Deno.test("Monitor: a server without --http serves no HTTP", async () => {
