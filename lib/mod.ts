@@ -30,6 +30,7 @@ export type * from "./client/types.ts";
 export type * from "./client/watch/types.ts";
 export type { Grant, GrantedKeys } from "./kv/auth/auth_command.ts";
 export type { Attachment, KeyValue, KeyVersion } from "./kv/command.ts";
+export type * from "./protocol/diagnostics/report.ts";
 export type {
   Credential,
   DiskState,

@@ -1,12 +1,13 @@
 /** The administration of a cluster: status, members, snapshots, transfer of leadership. */
 import { assertNever } from "../platform/assert.ts";
 import { NetworkError } from "../platform/errors.ts";
+import type { MemberReport } from "../protocol/diagnostics/report.ts";
 import type { Member, MembershipChange } from "../protocol/messages.ts";
 import type { CallContext } from "./call_context.ts";
 import { type CallRunner, stopError } from "./calls.ts";
 import type { ClientCore } from "./core.ts";
 import { AuthenticationError, KvraftError, PermissionDeniedError, TimeoutError } from "./errors.ts";
-import { checkBoolean, checkObject } from "./argument_checks.ts";
+import { checkBoolean, checkChoice, checkObject } from "./argument_checks.ts";
 import { throwIfNoNodeId, toAddresses, toMembershipChange, toTimeoutMs } from "./input.ts";
 import type { ConnectionPool } from "./pool.ts";
 import { backoffMs, reasonWithin } from "./retry.ts";
@@ -14,6 +15,7 @@ import { FileDownload, snapshotInfo, takeSnapshot } from "./snapshot_download.ts
 import type {
   CallOptions,
   ClusterStatus,
+  DescribeOptions,
   MembershipOptions,
   NodeView,
   SnapshotDownload,
@@ -89,6 +91,33 @@ export class ClusterClient {
     const note = { kind: "read", action: "list the members", context: this.#core.context(options) } as const;
     const { message: { status } } = await this.#core.call({ kind: "status" }, note);
     return status.members.toSorted((a, b) => a.id - b.id);
+  }
+
+  /**
+   * Returns reports about all members, or about the node that answers: figures of this moment for diagnosis, and the newest
+   * notable events. Needs no leader. A member that does not answer is in the result as unreachable.
+   *
+   * @throws {KvraftError} one of its classes; a read changes nothing
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function slowestSyncMicros(client: KvClient): Promise<number> {
+   *   const members = await client.cluster.describe();
+   *   return Math.max(0, ...members.map((one) => one.kind === "reachable" ? one.report.latency.syncP99Micros ?? 0 : 0));
+   * }
+   * ```
+   */
+  async describe(options: DescribeOptions = {}): Promise<readonly MemberReport[]> {
+    const { scope = "all" } = checkObject(options, "the options of a call");
+    const checked = checkChoice(scope, ["self", "all"], "a scope");
+    const note = {
+      kind: "read",
+      action: "describe the nodes",
+      context: this.#core.context(options),
+    } as const;
+    return (await this.#core.call({ kind: "describeNode", scope: checked }, note)).message.members;
   }
 
   /**

@@ -1,5 +1,6 @@
 /** Arguments and results of {@link KvClient}. */
 import type { KeyValue, KeyVersion } from "../kv/command.ts";
+import type { DescribedNodes } from "../protocol/diagnostics/report.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 
 export type { NodeId } from "../raft/types.ts";
@@ -307,6 +308,16 @@ export type NodeView =
     readonly state: "unreachable" | "notAnswering";
     readonly reason: string;
   };
+
+/** Options of {@link ClusterClient.describe}. */
+export interface DescribeOptions extends CallOptions {
+  /**
+   * "self": the node that answers, alone. "all": it asks every member, and waits a second for each.
+   *
+   * @default "all"
+   */
+  readonly scope?: DescribedNodes;
+}
 
 /** The result of {@link ClusterClient.stateHash}. */
 export interface StateHash {

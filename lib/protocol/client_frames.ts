@@ -41,6 +41,7 @@ import {
 import { AUTH_NAME, AUTH_POSITION, GRANT, SIGN_IN, USER } from "./auth_command.ts";
 import { KEY_SET } from "./branching_command.ts";
 import { DATABASE } from "./database_command.ts";
+import { DESCRIBED_NODES, MEMBER_REPORTS } from "./diagnostics/report_fields.ts";
 import {
   CONSISTENCY_NUMBER,
   ENTRY,
@@ -232,6 +233,8 @@ const REQUESTS = {
     previous: boolean(),
     consistency: CONSISTENCY_NUMBER,
   }),
+  /** Asks for reports about nodes, for diagnosis. `scope`: of the node that is asked, or of all members, which it asks. */
+  describeNode: request(69, "nodesDescribed", { scope: DESCRIBED_NODES }),
 };
 
 /** The requests of clients. What they bring lives until they are answered, or while its entry is in memory. */
@@ -263,10 +266,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
       revision: input.integer("revision"),
     }),
   }),
-  listResult: frame(72, {
-    requestId: integer(1),
-    page: LIST_PAGE,
-  }),
+  listResult: frame(72, { requestId: integer(1), page: LIST_PAGE }),
   statusResult: frame(73, { requestId: integer(1), status: STATUS }),
   /** `hash`: SHA-256 of the canonical bytes of the state, in hexadecimal. */
   stateHashResult: frame(74, {
@@ -315,10 +315,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
    * lists, the one with the higher `appliedIndex` is the newer.
    */
   members: frame(82, { appliedIndex: integer(), members: MEMBERS }),
-  keyHistoryResult: frame(83, {
-    requestId: integer(1),
-    page: HISTORY_PAGE,
-  }),
+  keyHistoryResult: frame(83, { requestId: integer(1), page: HISTORY_PAGE }),
   /** `revision`: the present one when the watch began. */
   watchStarted: frame(84, { requestId: integer(1), revision: integer() }),
   /** No further notice of the watch follows. */
@@ -408,11 +405,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
    * `count`: null if it was not asked for, or takes too long; with limit 0 and `more` that of the keys up to `after`.
    * `present`: the revision of the node's state.
    */
-  scanResult: frame(98, {
-    requestId: integer(1),
-    page: SCAN_PAGE,
-    present: integer(),
-  }),
+  scanResult: frame(98, { requestId: integer(1), page: SCAN_PAGE, present: integer() }),
   /** The databases by id; without secrets the keys and hashes are empty. */
   databasesResult: frame(97, {
     requestId: integer(1),
@@ -421,6 +414,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
     databases: list(DATABASE),
   }),
   eventsResult: frame(104, { requestId: integer(1), page: EVENT_PAGE }),
+  nodesDescribed: frame(105, { requestId: integer(1), members: MEMBER_REPORTS }),
 });
 
 /** Any request of a client. */

@@ -109,6 +109,20 @@ export function integer(minimum = 0, maximum = Number.MAX_SAFE_INTEGER): Field<n
   );
 }
 
+/** An integer from -`maximum` to `maximum`. On the wire it is 0, 1, 2, 3, 4, … for 0, -1, 1, -2, 2, … */
+export function signedInteger(maximum: number): Field<number> {
+  return field(
+    { kind: "integer", minimum: -maximum, maximum },
+    (out, value) => out.integer(value < 0 ? -2 * value - 1 : 2 * value),
+    (input, name) => {
+      const written = input.integer(name);
+      const value = written % 2 === 0 ? written / 2 : -(written + 1) / 2;
+      if (Math.abs(value) > maximum) throw input.error(name, `must stand for at most ${maximum}`);
+      return value;
+    },
+  );
+}
+
 /** True or false. */
 export function boolean(): Field<boolean> {
   return field({ kind: "boolean" }, (out, value) => out.boolean(value), (input, name) => input.boolean(name));

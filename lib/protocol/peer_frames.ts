@@ -10,6 +10,7 @@ import type { Message } from "../raft/message.ts";
 import type { Entry, EntryKind } from "../raft/types.ts";
 import { REFUSAL, RESULT_BYTES } from "./client_frames.ts";
 import { decodeConfiguration } from "./configuration.ts";
+import { REPORT } from "./diagnostics/report_fields.ts";
 import { boolean, bytes, custom, type Field, integer, nullable, numbered, trailing } from "./field.ts";
 import {
   MAX_APPEND_ENTRIES,
@@ -147,6 +148,10 @@ export const PEER_FRAMES = frameTable({ what: "a peer's frame", copies: true }, 
     ({ nextOffset, totalBytes }) =>
       nextOffset > totalBytes ? "nextOffset must not be above totalBytes" : null,
   ),
+  /** Asks a node for a report about itself. `askId` is chosen by the sender and not used twice by one process. */
+  describe: frame(34, { askId: integer() }),
+  /** The answer to it. */
+  described: frame(35, { askId: integer(), report: REPORT }),
 });
 
 type TableFrame = MessageOf<typeof PEER_FRAMES>;
@@ -163,8 +168,12 @@ export type ForwardResponse = FrameOf<"forwardResult">;
 export type SnapshotChunk = FrameOf<"snapshotChunk">;
 /** The answer to chunks. */
 export type SnapshotProgress = FrameOf<"snapshotProgress">;
+/** A question for a report, or the answer to one. */
+export type DescribeMessage = FrameOf<"describe" | "described">;
+/** A message for the node itself: for the core, the writes or the snapshots. */
+export type NodeMessage = WireMessage | ForwardRequest | ForwardResponse | SnapshotChunk | SnapshotProgress;
 /** A message that the server sends to another node. */
-export type PeerMessage = WireMessage | ForwardRequest | ForwardResponse | SnapshotChunk | SnapshotProgress;
+export type PeerMessage = NodeMessage | DescribeMessage;
 /** Every frame between nodes after the hello. */
 export type PeerFrame = PeerMessage | Ping | Pong;
 

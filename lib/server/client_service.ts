@@ -3,6 +3,7 @@ import { assertNever } from "../platform/assert.ts";
 import { type CommandProblem, listingBelowReserved, type ListPage, validateLeaseCommand } from "../kv/mod.ts";
 import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/client_frames.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
+import type { DescribedNodes, MemberReport } from "../protocol/diagnostics/report.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
   type ErrorAnswer,
@@ -50,6 +51,8 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly clock: Clock;
   readonly yieldToEventLoop: YieldToEventLoop;
   readonly status: () => NodeStatus;
+  /** Returns reports about nodes; never rejects. */
+  readonly describe: (nodes: DescribedNodes) => Promise<readonly MemberReport[]>;
   /** The cluster of the node, by whose id the default database is known. */
   readonly clusterId: string;
   /** Returns the log's time as this node estimates it. */
@@ -134,6 +137,8 @@ export class ClientService {
           if (lateRefusal !== null) return reply.refuse(lateRefusal);
           reply.send({ kind: "stateHashResult", requestId, ...hash });
         });
+      case "describeNode":
+        return void this.#describe(request, reply).catch(client.fail);
       case "transferLeadership":
         return transfers.request(request, reply, client);
       case "changeMembership":
@@ -156,6 +161,13 @@ export class ClientService {
       default:
         return assertNever(request);
     }
+  }
+
+  async #describe({ requestId, scope }: RequestFrame<"describeNode">, reply: Reply): Promise<void> {
+    const members = await this.#options.describe(scope);
+    const lateRefusal = reply.lateRefusal();
+    if (lateRefusal !== null) return reply.refuse(lateRefusal);
+    reply.send({ kind: "nodesDescribed", requestId, members });
   }
 
   /** Refuses a request. A retry is not called "not applied" while its first attempt is in progress. */

@@ -47,14 +47,20 @@ const FIRST_APPLY_BYTES = 4_096;
 const SHORTAGE_RETRY_MS = 500;
 
 /** Log lines for the beginning and the end of a shortage. */
-const SHORTAGES: Readonly<Record<Shortage, { readonly begun: string; readonly over: string }>> = {
+const SHORTAGES: Readonly<
+  Record<Shortage, Readonly<Record<"begun" | "begunEvent" | "over" | "overEvent", string>>>
+> = {
   diskFull: {
     begun: "disk full: this node does not take part until there is space",
+    begunEvent: "diskFull",
     over: "disk has space again",
+    overEvent: "diskHasSpace",
   },
   outOfDescriptors: {
     begun: "out of file descriptors: this node does not take part until one is free",
+    begunEvent: "descriptorsShort",
     over: "file descriptors are free again",
+    overEvent: "descriptorsFree",
   },
 };
 
@@ -248,8 +254,11 @@ export class Driver {
 
   #tick(): void {
     // One tick each time the timer fires, however late: after a pause, missed ticks must not fire an election at once.
-    this.#ticker = this.#options.clock.after(this.#options.tickMs, () => {
+    const { clock, tickMs, metrics = null } = this.#options;
+    const dueMs = clock.now() + tickMs;
+    this.#ticker = clock.after(tickMs, () => {
       if (this.#stopped) return;
+      metrics?.ticked(dueMs);
       this.#tick();
       this.#guard(() => this.#raft.tick());
       // At once, unless a batch is scheduled: most ticks have no outputs, and another turn for each of them is half of
@@ -360,7 +369,10 @@ export class Driver {
       this.#retry = clock.after(SHORTAGE_RETRY_MS, () => this.#input(() => this.#persist(persist)));
       return;
     }
-    if (this.#shortage !== null) logger.info(SHORTAGES[this.#shortage].over);
+    if (this.#shortage !== null) {
+      const { over, overEvent: event } = SHORTAGES[this.#shortage];
+      logger.info(over, { event });
+    }
     this.#shortage = null;
     this.#options.metrics?.batchEntries.record(entries.length);
     this.#writing = this.#syncThen(persist);
@@ -368,7 +380,8 @@ export class Driver {
 
   #noteShortage(shortage: Shortage, error: unknown): void {
     if (this.#shortage !== shortage) {
-      this.#options.logger.error(SHORTAGES[shortage].begun, { reason: errorMessage(error) });
+      const { begun, begunEvent: event } = SHORTAGES[shortage];
+      this.#options.logger.error(begun, { event, reason: errorMessage(error) });
     }
     this.#shortage = shortage;
   }

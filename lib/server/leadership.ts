@@ -44,8 +44,18 @@ export class LeadershipWatch {
     const before = this.#current;
     if (leader === before.leader && term === before.term) return;
     this.#current = { leader, term };
-    if (leader !== null) this.#logger.info("leader known", { leader, term });
-    else if (before.leader !== null) this.#logger.warn("leader lost", { leader: before.leader, term });
+    this.#log(before);
     for (const listener of [...this.#listeners]) listener(this.#current);
+  }
+
+  #log(before: Leadership): void {
+    const { leader, term } = this.#current;
+    if (leader !== null) {
+      const event = leader === this.self ? "becameLeader" : "leaderKnown";
+      this.#logger.info("leader known", { event, leader, term });
+    } else if (before.leader !== null) {
+      const event = before.leader === this.self ? "steppedDown" : "leaderLost";
+      this.#logger.warn("leader lost", { event, leader: before.leader, term });
+    }
   }
 }

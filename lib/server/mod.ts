@@ -9,7 +9,7 @@
  *
  * `config/` has the options of a server, `startup/` finds or makes its identity and recovers its state, `membership/`
  * changes the configuration, `snapshot/` takes, sends, receives and serves snapshots, `watch/` feeds watches,
- * `metrics/` shows the node over HTTP, and `tools/` works on the data of stopped servers.
+ * `metrics/` shows the node over HTTP, `diagnostics/` makes its reports and collects those of others, and `tools/` works on the data of stopped servers.
  *
  * @module
  */

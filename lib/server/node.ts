@@ -9,12 +9,13 @@ import type { ReadMode } from "./config/config.ts";
 import { CONFIGURATION_CODEC } from "../protocol/configuration.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import type { Logger } from "../platform/logger.ts";
-import type { PeerMessage } from "../protocol/peer_frames.ts";
+import type { NodeMessage } from "../protocol/peer_frames.ts";
 import { type Configuration, type NodeId, Raft } from "../raft/mod.ts";
 import { Authentication, type UserOptions } from "./auth/authentication.ts";
 import type { ConnectionIdentity, IdentifiedConnection } from "./auth/connection_identity.ts";
 import { ClientService, ClientWork, type ClientWorkOptions } from "./client_service.ts";
 import { ConfirmedReads, Replica } from "./replica.ts";
+import type { Diagnostics } from "./diagnostics/diagnostics.ts";
 import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
 import { Driver, type DriverEvents } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
@@ -79,6 +80,8 @@ export interface NodeOptions extends UserOptions {
   readonly etcdUrls: EtcdUrls;
   /** Asks which node answers at an address (see {@link MembershipOptions}). */
   readonly probe: MembershipOptions["probe"];
+  /** Returns reports about nodes. */
+  readonly describe: Diagnostics["describe"];
 }
 
 /** The links to other nodes. */
@@ -278,7 +281,7 @@ export class Node {
   }
 
   /** Takes a message of another node. Throws DecodeError, with no effect, for a term that no correct node sends. */
-  receive(from: NodeId, message: PeerMessage): void {
+  receive(from: NodeId, message: NodeMessage): void {
     if ("term" in message && !this.#termGuard.allows(message.term, this.#raft.term)) {
       throw new DecodeError(
         `Cannot take a ${message.kind} of term ${message.term}: this node is in term ${this.#raft.term}, and no ` +

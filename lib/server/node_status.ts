@@ -6,7 +6,7 @@ import { membersOf } from "./membership/members.ts";
 import type { Replica } from "./replica.ts";
 import type { StartingPoint } from "./startup/recovered_state.ts";
 import type { SnapshotExchange } from "./snapshot/exchange.ts";
-import type { Snapshots } from "./snapshot/snapshots.ts";
+import type { SnapshotFigures, Snapshots } from "./snapshot/snapshots.ts";
 import type { WatchFigures, WatchHub } from "./watch/watch_hub.ts";
 import deno from "../../deno.json" with { type: "json" };
 
@@ -29,6 +29,8 @@ export interface NodeCondition {
   readonly historyBytes: number;
   readonly compactedRevision: number;
   readonly watches: WatchFigures;
+  /** The newest snapshot. */
+  readonly snapshot: SnapshotFigures;
   /** Number of leases, and of those that ended in time since the start of this node. */
   readonly leases: number;
   readonly endedLeases: number;
@@ -125,7 +127,7 @@ export class NodeDescription {
 
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
-    const { raft, driver, replica, watches, log } = this.#node;
+    const { raft, driver, replica, watches, log, snapshots } = this.#node;
     const { historyBytes, compactedRevision, leaseCount, auth } = replica.stateMachine;
     return {
       isDiskFull: driver.isDiskFull,
@@ -136,6 +138,7 @@ export class NodeDescription {
       historyBytes,
       compactedRevision,
       watches: watches.figures,
+      snapshot: snapshots.figures,
       leases: leaseCount,
       endedLeases: replica.endedLeases,
       isAuthEnabled: auth.enabled,

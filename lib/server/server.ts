@@ -14,7 +14,7 @@ import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
 import type { AuditWriter } from "./auth/audit_log.ts";
 import type { Scrypt } from "./auth/password_checks.ts";
 import type { ServerConfig } from "./config/config.ts";
-import { fitConnections } from "./startup/descriptors.ts";
+import { type ConnectionBudget, fitConnections } from "./startup/descriptors.ts";
 import { establishIdentity, requireOrigin } from "./startup/identity.ts";
 import { openPeerSecret, type PeerSecretFile } from "./startup/peer_secret_file.ts";
 import type { ReadPrivateFile } from "../platform/private_file.ts";
@@ -22,6 +22,10 @@ import type { PeerAuthentication } from "../transport/handshake/peer_authenticat
 import { addressesOf, authorizePeer, membersOf } from "./membership/members.ts";
 import { EtcdUrls, ownEtcdUrl } from "./membership/etcd_urls.ts";
 import { MemberProbe } from "./membership/member_probe.ts";
+import { type Diagnostics, diagnosticsOf } from "./diagnostics/diagnostics.ts";
+import { EventLog } from "./diagnostics/events.ts";
+import type { Runtime } from "./diagnostics/node_report.ts";
+import { Metrics } from "./metrics/metrics.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
 import { FrontEnds } from "./front_ends.ts";
 import { Node } from "./node.ts";
@@ -60,6 +64,8 @@ export interface ServerPlatform {
   readonly freeDescriptors?: (upTo: number) => number;
   /** The TLS of `network`; without it, connections are plain. */
   readonly tls?: ServerTls | null;
+  /** The process, for reports; without it, the node reports less and counts with `--http` only. */
+  readonly runtime?: Runtime;
   /** The platform of `--http`. */
   readonly monitoring?: MonitoringPlatform;
   /** Listens for the clients of front ends, such as `--denokv`. */
@@ -92,7 +98,8 @@ export interface RunningServer {
  * @throws {JoinError} if no node says which cluster it is
  * @throws {NetworkError} if an address is in use, or not local
  */
-export async function startServer(config: ServerConfig, platform: ServerPlatform): Promise<RunningServer> {
+export async function startServer(config: ServerConfig, machine: ServerPlatform): Promise<RunningServer> {
+  const platform = { ...machine, logger: new EventLog(machine) };
   const { disk, clock, logger, signal = new AbortController().signal } = platform;
   const { maxConnections } = config;
   // What is opened here is closed, in the opposite order, where the start fails.
@@ -101,6 +108,7 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
   const peerSecret = openPeerSecret(config, platform);
   const monitor = openMonitor(config, platform);
   opened.defer(() => monitor?.close());
+  const metrics = monitor?.metrics ?? (platform.runtime === undefined ? null : new Metrics(clock));
   const limits = withConfig(platform.limits ?? SERVER_LIMITS, config);
   const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
   await requireOrigin(config, disk);
@@ -137,13 +145,15 @@ export async function startServer(config: ServerConfig, platform: ServerPlatform
       self: config.nodeId,
       peerAuthentication,
       maxWaitingBytes: limits.waitingBytes ?? MAX_WAITING_BYTES,
-      traffic: monitor && { clients: monitor.metrics.clientTraffic, peers: monitor.metrics.peerTraffic },
+      traffic: metrics && { clients: metrics.clientTraffic, peers: metrics.peerTraffic },
     }),
     (listener) => listener.close(),
   );
   const server = new Server(config, {
     ...platform,
     limits,
+    metrics,
+    connections,
     directory,
     identity,
     start,
@@ -183,6 +193,9 @@ function openMonitor({ http, nodeId }: ServerConfig, platform: ServerPlatform): 
 /** The parts of a server that are opened before it is made. */
 interface Opened extends ServerPlatform {
   readonly limits: ServerLimits;
+  readonly logger: EventLog;
+  readonly metrics: Metrics | null;
+  readonly connections: ConnectionBudget;
   readonly directory: DataDirectory;
   readonly identity: Identity;
   readonly start: StartingPoint;
@@ -205,6 +218,7 @@ class Server implements RunningServer {
   readonly #probe: MemberProbe;
   readonly #etcdUrls = new EtcdUrls();
   readonly #node: Node;
+  readonly #diagnostics: Diagnostics;
   readonly #clients = new Set<ClientConnection>();
   readonly #finished = Promise.withResolvers<unknown>();
   #stopping: Promise<void> | null = null;
@@ -215,7 +229,7 @@ class Server implements RunningServer {
     this.#config = config;
     this.#opened = opened;
     const { nodeId: self, bind } = config;
-    const { listener, monitor, network, clock, peerAuthentication, identity: { clusterId, dataId } } = opened;
+    const { listener, metrics, network, clock, peerAuthentication, identity: { clusterId, dataId } } = opened;
     this.clusterId = clusterId;
     this.#peers = new Peers({
       ...opened,
@@ -225,7 +239,7 @@ class Server implements RunningServer {
       isCalling: (id) => listener.hasPeer(id),
       callerAuthentications: (id) => listener.authenticationsOf(id),
       featureLevel: () => this.#node.featureLevel,
-      traffic: monitor?.metrics.peerTraffic ?? null,
+      traffic: metrics?.peerTraffic ?? null,
     });
     const listening = { host: bind.host, port: listener.address.port };
     const featureLevel = (): number => this.#node.featureLevel;
@@ -248,16 +262,23 @@ class Server implements RunningServer {
       dataId,
       audit: opened.audit ?? { record: (message, fields) => opened.logger.info(message, fields) },
       scrypt: opened.scrypt ?? scryptOf,
-      metrics: monitor?.metrics ?? null,
+      metrics,
       peers: this.#peers,
       etcdUrls: this.#etcdUrls,
       probe: (change, configuration) => probe.find(change, configuration),
+      describe: (nodes) => this.#diagnostics.describe(nodes),
+    });
+    this.#diagnostics = diagnosticsOf(config, {
+      ...opened,
+      events: opened.logger,
+      node: this.#node,
+      peers: this.#peers,
     });
   }
 
   /** Begins to serve. */
   start(): void {
-    const { listener, monitor } = this.#opened;
+    const { listener, monitor, metrics } = this.#opened;
     const node = this.#node;
     const address = this.#probe.ownAddress(node.configuration);
     const etcdUrl = ownEtcdUrl(this.#config, { address, isTls: (this.#opened.tls ?? null) !== null });
@@ -282,6 +303,7 @@ class Server implements RunningServer {
       this.#peers.secretReplaced();
     });
     node.leadership.onChange(({ leader, term }) => {
+      if (leader !== null && metrics !== null) metrics.leaderChanges += 1;
       for (const client of this.#clients) client.send({ kind: "leader", leader, term });
     });
     node.start({
@@ -340,7 +362,12 @@ class Server implements RunningServer {
         this.#etcdUrls.seen(caller);
         this.#peers.introduce(caller.nodeId, caller.address);
       },
-      onPeerMessage: (message, from) => node.receive(from, message),
+      onPeerMessage: (message, from) => {
+        if (message.kind === "describe" || message.kind === "described") {
+          return this.#diagnostics.receive(from, message);
+        }
+        node.receive(from, message);
+      },
       onClient: (client) => this.#serve(client),
     };
   }
@@ -348,9 +375,6 @@ class Server implements RunningServer {
   /** Has the monitor show this node. */
   #showIn(monitor: Monitor): void {
     const node = this.#node;
-    node.leadership.onChange(({ leader }) => {
-      if (leader !== null) monitor.metrics.leaderChanges += 1;
-    });
     monitor.show({
       readiness: new Readiness({
         clock: this.#opened.clock,
@@ -427,7 +451,7 @@ class Server implements RunningServer {
 
   /** Stops after a fatal error: the state in memory cannot be trusted, so everything is closed without a transfer. */
   #fail(error: unknown): void {
-    this.#opened.logger.error("this node stops", { reason: errorMessage(error) });
+    this.#opened.logger.error("this node stops", { event: "nodeStops", reason: errorMessage(error) });
     this.#stopping ??= this.#stop({ orderly: false });
     this.#stopping.then(() => this.#finished.resolve(error), () => this.#finished.resolve(error));
   }
@@ -443,6 +467,7 @@ class Server implements RunningServer {
       // While the node still answers. After a failure it does not, and requests in progress are answered 503.
       await frontEnds.close();
       this.#node.clients.stop();
+      this.#diagnostics.close();
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);
       await this.#node.stop();
       await listener.close();

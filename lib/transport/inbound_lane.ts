@@ -23,6 +23,8 @@ export interface InboundLaneOptions {
   readonly logger: Logger;
   /** May throw DecodeError for a message that no correct peer sends: that closes the channel. */
   readonly onPeerMessage: (message: PeerMessage, from: NodeId) => void;
+  /** Called for each ping. */
+  readonly onPing: () => void;
 }
 
 /** One accepted lane. */
@@ -52,6 +54,7 @@ export class InboundLane {
     const { peer, self, onPeerMessage } = this.#options;
     switch (frame.kind) {
       case "ping":
+        this.#options.onPing();
         this.#channel.send(encodePeerFrame, PONG);
         if (this.#channel.queuedBytes > MAX_PONG_QUEUE_BYTES) this.#close("it takes no answers to its pings");
         return;
@@ -61,6 +64,8 @@ export class InboundLane {
       case "forwardResult":
       case "snapshotChunk":
       case "snapshotProgress":
+      case "describe":
+      case "described":
         return onPeerMessage(frame, peer.nodeId);
       default:
         if (frame.from === peer.nodeId && frame.to === self) return onPeerMessage(frame, peer.nodeId);

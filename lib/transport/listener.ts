@@ -127,6 +127,8 @@ interface AcceptedLane {
   readonly authenticated: Authenticated;
   /** Whether it was opened for its welcome only. */
   readonly isProbe: boolean;
+  /** Time of its last ping, or of its hello. */
+  heardAtMs: number;
   readonly channel: FrameChannel;
 }
 
@@ -220,6 +222,12 @@ export class ConnectionListener {
       waitingBytes: this.#memory.usedBytes,
       overloaded: this.#memory.closedConnections,
     };
+  }
+
+  /** Returns the time of the last ping of a node that is connected to this one; null if it is not. */
+  heardAtMs(id: NodeId): number | null {
+    const lanes = [...this.#peers.values()].filter(({ nodeId, isProbe }) => nodeId === id && !isProbe);
+    return lanes.length === 0 ? null : Math.max(...lanes.map(({ heardAtMs }) => heardAtMs));
   }
 
   /** Whether a node is connected to this one. */
@@ -357,11 +365,24 @@ export class ConnectionListener {
     this.#peers.delete(key);
     if (this.#peers.size >= MAX_PEER_LANES) this.#closeOldestNonMember();
     const { nodeId, dataId, featureLevel, lane: name } = peer;
-    const accepted = { nodeId, dataId, featureLevel, authenticated, isProbe: name === "probe", channel };
+    const { self, logger, clock } = this.#options;
+    const isProbe = name === "probe";
+    const heardAtMs = clock.now();
+    const accepted: AcceptedLane = {
+      nodeId,
+      dataId,
+      featureLevel,
+      authenticated,
+      isProbe,
+      heardAtMs,
+      channel,
+    };
     this.#peers.set(key, accepted);
-    const { self, logger } = this.#options;
     const { members, onPeerMessage, onPeerHello } = this.#handlers;
-    const lane = new InboundLane(channel, { peer, self, logger, onPeerMessage });
+    const onPing = (): void => {
+      accepted.heardAtMs = clock.now();
+    };
+    const lane = new InboundLane(channel, { peer, self, logger, onPeerMessage, onPing });
     if (members().some(({ id }) => id === peer.nodeId)) {
       this.#pending.rememberPeer(hostOf(channel.remote));
       // Memory that clients use must not close a member's lane; there are few members, with one frame in each lane.

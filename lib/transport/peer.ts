@@ -208,7 +208,11 @@ export class Peer {
 
   #logConnected(): void {
     const authenticatedBy = leastOf(this.authentications);
-    this.#options.logger.info("Connected to a node", { ...this.#fields(), authenticatedBy });
+    this.#options.logger.info("Connected to a node", {
+      event: "peerConnected",
+      ...this.#fields(),
+      authenticatedBy,
+    });
     this.#loggedFailureAt = null;
     this.#failures = 0;
     this.#refusedWith = null;
@@ -219,7 +223,12 @@ export class Peer {
     const now = this.#options.clock.now();
     if (this.#loggedFailureAt !== null && now - this.#loggedFailureAt < PEER_FAILURE_LOG_INTERVAL_MS) return;
     this.#loggedFailureAt = now;
-    this.#options.logger.warn(what, { ...this.#fields(), reason, failures: this.#failures });
+    this.#options.logger.warn(what, {
+      event: "peerUnreachable",
+      ...this.#fields(),
+      reason,
+      failures: this.#failures,
+    });
   }
 
   #fields(): { readonly peer: NodeId; readonly address: string } {
@@ -245,6 +254,8 @@ function laneOf(message: PeerMessage): LastingLane {
     case "forwardResult":
     case "snapshotChunk":
     case "snapshotProgress":
+    case "describe":
+    case "described":
       return "bulk";
     default:
       return assertNever(message);

@@ -60,6 +60,7 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   scan: { needs: ({ query }) => readOfRanges([query]), isAudited: false },
   listDatabases: { needs: ({ secrets }) => secrets ? ROOT : USER, isAudited: true },
   status: { needs: USER, isAudited: false },
+  describeNode: { needs: USER, isAudited: false },
   stateHash: { needs: OPERATOR, isAudited: true },
   transferLeadership: { needs: OPERATOR, isAudited: true },
   changeMembership: { needs: OPERATOR, isAudited: true },

@@ -337,7 +337,7 @@ export class Membership {
     if (problem !== null) return answer(membershipRefused(change, problem));
     const proposed = driver.ask((raft) => raft.proposeConfiguration(configuration));
     if (proposed.kind === "refused") return answer(whyNotProposed(proposed.reason, change));
-    logger.info("membership changes", { change: nameOf(change) });
+    logger.info("membership changes", { event: "membershipChanges", change: nameOf(change) });
     if (risk !== null) logger.warn("this change was forced", { change: nameOf(change), risk });
     const waiting: WaitingChange = {
       index: proposed.index,
@@ -388,7 +388,8 @@ export class Membership {
     const command = encodeCommand({ kind: "raiseFeatureLevel", level: FEATURE_LEVEL });
     if (driver.ask((raft) => raft.propose(command)).kind !== "accepted") return;
     this.#raisedInTerm = raft.term;
-    logger.info("all nodes know a higher feature level, which the cluster takes", { level: FEATURE_LEVEL });
+    const fields = { event: "featureLevelRaised", level: FEATURE_LEVEL };
+    logger.info("all nodes know a higher feature level, which the cluster takes", fields);
   }
 
   /** Returns a learner that has caught up and may become a voter, with the configuration after that; null if none may. */

@@ -433,8 +433,8 @@ const STORE: readonly Metric[] = [
 const PROCESS: readonly Metric[] = [
   histogram("kvraft_event_loop_delay_seconds", {
     unit: "seconds",
-    help: "Delay of a timer, measured ten times a second.",
-    measured: "lib/server/metrics/monitor.ts",
+    help: "Delay of the timer that ticks twice in each --heartbeat-ms.",
+    measured: "lib/server/driver.ts",
     read: ({ metrics }) => [{ labels: {}, histogram: metrics.loopMicros, scale: SECONDS_PER_MICRO }],
   }),
   gauge("kvraft_uptime_seconds", {

@@ -2,7 +2,7 @@
  * The counters of a node for /metrics. Values that can be read on request (role, indexes, sizes) are not counted here, but
  * read by metric_table.ts.
  *
- * A node counts only with `--http`. A request costs a few additions, no object and no promise. The clock is read twice a
+ * A request costs a few additions, no object and no promise. The clock is read twice a
  * turn of the event loop for all requests of the turn, and twice a sync.
  */
 import { CLIENT_REQUESTS, type RequestKind as ClientRequestKind } from "../../protocol/client_frames.ts";
@@ -10,6 +10,7 @@ import { ERROR_CODES, type ErrorCode } from "../../protocol/messages.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { Traffic } from "../../transport/frame_reader.ts";
 import { assert } from "../../platform/assert.ts";
+import { LatencyWindow, type WindowFigures } from "./latency_window.ts";
 
 /** The kind of a request: of a client, or a write that another node forwards. */
 export type RequestKind = ClientRequestKind | "forward";
@@ -34,6 +35,31 @@ const KINDS: readonly RequestKind[] = [...CLIENT_REQUESTS.kinds, "forward"];
 const KIND_POSITIONS = positionsOf(KINDS);
 const OUTCOMES: readonly RequestOutcome[] = ["ok", ...ERROR_CODES];
 const OUTCOME_POSITIONS = positionsOf(OUTCOMES);
+/** Of which kind a request is, in reports. */
+export type RequestGroup = "read" | "write" | "other" | "forwarded";
+
+const READS: readonly RequestKind[] = [
+  "get",
+  "getAt",
+  "list",
+  "listAt",
+  "keyHistory",
+  "lease",
+  "listLeases",
+  "readRanges",
+  "readEvents",
+  "scan",
+];
+
+/** Returns the group of a kind of request. */
+export function requestGroupOf(kind: string): RequestGroup {
+  if (kind === "write") return "write";
+  if (kind === "forward") return "forwarded";
+  return READS.some((read) => read === kind) ? "read" : "other";
+}
+
+/** Period of the figures of {@link Metrics.latency}, which are those of one to two periods. */
+export const WINDOW_MS = 5_000;
 /** From 16 µs to 8.4 s: shorter and longer times are in the first and last bucket. */
 const REQUEST_MICROS = { first: 4, last: 23 };
 
@@ -46,6 +72,15 @@ export interface RequestCount {
   readonly inFlight: number;
   /** Microseconds from reading a request to queueing its answer. */
   readonly micros: DoublingHistogram;
+}
+
+/** The latencies of the last one to two periods of {@link WINDOW_MS}, in microseconds. */
+export interface RecentLatency {
+  readonly write: WindowFigures;
+  readonly get: WindowFigures;
+  readonly sync: WindowFigures;
+  /** How late the driver's timer was. */
+  readonly loop: WindowFigures;
 }
 
 /** The counters of one node. */
@@ -90,9 +125,33 @@ export class Metrics {
   readonly #micros = KINDS.map(() => new DoublingHistogram(REQUEST_MICROS));
   /** Time of the first request or answer of this turn; null before that. */
   #turnMicros: number | null = null;
+  readonly #windows = {
+    write: new LatencyWindow(this.#microsOf("write")),
+    get: new LatencyWindow(this.#microsOf("get")),
+    sync: new LatencyWindow(this.syncMicros),
+    loop: new LatencyWindow(this.loopMicros),
+  };
+  #windowEndMs: number;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#windowEndMs = clock.now() + WINDOW_MS;
+  }
+
+  /** Counts how late a periodic timer of the node is that was due at `dueMs`, and ends the windows of latencies in time. */
+  ticked(dueMs: number): void {
+    const now = this.#clock.now();
+    this.loopMicros.record(Math.max(0, Math.round((now - dueMs) * 1_000)));
+    if (now < this.#windowEndMs) return;
+    this.#windowEndMs = now + WINDOW_MS;
+    const { write, get, sync, loop } = this.#windows;
+    for (const window of [write, get, sync, loop]) window.rotate();
+  }
+
+  /** Returns the latencies of the last one to two periods. */
+  latency(): RecentLatency {
+    const { write, get, sync, loop } = this.#windows;
+    return { write: write.figures(), get: get.figures(), sync: sync.figures(), loop: loop.figures() };
   }
 
   /** Returns the time, for {@link microsSince}. */
@@ -140,9 +199,14 @@ export class Metrics {
         { outcome, count: this.#answered[position * OUTCOMES.length + at] ?? 0 }
       ));
       const done = answered.reduce((sum, { count }) => sum + count, 0);
-      const micros = this.#micros[position] ?? new DoublingHistogram(REQUEST_MICROS);
-      return { kind, answered, inFlight: (this.#began[position] ?? 0) - done, micros };
+      return { kind, answered, inFlight: (this.#began[position] ?? 0) - done, micros: this.#microsOf(kind) };
     });
+  }
+
+  #microsOf(kind: RequestKind): DoublingHistogram {
+    const micros = this.#micros[KIND_POSITIONS[kind]];
+    assert(micros !== undefined, "every kind of request has a histogram");
+    return micros;
   }
 
   /** Returns the time of this turn of the event loop: read once for its requests, and once for its answers. */
@@ -170,6 +234,7 @@ export class DoublingHistogram {
   readonly #first: number;
   readonly #counts: Float64Array;
   #sum = 0;
+  #max = 0;
 
   constructor({ first, last }: { readonly first: number; readonly last: number }) {
     assert(0 <= first && first <= last && last <= 30, "buckets are of small integers");
@@ -184,6 +249,31 @@ export class DoublingHistogram {
     const position = Math.min(Math.max(power - this.#first, 0), this.#counts.length - 1);
     this.#counts[position] = (this.#counts[position] ?? 0) + 1;
     this.#sum += value;
+    if (value > this.#max) this.#max = value;
+  }
+
+  /** The greatest number since {@link takeMax}. */
+  get max(): number {
+    return this.#max;
+  }
+
+  /** Returns the greatest number since the last call. */
+  takeMax(): number {
+    const max = this.#max;
+    this.#max = 0;
+    return max;
+  }
+
+  /** Returns the count of each bucket, not cumulative. */
+  copyCounts(): Float64Array {
+    return this.#counts.slice();
+  }
+
+  /** Returns the numbers between which those of a bucket are. */
+  boundsOf(position: number): { readonly from: number; readonly to: number } {
+    const power = this.#first + position;
+    const isLast = position === this.#counts.length - 1;
+    return { from: position === 0 ? 0 : 2 ** (power - 1), to: isLast ? Infinity : 2 ** power };
   }
 
   /** Sum of all numbers. */

@@ -4,14 +4,14 @@
  * The monitor is opened first and closed last, so that it can also report a node that reads its log, joins, or stops. It
  * only reads, and no page contains a key or a value.
  */
-import type { Clock, Timer } from "../../platform/clock.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { formatAddress } from "../../platform/address.ts";
 import type { Address, HttpNetwork, HttpRequest, HttpResponse, HttpServer } from "../../platform/network.ts";
 import type { FrontEndCounts } from "../../denokv/front_end.ts";
 import type { EtcdCounts } from "../../etcd/counts.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { NodeId } from "../../raft/mod.ts";
-import { type DoublingHistogram, Metrics } from "./metrics.ts";
+import { Metrics } from "./metrics.ts";
 import type { MetricSources, Resources } from "./metric.ts";
 import { METRICS_CONTENT_TYPE, renderMetrics } from "./metrics_text.ts";
 import type { Readiness, Unready } from "./readiness.ts";
@@ -47,7 +47,6 @@ export class Monitor {
   /** The counters of the node. */
   readonly metrics: Metrics;
   readonly #options: MonitorOptions;
-  readonly #loopDelay: LoopDelay;
   readonly #server: HttpServer;
   /** The node while it runs; else the reason why it does not. */
   #state: Observed | Unready = { reason: "starting", message: "This node is starting." };
@@ -58,7 +57,6 @@ export class Monitor {
     this.#options = options;
     this.#server = http.serve(address, (request) => this.answer(request));
     this.metrics = new Metrics(clock);
-    this.#loopDelay = new LoopDelay(clock, this.metrics.loopMicros);
     logger.info("metrics and health over HTTP", { address: formatAddress(this.#server.address) });
   }
 
@@ -69,7 +67,6 @@ export class Monitor {
 
   /** Stops. */
   async close(): Promise<void> {
-    this.#loopDelay.stop();
     await this.#server.close();
   }
 
@@ -214,35 +211,4 @@ ${links}
 </ul>
 </html>
 `;
-}
-
-/** Interval of the timer. */
-const INTERVAL_MS = 100;
-
-/** Measures the delay of a timer periodically, in microseconds. */
-export class LoopDelay {
-  readonly #clock: Clock;
-  readonly #micros: DoublingHistogram;
-  #timer: Timer;
-
-  /** Begins to measure. */
-  constructor(clock: Clock, micros: DoublingHistogram) {
-    this.#clock = clock;
-    this.#micros = micros;
-    this.#timer = this.#watch();
-  }
-
-  /** Stops. */
-  stop(): void {
-    this.#timer.cancel();
-  }
-
-  #watch(): Timer {
-    const dueMs = this.#clock.now() + INTERVAL_MS;
-    return this.#clock.after(INTERVAL_MS, () => {
-      const lateMs = Math.max(0, this.#clock.now() - dueMs);
-      this.#micros.record(Math.round(lateMs * 1_000));
-      this.#timer = this.#watch();
-    });
-  }
 }

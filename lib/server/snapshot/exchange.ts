@@ -130,7 +130,10 @@ export class SnapshotExchange {
   restore(snapshot: SnapshotMetadata): void {
     const { stateMachine, metadata } = this.#receivedAt(snapshot);
     this.#options.replica.restore(stateMachine, metadata);
-    this.#options.logger.info("state restored from the leader's snapshot", { index: snapshot.index });
+    this.#options.logger.info("state restored from the leader's snapshot", {
+      event: "snapshotReceived",
+      index: snapshot.index,
+    });
   }
 
   /** Ends transfers that the core no longer needs, and releases a received snapshot: a batch was processed. */

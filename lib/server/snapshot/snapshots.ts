@@ -11,7 +11,8 @@
 import { errorMessage } from "../../platform/errors.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { encodeConfiguration } from "../../protocol/configuration.ts";
-import type { Logger } from "../../platform/logger.ts";
+import type { LogFields, Logger } from "../../platform/logger.ts";
+import type { NodeReport } from "../../protocol/diagnostics/report.ts";
 import type { SnapshotMetadata } from "../../raft/mod.ts";
 import {
   SnapshotDamagedError,
@@ -88,6 +89,9 @@ export interface TakenSnapshot extends StoredSnapshot {
   readonly revision: number;
 }
 
+/** The newest snapshot of a node, for reports. */
+export type SnapshotFigures = NodeReport["snapshot"];
+
 /** The parts of a node that taking snapshots involves. */
 export interface SnapshotsOptions {
   readonly store: SnapshotStore;
@@ -135,6 +139,10 @@ export class Snapshots {
   #verifying = false;
   /** Bytes of history in the last snapshot that this node took; 0 before the first. */
   #historyBytes = 0;
+  /** When this process took or received its newest snapshot; null before that. */
+  #newestAtMs: number | null = null;
+  /** Why the last attempt failed; null after a success. */
+  #lastFailure: string | null = null;
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
@@ -143,6 +151,17 @@ export class Snapshots {
   /** Index of the newest snapshot; 0 before the first. */
   get newestIndex(): number {
     return this.#options.store.list().find(({ damage }) => damage === null)?.index ?? 0;
+  }
+
+  /** The newest snapshot, and whether the next one fails. */
+  get figures(): SnapshotFigures {
+    const newest = this.#options.store.list().find(({ damage }) => damage === null);
+    return {
+      index: newest?.index ?? 0,
+      bytes: newest?.bytes ?? 0,
+      ageMs: this.#newestAtMs === null ? null : Math.round(this.#options.clock.now() - this.#newestAtMs),
+      lastFailure: this.#lastFailure,
+    };
   }
 
   /** Whether a snapshot is being written. */
@@ -157,13 +176,16 @@ export class Snapshots {
     if (replica.applied.index <= this.newestIndex || !knowsMembers(replica.applied)) return;
     this.take().catch((error: unknown) => {
       this.#notBefore = clock.now() + RETRY_MS;
-      if (!this.#stopped) logger.error("cannot take a snapshot", { reason: errorMessage(error) });
+      if (!this.#stopped) logger.error("cannot take a snapshot", failed(error));
     });
   }
 
   /** Takes a snapshot now; concurrent calls get the same one. Rejects with {@link SnapshotRefusedError}. */
   take(): Promise<TakenSnapshot> {
-    this.#taking ??= this.#take().finally(() => this.#taking = null);
+    this.#taking ??= this.#take().catch((error: unknown) => {
+      if (!(error instanceof SnapshotRefusedError)) this.#lastFailure = errorMessage(error);
+      throw error;
+    }).finally(() => this.#taking = null);
     return this.#taking;
   }
 
@@ -188,9 +210,7 @@ export class Snapshots {
         ? "a snapshot is damaged; taking another"
         : "cannot read a snapshot; taking another";
       logger.error(what, { reason: errorMessage(error) });
-      await this.take().catch((cause: unknown) =>
-        logger.error("cannot take a snapshot", { reason: errorMessage(cause) })
-      );
+      await this.take().catch((cause: unknown) => logger.error("cannot take a snapshot", failed(cause)));
     } finally {
       this.#verifying = false;
     }
@@ -204,7 +224,8 @@ export class Snapshots {
 
   /** Removes old snapshots after one of the leader was installed. */
   received(): void {
-    const { store, metrics = null } = this.#options;
+    const { store, clock, metrics = null } = this.#options;
+    this.#newestAtMs = clock.now();
     if (metrics !== null) metrics.snapshots.received += 1;
     store.removeOld(KEPT_SNAPSHOTS);
   }
@@ -253,10 +274,17 @@ export class Snapshots {
       throw error;
     }
     this.#historyBytes = historyBytes;
+    this.#newestAtMs = clock.now();
+    this.#lastFailure = null;
     const tookMs = Math.round(clock.now() - begin);
     metrics?.snapshotTaken(stored.bytes, tookMs);
     this.#cut(metadata);
-    logger.info("snapshot taken", { index: stored.index, bytes: stored.bytes, tookMs });
+    logger.info("snapshot taken", {
+      event: "snapshotTaken",
+      index: stored.index,
+      bytes: stored.bytes,
+      tookMs,
+    });
     return { ...stored, revision: view.revision };
   }
 
@@ -321,6 +349,10 @@ export class Snapshots {
     }
     return low;
   }
+}
+
+function failed(error: unknown): LogFields {
+  return { event: "snapshotFailed", reason: errorMessage(error) };
 }
 
 /** Whether a configuration is known: a new node reads the log from the beginning, and knows none before the first. */

@@ -1,5 +1,6 @@
 /** The platform of a server on Deno. */
 import process from "node:process";
+import { getHeapStatistics } from "node:v8";
 import { SystemClock } from "../../platform/system.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
 import { readPrivateFile } from "../../platform/private_file.ts";
@@ -8,6 +9,7 @@ import { DenoDisk, isOutOfDescriptors } from "../../storage/mod.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { Log } from "../../platform/logger.ts";
 import type { ServerConfig } from "../config/config.ts";
+import type { NodeMemory } from "../../protocol/diagnostics/report.ts";
 import type { Resources } from "../metrics/metric.ts";
 import type { ServerPlatform } from "../server.ts";
 import { openServerTls, type ServerTls } from "./server_tls.ts";
@@ -42,6 +44,7 @@ export function denoPlatform(
     logger,
     audit: logger,
     freeDescriptors,
+    runtime: { version: Deno.version.deno, instance: INSTANCE, memory },
     monitoring: { http: new HttpOverNetwork({ network: httpNetwork, clock, logger }), resources },
   };
 }
@@ -81,6 +84,18 @@ function freeDescriptors(upTo: number): number {
     for (const file of files) file.close();
   }
   return files.length;
+}
+
+/** Bytes of {@link INSTANCE} before they are text. */
+const INSTANCE_BYTES = 16;
+/** Random text of this process: the reports of two processes with one node id differ in it. */
+const INSTANCE = crypto.getRandomValues(new Uint8Array(INSTANCE_BYTES)).toHex();
+
+/** Returns the memory of this process. */
+function memory(): NodeMemory {
+  const { rss, heapUsed, external } = Deno.memoryUsage();
+  const heapLimitBytes = getHeapStatistics().heap_size_limit;
+  return { residentBytes: rss, heapBytes: heapUsed, externalBytes: external, heapLimitBytes };
 }
 
 /** Returns the resources that this process uses. */

@@ -123,6 +123,11 @@ export class ServerTls {
     return this.#failures;
   }
 
+  /** When the certificate expires, in milliseconds since 1970. */
+  get expiresAtMs(): number {
+    return this.#current.expiresAtMs;
+  }
+
   /** Days until the certificate expires; negative afterwards. */
   get daysLeft(): number {
     return Math.floor((this.#current.expiresAtMs - this.#platform.wallClock()) / DAY_MS);

@@ -48,6 +48,8 @@ export interface WatchFigures {
   readonly watches: number;
   /** Number of watches that were not sent all events yet. */
   readonly behind: number;
+  /** Number of watches that ended because their history was compacted. */
+  readonly endedByCompaction: number;
   /** Number of events that watches were sent. */
   readonly sentEvents: number;
 }
@@ -75,6 +77,7 @@ export class WatchHub {
   readonly #connections = new Set<ConnectionWatches>();
   #size = 0;
   #behind = 0;
+  #endedByCompaction = 0;
   #keyBytes = 0;
   #sentEvents = 0;
   #leftBytes = LEVEL_TURN_BYTES;
@@ -122,6 +125,7 @@ export class WatchHub {
     return {
       watches: this.#size,
       behind: this.#behind,
+      endedByCompaction: this.#endedByCompaction,
       sentEvents: this.#sentEvents + this.#feed.sentEvents,
     };
   }
@@ -361,6 +365,7 @@ export class WatchHub {
     const { compactedRevision } = this.#machine;
     const message =
       `The history is kept from revision ${compactedRevision} on, and this watch lacks earlier events.`;
+    this.#endedByCompaction += 1;
     this.#end(watch, { code: "compacted", message, compactedRevision });
   }
 

@@ -15,7 +15,7 @@ import {
   PEER_PROOF_BYTES,
   ROLES,
 } from "../../../lib/protocol/hello.ts";
-import { ENTRY_KINDS } from "../../../lib/protocol/peer_frames.ts";
+import { ENTRY_KINDS, PEER_FRAMES } from "../../../lib/protocol/peer_frames.ts";
 import { FRAME_KIND } from "../../support/frames/kinds.ts";
 import { MAX_APPEND_ENTRIES, MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../../lib/protocol/limits.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
@@ -221,6 +221,13 @@ function credentials({ random, peerKeyIds }: Knowledge, nodeId: number): ValueTy
   return [keyIds, binary(random, filled(PEER_NONCE_BYTES)), integer(random, nodeId)];
 }
 
+/** Returns the elements of a frame that changes nothing, as its table says. */
+function fromTable(kind: "describe" | "described", { random }: Knowledge): ValueType[] {
+  const row = PEER_FRAMES.frames.get(kind)?.row;
+  assert(row !== undefined, `${kind} is in the table`);
+  return hostileRow(row, random, {});
+}
+
 /** A generator for each frame between nodes; the compiler reports a missing one. */
 const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
   hello: (knows) => [
@@ -308,4 +315,6 @@ const GENERATORS: Readonly<Record<PeerKindName, Generator>> = {
     return [...snapshotOf(knows), integer(random, 0), filled(size)];
   },
   snapshotProgress: (knows) => [...snapshotOf(knows), integer(knows.random, 0)],
+  describe: (knows) => fromTable("describe", knows),
+  described: (knows) => fromTable("described", knows),
 };

@@ -11,6 +11,7 @@ import {
   type RequestFrame,
   type ServerMessage,
 } from "../../../lib/protocol/client_frames.ts";
+import type { MemberReport } from "../../../lib/protocol/diagnostics/report.ts";
 import type { Member, NodeStatus } from "../../../lib/protocol/messages.ts";
 import { decodeCommand, encodeResult } from "../../../lib/protocol/command.ts";
 import { FrameChannel } from "../../../lib/transport/frame_channel.ts";
@@ -220,6 +221,8 @@ export class FakeNode {
         return withoutKeys(request);
       case "status":
         return { kind: "statusResult", requestId, status: this.status() };
+      case "describeNode":
+        return { kind: "nodesDescribed", requestId, members: [this.describeMember()] };
       case "stateHash":
         return {
           kind: "stateHashResult",
@@ -255,6 +258,11 @@ export class FakeNode {
       revision: 1,
       bytes: this.snapshot.length,
     };
+  }
+
+  /** Returns itself as a member that does not answer. */
+  describeMember(): MemberReport {
+    return { kind: "unreachable", id: this.id, address: this.address, reason: "it is scripted" };
   }
 
   /** Returns its status. */

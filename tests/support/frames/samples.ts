@@ -41,7 +41,9 @@ function samples(shape: Shape, place: Place, custom: Values): readonly Sample[] 
       return only(bytes);
     }
     case "text":
-      return only(shape.format === "address" ? "127.0.0.1:7001" : place.name);
+      return only(
+        { address: "127.0.0.1:7001", URL: "http://127.0.0.1:2379" }[String(shape.format)] ?? place.name,
+      );
     case "numbered":
       return only(Object.keys(shape.numbers)[0]);
     case "oneOf":

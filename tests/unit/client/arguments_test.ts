@@ -180,6 +180,8 @@ const CALLS: readonly WrongCall[] = [
   ["cluster.takeSnapshot", { node: "1" }],
   ["cluster.openSnapshot", { node: 0 }],
   ["cluster.stateHash", undefined],
+  ["cluster.describe", null],
+  ["cluster.describe", { scope: "some" }],
   ["cluster.stateHash", 5],
   ["cluster.stateHash", "nonsense"],
 ];
@@ -210,7 +212,7 @@ Deno.test("KvClient: no argument of any type makes a method fail with anything b
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const methods = ["put", "get", "delete", "list", "history", "compact", "compareAndSet", "transaction"];
-  const others = ["status", "members", "transferLeadership", "changeMembership", "stateHash"];
+  const others = ["status", "members", "transferLeadership", "changeMembership", "stateHash", "describe"];
   for (const method of [...methods, ...others.map((name) => `cluster.${name}`)]) {
     for (const one of STRANGE) {
       for (const other of STRANGE) {

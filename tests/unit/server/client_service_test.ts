@@ -122,6 +122,7 @@ class Bench {
       status: () => {
         throw new Error("no test asks for the status");
       },
+      describe: () => Promise.resolve([]),
       logTimeMs: () => 0,
       clusterId: "0123456789abcdef",
       metrics: null,

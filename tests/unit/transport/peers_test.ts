@@ -188,7 +188,13 @@ Deno.test("Peers: failures to connect are logged after the time of a start, and 
   assertEquals(line, {
     level: "warn",
     message: "Cannot reach a node; trying again",
-    fields: { peer: 1, address, reason: "Cannot connect to n1:7001: nothing listens there.", failures },
+    fields: {
+      event: "peerUnreachable",
+      peer: 1,
+      address,
+      reason: "Cannot connect to n1:7001: nothing listens there.",
+      failures,
+    },
   });
   await scene.close();
 });

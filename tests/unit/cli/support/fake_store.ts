@@ -37,6 +37,7 @@ import { FakeDatabases } from "./fake_databases.ts";
 import { FakeContender, FakeLeases } from "./fake_leases.ts";
 import { FakeWatch } from "./fake_watch.ts";
 import type { Attachment, KeyValue, KeyVersion } from "../../../../lib/kv/command.ts";
+import type { MemberReport } from "../../../../lib/protocol/diagnostics/report.ts";
 import type { Member, MembershipChange, PeerStatus } from "../../../../lib/protocol/messages.ts";
 
 /** A node that is well, as `status` shows it. */
@@ -290,6 +291,13 @@ export class FakeStore implements StoreClient {
       chunks: this.snapshotChunks,
       [Symbol.asyncDispose]: () => Promise.resolve(void (this.openSnapshots -= 1)),
     };
+  }
+
+  /** The result of `describe`. */
+  reports: readonly MemberReport[] = [];
+
+  describe(): Promise<readonly MemberReport[]> {
+    return Promise.resolve(this.reports);
   }
 
   stateHash(): Promise<StateHash> {

@@ -115,6 +115,7 @@ const REQUESTS: { readonly [K in RequestKind]: readonly RequestCase<K>[] } = {
     [{ secrets: true, consistency: "linearizable" }, "root"],
   ],
   status: [[{}, "users"]],
+  describeNode: [[{ scope: "all" }, "users"]],
   stateHash: [[{}, OPERATE]],
   transferLeadership: [[{ target: 9 }, OPERATE]],
   changeMembership: [[{ change: { kind: "remove", id: 9 }, force: false }, OPERATE]],

@@ -81,6 +81,7 @@ class Bench {
         authenticatedBy: () => null,
       },
       probe: () => Promise.resolve("no node is there"),
+      describe: () => Promise.resolve([]),
     });
   }
 

@@ -33,7 +33,8 @@ const CONDITION: NodeCondition = {
   holdsLease: true,
   historyBytes: 700,
   compactedRevision: 60,
-  watches: { watches: 61, behind: 62, sentEvents: 63 },
+  watches: { watches: 61, behind: 62, sentEvents: 63, endedByCompaction: 64 },
+  snapshot: { index: 65, bytes: 66, ageMs: null, lastFailure: null },
   leases: 12,
   endedLeases: 5,
   isAuthEnabled: true,
@@ -194,6 +195,7 @@ Deno.test("Metrics: requests of one turn share one reading of the clock", () => 
     }
   }
   const metrics = new Metrics(new CountingClock());
+  looks = 0;
   for (let request = 0; request < 100; request++) {
     metrics.requestAnswered("get", "ok", metrics.requestBegan("get"));
   }

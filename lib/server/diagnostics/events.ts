@@ -1,0 +1,84 @@
+/**
+ * The notable events of a node: lines of the log with a field `event`, whose name is stable. The newest are kept and are part
+ * of the node's report.
+ */
+import type { LogFields, Logger } from "../../platform/logger.ts";
+import { MAX_REPORTED_EVENTS } from "../../protocol/diagnostics/report_fields.ts";
+import type { NotableEvent } from "../../protocol/diagnostics/report.ts";
+
+/** Every event with what an operator does about it: docs/operations.md lists them. */
+export const EVENTS = {
+  becameLeader: "Nothing. Often: see leaderLost.",
+  steppedDown: "Nothing, if another node leads soon. Often: the node or its connections are too slow.",
+  leaderKnown: "Nothing.",
+  leaderLost:
+    "Nothing, if a leader is known soon. Else see that a majority of the voters runs and is reachable.",
+  peerConnected: "Nothing.",
+  peerUnreachable: "See that the other node runs and that its address can be dialled from this one.",
+  membershipChanges: "Nothing: an operator changed the members.",
+  featureLevelRaised: "Nothing: all nodes run the new version. Older versions can no longer join.",
+  diskFull: "Free disk space; the node goes on by itself.",
+  diskHasSpace: "Nothing.",
+  descriptorsShort: "Raise ulimit -n and restart the node.",
+  descriptorsFree: "Nothing now; raise ulimit -n.",
+  snapshotTaken: "Nothing.",
+  snapshotFailed: "Do what the reason says: most often free disk space. Until then the log grows.",
+  snapshotReceived: "Nothing: the node was too far behind for the leader's log.",
+  nodeStops: "Do what the reason says, and start the node again.",
+} as const satisfies Readonly<Record<string, string>>;
+/** The name of an event. */
+export type EventName = keyof typeof EVENTS;
+
+/** The dependencies of an {@link EventLog}. */
+export interface EventLogOptions {
+  readonly logger: Logger;
+  /** Returns milliseconds since 1970. */
+  readonly wallClock: () => number;
+}
+
+/** Passes log lines on, and keeps those that are notable events. */
+export class EventLog implements Logger {
+  readonly #options: EventLogOptions;
+  #events: NotableEvent[] = [];
+
+  constructor(options: EventLogOptions) {
+    this.#options = options;
+  }
+
+  /** The newest events, the oldest first. */
+  get newest(): readonly NotableEvent[] {
+    return this.#events;
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.#options.logger.debug(message, fields);
+  }
+
+  info(message: string, fields?: LogFields): void {
+    this.#options.logger.info(message, fields);
+    this.#note(message, fields);
+  }
+
+  warn(message: string, fields?: LogFields): void {
+    this.#options.logger.warn(message, fields);
+    this.#note(message, fields);
+  }
+
+  error(message: string, fields?: LogFields): void {
+    this.#options.logger.error(message, fields);
+    this.#note(message, fields);
+  }
+
+  #note(message: string, fields: LogFields = {}): void {
+    const { event: name, ...others } = fields;
+    if (typeof name !== "string") return;
+    const text = [message, ...Object.entries(others).map(([field, value]) => `${field}=${value}`)].join(" ");
+    const atMs = Math.round(this.#options.wallClock());
+    const last = this.#events.at(-1);
+    const isRepeated = last?.name === name && last.text === text;
+    const event = { atMs, name, text, times: isRepeated ? last.times + 1 : 1 };
+    this.#events = [...isRepeated ? this.#events.slice(0, -1) : this.#events, event].slice(
+      -MAX_REPORTED_EVENTS,
+    );
+  }
+}
