@@ -51,7 +51,7 @@ const SUSPECT_AFTER_MS = 500;
 /** Requests that timed out may still wait to be written beside those under way, hence twice what may be under way. */
 const SIZES: ChannelSizes = {
   readBytes: 65_536,
-  retainedBytes: 1_048_576,
+  retainedBytes: 2_097_152, // a page of a long listing
   maxQueuedBytes: 2 * MAX_IN_FLIGHT_BYTES,
 };
 

@@ -312,14 +312,16 @@ export class Store {
     };
   }
 
-  /** Returns one page of a range; `revision` null: of the present, with views of the store's own bytes as of {@link list}. */
+  /** Returns one page of a range; that of the present has views of the store's own bytes, as {@link list}. */
   scan(query: ScanQuery, { revision, present }: ScanRevisions): Past<ScanPage> {
     const { lower, upper } = scanOf({ ...query, prefix: NO_VALUE, after: null });
     return scanRange({ ...query, start: lower ?? query.start, end: upper }, {
       pages: this.#pages,
       revision: present,
       list: (page, past) =>
-        past === null ? { result: this.list(page, present), looked: 0 } : this.listAt(page, past),
+        past === null || past === present
+          ? { result: this.list(page, present), looked: 0 }
+          : this.listAt(page, past),
     }, revision);
   }
 

@@ -53,6 +53,8 @@ const SIZES: ChannelSizes = {
   retainedBytes: 131_072, // a frame with a value of 64 KiB
   maxQueuedBytes: CLIENT_QUEUE_MAX_BYTES,
 };
+/** Of a front end of this node, which reads long listings page by page. Its buffers are freed once it is idle. */
+const IN_PROCESS_SIZES: ChannelSizes = { ...SIZES, retainedBytes: 4_194_304 };
 const PEER_RETAINED_BYTES = 1_048_576;
 
 /** Options of a {@link ConnectionListener}. */
@@ -299,7 +301,8 @@ export class ConnectionListener {
     const onFault = (error: unknown): void => logConnectionFault(logger, error, { remote });
     // Memory that other clients use must not end a front end: it is one connection, with bounded requests.
     const memory = inProcess === null ? this.#memory : null;
-    return new FrameChannel(connection, { clock, sizes: SIZES, onFault, memory, inProcess });
+    const sizes = inProcess === null ? SIZES : IN_PROCESS_SIZES;
+    return new FrameChannel(connection, { clock, sizes, onFault, memory, inProcess });
   }
 
   /** Answers the hello of a connection and serves it to its end. */

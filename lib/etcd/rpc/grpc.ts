@@ -20,6 +20,8 @@ export const MAX_STREAM_MESSAGE_BYTES = 16_384;
 const MAX_UNSENT_BYTES = 262_144;
 /** Bytes before a message: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;
+/** Bytes of a part that is sent as it is, and not copied to others. */
+const LARGE_PART_BYTES = 16_384;
 const NO_BYTES = new Uint8Array(0);
 const CONTENT_TYPE = "application/grpc";
 const HEAD = { status: 200, headers: { "content-type": CONTENT_TYPE } } as const;
@@ -141,9 +143,19 @@ export class GrpcStream implements ByteMessages {
   writeParts(head: Uint8Array, body: Uint8Array): boolean {
     // The client's own mistake may end a stream while other parts of its method still have something to send.
     if (this.#hasEnded) return true;
+    if (body.length >= LARGE_PART_BYTES) return this.#writeLarge(head, body);
     if (this.#gathered.length === 0) queueMicrotask(this.#sendGathered);
     this.#gathered.push(head, body);
     this.#gatheredBytes += PREFIX_BYTES + head.length + body.length;
+    return this.unsentBytes <= MAX_UNSENT_BYTES;
+  }
+
+  #writeLarge(head: Uint8Array, body: Uint8Array): boolean {
+    this.#sendGathered();
+    const bytes = new Uint8Array(PREFIX_BYTES + head.length);
+    bytes.set(head, writePrefix(bytes, 0, head.length + body.length));
+    this.#output.write(bytes);
+    this.#output.write(body);
     return this.unsentBytes <= MAX_UNSENT_BYTES;
   }
 

@@ -28,6 +28,13 @@ export const ETCD_HOSTILE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/etcd/rpc/grpc.ts", [OUTPUT], [
     {
+      id: "M2945",
+      title: "a large message overtakes those that were written before it",
+      failure: "a client of RangeStream or Watch gets messages in another order",
+      from: "    this.#sendGathered();\n    const bytes = new Uint8Array(PREFIX_BYTES + head.length);",
+      to: "    const bytes = new Uint8Array(PREFIX_BYTES + head.length);",
+    },
+    {
       id: "M2876",
       title: "a message is written behind the end of a stream",
       failure: "a client that sends a malformed message on a stream of watches ends the node",

@@ -10,6 +10,9 @@ const TAG = { entry: 0x12, key: 0x0a, create: 0x10, mod: 0x18, version: 0x20, va
 /** 2^28: from here on shifts of a number that is encoded would not be exact. */
 const SHIFT_LIMIT = 0x1000_0000;
 
+/** Bytes up to which a loop is quicker than a call of `set`. */
+const MAX_LOOP_BYTES = 32;
+
 /** Which fields of entries are written. */
 export interface EntryFields {
   readonly values: boolean;
@@ -20,14 +23,16 @@ export interface EntryFields {
 export function encodeEntries(entries: readonly KeyValue[], fields: EntryFields): Uint8Array<ArrayBuffer> {
   const sizes = new Float64Array(entries.length);
   let total = 0;
-  for (const [index, entry] of entries.entries()) {
+  let index = 0;
+  for (const entry of entries) {
     const size = sizeOf(entry, fields);
-    sizes[index] = size;
+    sizes[index++] = size;
     total += 1 + varintSize(size) + size;
   }
   const output = new Output(total);
-  for (const [index, entry] of entries.entries()) {
-    output.integer(TAG.entry, sizes[index] ?? 0);
+  index = 0;
+  for (const entry of entries) {
+    output.integer(TAG.entry, sizes[index++] ?? 0);
     writeEntry(output, entry, fields);
   }
   return output.bytes;
@@ -89,8 +94,11 @@ class Output {
 
   /** Writes a tag and bytes with their length. */
   field(tag: number, value: Uint8Array): void {
-    this.integer(tag, value.length);
-    this.bytes.set(value, this.#end);
-    this.#end += value.length;
+    const { length } = value;
+    this.integer(tag, length);
+    const { bytes } = this;
+    if (length > MAX_LOOP_BYTES) bytes.set(value, this.#end);
+    else for (let at = 0, end = this.#end; at < length; at++) bytes[end + at] = value[at] ?? 0;
+    this.#end += length;
   }
 }

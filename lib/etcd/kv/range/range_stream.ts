@@ -2,6 +2,7 @@
  * RangeStream: the entries of a range in several messages, all as of one revision and in the order of the keys. The header,
  * the count and `more` are in the last message alone.
  */
+import { concat } from "@std/bytes";
 import { type KeyValue, MAX_LIST_ENTRIES } from "../../../kv/command.ts";
 import { type EtcdContext, headerOf } from "../../context.ts";
 import {
@@ -11,7 +12,7 @@ import {
   SORT_ORDER,
   SORT_TARGET,
 } from "../../messages/kv.ts";
-import type { Call, Messages, StreamMethod } from "../../rpc/method.ts";
+import type { ByteMessages, Call, StreamMethod } from "../../rpc/method.ts";
 import { EtcdError } from "../../rpc/status.ts";
 import { checkRange } from "../checks.ts";
 import { fieldsOf } from "./answer.ts";
@@ -63,7 +64,7 @@ async function stream(
   request: RangeRequest,
   { call: { core, signal }, bodies }: {
     readonly call: Call;
-    readonly bodies: Messages<Uint8Array, Uint8Array>;
+    readonly bodies: ByteMessages;
   },
 ): Promise<void> {
   // Each page has a time limit of its own, and not the stream: a client may read as slowly as it likes.
@@ -82,35 +83,22 @@ async function stream(
       const count = await pages.count();
       const more = !request.countOnly && count > taken;
       const last = RANGE_RESPONSE.encode({ header: headerOf(context, pages.present), more, count });
-      bodies.write(streamed([kvs, last]));
+      bodies.writeParts(headOf(kvs.length + last.length), concat([kvs, last]));
       return;
     }
     if (kvs.length < SMALL_BYTES) limit *= 2;
     else if (kvs.length > LARGE_BYTES) limit = Math.max(1, Math.floor(limit / 2));
     // A page may end without an entry: it has looked at many versions.
-    const isBehind = entries.length > 0 && !bodies.write(streamed([kvs]));
+    const isBehind = entries.length > 0 && !bodies.writeParts(headOf(kvs.length), kvs);
     [entries] = await Promise.all([next(), isBehind ? bodies.whenWritable() : null]);
   }
 }
 
-/** Returns a RangeStreamResponse of the parts of a RangeResponse. */
-function streamed(parts: readonly Uint8Array[]): Uint8Array {
-  const size = parts.reduce((sum, { length }) => sum + length, 0);
-  const length: number[] = [];
-  for (let rest = size;; rest >>>= 7) {
-    if (rest < CONTINUED) {
-      length.push(rest);
-      break;
-    }
-    length.push(rest % CONTINUED | CONTINUED);
-  }
-  const bytes = new Uint8Array(1 + length.length + size);
-  bytes[0] = RESPONSE_TAG;
-  bytes.set(length, 1);
-  let end = 1 + length.length;
-  for (const part of parts) {
-    bytes.set(part, end);
-    end += part.length;
-  }
-  return bytes;
+/** Returns the bytes of a RangeStreamResponse before so many of its RangeResponse. */
+function headOf(size: number): Uint8Array {
+  const head: number[] = [RESPONSE_TAG];
+  let rest = size;
+  for (; rest >= CONTINUED; rest >>>= 7) head.push(rest % CONTINUED | CONTINUED);
+  head.push(rest);
+  return Uint8Array.from(head);
 }

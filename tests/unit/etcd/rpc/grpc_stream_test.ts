@@ -1,5 +1,5 @@
 /** Streams of gRPC: messages that are written without a pause leave together. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { concat } from "@std/bytes";
 import { GrpcStream, refuse } from "../../../../lib/etcd/rpc/grpc.ts";
 import { EtcdError } from "../../../../lib/etcd/rpc/status.ts";
@@ -24,6 +24,18 @@ Deno.test("GrpcStream: messages of one turn are one part, each with its prefix, 
     bytes(0, 0, 0, 0, 2, 1, 2, 0, 0, 0, 0, 3, 3, 4, 5, 0, 0, 0, 0, 0),
     concat([bytes(0, 0, 0, 1, 44), new Uint8Array(300)]),
   ]);
+});
+
+Deno.test("GrpcStream: a large message is sent behind those before it, and is not copied", () => {
+  const request = new MemoryWebRequest();
+  const stream = new GrpcStream(request);
+  const large = new Uint8Array(20_000).fill(7);
+  stream.write(bytes(1));
+  stream.writeParts(bytes(8, 9), large);
+  assertEquals(stream.unsentBytes, 0);
+  const written = request.answer?.written ?? [];
+  assertEquals(concat(written), concat([bytes(0, 0, 0, 0, 1, 1), bytes(0, 0, 0, 78, 34, 8, 9), large]));
+  assertStrictEquals(written.at(-1), large);
 });
 
 Deno.test("GrpcStream: what is written behind the end is dropped", async () => {
