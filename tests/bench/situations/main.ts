@@ -15,6 +15,7 @@ import { say } from "../say.ts";
 import { type Figure, mergeResults, rowsOf, type SituationResults } from "./figures.ts";
 import { denokv } from "./denokv/denokv.ts";
 import { etcd } from "./etcd/etcd.ts";
+import { etcdList } from "./etcd/etcd_list.ts";
 import { besideEarlier } from "./store/beside_earlier.ts";
 import { followerStopped } from "./follower_stopped.ts";
 import { growth } from "./growth.ts";
@@ -62,6 +63,7 @@ const SITUATIONS: readonly Situation[] = [
   security,
   denokv,
   etcd,
+  etcdList,
 ];
 
 const OPTIONS: readonly OptionSpec[] = [

@@ -13,8 +13,8 @@ import (
 
 const (
 	// Puts of one transaction while the keys are loaded, and transactions under way.
-	loadedTogether = 100
-	loadSlots      = 8
+	loadedTogether = 128
+	loadSlots      = 16
 	listPrefix     = "listed/"
 	probeKey       = "probe"
 	probeRest      = time.Millisecond
@@ -25,7 +25,9 @@ type listing struct {
 	Keys       int      `json:"keys"`
 	ValueBytes int      `json:"valueBytes"`
 	PageKeys   int      `json:"pageKeys"`
-	Turns      int      `json:"turns"`
+	// How often the keys are listed by each.
+	PageTurns   int `json:"pageTurns"`
+	StreamTurns int `json:"streamTurns"`
 }
 
 type listed struct {
@@ -33,7 +35,7 @@ type listed struct {
 	longestWaitMs float64
 }
 
-// Loads the keys, and lists them by both in turn.
+// Loads the keys, and lists them, first by pages.
 func list(work listing) (map[string]any, error) {
 	client, err := clientv3.New(clientv3.Config{Endpoints: work.Addresses[:1], DialTimeout: dialTimeout})
 	if err != nil {
@@ -49,22 +51,25 @@ func list(work listing) (map[string]any, error) {
 	if err := loadListed(work, client); err != nil {
 		return nil, err
 	}
-	answer := map[string][]float64{}
-	for range work.Turns {
-		for name, run := range map[string]func(*clientv3.Client, listing) (int, error){"pages": byPages, "stream": byStream} {
-			one, err := timed(work, client, probing, run)
+	answer := map[string]any{}
+	for _, way := range []struct {
+		name  string
+		turns int
+		run   func(*clientv3.Client, listing) (int, error)
+	}{{"pages", work.PageTurns, byPages}, {"stream", work.StreamTurns, byStream}} {
+		perSecond, longestWaitMs := []float64{}, []float64{}
+		for range way.turns {
+			one, err := timed(work, client, probing, way.run)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+				return nil, fmt.Errorf("%s: %w", way.name, err)
 			}
-			answer[name+"PerSecond"] = append(answer[name+"PerSecond"], one.perSecond)
-			answer[name+"LongestWaitMs"] = append(answer[name+"LongestWaitMs"], one.longestWaitMs)
+			perSecond = append(perSecond, one.perSecond)
+			longestWaitMs = append(longestWaitMs, one.longestWaitMs)
 		}
+		answer[way.name+"PerSecond"] = perSecond
+		answer[way.name+"LongestWaitMs"] = longestWaitMs
 	}
-	result := map[string]any{}
-	for name, values := range answer {
-		result[name] = values
-	}
-	return result, nil
+	return answer, nil
 }
 
 func loadListed(work listing, client *clientv3.Client) error {

@@ -6,12 +6,11 @@ import { CHECKOUT } from "../../../support/checkout.ts";
 import { kvraftCommand, Process } from "../../../support/processes/process.ts";
 import { freePorts } from "../../../support/temporary.ts";
 import type { GeneratorAnswer } from "../../generator_main.ts";
-import { clientv3Command } from "../../peers/clientv3.ts";
-import { PEERS, type RunningPeer } from "../../peers/peers.ts";
 import { cpuMsOf } from "../../processes.ts";
-import { atLeast, atMost, type Figure, neverMore, reported } from "../figures.ts";
+import { atLeast, atMost, type Figure, reported } from "../figures.ts";
 import type { Lab, Situation } from "../lab.ts";
 import type { Nodes } from "../nodes.ts";
+import { client, inTurn, type Side, type Sides, withSides } from "./sides.ts";
 
 const CALLERS = 64;
 const CONNECTIONS = 8;
@@ -33,20 +32,12 @@ const WATCH_REST_MS = 1_500;
 const IDLE_CONNECTIONS = 100;
 const IDLE_REST_MS = 10_000;
 
-const LISTED_KEYS = 1_000_000;
-const LISTED_KEYS_QUICK = 50_000;
-const PAGE_KEYS = 1_000;
-const LIST_TURNS = 3;
-const END_MS = 1_800_000;
-
 const GOALS = {
   put: 1.1,
   get: 1.3,
   gateway: 1.1,
   leaderCpu: 0.6,
   watch: 1,
-  list: 1,
-  waitMs: 25,
   memory: 1,
 } as const;
 
@@ -56,82 +47,20 @@ export const etcd: Situation = {
   about:
     `etcd's Go client on kvraft's etcd front end and on etcd, three nodes each with default settings, in turn; the other one ` +
     `is idle. ${CALLERS} callers on ${CONNECTIONS} connections to the leader, ${KEYS} keys, values of ${VALUE_BYTES} bytes. ` +
-    `Watchers: ${WATCHERS} on ${WATCH_CONNECTIONS} connections to all nodes see one put. Listings: all keys by pages of ` +
-    `${PAGE_KEYS} and by RangeStream, while another client reads one key. Memory: resident, of the node with the most, ` +
-    `with ${IDLE_CONNECTIONS} connections and ${WATCHERS} watches. The client shares the cores with the nodes.`,
+    `Watchers: ${WATCHERS} on ${WATCH_CONNECTIONS} connections to all nodes see one put. Memory: resident, of the node ` +
+    `with the most, with ${IDLE_CONNECTIONS} connections and ${WATCHERS} watches. The client shares the cores with the nodes.`,
   rounds: 1,
-  async measure(lab): Promise<readonly Figure[]> {
-    const peer = PEERS.find(({ name }) => name === "etcd");
-    assert(peer !== undefined, "etcd is a peer");
-    const availability = await peer.availability();
-    if (availability.kind === "missing") throw new Error(availability.why);
-    const parent = join(CHECKOUT, ".cache", "bench");
-    Deno.mkdirSync(parent, { recursive: true });
-    const folder = Deno.makeTempDirSync({ dir: parent, prefix: "etcd-" });
-    try {
-      await using nodes = await lab.startNodes({ etcd: true, isWarm: false });
-      const theirs = ofEtcd(await lab.own(peer.start(folder)));
-      const own = await ofKvraft(nodes);
-      for (const side of [own, theirs]) await warmUp(lab, side);
+  measure: (lab) =>
+    withSides(lab, async (sides, nodes) => {
+      for (const side of sides) await warmUp(lab, side);
       return [
-        ...await memory(lab, [own, theirs]),
-        ...await throughput(lab, [own, theirs]),
-        ...await throughGateway(lab, nodes, [own, theirs]),
-        ...await watched(lab, [own, theirs]),
-        ...await listings(lab, [own, theirs]),
+        ...await memory(lab, sides),
+        ...await throughput(lab, sides),
+        ...await throughGateway(lab, nodes, sides),
+        ...await watched(lab, sides),
       ];
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
+    }),
 };
-
-/** One of the two stores. */
-interface Side {
-  readonly name: "kvraft" | "etcd";
-  /** For etcd's clients, the leader's first. */
-  readonly addresses: readonly string[];
-  /** CPU time of each node so far, the leader's first. */
-  readonly cpuMs: () => readonly number[];
-  readonly residentBytes: () => readonly number[];
-}
-
-/** kvraft, then etcd. */
-type Sides = readonly [own: Side, theirs: Side];
-
-async function ofKvraft(nodes: Nodes): Promise<Side> {
-  const leader = await nodes.waitForLeader();
-  const ids = [leader, ...nodes.ids.filter((id) => id !== leader)];
-  return {
-    name: "kvraft",
-    addresses: ids.map((id) => nodes.etcdAddress(id)),
-    cpuMs: () => ids.map((id) => nodes.cpuMs(id)),
-    residentBytes: () => ids.map((id) => nodes.residentBytes(id)),
-  };
-}
-
-function ofEtcd(running: RunningPeer): Side {
-  const { addresses } = running;
-  return {
-    name: "etcd",
-    addresses,
-    cpuMs: () => running.cpuMs(),
-    residentBytes: () => running.residentBytes(),
-  };
-}
-
-/** Runs the client with an assignment and returns its answer. */
-async function client<T>(lab: Lab, assignment: unknown, onReady?: () => void): Promise<T> {
-  const [program, ...args] = await clientv3Command(JSON.stringify(assignment));
-  await using process = await lab.own(Process.start(program, args, { cwd: CHECKOUT, name: "clientv3" }));
-  if (onReady !== undefined) {
-    await process.waitForOutput(/ready/, { deadlineMs: END_MS });
-    onReady();
-  }
-  const { code, stdout, stderr } = await process.end({ deadlineMs: END_MS });
-  if (code !== 0) throw new Error(`clientv3 failed: ${stderr.trim().slice(-1_000)}`);
-  return JSON.parse(stdout);
-}
 
 /** Calls per second, and CPU time of the nodes for each call, the warm-up included. */
 interface Load {
@@ -169,11 +98,6 @@ async function load(lab: Lab, side: Side, work: "put" | "get", seconds: number):
 
 async function warmUp(lab: Lab, side: Side): Promise<void> {
   for (const work of ["put", "get"] as const) await load(lab, side, work, lab.seconds(WARM_UP_SECONDS));
-}
-
-/** Returns the two sides in an order that alternates. */
-function inTurn<T>(turn: number, [own, theirs]: readonly [T, T]): readonly [T, T] {
-  return turn % 2 === 0 ? [own, theirs] : [theirs, own];
 }
 
 async function throughput(lab: Lab, sides: Sides): Promise<readonly Figure[]> {
@@ -312,48 +236,4 @@ async function memory(lab: Lab, sides: Sides): Promise<readonly Figure[]> {
     reported(`${what}, etcd`, theirs, "MB"),
     atMost(GOALS.memory, `${what}, of etcd's`, own / theirs, "×"),
   ];
-}
-
-type Listed = Readonly<
-  Record<
-    "pagesPerSecond" | "streamPerSecond" | "pagesLongestWaitMs" | "streamLongestWaitMs",
-    readonly number[]
-  >
->;
-
-async function listings(lab: Lab, sides: Sides): Promise<readonly Figure[]> {
-  const keys = lab.count(LISTED_KEYS, LISTED_KEYS_QUICK);
-  const answers = new Map<string, Listed>();
-  for (const side of sides) {
-    const list = {
-      addresses: side.addresses,
-      keys,
-      valueBytes: VALUE_BYTES,
-      pageKeys: PAGE_KEYS,
-      turns: lab.count(LIST_TURNS, 1),
-    };
-    answers.set(side.name, await client(lab, { list }));
-  }
-  const [own, theirs] = [answers.get("kvraft"), answers.get("etcd")];
-  assert(own !== undefined && theirs !== undefined, "both are measured");
-  const figures: Figure[] = [];
-  for (const [how, text] of [["pages", "by pages"], ["stream", "by RangeStream"]] as const) {
-    const [ours, others] = [own[`${how}PerSecond`], theirs[`${how}PerSecond`]];
-    for (const [turn, value] of ours.entries()) {
-      const other = others[turn] ?? NaN;
-      figures.push(
-        reported(`${keys} keys ${text}, kvraft`, value, "keys/s"),
-        reported(`${keys} keys ${text}, etcd`, other, "keys/s"),
-        atLeast(GOALS.list, `${keys} keys ${text}, of etcd's`, value / other, "×"),
-        neverMore(
-          GOALS.waitMs,
-          `longest read meanwhile, ${text}, kvraft`,
-          own[`${how}LongestWaitMs`][turn] ?? NaN,
-          "ms",
-        ),
-        reported(`longest read meanwhile, ${text}, etcd`, theirs[`${how}LongestWaitMs`][turn] ?? NaN, "ms"),
-      );
-    }
-  }
-  return figures;
 }
