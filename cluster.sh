@@ -350,7 +350,7 @@ choose_program() {
 
 run_client() { "${program[@]}" client --cluster "$(members)" ${client_flags[@]+"${client_flags[@]}"} "$@"; }
 
-# Becomes the client, in the folder of the caller. There it may read, and write ./data, as the compiled form may.
+# Becomes the client, in the folder of the caller, whose paths it uses.
 become_client() {
   local here=$PWD
   choose_program
@@ -358,7 +358,7 @@ become_client() {
     program=("$here/kvraft")
   else
     # shellcheck disable=SC2206 # flags separated by spaces
-    program=("$deno" run -q -P=kvraft --config "$here/deno.json" --allow-read=. --allow-write=./data --no-prompt
+    program=("$deno" run -q -P=kvraft --config "$here/deno.json" --no-prompt
       ${flags/=tools/=$here/tools} "$here/main.ts")
   fi
   # It reads the certificate of the trial authority here.

@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { resolve } from "@std/path";
 import { ConfigError, readServerConfig, SERVER_OPTIONS } from "./server/config/config.ts";
 import { type RunningServer, startServer as startOn } from "./server/server.ts";
 import { denoPlatform } from "./server/startup/deno_platform.ts";
@@ -52,7 +53,12 @@ export async function startServer({ settings, writeLog, signal }: ServerOptions)
   if (unknown !== undefined) {
     throw new ConfigError(`"${unknown}" is not a setting. See kvraft server --help.`);
   }
-  const config = readServerConfig({ flags, readFile: Deno.readTextFileSync, mayWrite: () => true });
+  const config = readServerConfig({
+    flags,
+    readFile: Deno.readTextFileSync,
+    absolute: resolve,
+    mayWrite: () => true,
+  });
   const platform = denoPlatform(config, writeLog ?? (() => {}));
   const closeLog = (): void => platform.logger[Symbol.dispose]();
   try {

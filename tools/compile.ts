@@ -2,8 +2,8 @@
  * Compiles ./kvraft: one executable that contains Deno, kvraft, and the permissions of deno.json.
  *
  * Deno downloads the base binary from its site once. If the site cannot be reached, this prints one line and exits with 3,
- * so that cluster.sh can run the source instead. KVRAFT_DATA_DIR names an additional directory that the executable may
- * read and write, KVRAFT_CERTS_DIR one that it may read, for certificates, keys and secrets.
+ * so that cluster.sh can run the source instead. With KVRAFT_DATA_DIR the executable may use that directory only, and read
+ * that of KVRAFT_CERTS_DIR, for configuration, certificates, keys and secrets.
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
 import { permissionFlags } from "./permissions.ts";
@@ -55,10 +55,10 @@ async function compile(importMapFlags: readonly string[]): Promise<number> {
       "compile",
       "--quiet",
       "--exclude-unused-npm",
-      ...permissionFlags(
-        Deno.env.get("KVRAFT_DATA_DIR") ?? null,
-        Deno.env.get("KVRAFT_CERTS_DIR") ?? null,
-      ),
+      ...permissionFlags({
+        dataDirectory: Deno.env.get("KVRAFT_DATA_DIR") ?? null,
+        configDirectory: Deno.env.get("KVRAFT_CERTS_DIR") ?? null,
+      }),
       ...v8Flags("."),
       ...importMapFlags,
       "--output=kvraft",

@@ -3,7 +3,7 @@ import { errorMessage } from "../platform/errors.ts";
 import { fileErrorReason, problemOfMode } from "../platform/private_file.ts";
 import type { Readable, Writable } from "node:stream";
 import process from "node:process";
-import { dirname } from "@std/path";
+import { dirname, resolve } from "@std/path";
 import { ExitCode, InputError, OutputClosedError, OutputError } from "./errors.ts";
 import { type SecretEnd, SecretLine } from "./sign_in/secret_line.ts";
 import { terminalLine, terminalText } from "./text.ts";
@@ -65,7 +65,9 @@ export interface Environment {
   readSecretFile(path: string, maxBytes: number): Uint8Array;
   /** Writes a file and creates its folders, its owner's alone. Throws an error whose message is the reason if that fails. */
   writeFile(path: string, text: string): void;
-  /** Returns whether this process is permitted to write there, and to read what it wrote. */
+  /** Returns the absolute path of one that may be relative to the working directory. */
+  absolute(path: string): string;
+  /** Returns whether Deno's permissions let this process write there, and read what it wrote. */
   mayWrite(path: string): boolean;
   /** Opens the terminal for an interactive program. */
   openTerminal(): Terminal;
@@ -121,6 +123,7 @@ export function denoEnvironment(): Environment {
     readFile,
     readSecretFile,
     writeFile,
+    absolute: resolve,
     mayWrite: (path) =>
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
       Deno.permissions.querySync({ name: "read", path }).state === "granted",

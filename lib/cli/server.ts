@@ -9,6 +9,7 @@ import { escapeUnprintable } from "./text.ts";
 import {
   ConfigError,
   formatAddress,
+  namedPathsOf,
   readServerConfig,
   SERVER_OPTIONS,
   type ServerConfig,
@@ -17,6 +18,8 @@ import { nearest } from "../server/config/nearest.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
 import { denoPlatform } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
+import type { NamedPaths } from "../platform/named_paths.ts";
+import { narrowPermissions } from "./processes/permissions.ts";
 import { StopRequest } from "./processes/stop_request.ts";
 
 /** Longest duration of a clean stop; after it the process ends, within 5 s of the signal. */
@@ -30,6 +33,8 @@ export interface StartOptions {
   readonly writeLog: (line: string) => void;
   /** Aborts a start, which then rejects with the reason of the signal. */
   readonly signal: AbortSignal;
+  /** The paths that flags and configuration name; this process gives its permissions for all others back. */
+  readonly named: NamedPaths;
 }
 
 /** Starts a server. */
@@ -53,12 +58,13 @@ interface ServerDependencies {
 /** Starts a server with the disk, network and clock of this machine. */
 export async function startDenoServer(
   config: ServerConfig,
-  { writeLog, signal }: StartOptions,
+  { writeLog, signal, named }: StartOptions,
 ): Promise<StartedServer> {
   const platform = denoPlatform(config, writeLog);
   const closeLog = (): void => platform.logger[Symbol.dispose]();
+  const onDirectoryOpen = (): void => narrowPermissions(named);
   try {
-    return { server: await startServer(config, { ...platform, signal }), closeLog };
+    return { server: await startServer(config, { ...platform, signal, onDirectoryOpen }), closeLog };
   } catch (error) {
     closeLog();
     throw error;
@@ -70,27 +76,29 @@ export async function serverCommand(
   args: readonly string[],
   { environment, start, tools }: ServerDependencies,
 ): Promise<ExitCode> {
-  let config: ServerConfig | null;
+  let read: { readonly config: ServerConfig; readonly named: NamedPaths } | null;
   try {
     refuseReplaced(args, "Give paths and names as UTF-8.");
     const ended = await serverTool(args, { environment, tools });
     if (ended !== null) return ended;
-    config = readConfig(args, environment);
+    read = readConfig(args, environment);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
     environment.stderr.write(`kvraft: ${escapeUnprintable(error.message)}\n`);
     return ExitCode.usage;
   }
-  if (config === null) {
+  if (read === null) {
     await environment.stdout.write(serverHelp(toolsHelp()));
     return ExitCode.done;
   }
+  const { config, named } = read;
   using stop = new StopRequest(environment, "this node");
   let started: StartedServer;
   try {
     started = await start(config, {
       writeLog: (line) => environment.stderr.write(line),
       signal: stop.signal,
+      named,
     });
   } catch (error) {
     if (stop.signal.aborted && error === stop.signal.reason) return ExitCode.done;
@@ -106,7 +114,10 @@ export async function serverCommand(
 }
 
 /** Returns the configuration; null if help was asked for. */
-function readConfig(args: readonly string[], environment: Environment): ServerConfig | null {
+function readConfig(
+  args: readonly string[],
+  environment: Environment,
+): { readonly config: ServerConfig; readonly named: NamedPaths } | null {
   const help = { name: "help", placeholder: null, help: "" };
   const { options, positionals } = parseArguments(args, [...SERVER_OPTIONS, help]);
   if (options.has("help")) return null;
@@ -116,11 +127,17 @@ function readConfig(args: readonly string[], environment: Environment): ServerCo
     const hint = near === null ? "See kvraft server --help." : `Did you mean kvraft server ${near}?`;
     throw new UsageError(`"${shortened(extra.text)}" is not an option. ${hint}`);
   }
-  return readServerConfig({
+  const config = readServerConfig({
     flags: options,
     readFile: (path) => readConfigText(path, environment),
+    absolute: (path) => environment.absolute(path),
     mayWrite: (path) => environment.mayWrite(path),
   });
+  const configFile = options.get("config");
+  return {
+    config,
+    named: namedPathsOf(config, configFile === undefined ? null : environment.absolute(configFile)),
+  };
 }
 
 function readConfigText(path: string, environment: Environment): string {
@@ -179,7 +196,7 @@ async function announce(line: string, environment: Environment): Promise<void> {
 function refusedPath({ message }: Error, { dataDir }: ServerConfig): string {
   const path = /"([^"]*)"/.exec(message)?.[1] ?? dataDir;
   return `Cannot use ${path}: Deno refuses it to every program with limited permissions, as it does all of /dev, /proc ` +
-    `and /sys. Choose a folder elsewhere: --data-dir is ${dataDir} now.`;
+    `and /sys. Choose a directory elsewhere: --data-dir is ${dataDir} now.`;
 }
 
 /** Returns whether an error has a stable name, so that its message is written for users. */

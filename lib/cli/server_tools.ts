@@ -256,8 +256,8 @@ function cannotRead(error: Error, code: string): Failure {
 function outsideOfPermissions(message: string): UsageError {
   const path = /"([^"]*)"/.exec(message)?.[1] ?? "the path";
   return new UsageError(
-    `Cannot read ${path}: this program may read only what is in the directory it was started in. Start it where the ` +
-      "file is, copy the file there, or give it as standard input and name /dev/stdin.",
+    `Cannot read ${path}: the permissions that this program was compiled or started with exclude it. Copy the file ` +
+      "to another place, or give it as standard input and name /dev/stdin.",
   );
 }
 
@@ -344,9 +344,8 @@ function addressOf<T>(option: string, read: () => T): T {
 function writableFolder(path: string, environment: Environment): string {
   if (environment.mayWrite(path)) return path;
   throw new UsageError(
-    `--data-dir: this program may write only under ./data of the directory it was started in, and ${path} is not ` +
-      "there. Start it where ./data holds the folder, or compile it for that place: " +
-      `KVRAFT_DATA_DIR=${shellWord(path)} deno task compile`,
+    `--data-dir: this program runs with permissions that do not include ${path}. Compile it without KVRAFT_DATA_DIR, ` +
+      `or run its source with --allow-read=${shellWord(path)} --allow-write=${shellWord(path)}.`,
   );
 }
 

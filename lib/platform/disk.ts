@@ -88,7 +88,9 @@ export function isOutOfDescriptors(error: unknown): boolean {
 /** Whether this process may not do what it tried, which says nothing of the disk. */
 export function isForbidden(error: unknown): boolean {
   const code = errorCode(error);
-  return code === "EACCES" || code === "EPERM" || code === "EROFS";
+  return code === "EACCES" || code === "EPERM" || code === "EROFS" ||
+    // Deno's own refusal has no code.
+    error instanceof Error && error.name === "NotCapable";
 }
 
 /** Removes what a crash left of files that were being removed. */

@@ -46,8 +46,7 @@ export class PrivateFileError extends Error {
 /** Returns why a file could not be read or written, as part of a sentence. */
 export function fileErrorReason(error: unknown): string {
   if (error instanceof Deno.errors.NotCapable) {
-    return "this program may read only what is in the directory it was started in; start it where the file is, " +
-      "or copy the file there";
+    return "the permissions that this program was compiled or started with exclude it";
   }
   if (error instanceof Deno.errors.NotFound || errorCode(error) === "ENOENT") return "there is no such file";
   if (error instanceof Deno.errors.PermissionDenied || errorCode(error) === "EACCES") {

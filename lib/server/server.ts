@@ -70,6 +70,8 @@ export interface ServerPlatform {
   readonly monitoring?: MonitoringPlatform;
   /** Listens for the clients of front ends, such as `--denokv`. */
   readonly webNetwork?: Pick<Network, "listen">;
+  /** Called once the data directory exists: from then on only what the configuration names is read and written. */
+  readonly onDirectoryOpen?: () => void;
   /** Ends a start that is in progress, which then rejects with its reason; no effect on a running server. */
   readonly signal?: AbortSignal;
 }
@@ -110,9 +112,9 @@ export async function startServer(config: ServerConfig, machine: ServerPlatform)
   opened.defer(() => monitor?.close());
   const metrics = monitor?.metrics ?? (platform.runtime === undefined ? null : new Metrics(clock));
   const limits = withConfig(platform.limits ?? SERVER_LIMITS, config);
-  const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
   await requireOrigin(config, disk);
   const directory = opened.adopt(await openDirectory(config, platform), (directory) => directory.close());
+  const connections = fitConnections({ maxConnections, logger, freeDescriptors: platform.freeDescriptors });
   if (config.join.length > 0) {
     monitor?.show({ reason: "joining", message: "This node asks the cluster for its members." });
   }
@@ -172,9 +174,10 @@ export async function startServer(config: ServerConfig, machine: ServerPlatform)
 /** Opens the data directory, and warns of one that others may read. */
 async function openDirectory(
   { dataDir: path }: ServerConfig,
-  { disk, logger }: ServerPlatform,
+  { disk, logger, onDirectoryOpen }: ServerPlatform,
 ): Promise<DataDirectory> {
   const directory = await DataDirectory.open({ disk, path });
+  onDirectoryOpen?.();
   if (!directory.isPrivate) {
     const remedy = `chmod -R go= ${path}`;
     logger.warn("other users of this machine can read the data folder", { path, remedy });

@@ -14,7 +14,7 @@
 import { errorMessage, wrongPathReason } from "../platform/errors.ts";
 import { dirname } from "@std/path";
 import { assert, assertNever } from "../platform/assert.ts";
-import type { Disk, DiskLock } from "../platform/disk.ts";
+import { type Disk, type DiskLock, isForbidden } from "../platform/disk.ts";
 import {
   DataDirectoryDamagedError,
   DataDirectoryError,
@@ -259,6 +259,8 @@ function createDirectories(disk: Disk, path: string): void {
   if (disk.stat(path) === "directory") return;
   const parent = dirname(path);
   if (parent !== path) createDirectories(disk, parent);
+  // Nothing is created where the new name could not be made durable, because this process must not read the parent.
+  disk.syncDirectory(parent);
   try {
     disk.createDirectory(path);
   } catch (error) {
@@ -269,14 +271,15 @@ function createDirectories(disk: Disk, path: string): void {
 
 /** Makes the parent directories of `path` durable: the process that created them may have ended before syncing them. */
 function syncAncestors(disk: Disk, path: string): void {
-  let ancestor = dirname(path);
-  disk.syncDirectory(ancestor);
-  for (let above = dirname(ancestor); above !== ancestor; above = dirname(ancestor)) {
+  let ancestor = path;
+  for (let above = dirname(path); above !== ancestor; above = dirname(ancestor)) {
+    const isParent = ancestor === path;
     ancestor = above;
     try {
       disk.syncDirectory(ancestor);
-    } catch {
-      // This process has created nothing in a folder that it must not read.
+    } catch (error) {
+      // This process has created nothing in a directory that it must not read.
+      if (isParent && !isForbidden(error)) throw error;
       return;
     }
   }

@@ -61,16 +61,6 @@ Deno.test("startup: a port in use and an address of another machine exit with 70
   }
 });
 
-Deno.test("startup: a data folder outside the working directory is refused with a clear message", async () => {
-  await using folder = await TemporaryFolder.make();
-  await using outside = await TemporaryFolder.make();
-  const args = ["server", "--node-id", "1", "--bind", BIND, "--cluster", CLUSTER, "--data-dir", outside.path];
-  const finished = await runKvraft(args, { cwd: folder.path });
-  assertRefused(finished, { code: finished.code, says: [outside.path, "KVRAFT_DATA_DIR"] });
-  assert(finished.code !== 0);
-  assertEquals(await contentOf(outside.path), {});
-});
-
 Deno.test("startup: a data folder that this node may not use is refused, and stays unchanged", async (t) => {
   await using cluster = await TestCluster.start({ nodes: 1 });
   await using client = await cluster.connect();

@@ -45,6 +45,8 @@ export const HOSTILE: Check = {
 };
 /** Backups, restores and recoveries with real processes, whose permissions are those of the compiled form. */
 export const BACKUP = tests("backup", "tests/cluster/backup_test.ts", "--filter=standard input");
+/** Attempts to use paths beyond the paths that its flags name. */
+export const NAMED_PATHS = tests("named paths", "tests/unit/platform/named_paths_test.ts");
 /** The permissions of the executable. */
 export const PERMISSIONS = tests("permissions", "tests/cluster/security/permissions_test.ts");
 /** Frames and their format. */

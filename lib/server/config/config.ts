@@ -6,6 +6,7 @@ import { errorMessage } from "../../platform/errors.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
 import { formatAddress, parseAddress, parseMemberAddress } from "../../platform/address.ts";
 import { parseContacts, parseMembers } from "../../protocol/node_list.ts";
+import type { NamedPaths } from "../../platform/named_paths.ts";
 import type { Address } from "../../platform/network.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../../platform/logger.ts";
 import { PEER_AUTH_MODES } from "../../transport/handshake/peer_authentication.ts";
@@ -16,11 +17,13 @@ import {
   integerOption,
   nullForZero,
   nullWhenAbsent,
+  pathOption,
   type ServerOption,
   textOption,
   type TypedOption,
 } from "./option_kinds.ts";
 
+import { fromDirectoryOf, pathsNamedBy, refuseDefaultInRoot } from "./paths.ts";
 import { checkProtection } from "./protection.ts";
 import { TLS_OPTIONS } from "./tls_options.ts";
 
@@ -126,12 +129,12 @@ const OPTIONS = {
     example: "orders",
   })),
   /** The data directory; created when missing. */
-  dataDir: textOption({
+  dataDir: pathOption({
     name: "data-dir",
     placeholder: "<path>",
-    help: "the data directory; created when missing",
-    allowed: "a path under ./data",
-    pattern: /^[^\0]+$/,
+    help: "the data directory, the only one that is written to; created when missing",
+    allowed: "a directory on a local disk",
+    path: "write",
     fallback: "./data/node-<n>",
     example: "./data/node-1",
   }),
@@ -224,12 +227,12 @@ const OPTIONS = {
     example: "500",
   })),
   /** Holds the secret that the nodes of a cluster share; null without one. */
-  peerSecretFile: nullWhenAbsent(textOption({
+  peerSecretFile: nullWhenAbsent(pathOption({
     name: "peer-secret-file",
     placeholder: "<path>",
     help: "the secret by which the nodes of a cluster know each other",
-    allowed: "a file in the working directory or below that only its owner may read",
-    pattern: /^[^\0]+$/,
+    allowed: "a file that only its owner may read",
+    path: "read",
     fallback: "none",
     example: "peer.secret",
   })),
@@ -291,9 +294,10 @@ const CONFIG_FILE_OPTION: ServerOption = {
   name: "config",
   placeholder: "<file.json>",
   help: "a file with any of these settings (JSON with comments); flags win",
-  allowed: "a file in the working directory or below",
+  allowed: "a file; paths in it are relative to its directory",
   fallback: "none",
   example: "kvraft.json",
+  path: "read",
 };
 
 /** Every option of a server, in the order of the help. */
@@ -305,6 +309,8 @@ export interface ConfigSources {
   readonly flags: ReadonlyMap<string, string>;
   /** Reads the config file; throws when it cannot. */
   readFile(path: string): string;
+  /** Returns the absolute path of one that may be relative to the working directory. */
+  absolute(path: string): string;
   /** Whether this program is permitted to write there. */
   mayWrite(path: string): boolean;
 }
@@ -320,11 +326,24 @@ type Settings = ReadonlyMap<string, Setting>;
 export function readServerConfig(sources: ConfigSources): ServerConfig {
   const settings = new Map(fileSettings(sources));
   for (const [name, text] of sources.flags) settings.set(name, { text, origin: `--${name}` });
-  const config = readAll(settings);
+  const config = readAll(settings, sources.absolute);
   checkTogether(config, settings);
   checkProtection(config, (name) => settings.get(name)?.origin ?? null);
-  if (!sources.mayWrite(config.dataDir)) throw outsideOfWhatIsPermitted(config.dataDir, settings);
-  return config;
+  const { dataDir } = config;
+  if (!settings.has(OPTIONS.dataDir.name)) refuseDefaultInRoot(dataDir, sources.absolute("."));
+  if (sources.mayWrite(dataDir)) return config;
+  throw problem(OPTIONS.dataDir, {
+    settings,
+    reason: `this program runs with permissions that do not include ${dataDir}`,
+    allowed:
+      "a directory for which Deno's --allow-read and --allow-write, or KVRAFT_DATA_DIR at compilation, are",
+    example: "/var/lib/kvraft",
+  });
+}
+
+/** Returns the paths that a configuration names, and its file; null for none. */
+export function namedPathsOf(config: ServerConfig, configFile: string | null): NamedPaths {
+  return pathsNamedBy(config, { options: OPTIONS, configFile });
 }
 
 /** Returns a configuration with these values, and the defaults for the others. Nothing is checked. */
@@ -336,10 +355,13 @@ export function serverConfigOf(
   return { ...readAll(new Map(required.map(([name, text]) => [name, { text, origin: name }]))), ...values };
 }
 
-function readAll(settings: Settings): ServerConfig {
+function readAll(settings: Settings, absolute = (path: string): string => path): ServerConfig {
   const nodeId = settings.get(OPTIONS.nodeId.name)?.text ?? "";
   const options: Readonly<Record<string, TypedOption<unknown>>> = OPTIONS;
-  const values = Object.entries(options).map(([key, option]) => [key, readOption(option, settings, nodeId)]);
+  const values = Object.entries(options).map(([key, option]) => {
+    const value = readOption(option, settings, nodeId);
+    return [key, option.path !== undefined && typeof value === "string" ? absolute(value) : value];
+  });
   // Each key has the value of its option: the type is made from the same table.
   return Object.fromEntries(values) as ServerConfig;
 }
@@ -437,15 +459,6 @@ function orNone<T>(parse: (text: string) => T): (text: string) => T | null {
   return (text) => text === "none" ? null : parse(text);
 }
 
-function outsideOfWhatIsPermitted(path: string, settings: Settings): ConfigError {
-  const origin = settings.get(OPTIONS.dataDir.name)?.origin ?? `--${OPTIONS.dataDir.name}`;
-  return new ConfigError(
-    `${origin}: this program may write only under ./data of the directory it was started in, and ${path} is not ` +
-      `there. Either start it in another working directory, whose ./data holds the path, or compile it for that ` +
-      `place: KVRAFT_DATA_DIR=${path} deno task compile. Example: --data-dir ${OPTIONS.dataDir.example}`,
-  );
-}
-
 function fileSettings(sources: ConfigSources): Settings {
   const path = sources.flags.get(CONFIG_FILE_OPTION.name);
   if (path === undefined) return new Map();
@@ -459,7 +472,8 @@ function fileSettings(sources: ConfigSources): Settings {
         `Example: --config ${CONFIG_FILE_OPTION.example}`,
     );
   }
-  return readConfigFile({ path, text, keys: Object.values(OPTIONS) });
+  const options = Object.values(OPTIONS);
+  return fromDirectoryOf(path, { settings: readConfigFile({ path, text, keys: options }), options });
 }
 
 function problem(

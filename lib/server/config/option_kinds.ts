@@ -16,7 +16,12 @@ export interface ServerOption {
   readonly fallback: string | null;
   /** A valid value. */
   readonly example: string;
+  /** Where the value is a path: whether the file is only read, or the file or directory also written. */
+  readonly path?: PathUse;
 }
+
+/** The use of what a path leads to. */
+export type PathUse = "read" | "write";
 
 /** The types of values in the config file. */
 export type SettingType = "number" | "text" | "switch";
@@ -72,6 +77,11 @@ export function textOption({ pattern, ...option }: ServerOption & { pattern: Reg
     type: "text",
     read: (text) => pattern.test(text) ? { value: text } : { reason: `"${shortened(text)}" can't be used` },
   };
+}
+
+/** Makes an option with a path. A server uses only paths that such options name. */
+export function pathOption(option: ServerOption & { readonly path: PathUse }): TypedOption<string> {
+  return textOption({ ...option, pattern: /^[^\0]+$/ });
 }
 
 /** Makes an option with one of some names. */

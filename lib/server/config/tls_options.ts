@@ -1,42 +1,40 @@
 /** Options of a server that concern TLS. */
-import { choiceOption, flagOption, nullWhenAbsent, textOption } from "./option_kinds.ts";
+import { choiceOption, flagOption, nullWhenAbsent, pathOption, textOption } from "./option_kinds.ts";
 
 /** Whether clients show a certificate: never, if they have one, or always. */
 export const CLIENT_AUTH_MODES = ["none", "optional", "required"] as const;
 /** One of {@link CLIENT_AUTH_MODES}. */
 export type ClientAuthMode = typeof CLIENT_AUTH_MODES[number];
 
-const PATH = /^[^\0]+$/;
-
 /** The options, in the order of the help. */
 export const TLS_OPTIONS = {
   /** The certificate of this node, with intermediate ones behind it; null without TLS. */
-  tlsCert: nullWhenAbsent(textOption({
+  tlsCert: nullWhenAbsent(pathOption({
     name: "tls-cert",
     placeholder: "<path>",
     help: "this node's certificate in PEM: all connections use TLS then",
-    allowed: "a file in the working directory or below",
-    pattern: PATH,
+    allowed: "a file",
+    path: "read",
     fallback: "none",
     example: "certs/node1.crt",
   })),
   /** The private key of {@link tlsCert}. */
-  tlsKey: nullWhenAbsent(textOption({
+  tlsKey: nullWhenAbsent(pathOption({
     name: "tls-key",
     placeholder: "<path>",
     help: "the private key of --tls-cert",
-    allowed: "a file in the working directory or below that only its owner may read",
-    pattern: PATH,
+    allowed: "a file that only its owner may read",
+    path: "read",
     fallback: "none",
     example: "certs/node1.key",
   })),
   /** The certificates of the authorities that are trusted. */
-  tlsCa: nullWhenAbsent(textOption({
+  tlsCa: nullWhenAbsent(pathOption({
     name: "tls-ca",
     placeholder: "<path>",
     help: "the certificates of the authorities that nodes and clients must have theirs from",
-    allowed: "a file in the working directory or below",
-    pattern: PATH,
+    allowed: "a file",
+    path: "read",
     fallback: "none",
     example: "certs/ca.crt",
   })),

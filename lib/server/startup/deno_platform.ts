@@ -3,13 +3,15 @@ import process from "node:process";
 import { getHeapStatistics } from "node:v8";
 import { SystemClock } from "../../platform/system.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
+import { confinedDisk, type NamedPaths } from "../../platform/named_paths.ts";
 import { readPrivateFile } from "../../platform/private_file.ts";
 import { HttpOverNetwork } from "../../transport/http_server.ts";
 import { DenoDisk, isOutOfDescriptors } from "../../storage/mod.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { Log } from "../../platform/logger.ts";
-import type { ServerConfig } from "../config/config.ts";
 import type { NodeMemory } from "../../protocol/diagnostics/report.ts";
+import { namedPathsOf, type ServerConfig } from "../config/config.ts";
+import { neighboursOf } from "./identity.ts";
 import type { Resources } from "../metrics/metric.ts";
 import type { ServerPlatform } from "../server.ts";
 import { openServerTls, type ServerTls } from "./server_tls.ts";
@@ -34,7 +36,7 @@ export function denoPlatform(
   const webNetwork = tls?.webNetwork ?? plain;
   return {
     tls,
-    disk: new DenoDisk(),
+    disk: confinedDisk(new DenoDisk(), withNeighbours(config)),
     network,
     webNetwork,
     clock,
@@ -43,10 +45,16 @@ export function denoPlatform(
     readPrivateFile,
     logger,
     audit: logger,
-    freeDescriptors,
     runtime: { version: Deno.version.deno, instance: INSTANCE, memory },
+    freeDescriptors: (upTo) => freeDescriptors(upTo, config.dataDir),
     monitoring: { http: new HttpOverNetwork({ network: httpNetwork, clock, logger }), resources },
   };
+}
+
+/** Returns the paths that a configuration names, and the place where a recovery leaves a data directory. */
+function withNeighbours(config: ServerConfig): NamedPaths {
+  const { reads, writes } = namedPathsOf(config, null);
+  return { reads: [...reads, neighboursOf(config.dataDir).fresh], writes };
 }
 
 function openTls(
@@ -69,14 +77,14 @@ function openTls(
 }
 
 /**
- * Counts free descriptors by opening the working directory repeatedly, 7 µs each: to read the limit itself needs permission
+ * Counts free descriptors by opening a directory repeatedly, 7 µs each: to read the limit itself needs permission
  * to read /proc or to run `ulimit`. Nothing else runs meanwhile, and all are closed before this returns. Deno raises the
  * soft limit to the hard one when it starts.
  */
-function freeDescriptors(upTo: number): number {
+function freeDescriptors(upTo: number, directory: string): number {
   const files: Deno.FsFile[] = [];
   try {
-    while (files.length < upTo) files.push(Deno.openSync("."));
+    while (files.length < upTo) files.push(Deno.openSync(directory));
   } catch (error) {
     // Any other error says nothing about descriptors.
     if (!isOutOfDescriptors(error)) return upTo;

@@ -6,11 +6,13 @@ import { DATABASE_LEVEL, type StateMachine } from "../../kv/mod.ts";
 import type { Random } from "../../platform/clock.ts";
 import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
 import type { Disk } from "../../storage/mod.ts";
+import { resolve } from "@std/path";
+import { confinedDisk } from "../../platform/named_paths.ts";
 import { inspect } from "./inspect.ts";
 import { recover } from "./recover.ts";
-import type { RestoreReport, RestoreRequest, ServerTools } from "./tools_port.ts";
+import type { RecoverReport, RestoreReport, RestoreRequest, ServerTools } from "./tools_port.ts";
 import { formatAddress } from "../../platform/address.ts";
-import { clusterIdOf } from "../startup/identity.ts";
+import { clusterIdOf, neighboursOf } from "../startup/identity.ts";
 import { foundingConfiguration } from "../membership/members.ts";
 import { makeFolder } from "../startup/new_folder.ts";
 import { writeState } from "../snapshot/state_codec.ts";
@@ -28,10 +30,19 @@ export class RevisionsUsedUpError extends Error {
 
 /** Returns the tools on a disk. */
 export function serverTools(platform: { readonly disk: Disk; readonly random: Random }): ServerTools {
+  const { random } = platform;
+  const diskFor = (reads: readonly string[], writes: readonly string[]): Disk =>
+    confinedDisk(platform.disk, {
+      reads: reads.map((path) => resolve(path)),
+      writes: writes.map((path) => resolve(path)),
+    });
   return {
-    inspect: (path, { isDeep = false } = {}) => inspect(path, { disk: platform.disk, isDeep }),
-    restore: (request) => restore(request, platform),
-    recover: (request) => recover(request, platform),
+    inspect: (path, { isDeep = false } = {}) => inspect(path, { disk: diskFor([path], []), isDeep }),
+    restore: (request) => restore(request, { disk: diskFor([request.from], [request.dataDir]), random }),
+    recover(request): Promise<RecoverReport | null> {
+      const { old, fresh } = neighboursOf(resolve(request.dataDir));
+      return recover(request, { disk: diskFor([], [request.dataDir, old, fresh]), random });
+    },
   };
 }
 

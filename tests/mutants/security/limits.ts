@@ -1,5 +1,5 @@
 /** Mutants of the limits that keep hostile clients from excluding others, of modes of files, and of permissions. */
-import { CLI, NET, PERMISSIONS } from "../checks.ts";
+import { CLI, NAMED_PATHS, NET, PERMISSIONS, tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 /** Mutants of limits on connections. */
@@ -87,13 +87,59 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       to: "Deno.writeTextFileSync(path, text);",
     },
   ]),
-  ...inFile("deno.json", [PERMISSIONS], [
+  ...inFile("lib/cli/processes/permissions.ts", [PERMISSIONS], [
     {
-      id: "M941",
-      title: "the executable may read every file of the machine",
+      id: "M2965",
+      title: "a node whose data is in a usual place keeps its permission for all files",
       failure: "an error in kvraft gives an attacker the keys of other programs",
-      from: '"read": ["."]',
-      to: '"read": ["/"]',
+      from: "if (!needed.every((path) =>",
+      to: "if (needed.length > 0 || !needed.every((path) =>",
+    },
+    {
+      id: "M2966",
+      title: "a node keeps the permission for usual places that it does not use",
+      failure: "an error in kvraft gives an attacker the certificates' keys of another node",
+      from: "for (const path of [EVERYWHERE, ...unused])",
+      to: "for (const path of [EVERYWHERE])",
+    },
+    {
+      id: "M2967",
+      title: "a node may still read the environment while it serves",
+      failure: "an error in kvraft gives an attacker what other programs pass in it",
+      from: 'for (const name of ["env", "run",',
+      to: 'for (const name of ["run",',
+    },
+  ]),
+  ...inFile("lib/platform/named_paths.ts", [NAMED_PATHS], [
+    {
+      id: "M2968",
+      title: "symbolic links are not followed before a path is compared",
+      failure: "a link in a data directory has a node overwrite files of its user elsewhere",
+      from: "const real = realPath(absolute);",
+      to: "const real = absolute;",
+    },
+    {
+      id: "M2969",
+      title: "a link without a target counts as the name that it has",
+      failure: "a link in a data directory has a node create files elsewhere",
+      from: "return target === null ?",
+      to: "return target !== undefined ?",
+    },
+    {
+      id: "M2970",
+      title: "a directory contains what begins with its name",
+      failure: "the tools may write in the data directory of another node",
+      from: 'return between.split(/[\\\\/]/)[0] !== ".." && !isAbsolute(between);',
+      to: "return path.startsWith(directory);",
+    },
+  ]),
+  ...inFile("lib/server/config/paths.ts", [tests("config paths", "tests/unit/server/config_paths_test.ts")], [
+    {
+      id: "M2971",
+      title: "relative paths in a configuration file continue the working directory",
+      failure: "a service does not find the certificates beside its configuration, or finds others",
+      from: "join(dirname(path), setting.text)",
+      to: "setting.text",
     },
   ]),
 ];

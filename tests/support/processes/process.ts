@@ -168,7 +168,7 @@ const importFlags: readonly string[] = (() => {
 
 /** Returns the command that runs `kvraft` with `args`, and the permissions and the flags of V8 of the executable. */
 export function kvraftCommand(args: readonly string[], checkout = CHECKOUT): readonly [string, ...string[]] {
-  const permissions = [...permissionFlags(null), ...v8Flags(checkout)];
+  const permissions = [...permissionFlags(), ...v8Flags(checkout)];
   return denoCommand("main.ts", { permissions, args, checkout });
 }
 

@@ -12,7 +12,7 @@ import { settle } from "../../support/fakes/manual_clock.ts";
 import config from "../../../deno.json" with { type: "json" };
 
 const FLAGS = ["server", "--node-id", "1", "--bind", "127.0.0.1:7001", "--cluster", "1=127.0.0.1:7001"];
-const READY = "kvraft server 1 is ready to serve on 127.0.0.1:7001 (cluster 7f3a, data ./data/node-1)\n";
+const READY = "kvraft server 1 is ready to serve on 127.0.0.1:7001 (cluster 7f3a, data /work/data/node-1)\n";
 
 class FakeServer implements RunningServer {
   readonly address = { host: "127.0.0.1", port: 7001 };
@@ -230,7 +230,7 @@ Deno.test("server: a path that Deno refuses though it is permitted is wrong usag
   assertEquals([await code, environment.stderr.text], [
     2,
     "kvraft: Cannot use /dev/shm/a/data/node-1: Deno refuses it to every program with limited permissions, as it does " +
-    "all of /dev, /proc and /sys. Choose a folder elsewhere: --data-dir is ./data/node-1 now.\n",
+    "all of /dev, /proc and /sys. Choose a directory elsewhere: --data-dir is /work/data/node-1 now.\n",
   ]);
 });
 
@@ -253,14 +253,13 @@ Deno.test("server: wrong usage ends with 2, and nothing is started", async () =>
     [["server", "extra"], '"extra" is not an option. See kvraft server --help.'],
     [
       [...FLAGS, "--data-dir", "/srv/kv"],
-      "--data-dir: this program may write only under ./data of the directory it was started in, and /srv/kv is not " +
-      "there. Either start it in another working directory, whose ./data holds the path, or compile it for that " +
-      "place: KVRAFT_DATA_DIR=/srv/kv deno task compile. Example: --data-dir ./data/node-1",
+      "--data-dir: this program runs with permissions that do not include /srv/kv. Allowed: a directory for which " +
+      "Deno's --allow-read and --allow-write, or KVRAFT_DATA_DIR at compilation, are. Example: --data-dir /var/lib/kvraft",
     ],
     [
       ["server", "--config", "big.json"],
-      "--config: cannot read big.json: it is longer than 65536 bytes. Allowed: a file in the working directory or " +
-      "below. Example: --config kvraft.json",
+      "--config: cannot read big.json: it is longer than 65536 bytes. Allowed: a file; paths in it are " +
+      "relative to its directory. Example: --config kvraft.json",
     ],
   ];
   for (const [args, message] of table) {

@@ -277,10 +277,9 @@ Deno.test("server tools: wrong usage ends with 2, and nothing is done", async ()
     ],
     [["recover"], "recover needs --data-dir. Example: kvraft server recover --data-dir ./data/node-2"],
     [
-      ["recover", "--data-dir", "/elsewhere"],
-      "--data-dir: this program may write only under ./data of the directory it was started in, and /elsewhere is not " +
-      "there. Start it where ./data holds the folder, or compile it for that place: " +
-      "KVRAFT_DATA_DIR=/elsewhere deno task compile",
+      ["recover", "--data-dir", "/srv/kv"],
+      "--data-dir: this program runs with permissions that do not include /srv/kv. Compile it without KVRAFT_DATA_DIR, " +
+      "or run its source with --allow-read=/srv/kv --allow-write=/srv/kv.",
     ],
     [["restor"], '"restor" is not an option. Did you mean kvraft server restore?'],
   ];
@@ -319,8 +318,8 @@ Deno.test("server tools: a path outside of the permissions is a usage error", as
   const args = ["server", "restore", "--from", "/srv/backup.snap", "--node-id", "1", "--cluster", CLUSTER];
   assertEquals([await runKvraft(args, { environment, connect, start, tools }), environment.stderr.text], [
     2,
-    "kvraft: Cannot read /srv/backup.snap: this program may read only what is in the directory it was started in. " +
-    "Start it where the file is, copy the file there, or give it as standard input and name /dev/stdin.\n",
+    "kvraft: Cannot read /srv/backup.snap: the permissions that this program was compiled or started with exclude it. " +
+    "Copy the file to another place, or give it as standard input and name /dev/stdin.\n",
   ]);
 });
 

@@ -7,6 +7,7 @@ import {
   type ServerConfig,
   serverConfigOf,
 } from "../../../lib/server/config/config.ts";
+import { resolve } from "@std/path";
 import { readCheckout } from "../../support/checkout.ts";
 import { editDistance, nearest } from "../../../lib/server/config/nearest.ts";
 
@@ -27,9 +28,14 @@ function read({ flags = {}, file, mayWrite = (): boolean => true }: Given): Serv
       if (file === undefined || path !== "node.json") throw new Error("there is no such file");
       return file;
     },
+    absolute: (path) => resolve("/work", path),
     mayWrite,
   });
 }
+
+const NOT_PERMITTED =
+  "--data-dir: this program runs with permissions that do not include /srv/kv. Allowed: a directory for which Deno's " +
+  "--allow-read and --allow-write, or KVRAFT_DATA_DIR at compilation, are. Example: --data-dir /var/lib/kvraft";
 
 const REQUIRED = { "node-id": "1", bind: "127.0.0.1:7001", cluster: CLUSTER };
 
@@ -52,7 +58,7 @@ const DEFAULTS: ServerConfig = {
     { id: 3, address: { host: "::1", port: 7003 } },
   ],
   clusterName: null,
-  dataDir: "./data/node-1",
+  dataDir: "/work/data/node-1",
   electionTimeoutMs: 1000,
   heartbeatMs: 100,
   readMode: "read-index",
@@ -85,7 +91,7 @@ Deno.test("readServerConfig: three flags suffice, and all others have defaults",
 
 Deno.test("serverConfigOf: values that are not given have the defaults of the flags", () => {
   const { nodeId, bind, members } = DEFAULTS;
-  assertEquals(serverConfigOf({ nodeId, bind, members }), DEFAULTS);
+  assertEquals(serverConfigOf({ nodeId, bind, members }), { ...DEFAULTS, dataDir: "./data/node-1" });
 });
 
 Deno.test("docs/operations.md: it names every option, with its default", () => {
@@ -140,7 +146,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
   assertEquals(read({ flags: EVERY_FLAG }), {
     ...DEFAULTS,
     clusterName: "orders",
-    dataDir: "./data/one",
+    dataDir: "/work/data/one",
     electionTimeoutMs: 300,
     heartbeatMs: 50,
     readMode: "lease",
@@ -155,11 +161,11 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     segmentBytes: 4096,
     maxConnections: 16,
     maxConnectionsPerAddress: 8,
-    peerSecretFile: "secrets/peer",
+    peerSecretFile: "/work/secrets/peer",
     peerAuth: "accept",
-    tlsCert: "certs/node1.crt",
-    tlsKey: "certs/node1.key",
-    tlsCa: "certs/ca.crt",
+    tlsCert: "/work/certs/node1.crt",
+    tlsKey: "/work/certs/node1.key",
+    tlsCa: "/work/certs/ca.crt",
     tlsClientAuth: "required",
     tlsMinVersion: "1.2",
     peerName: "kvraft.internal",
@@ -241,7 +247,7 @@ Deno.test("readServerConfig: the config file accepts every setting, comments and
   const expected = {
     ...DEFAULTS,
     nodeId: 2,
-    dataDir: "./data/node-2",
+    dataDir: "/work/data/node-2",
     heartbeatMs: 60,
     logFormat: "json",
   } as const;
@@ -440,25 +446,23 @@ Deno.test("readServerConfig: a deeply nested config file is refused before it is
 Deno.test("readServerConfig: a config file that can't be read is named, with the reason", () => {
   assertEquals(
     refusal({ flags: { ...REQUIRED, config: "other.json" } }),
-    "--config: cannot read other.json: there is no such file. Allowed: a file in the working directory or below. " +
+    "--config: cannot read other.json: there is no such file. Allowed: a file; paths in it are relative to its directory. " +
       "Example: --config kvraft.json",
   );
 });
 
-Deno.test("readServerConfig: a data directory that the program may not write is refused with both remedies", () => {
+Deno.test("readServerConfig: a data directory that the program may not write is refused", () => {
   const asked: string[] = [];
   const mayWrite = (path: string): boolean => {
     asked.push(path);
-    return path.startsWith("./data/");
+    return path.startsWith("/work/");
   };
   assertEquals(read({ flags: REQUIRED, mayWrite }), DEFAULTS);
   assertEquals(
     refusal({ flags: { ...REQUIRED, "data-dir": "/srv/kv" }, mayWrite }),
-    "--data-dir: this program may write only under ./data of the directory it was started in, and /srv/kv is not " +
-      "there. Either start it in another working directory, whose ./data holds the path, or compile it for that " +
-      "place: KVRAFT_DATA_DIR=/srv/kv deno task compile. Example: --data-dir ./data/node-1",
+    NOT_PERMITTED,
   );
-  assertEquals(asked, ["./data/node-1", "/srv/kv"]);
+  assertEquals(asked, ["/work/data/node-1", "/srv/kv"]);
 });
 
 import fc from "fast-check";

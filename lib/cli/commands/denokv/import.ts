@@ -42,7 +42,7 @@ export const DENOKV_IMPORT = defineCommand({
   options: [AFTER, OVERWRITE, RATE],
   summary: "copy a file of Deno's own KV, or of denokv, into a database",
   details: [
-    'The file is that of Deno.openKv("./x.sqlite") or of denokv --sqlite-path, below the working directory. It is read as of',
+    'The file is that of Deno.openKv("./x.sqlite") or of denokv --sqlite-path. It is read as of',
     "one moment, also while a program uses it; what that writes later is not copied, so stop it first to lose nothing.",
     "Values keep their encoding, keys their time of expiry. Keys that have expired and queued messages are left out, and",
     "counted. Versionstamps are new ones. Keys go in their order, many in one write: an import that ended says the key to",

@@ -137,7 +137,7 @@ function mixAsText(mix: Mix): string {
 function reportOf(path: string, environment: CommandContext["environment"]): string {
   if (environment.mayWrite(path)) return path;
   throw new UsageError(
-    `--report: cannot write ${path}: this program may write only ./data below the directory it was started in. ` +
+    `--report: cannot write ${path}: the permissions that this program was compiled or started with exclude it. ` +
       "Example: --report data/check.json",
   );
 }

@@ -1,4 +1,5 @@
 /** An environment in memory: input is given, output is kept. */
+import { resolve } from "@std/path";
 import { PassThrough } from "node:stream";
 import type { Diagnostics, Environment, Output, Terminal } from "../../../../lib/cli/environment.ts";
 import { OutputClosedError, OutputError } from "../../../../lib/cli/errors.ts";
@@ -137,8 +138,12 @@ export class FakeEnvironment implements Environment {
     this.written.set(path, text);
   }
 
+  absolute(path: string): string {
+    return resolve("/work", path);
+  }
+
   mayWrite(path: string): boolean {
-    return /^(?:\.\/)?data(?:\/|$)/.test(path);
+    return !path.startsWith("/srv/");
   }
 
   openTerminal(): Terminal {

@@ -43,7 +43,7 @@ Deno.test("fitConnections: with hardly any, a few clients are taken and the log 
 
 Deno.test("denoPlatform: the free descriptors are counted on this machine, and none stays open", () => {
   const { freeDescriptors, logger } = denoPlatform(
-    serverConfigOf({ nodeId: 1, bind: { host: "127.0.0.1", port: 7001 } }),
+    serverConfigOf({ nodeId: 1, bind: { host: "127.0.0.1", port: 7001 }, dataDir: "." }),
     () => {},
   );
   using _log = logger;
