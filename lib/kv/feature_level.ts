@@ -7,7 +7,7 @@
  * snapshots are written in format version 2. The leader raises the level once every member of the cluster has said that it knows the higher one.
  */
 
-import type { Command } from "./command.ts";
+import { type Command, unwrapped } from "./command.ts";
 import { assertNever } from "../platform/assert.ts";
 
 /** The level of a new cluster, and of states that say nothing about it. */
@@ -30,7 +30,9 @@ export const AUTH_LEVEL = 2;
 export const DATABASE_LEVEL = 2;
 
 /** Whether a command, with all its parts, exists at a feature level. At a lower one every version refuses it. */
-export function isOfLevel(command: Command, featureLevel: number): boolean {
+export function isOfLevel(given: Command, featureLevel: number): boolean {
+  const command = unwrapped(given);
+  if (command !== given && featureLevel < AUTH_LEVEL) return false;
   switch (command.kind) {
     case "transaction":
       return featureLevel >= LEASE_LEVEL || command.mutations.every(({ kind }) => kind !== "expiringPut");
@@ -48,8 +50,6 @@ export function isOfLevel(command: Command, featureLevel: number): boolean {
     case "databaseWrite":
     case "changeDatabases":
       return featureLevel >= DATABASE_LEVEL;
-    case "authorized":
-      return featureLevel >= AUTH_LEVEL && isOfLevel(command.command, featureLevel);
     case "registerSession":
     case "expireSessions":
     case "raiseFeatureLevel":

@@ -19,6 +19,7 @@ import {
   type RegisterSession,
   type SessionStamp,
   type Transaction,
+  unwrapped,
   writtenValue,
 } from "./command.ts";
 import { assertNever } from "../platform/assert.ts";
@@ -59,7 +60,8 @@ const OPERATION_OVERHEAD_BYTES = 32;
  * ); // { kind: "keyTooLarge", message: "Cannot use a key of 5000 bytes: at most 4096 are allowed." }
  * ```
  */
-export function validateCommand(command: Command, limits: CommandLimits): CommandProblem | null {
+export function validateCommand(given: Command, limits: CommandLimits): CommandProblem | null {
+  const command = unwrapped(given);
   switch (command.kind) {
     case "transaction":
       return validateTransaction(command, limits) ?? validateKeysOutside(command);
@@ -86,8 +88,6 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
       return validateDatabaseWrite(command, limits) ?? validateStamp(command.session);
     case "changeDatabases":
       return validateDatabasesChange(command.change) ?? validateStamp(command.session);
-    case "authorized":
-      return validateCommand(command.command, limits);
     default:
       return assertNever(command);
   }
@@ -98,7 +98,8 @@ export function validateCommand(command: Command, limits: CommandLimits): Comman
  * clients' commands (see {@link validateCommand}), so only an entry of a faulty or hostile node fails here. All replicas
  * must decide alike, so this rule never changes.
  */
-export function keepsStoreLimits(command: Command): boolean {
+export function keepsStoreLimits(given: Command): boolean {
+  const command = unwrapped(given);
   switch (command.kind) {
     case "transaction":
       return validateTransaction(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
@@ -120,8 +121,6 @@ export function keepsStoreLimits(command: Command): boolean {
       return validateDatabaseWrite(command, { maxValueBytes: MAX_VALUE_BYTES }) === null;
     case "changeDatabases":
       return validateDatabasesChange(command.change) === null;
-    case "authorized":
-      return keepsStoreLimits(command.command);
     default:
       return assertNever(command);
   }

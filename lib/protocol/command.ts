@@ -18,7 +18,7 @@ import {
 import type { AuthFailure, Identity, UserStamp } from "../kv/auth/auth_command.ts";
 import { type LeaseFailure, MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
 import { entryBytes } from "../kv/outcomes.ts";
-import { AUTH_CHANGE } from "./auth_command.ts";
+import { AUTH_CHANGE, AUTHORIZED_ELEMENTS, AUTHORIZED_NUMBER, IdentityReader } from "./auth_command.ts";
 import { BRANCHES, OPERATION_OUTCOMES, POSITION } from "./branching_command.ts";
 import { DATABASE_RESULTS, DATABASE_WRITE, DATABASES_CHANGE } from "./database_command.ts";
 import { DecodeError } from "./errors.ts";
@@ -151,10 +151,6 @@ const EMBEDDED_COMMAND: Field<PlainCommand> = custom("embeddedCommand", {
   write: (out, command) => PLAIN_COMMAND.write(out, command),
   read: (input, name) => PLAIN_COMMAND.read(input, name),
 });
-
-const AUTHORIZED_NUMBER = 12;
-/** Elements of an authorized command: its number, the three of the identity, and the command of the user. */
-const AUTHORIZED_ELEMENTS = 5;
 
 /** A command. */
 export const COMMAND = variants("command", {
@@ -292,6 +288,7 @@ const STAMPED: readonly number[] = [
 
 const COMMAND_OPTIONS: ReaderOptions = { what: "a command", copies: false };
 const COMMAND_READER = new MessagePackReader(new Uint8Array(0), COMMAND_OPTIONS);
+const IDENTITIES = new IdentityReader();
 /** The buffer in which every value is encoded before it is copied out. */
 const SCRATCH = new MessagePackWriter();
 /** Commands in one slab live about as long as each other: until they are answered. */
@@ -326,11 +323,17 @@ export function encodeResultInPlace(result: CommandResult): Uint8Array {
  * Decodes a command; throws DecodeError. Its keys and values are views of `bytes`, which the caller must own.
  */
 export function decodeCommand(bytes: Uint8Array): Command {
-  COMMAND_READER.restart(bytes, COMMAND_OPTIONS);
+  const begin = IDENTITIES.read(bytes);
+  COMMAND_READER.restart(bytes, COMMAND_OPTIONS, begin);
   try {
-    const command = COMMAND.read(COMMAND_READER, "command");
+    if (begin === 0) {
+      const command = COMMAND.read(COMMAND_READER, "command");
+      COMMAND_READER.end();
+      return command;
+    }
+    const command = PLAIN_COMMAND.read(COMMAND_READER, "command");
     COMMAND_READER.end();
-    return command;
+    return { kind: "authorized", identity: IDENTITIES.identity, command };
   } finally {
     COMMAND_READER.release();
   }

@@ -54,14 +54,14 @@ export class MessagePackReader {
   }
 
   /**
-   * Begins to read other bytes, as a new reader would. Where messages are many, one reader reads them all: a new one for
+   * Begins to read other bytes, as a new reader would, from the value at `position` on. Where messages are many, one reader reads them all: a new one for
    * each was a tenth of what a node allocates for a put.
    */
-  restart(bytes: Uint8Array, options: ReaderOptions): void {
+  restart(bytes: Uint8Array, options: ReaderOptions, position = 0): void {
     this.#bytes = bytes;
     this.#what = options.what;
     this.#copies = options.copies;
-    this.#position = 0;
+    this.#position = position;
     this.#left = 1;
     this.#depth = 0;
     this.#nestedLevels = 0;

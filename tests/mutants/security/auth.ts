@@ -4,6 +4,7 @@ import { inFile, type Mutant } from "../mutant.ts";
 
 const USERS = tests("users", "tests/unit/kv/auth");
 const RECORDS = tests("records of users", "tests/unit/server/snapshot/auth_record_test.ts");
+const IDENTITIES = tests("identities", "tests/unit/protocol/codec_test.ts", "--filter=identit");
 
 /** Mutants of who may do what. */
 export const AUTH_MUTANTS: readonly Mutant[] = [
@@ -123,6 +124,31 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
       failure: "a stolen token that expires soon becomes one that never expires",
       from: 'return requester.isByToken ? { kind: "signInByPassword" } : null;',
       to: "return null;",
+    },
+  ]),
+  ...inFile("lib/protocol/auth_command.ts", [IDENTITIES], [
+    {
+      id: "M2920",
+      title: "an identity with a large number is read as that of another user",
+      failure: "a write counts as that of a user with a similar number, on the nodes that decode it",
+      from: "return high * 65_536 + this.#next(bytes) * 256",
+      to: "return high * 65_535 + this.#next(bytes) * 256",
+    },
+    {
+      id: "M2921",
+      title: "a command has the identity of the one before, if only the credentials differ",
+      failure: "a write by a password that was changed is executed after one by the new password",
+      from: "last.credential !== credential ||",
+      to: "(last.credential !== credential && credential < 0) ||",
+    },
+  ]),
+  ...inFile("lib/kv/feature_level.ts", [USERS], [
+    {
+      id: "M2922",
+      title: "a command of a user exists at every feature level",
+      failure: "nodes of the first version refuse an entry that others execute: the replicas differ",
+      from: "if (command !== given && featureLevel < AUTH_LEVEL) return false;",
+      to: "if (command !== given && featureLevel < FIRST_FEATURE_LEVEL) return false;",
     },
   ]),
   ...inFile("lib/kv/state_records.ts", [USERS], [

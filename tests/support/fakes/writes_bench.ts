@@ -24,6 +24,8 @@ const START = foundingState(foundingConfiguration([{ id: 1, address: "n1:7001" }
 /** The writes of the only node of a cluster, which leads. */
 export class WritesBench {
   readonly log = new FakeLog();
+  /** The snapshot from which a replica begins. */
+  readonly start = START.snapshot;
   readonly answers: string[] = [];
   readonly logger = new RecordingLogger();
   readonly replica: Replica;

@@ -285,24 +285,72 @@ Deno.test("wrapAuthorized: the bytes are those of the command with its identity,
   }
 });
 
+/** One that is read by the reader of identities, and one that is left to the general reader. */
+const IDENTITIES = [{ userId: 3, credential: 200, authRevision: 300 }, IDENTITY];
+
 Deno.test("decodeCommand: an identity around a command that has one already is refused", () => {
-  const once = wrapAuthorized(authorizedHead(IDENTITY), encodeCommand({ kind: "compact", revision: 1 }));
-  assertThrows(
-    () => decodeCommand(wrapAuthorized(authorizedHead(IDENTITY), once)),
-    DecodeError,
-    "12 is not known",
-  );
+  const command: PlainCommand = { kind: "keepLeasesAlive", leaseIds: [1, 2, 3, 4, 5, 6, 7, 8, 9] };
+  for (const head of IDENTITIES.map(authorizedHead)) {
+    const once = wrapAuthorized(head, encodeCommand(command));
+    assertEquals(decodeCommand(once).kind, "authorized");
+    assertThrows(() => decodeCommand(wrapAuthorized(head, once)), DecodeError, "12 is not known");
+  }
 });
 
 Deno.test("decodeCommand: an identity in front of what is not exactly one command is refused", () => {
-  const head = authorizedHead(IDENTITY);
-  const command = encodeCommand({ kind: "compact", revision: 1 });
-  assertEquals(decodeCommand(wrapAuthorized(head, command)).kind, "authorized");
+  const command = encodeCommand({ kind: "keepLeasesAlive", leaseIds: [1, 2, 3, 4, 5, 6, 7, 8, 9] });
   const longer = new Uint8Array([...command, 0xc0]);
-  const wrong = [longer, command.subarray(0, command.length - 1), new Uint8Array(), new Uint8Array([0xc0])];
-  for (const bytes of wrong) {
-    assertThrows(() => decodeCommand(wrapAuthorized(head, bytes)), DecodeError, "Cannot decode a command");
+  const nils = new Uint8Array(20).fill(0xc0);
+  const wrong = [longer, command.subarray(0, command.length - 1), new Uint8Array(), nils, nils.subarray(19)];
+  for (const head of IDENTITIES.map(authorizedHead)) {
+    assertEquals(decodeCommand(wrapAuthorized(head, command)).kind, "authorized");
+    for (const bytes of wrong) {
+      assertThrows(() => decodeCommand(wrapAuthorized(head, bytes)), DecodeError, "Cannot decode a command");
+    }
   }
+});
+
+Deno.test("decodeCommand: identities of integers of every length are read, also after each other", () => {
+  const integers = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1];
+  const commands: readonly PlainCommand[] = [
+    { kind: "compact", revision: 1 },
+    { kind: "keepLeasesAlive", leaseIds: [1, 2, 3, 4, 5, 6, 7, 8, 9] },
+  ];
+  const wanted = integers.flatMap((userId) =>
+    integers.flatMap((credential) =>
+      [0, 77, 300, 2 ** 40].flatMap((authRevision) =>
+        commands.map((command): Command => (
+          { kind: "authorized", identity: { userId, credential, authRevision }, command }
+        ))
+      )
+    )
+  );
+  assertEquals(wanted.map((command) => decodeCommand(encodeCommand(command))), wanted);
+  const command: PlainCommand = { kind: "keepLeasesAlive", leaseIds: [1, 2, 3, 4, 5, 6, 7, 8, 9] };
+  for (const [userId, credential, authRevision] of [[1, 1, 1], [2, 1, 1], [2, 3, 1], [2, 3, 4]] as const) {
+    const one: Command = { kind: "authorized", identity: { userId, credential, authRevision }, command };
+    assertEquals(decodeCommand(encodeCommand(one)), one, "only one integer differs from the identity before");
+  }
+});
+
+Deno.test("decodeCommand: an identity is read in every format that MessagePack has for its integers", () => {
+  const identity = { userId: 5, credential: 6, authRevision: 7 };
+  const command: PlainCommand = { kind: "keepLeasesAlive", leaseIds: [1, 2, 3, 4, 5, 6, 7, 8, 9] };
+  const formats = (value: number): readonly number[][] => [
+    [value],
+    [0xcc, value],
+    [0xcd, 0, value],
+    [0xce, 0, 0, 0, value],
+    [0xcf, 0, 0, 0, 0, 0, 0, 0, value],
+    [0xd0, value],
+  ];
+  for (const [position, credential] of formats(6).entries()) {
+    const head = [0x95, 12, ...formats(5)[5 - position] ?? [], ...credential, 7];
+    const bytes = wrapAuthorized(new Uint8Array(head), encodeCommand(command));
+    assertEquals(decodeCommand(bytes), { kind: "authorized", identity, command });
+  }
+  const negative = wrapAuthorized(new Uint8Array([0x95, 12, 5, 0xff, 7]), encodeCommand(command));
+  assertThrows(() => decodeCommand(negative), DecodeError, "credential must be an integer");
 });
 
 Deno.test("decodeCommand: more operations than a transaction may have are refused", () => {
