@@ -123,6 +123,7 @@ export class Node {
   readonly leadership: LeadershipWatch;
   readonly membership: Membership;
   readonly description: NodeDescription;
+  readonly authentication: Authentication;
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #driver: Driver;
@@ -136,7 +137,6 @@ export class Node {
   readonly #exchange: SnapshotExchange;
   readonly #diskSpace: DiskSpaceMonitor;
   readonly #termGuard: TermGuard;
-  readonly #auth: Authentication;
   readonly #levels: FeatureLevels;
   readonly #downloadTotals: DownloadTotals = { open: 0, reads: 0 };
   readonly #transfers: LeadershipTransfers;
@@ -159,7 +159,7 @@ export class Node {
     this.#replica = replica;
     this.#reported = this.#knownConfigurations();
     const driver = this.#driver = new Driver({ ...options, raft, log: start.log, tickMs: tickMsOf(options) });
-    this.#auth = new Authentication(options, {
+    this.authentication = new Authentication(options, {
       stateMachine: () => replica.stateMachine,
       whenUpToDate: (answer) => whenUpToDate({ driver, replica }, answer),
     });
@@ -243,7 +243,7 @@ export class Node {
 
   /** Whether requests of a connection are refused until it signs in. */
   mustSignIn(identity: ConnectionIdentity): boolean {
-    const { auth } = this.#auth.access;
+    const { auth } = this.authentication.access;
     return auth.enabled && !identity.isOfDatabases && identity.user(auth) === null;
   }
 
@@ -256,7 +256,7 @@ export class Node {
       clock,
       totals: this.#downloadTotals,
     });
-    const { identity, access } = this.#auth.identify(options.connection);
+    const { identity, access } = this.authentication.identify(options.connection);
     const watches = this.#watches.connect({ ...options, access });
     return new ClientWork({ ...options, identity, reads: this.clients.reads, downloads, watches });
   }
@@ -275,7 +275,7 @@ export class Node {
     this.#forwarding.close();
     this.#commitRequests.stop();
     this.#replica.close();
-    this.#auth.close();
+    this.authentication.close();
     await this.#driver.stop();
     await Promise.all([this.#snapshots.stop(), this.#exchange.close()]);
   }
@@ -425,7 +425,7 @@ export class Node {
       driver: this.#driver,
       replica: this.#replica,
       forwarding: this.#forwarding,
-      access: this.#auth.access,
+      access: this.authentication.access,
       maxValueBytes,
       quota,
       clock,
@@ -446,8 +446,8 @@ export class Node {
       leadership: this.leadership,
       transfers: this.#transfers,
       membership: this.membership,
-      access: this.#auth.access,
-      signIns: this.#auth.signIns,
+      access: this.authentication.access,
+      signIns: this.authentication.signIns,
       watches: new WatchRequests({ hub: this.#watches, ...parts }),
       yieldToEventLoop,
       status: () => this.status(),

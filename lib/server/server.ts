@@ -27,6 +27,7 @@ import { EventLog } from "./diagnostics/events.ts";
 import type { Runtime } from "./diagnostics/node_report.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
+import { pageSourceOf } from "./status_page/page_source.ts";
 import { FrontEnds } from "./front_ends.ts";
 import { Node } from "./node.ts";
 import { Readiness } from "./metrics/readiness.ts";
@@ -378,6 +379,7 @@ class Server implements RunningServer {
   /** Has the monitor show this node. */
   #showIn(monitor: Monitor): void {
     const node = this.#node;
+    node.leadership.onChange(() => monitor.clusterChanged());
     monitor.show({
       readiness: new Readiness({
         clock: this.#opened.clock,
@@ -395,6 +397,7 @@ class Server implements RunningServer {
         connections: this.#opened.listener.counts(),
         ...this.#opened.frontEnds.counts(),
       }),
+      page: pageSourceOf(this.#config, { ...this.#opened, node, diagnostics: this.#diagnostics }),
     });
   }
 

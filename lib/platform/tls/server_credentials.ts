@@ -29,6 +29,8 @@ export interface CheckedCredentials {
   readonly credentials: ServerCredentials;
   /** The time at which the server's certificate, or the first of the authorities' certificates, expires. */
   readonly expiresAtMs: number;
+  /** The names of the server's certificate, as in {@link PeerCertificate}. */
+  readonly altNames: readonly string[];
 }
 
 /** Checks that the key fits the certificate, that the authorities have issued it, and all dates. Throws {@link CredentialsError}. */
@@ -54,14 +56,14 @@ export function checkCredentials(credentials: CredentialTexts, nowMs: number): C
   if (!own.checkPrivateKey(parseKey(key))) {
     throw new CredentialsError("key", "it is not the key of the certificate");
   }
-  const { notBeforeMs, notAfterMs } = readCertificateFields(new Uint8Array(own.raw));
+  const { notBeforeMs, notAfterMs, altNames } = readCertificateFields(new Uint8Array(own.raw));
   if (nowMs > notAfterMs) {
     throw new CredentialsError("cert", `the certificate expired on ${dateOf(notAfterMs)}`);
   }
   if (nowMs < notBeforeMs) {
     throw new CredentialsError("cert", `the certificate is not valid before ${dateOf(notBeforeMs)}`);
   }
-  return { credentials, expiresAtMs: notAfterMs };
+  return { credentials, expiresAtMs: notAfterMs, altNames };
 }
 
 /** Returns the certificates of a text, each of which can be read. */

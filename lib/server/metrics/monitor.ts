@@ -1,8 +1,9 @@
 /**
- * The HTTP pages of a node: `/metrics`, `/live`, `/ready`, `/status`, and an index.
+ * The HTTP pages of a node: `/metrics`, `/live`, `/ready`, `/status`, and the status page with its events.
  *
  * The monitor is opened first and closed last, so that it can also report a node that reads its log, joins, or stops. It
- * only reads, and no page contains a key or a value.
+ * only reads, and no page contains a key or a value. `/live`, `/ready` and `/metrics` are for supervisors and Prometheus, and
+ * ask for no user; the others do while authentication is enabled.
  */
 import type { Clock } from "../../platform/clock.ts";
 import { formatAddress } from "../../platform/address.ts";
@@ -14,11 +15,13 @@ import type { NodeId } from "../../raft/mod.ts";
 import { Metrics } from "./metrics.ts";
 import type { MetricSources, Resources } from "./metric.ts";
 import { METRICS_CONTENT_TYPE, renderMetrics } from "./metrics_text.ts";
+import { document, type PageSource, StatusPage } from "../status_page/status_page.ts";
 import type { Readiness, Unready } from "./readiness.ts";
 
 const TEXT = "text/plain; charset=utf-8";
 const JSON_TYPE = "application/json; charset=utf-8";
-const HTML = "text/html; charset=utf-8";
+/** The pages that show the cluster. */
+const CLUSTER_PAGES = ["/", "/status", "/status/events", "/status/cluster.json"];
 
 /** The platform of a monitor. */
 export interface MonitoringPlatform {
@@ -40,6 +43,8 @@ export interface Observed {
   readonly readiness: Readiness;
   /** Returns the sources of metrics, except those of the monitor itself. */
   readonly sources: () => Omit<MetricSources, "metrics" | "resources" | "uptimeMs">;
+  /** The source of the status page. */
+  readonly page: PageSource;
 }
 
 /** The monitor of one node. */
@@ -50,6 +55,8 @@ export class Monitor {
   readonly #server: HttpServer;
   /** The node while it runs; else the reason why it does not. */
   #state: Observed | Unready = { reason: "starting", message: "This node is starting." };
+  /** The status page of the running node. */
+  #page: StatusPage | null = null;
 
   /** Begins to listen; throws NetworkError where the address cannot be used. */
   constructor(options: MonitorOptions) {
@@ -63,15 +70,24 @@ export class Monitor {
   /** Shows a running node, or the reason why it does not run. */
   show(state: Observed | Unready): void {
     this.#state = state;
+    this.#page?.close();
+    this.#page = "reason" in state ? null : new StatusPage(state.page, this.#options);
+  }
+
+  /** Has those who watch the status page see soon that the cluster has changed. */
+  clusterChanged(): void {
+    this.#page?.changed();
   }
 
   /** Stops. */
   async close(): Promise<void> {
+    this.#page?.close();
     await this.#server.close();
   }
 
   /** Answers a request. */
-  async answer({ method, path }: HttpRequest): Promise<HttpResponse> {
+  async answer(request: HttpRequest): Promise<HttpResponse> {
+    const { method, path } = request;
     if (method !== "GET" && method !== "HEAD") {
       const body = "This page supports GET and HEAD only.\n";
       return { status: 405, contentType: TEXT, body, headers: { allow: "GET, HEAD" } };
@@ -87,21 +103,30 @@ export class Monitor {
           contentType: METRICS_CONTENT_TYPE,
           body: renderMetrics(this.#sourcesOf(observed)),
         }));
-      case "/status":
-        return this.#whenServing((observed) => ({
-          status: 200,
-          contentType: JSON_TYPE,
-          body: `${JSON.stringify(statusDocument(observed.sources()), null, 2)}\n`,
-        }));
-      case "/":
-        return { status: 200, contentType: HTML, body: page(this.#options.nodeId) };
       default:
-        return {
+        return (CLUSTER_PAGES.includes(path) ? await this.#clusterPage(request) : null) ?? {
           status: 404,
           contentType: TEXT,
-          body: "There is no such page. There are /metrics, /live, /ready and /status.\n",
+          body: "There is no such page. There are /, /metrics, /live, /ready, /status, /status/events and " +
+            "/status/cluster.json.\n",
         };
     }
+  }
+
+  async #clusterPage(request: HttpRequest): Promise<HttpResponse | null> {
+    const page = this.#page;
+    // The document itself shows that the node does not run, and its script asks again.
+    if (page === null && request.path === "/") return document();
+    if (page !== null) {
+      const visitor = await page.admit(request);
+      if ("status" in visitor) return visitor;
+      if (request.path !== "/status") return await page.answer(request.path, visitor);
+    }
+    return this.#whenServing((observed) => ({
+      status: 200,
+      contentType: JSON_TYPE,
+      body: `${JSON.stringify(statusDocument(observed.sources()), null, 2)}\n`,
+    }));
   }
 
   async #ready(): Promise<HttpResponse> {
@@ -192,23 +217,4 @@ function etcdStatus({ web, requests, streams }: EtcdCounts): unknown {
 /** Rounds a duration to microseconds: more digits of it have no meaning. */
 function toMicroseconds(ms: number | null): number | null {
   return ms === null ? null : Math.round(ms * 1_000) / 1_000;
-}
-
-function page(nodeId: NodeId): string {
-  const links = [
-    ["/metrics", "metrics for Prometheus"],
-    ["/status", "its view of itself and the cluster, as JSON"],
-    ["/ready", "whether it can serve clients now, and if not, why"],
-    ["/live", "whether the process answers"],
-  ].map(([path, what]) => `<li><a href="${path}">${path}</a>: ${what}</li>`).join("\n");
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>kvraft node ${nodeId}</title>
-<h1>kvraft node ${nodeId}</h1>
-<ul>
-${links}
-</ul>
-</html>
-`;
 }

@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import { errorMessage } from "../../platform/errors.ts";
 import type { Logger } from "../../platform/logger.ts";
 import { fileErrorReason, PrivateFileError, type ReadPrivateFile } from "../../platform/private_file.ts";
-import { dateOf } from "../../platform/tls/peer_certificate.ts";
+import { dateOf, isForHost } from "../../platform/tls/peer_certificate.ts";
 import {
   checkCredentials,
   type CheckedCredentials,
@@ -131,6 +131,11 @@ export class ServerTls {
   /** Days until the certificate expires; negative afterwards. */
   get daysLeft(): number {
     return Math.floor((this.#current.expiresAtMs - this.#platform.wallClock()) / DAY_MS);
+  }
+
+  /** Whether the certificate has this name of a host. */
+  isNamed(host: string): boolean {
+    return isForHost(this.#current, host);
   }
 
   /** Reads the files again at intervals, and uses them for new connections if they have changed. */

@@ -7,6 +7,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   MAX_FRAME_BYTES,
   MAX_HTTP_CONNECTIONS_PER_ADDRESS,
+  MAX_HTTP_STREAMS_PER_ADDRESS,
   MAX_PEER_LANES,
   MAX_PENDING_HELLOS,
   MAX_WAITING_BYTES,
@@ -36,6 +37,9 @@ const AT_ONCE = 64;
 const PARTIAL_BYTES = MAX_FRAME_BYTES - 1_024;
 /** Bytes of requests that one connection sends: more than sockets buffer. */
 const REQUEST_BYTES = 32 * 1024 * 1024;
+const EVENTS_REQUEST = "GET /status/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/** Viewers of the status page from one address. */
+const VIEWERS_PER_ADDRESS = 100;
 const HTTP_REQUEST = "GET /metrics HTTP/1.1\r\nHost: n\r\n\r\n";
 
 /** One node under attack, and the other users of the cluster. */
@@ -231,6 +235,22 @@ const attacks: readonly Attack[] = [
       held.use(asking);
       await asking.send(new TextEncoder().encode(HTTP_REQUEST));
       await eventually("its own request is answered", () => asking.text.startsWith("HTTP/1.1 200") || null);
+    },
+  },
+  {
+    limit: "viewers of the status page that do not read",
+    async run({ httpPort, othersAreServed }, held): Promise<void> {
+      const request = new TextEncoder().encode(EVENTS_REQUEST);
+      for (const source of [HOSTILE, ALSO_HOSTILE]) {
+        for (let number = 0; number < VIEWERS_PER_ADDRESS; number++) {
+          const viewer = held.use(await ConnectionFrom.open(source, httpPort));
+          await viewer.send(request);
+          const status = number < MAX_HTTP_STREAMS_PER_ADDRESS ? "200" : "503";
+          await eventually("it is answered", () => viewer.text.startsWith(`HTTP/1.1 ${status}`) || null);
+          viewer.stopReading();
+        }
+        await othersAreServed();
+      }
     },
   },
 ];

@@ -1,5 +1,5 @@
 /** Mutants of the limits that keep hostile clients from excluding others, of modes of files, and of permissions. */
-import { CLI, NAMED_PATHS, NET, PERMISSIONS, tests } from "../checks.ts";
+import { CLI, NAMED_PATHS, NET, PERMISSIONS, SERVER, tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 /** Mutants of limits on connections. */
@@ -60,6 +60,41 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       failure: "viewers that are asleep keep the streams from all others",
       from: "HTTP_ANSWER_TIMEOUT_MS, () => this.close());",
       to: "HTTP_ANSWER_TIMEOUT_MS, () => {});",
+    },
+  ]),
+  ...inFile("lib/server/auth/web_users.ts", [SERVER], [
+    {
+      id: "M2993",
+      title: "a user of the status page that was removed is remembered",
+      failure: "every former user sees the cluster for as long as the node runs",
+      from: "known !== undefined && known.user(this.#auth) !== null",
+      to: "known !== undefined",
+    },
+  ]),
+  ...inFile("lib/server/status_page/viewers.ts", [SERVER], [
+    {
+      id: "M2994",
+      title: "a stream goes on when its user is removed",
+      failure: "an open page shows the cluster to a user that may not see it any more",
+      from: "if (!isAllowed()) writer.close();",
+      to: "void isAllowed;",
+    },
+    {
+      id: "M2996",
+      title: "reports are collected when the last viewer has left",
+      failure: "every node asks every other one each second, for as long as it runs",
+      from: "if (this.#open.size === 0) this.#cancel();",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/status_page/status_page.ts", [SERVER], [
+    {
+      id: "M2995",
+      title: "the pages are served by every name",
+      failure:
+        "a web site reads the status of the cluster through the browser of an operator (DNS rebinding)",
+      from: "if (host !== null && (isAddressOrLocal(host) || isOwnName(host))) return null;",
+      to: "if (host !== null || isOwnName === undefined) return null;",
     },
   ]),
   ...inFile("lib/transport/client_connection.ts", [NET], [

@@ -1,12 +1,12 @@
 /** Metrics and health of real processes over HTTP, under writes, without a leader, and after a stop. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { KvClient } from "../../lib/mod.ts";
-import { TestCluster } from "../support/processes/cluster.ts";
-import { eventually } from "../support/eventually.ts";
-import { type ParsedMetric, parseMetrics, sumOf } from "../support/prometheus.ts";
-import { runKvraft } from "../support/processes/process.ts";
-import { step } from "../support/step.ts";
-import { freePorts } from "../support/temporary.ts";
+import type { KvClient } from "../../../lib/mod.ts";
+import { TestCluster } from "../../support/processes/cluster.ts";
+import { eventually } from "../../support/eventually.ts";
+import { type ParsedMetric, parseMetrics, sumOf } from "../../support/prometheus.ts";
+import { runKvraft } from "../../support/processes/process.ts";
+import { step } from "../../support/step.ts";
+import { freePorts } from "../../support/temporary.ts";
 
 const WRITES = 300;
 const WRITERS = 10;
