@@ -303,8 +303,15 @@ program_name=
 # As in deno.json.
 v8_flags=--v8-flags=--max-semi-space-size=8,--heap-growing-percent=50
 
+# Whether ./kvraft is there and was compiled from this source, with the Deno that was found last.
 compiled_is_current() {
-  [ -x kvraft ] && [ -z "$(find main.ts lib deno.json -newer kvraft | head -n 1)" ]
+  local pinned found compiled=
+  [ -x kvraft ] && [ -z "$(find main.ts lib deno.json -newer kvraft | head -n 1)" ] || return 1
+  read -r pinned <.deno-version
+  [ -r ".cache/deno-$pinned" ] && [ -r .cache/compiled-with ] || return 0
+  { read -r _ && read -r found; } <".cache/deno-$pinned" || return 0
+  read -r compiled <.cache/compiled-with
+  [ "$compiled" = "$found" ]
 }
 
 # Sets `deno` and `flags`, which run a source file of this checkout.
@@ -313,15 +320,16 @@ find_deno() {
   flags=$("$deno" run -A --no-config tools/std_imports.ts)
 }
 
-# Tries to compile once. If Deno's base binary cannot be downloaded, a file records it and later starts do not try again.
+# Tries to compile once. If Deno's base binary cannot be downloaded, or what was compiled does not run, a file records it and
+# later starts do not try again with this Deno; `deno task forget` removes it.
 compile_if_possible() {
-  local pinned code=0
-  read -r pinned <.deno-version
-  [ ! -e ".cache/no-compile-$pinned" ] || return 0
+  local version code=0
+  version=$("$deno" --version | sed -n 's/^deno \([0-9.]*\).*/\1/p')
+  [ ! -e ".cache/no-compile-$version" ] || return 0
   say "Compiling ./kvraft …"
   # shellcheck disable=SC2086 # flags separated by spaces
   "$deno" run -A --no-config tools/compile.ts $flags || code=$?
-  if [ "$code" -eq 3 ]; then : >".cache/no-compile-$pinned"; fi
+  case $code in 3 | 4) : >".cache/no-compile-$version" ;; esac
 }
 
 # Sets `program`; with "build", compiles ./kvraft first if possible.

@@ -9,6 +9,9 @@ cd "$(dirname "$0")/.."
 pinned=$(cat .deno-version)
 remembered=.cache/deno-$pinned
 
+# Prints the version of the Deno at $1: 2.9.6.
+version_of() { "$1" --version 2>/dev/null | sed -n 's/^deno \([0-9.]*\).*/\1/p'; }
+
 # same_major_and_not_older 2.9.10 2.9.6
 same_major_and_not_older() {
   local have want
@@ -19,12 +22,17 @@ same_major_and_not_older() {
   [ "${have[2]}" -ge "${want[2]}" ]
 }
 
-if [ -r "$remembered" ] && [ -x "$(cat "$remembered")" ]; then
-  cat "$remembered"
-  exit 0
+# A Deno that was upgraded or removed since is looked for again.
+if [ -r "$remembered" ]; then
+  { read -r path && read -r version; } <"$remembered" || version=
+  if [ -n "$version" ] && [ -x "$path" ] && [ "$(version_of "$path")" = "$version" ]; then
+    echo "$path"
+    exit 0
+  fi
 fi
 
 path=
+version=
 found=
 where='console.log(Deno.execPath())'
 if command -v deno >/dev/null 2>&1; then
@@ -47,5 +55,5 @@ if [ -z "$path" ] || [ ! -x "$path" ]; then
   exit 1
 fi
 mkdir -p .cache
-echo "$path" >"$remembered"
+printf '%s\n%s\n' "$path" "$(version_of "$path")" >"$remembered"
 echo "$path"

@@ -3,7 +3,8 @@
  *
  * If JSR answers, there are none: deno.json names the real packages. Otherwise (on a closed network) it is the import map
  * of the substitutes in tools/std/, which have the same names and types and use npm packages and Node's built-in modules.
- * The result is stored in .cache/, so that only the first task of a checkout tries JSR.
+ * The result is stored in .cache/, so that only the first task of a checkout tries JSR, and the first with another version of
+ * Deno. `deno task forget` removes it.
  */
 const root = new URL("..", import.meta.url);
 const answerFile = new URL(".cache/std_imports", root);
@@ -17,7 +18,9 @@ type Answer = "jsr" | "stand-ins";
 
 function remembered(): Answer | null {
   try {
-    const text = Deno.readTextFileSync(answerFile).trim();
+    const [text, version] = Deno.readTextFileSync(answerFile).trim().split(" ");
+    // Another Deno has other defaults for packages, and may have a cache of its own.
+    if (version !== Deno.version.deno) return null;
     return text === "jsr" || text === "stand-ins" ? text : null;
   } catch {
     return null;
@@ -42,7 +45,7 @@ let answer = remembered();
 if (answer === null) {
   answer = await ask();
   Deno.mkdirSync(new URL(".cache", root), { recursive: true });
-  Deno.writeTextFileSync(answerFile, answer + "\n");
+  Deno.writeTextFileSync(answerFile, `${answer} ${Deno.version.deno}\n`);
 }
 // deno-lint-ignore no-console -- the task shell reads standard output
 if (answer === "stand-ins") console.log(standIns);
