@@ -11,12 +11,12 @@ Usage:
   kvraft server inspect | restore | recover [options]
   kvraft secret new
   kvraft client --cluster <nodes> [options] [command [arguments]]
-  kvraft gateway --cluster <nodes> --etcd | --denokv <host:port> [options]
+  kvraft gateway --cluster <nodes> --bind | --etcd | --denokv <host:port> [options]
   kvraft --help | --version
 
   kvraft server --help    a node: its options, with examples
   kvraft client --help    the client and its shell: options, commands, exit codes
-  kvraft gateway --help   serve etcd v3 and Deno KV from a process beside the nodes
+  kvraft gateway --help   serve clients, etcd v3 and Deno KV from a process beside the nodes
   kvraft secret new       print a new secret for --peer-secret-file of all nodes
 
 Example, a cluster of one node and a first key:

@@ -27,27 +27,40 @@ export const CLIENT_TLS_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-/** Reads the files that the options name; null without TLS. Throws {@link UsageError}. */
+/** The same options of a gateway, whose `--tls-…` are for what it listens on. */
+export const CLUSTER_TLS_OPTIONS: readonly OptionSpec[] = CLIENT_TLS_OPTIONS.map((option) => ({
+  ...option,
+  name: `cluster-${option.name}`,
+  help: option.help.replace("connect with", "dial the nodes with")
+    .replace("this client's certificate", "the certificate that the gateway shows to nodes")
+    .replace("--tls-", "--cluster-tls-"),
+}));
+
+/**
+ * Reads the files that the options name; null without TLS. `prefix`: before the names of the options. Throws
+ * {@link UsageError}.
+ */
 export function tlsOf(
   options: ReadonlyMap<string, string>,
   environment: FileReader,
+  prefix: "" | "cluster-" = "",
 ): TlsOptions | null {
-  const ca = options.get("tls-ca");
-  const given = CLIENT_TLS_OPTIONS.find(({ name }) => options.has(name));
-  if (ca === undefined) {
-    if (given === undefined) return null;
-    throw new UsageError(`--${given.name} has no effect without --tls-ca, which turns TLS on. Give both.`);
-  }
-  const read = (name: string): string | null => {
-    const path = options.get(name);
-    return path === undefined ? null : readText(path, { name, environment });
+  const name = (part: string): string => `${prefix}tls-${part}`;
+  const given = ["ca", "cert", "key", "server-name"].map(name).find((one) => options.has(one));
+  const read = (part: string): string | null => {
+    const path = options.get(name(part));
+    return path === undefined ? null : readText(path, { name: name(part), environment });
   };
-  const [cert, key, serverName] = [read("tls-cert"), read("tls-key"), options.get("tls-server-name")];
+  if (given === undefined) return null;
+  if (!options.has(name("ca"))) {
+    throw new UsageError(`--${given} has no effect without --${name("ca")}, which turns TLS on. Give both.`);
+  }
+  const [cert, key, serverName] = [read("cert"), read("key"), options.get(name("server-name"))];
   if ((cert === null) !== (key === null)) {
-    throw new UsageError("--tls-cert and --tls-key are given together, or not at all.");
+    throw new UsageError(`--${name("cert")} and --${name("key")} are given together, or not at all.`);
   }
   return {
-    ca: readText(ca, { name: "tls-ca", environment }),
+    ca: read("ca") ?? "",
     ...(cert === null || key === null ? {} : { cert, key }),
     ...(serverName === undefined ? {} : { serverName }),
   };
@@ -59,7 +72,7 @@ function readText(
 ): string {
   let bytes: Uint8Array;
   try {
-    bytes = name === "tls-key"
+    bytes = name.endsWith("tls-key")
       ? environment.readSecretFile(path, MAX_FILE_BYTES)
       : environment.readFile(path, MAX_FILE_BYTES);
   } catch (error) {

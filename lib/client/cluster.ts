@@ -10,7 +10,7 @@ import { AuthenticationError, KvraftError, PermissionDeniedError, TimeoutError }
 import { checkBoolean, checkChoice, checkObject } from "./argument_checks.ts";
 import { throwIfNoNodeId, toAddresses, toMembershipChange, toTimeoutMs } from "./input.ts";
 import type { ConnectionPool } from "./pool.ts";
-import { backoffMs, reasonWithin } from "./retry.ts";
+import { backoffMs, reasonOf } from "./retry.ts";
 import { FileDownload, snapshotInfo, takeSnapshot } from "./snapshot_download.ts";
 import type {
   CallOptions,
@@ -24,6 +24,8 @@ import type {
   StateHash,
 } from "./types.ts";
 
+/** The end of the reason for which a node did not answer, where a gateway gives it. */
+const NOTHING_CHANGED = /\.( Nothing was changed\.)?$/;
 /** The longest that a status waits for the nodes to answer. */
 const STATUS_TIMEOUT_MS = 2_000;
 
@@ -273,15 +275,19 @@ export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
 }
 
 async function viewNode({ id, address }: Member, { pool, runner, context }: Tools): Promise<NodeView> {
-  const candidates = pool.addressesOf(id);
+  const { gateway } = pool;
+  const request = gateway === null
+    ? { kind: "status" } as const
+    : { kind: "memberStatus", node: id } as const;
+  const candidates = gateway === null ? pool.addressesOf(id) : [gateway];
   let silence: Silence = { state: "unreachable", reason: "there is no address for it" };
   for (const [position, candidate] of candidates.entries()) {
     const share = context.within(context.remainingMs / (candidates.length - position));
     try {
       const { message: { status } } = await runner.runAt(candidate, {
         kind: "read",
-        action: `ask the node at ${candidate} for its status`,
-        request: { kind: "status" },
+        action: `ask node ${id} at ${candidate} for its status`,
+        request,
         context: share,
       });
       const { members: _, ...view } = status;
@@ -303,7 +309,10 @@ function silenceOf(error: KvraftError, { timeoutMs }: CallContext): Silence {
     return { state: "notAnswering", reason: `no answer within ${Math.ceil(timeoutMs)} ms` };
   }
   const isTimedOut = error.cause instanceof NetworkError && error.cause.code === "timedOut";
-  return { state: isTimedOut ? "notAnswering" : "unreachable", reason: reasonWithin(error.message) };
+  return {
+    state: isTimedOut ? "notAnswering" : "unreachable",
+    reason: reasonOf(error.message).replace(NOTHING_CHANGED, ""),
+  };
 }
 
 /** A change of the members, and the limits of its call. */

@@ -47,6 +47,8 @@ export const SILENCE_LIMIT_MS = 10_000;
  * suspended or cut off. One that is only slow sends other answers meanwhile.
  */
 const SUSPECT_AFTER_MS = 500;
+/** Time that a node has to answer a {@link NodeConnection.probe}. */
+const PROBE_TIMEOUT_MS = 1_000;
 
 /** Requests that timed out may still wait to be written beside those under way, hence twice what may be under way. */
 const SIZES: ChannelSizes = {
@@ -251,6 +253,13 @@ export class NodeConnection {
     if (deadline < this.#wakesAt) this.#wakeAt(deadline, sentAt);
     if (signal !== null) this.#endWith(signal, requestId, pending);
     return requestId;
+  }
+
+  /** Asks the node for a sign of life if it owes an answer: one that gives none is suspect then. */
+  probe(): void {
+    if (this.#pending.size === 0) return;
+    const limits = { now: this.#clock.now(), timeoutMs: PROBE_TIMEOUT_MS, signal: null };
+    this.send({ kind: "status" }, limits, () => {});
   }
 
   /** Closes the connection and ends every request. Without effect when it is closed. */

@@ -3,11 +3,15 @@
  * no connection and waits for nothing.
  *
  * The addresses that the program gave come before those of the members: they are known to be reachable for this client,
- * while a member's own address may not be. They are kept even when the whole cluster has moved to other addresses.
+ * while a member's own address may not be. They are kept even when the whole cluster has moved to other addresses. Behind a
+ * gateway they are the only ones: a gateway is there so that its clients do not dial the nodes.
  */
 import type { Random } from "../platform/clock.ts";
+import { isGatewayId } from "../protocol/hello.ts";
 import type { Member } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
+
+export { isGatewayId } from "../protocol/hello.ts";
 
 /** The time that an address is avoided after its first failure; each further failure doubles it. */
 const AVOID_MIN_MS = 500;
@@ -100,8 +104,9 @@ export class Directory {
     this.#views.delete(reporter);
   }
 
-  /** Every address, given ones first. */
+  /** Every address, given ones first; no others once a gateway has answered. */
   addresses(): readonly string[] {
+    if ([...this.#answeredBy.values()].some(isGatewayId)) return this.#given;
     return [...new Set([...this.#given, ...this.#members.map((member) => member.address)])];
   }
 

@@ -9,7 +9,7 @@ import { parseAddress } from "../platform/address.ts";
 import { NetworkError, type NetworkErrorCode, shortened } from "../platform/errors.ts";
 import type { Member } from "../protocol/messages.ts";
 import { HandshakeError } from "../protocol/errors.ts";
-import type { Welcome } from "../protocol/hello.ts";
+import { isGatewayId, nodeName, type Welcome } from "../protocol/hello.ts";
 import type { NodeId } from "../raft/types.ts";
 import { CallContext, CloseSignal } from "./call_context.ts";
 import { NodeConnection } from "./connection.ts";
@@ -99,6 +99,11 @@ export class ConnectionPool {
   /** The members that a node reported last, sorted by id. */
   get members(): readonly Member[] {
     return this.#directory.members;
+  }
+
+  /** The address of the gateway that is connected; null without one. */
+  get gateway(): string | null {
+    return [...this.#open.values()].find(({ node, isOpen }) => isOpen && isGatewayId(node))?.address ?? null;
   }
 
   /** Returns the addresses of a node, best first. */
@@ -200,6 +205,11 @@ export class ConnectionPool {
     const asked = await Promise.all([...this.#open.values()].map(({ watches }) => watches.progress()));
     const revisions = asked.filter((revision) => revision !== null);
     return revisions.length === 0 ? null : Math.min(...revisions);
+  }
+
+  /** Asks each node that owes an answer for a sign of life; one that gives none is suspect, and others are preferred. */
+  probe(): void {
+    for (const connection of this.#open.values()) connection.probe();
   }
 
   /** Ends every connection and dial; resolves when nothing of them is left. */
@@ -324,7 +334,7 @@ export class ConnectionPool {
     this.#directory.forgetView(node);
     if (!this.#open.delete(node)) return; // it was never signed in, so it was not used
     this.#directory.noteFailure(connection.address, this.#platform.clock.now());
-    this.#downReason = `the connection to node ${node} was lost: ${reason}`;
+    this.#downReason = `the connection to ${nodeName(node)} was lost: ${reason}`;
     this.#leaderMayHaveChanged();
     this.#keepConnected();
   }
@@ -440,7 +450,9 @@ function closeUnneeded(connection: NodeConnection, signal: AbortSignal): void {
 
 function withoutCredentials(node: NodeId): AuthenticationError {
   return new AuthenticationError(
-    `Cannot sign in at node ${node}: this client has no credentials. Connect with a user and its password, or with a token.`,
+    `Cannot sign in at ${
+      nodeName(node)
+    }: this client has no credentials. Connect with a user and its password, or with a token.`,
     { reason: "unauthenticated", user: null },
   );
 }

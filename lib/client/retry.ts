@@ -8,6 +8,7 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
+import { nodeName } from "../protocol/hello.ts";
 import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
 import {
@@ -202,12 +203,14 @@ export function describeFailure(failure: AttemptFailure): string {
   switch (failure.kind) {
     case "refused":
       return isOfOlderNode(failure)
-        ? `node ${failure.node} runs an older version of kvraft, which does not know this request. Upgrade the node.`
-        : `node ${failure.node} answered: ${reasonOf(failure.message)}`;
+        ? `${
+          nodeName(failure.node)
+        } runs an older version of kvraft, which does not know this request. Upgrade the node.`
+        : `${nodeName(failure.node)} answered: ${reasonOf(failure.message)}`;
     case "lost":
-      return `the connection to node ${failure.node} was lost: ${reasonWithin(failure.reason)}.`;
+      return `the connection to ${nodeName(failure.node)} was lost: ${reasonWithin(failure.reason)}.`;
     case "silent":
-      return `node ${failure.node} did not answer within ${Math.ceil(failure.waitedMs)} ms.`;
+      return `${nodeName(failure.node)} did not answer within ${Math.ceil(failure.waitedMs)} ms.`;
     case "unreachable":
       return reasonOf(failure.error.message);
     default:

@@ -44,8 +44,8 @@ export async function takeSnapshot(
 
 /** Returns the description of a snapshot that was taken. */
 export function snapshotInfo({ message, connection }: Answered<"takeSnapshot">): SnapshotInfo {
-  const { index, term, revision, bytes } = message;
-  return { nodeId: connection.node, index, term, revision, bytes };
+  const { index, term, revision, bytes, takenBy } = message;
+  return { nodeId: takenBy ?? connection.node, index, term, revision, bytes };
 }
 
 /** The file of one snapshot. */

@@ -120,6 +120,8 @@ const REQUESTS = {
   }),
   /** Asks this node for its status. */
   status: request(43, "statusResult", {}),
+  /** Asks a gateway for the status of a member; a node answers for itself alone. */
+  memberStatus: request(65, "statusResult", { node: integer(1) }),
   /** Asks this node for the hash of its state, to compare replicas. */
   stateHash: request(44, "stateHashResult", {}),
   /** Asks the leader to transfer leadership to `target`, or to the best follower when null. */
@@ -293,7 +295,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
   membershipChanged: frame(78, { requestId: integer(1), members: MEMBERS }),
   /**
    * A snapshot of the state at the entry (`index`, `term`). `snapshotId` names it on this connection; `bytes` is the
-   * length of its file.
+   * length of its file; `takenBy` the node, which a gateway adds.
    */
   snapshotTaken: frame(79, {
     requestId: integer(1),
@@ -302,6 +304,7 @@ export const SERVER_MESSAGES = frameTable({ what: "a node's frame", copies: true
     term: integer(),
     revision: integer(),
     bytes: integer(),
+    takenBy: trailing(nullable(integer(1)), null),
   }),
   /** The file's bytes from the `offset` of the request on; none at its end. */
   snapshotPart: frame(80, {
@@ -446,10 +449,7 @@ export function isNotice(message: ServerMessage): message is Notice {
 }
 
 /** The message that answers a request of a kind when it was done. */
-export type ResultOf<K extends RequestKind> = Extract<
-  ServerMessage,
-  { readonly kind: (typeof REQUESTS)[K]["answer"] }
->;
+export type ResultOf<K extends RequestKind> = ServerFrame<(typeof REQUESTS)[K]["answer"]>;
 
 /** Whether a message answers a request of a kind that was done. */
 export function isResultOf<K extends RequestKind>(message: ServerMessage, kind: K): message is ResultOf<K> {

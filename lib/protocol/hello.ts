@@ -18,6 +18,7 @@
  */
 import { FIRST_FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { isMemberAddress } from "../platform/address.ts";
+import type { Random } from "../platform/clock.ts";
 import { shortened } from "../platform/errors.ts";
 import type { NodeId } from "../raft/types.ts";
 import { HandshakeError, REFUSAL_CODES, type RefusalCode } from "./errors.ts";
@@ -43,6 +44,27 @@ import { frame, frameTable, type MessageOf, record } from "./schema.ts";
 export const MIN_PROTOCOL_VERSION = 1;
 /** Last version of the protocol that this program speaks. */
 export const MAX_PROTOCOL_VERSION = 1;
+
+/**
+ * Ids from this one on are those of gateways; no node has one. To a client a gateway is a node that always leads and is no
+ * member: it takes every request, and its clients dial no other node.
+ */
+export const FIRST_GATEWAY_ID = 2 ** 52;
+
+/** Returns an id that no other gateway chooses at the same time. */
+export function randomGatewayId(random: Random): NodeId {
+  return FIRST_GATEWAY_ID + Math.floor(random() * (Number.MAX_SAFE_INTEGER - FIRST_GATEWAY_ID));
+}
+
+/** Whether an id is that of a gateway. */
+export function isGatewayId(id: NodeId): boolean {
+  return id >= FIRST_GATEWAY_ID;
+}
+
+/** Returns the name of a node in messages: `node 1`, or `the gateway`. */
+export function nodeName(id: NodeId): string {
+  return isGatewayId(id) ? "the gateway" : `node ${id}`;
+}
 
 /** The number of a hello. */
 export const HELLO_NUMBER = 0;

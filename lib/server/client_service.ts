@@ -94,7 +94,7 @@ export class ClientService {
 
   /** Replies to a request of `client`, at once or once its write, read or change is finished. */
   handle(request: ClientRequest, client: ClientWork): void {
-    const { writes, membership, transfers, watches, signIns, access, status } = this.#options;
+    const { writes, membership, transfers, watches, signIns, access } = this.#options;
     const { requestId } = request;
     const reply = new Reply(request, client, this.#options);
     const refusal = this.#stopping ? stopping() : reply.refusal();
@@ -129,7 +129,8 @@ export class ClientService {
       case "watchProgress":
         return watches.handle(request, reply, client.watches);
       case "status":
-        return reply.send({ kind: "statusResult", requestId, status: status() });
+      case "memberStatus":
+        return this.#status(request, reply);
       case "stateHash":
         return this.#hashes.ask(client, (hash) => {
           if (hash === null) return reply.drop();
@@ -177,6 +178,15 @@ export class ClientService {
     reply.refuse(
       unknownOutcome(refusal.code, `${refusal.message} An earlier attempt of the write is in progress.`),
     );
+  }
+
+  #status(request: RequestFrame<"status" | "memberStatus">, reply: Reply): void {
+    const { requestId } = request;
+    const status = this.#options.status();
+    const node = request.kind === "status" ? status.id : request.node;
+    if (node === status.id) return reply.send({ kind: "statusResult", requestId, status });
+    const message = `Cannot give the status of node ${node}: this is node ${status.id}. Ask that node.`;
+    reply.refuse(notApplied("invalidRequest", message));
   }
 
   #keepAlive(

@@ -1,8 +1,11 @@
 /** Mutants of frames, connections and handshakes. */
-import { FRAMES, LISTENER, LOG, NET, SERVER, SIM } from "./checks.ts";
+import { FRAMES, LISTENER, LOG, NET, SERVER, SIM, tests } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 const CHECKS = [FRAMES, LISTENER, NET, SIM];
+
+const GATEWAY = tests("gateways", "tests/unit/gateway");
+const DIRECTORY = tests("directory", "tests/unit/client/directory_test.ts");
 
 export const NETWORK_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/startup/descriptors.ts", [SERVER], [
@@ -254,6 +257,65 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       failure: "three frames with an address of megabytes end a cluster",
       from: "if (text.length <= maxCharacters) return text;",
       to: "if (text.length >= 0) return text;",
+    },
+  ]),
+  ...inFile("lib/gateway/relay.ts", [GATEWAY], [
+    {
+      id: "M2930",
+      title: "a gateway takes a write whose node was lost for one that was not applied",
+      failure: "a client that gives up says that nothing was changed, and the write is in the store",
+      from: 'message }, "unknown");',
+      to: "message });",
+    },
+    {
+      id: "M2931",
+      title: "watches outlive the user that began them",
+      failure: "a connection is sent the events of keys that its present user may not read",
+      from: 'this.#watches.endAll("stopping", "The connection has another user now.");',
+      to: "",
+    },
+  ]),
+  ...inFile("lib/gateway/upstreams.ts", [GATEWAY], [
+    {
+      id: "M2932",
+      title: "all users of a gateway share lanes",
+      failure: "requests have the rights of another user",
+      from: "return ticket === null ? token : `${ticket.userId}.${ticket.credential}`;",
+      to: 'return "";',
+    },
+  ]),
+  ...inFile("lib/gateway/relayed_watches.ts", [GATEWAY], [
+    {
+      id: "M2933",
+      title: "events are queued for a client that does not read them",
+      failure: "the connection of a slow client is closed when 64 MiB wait for it, again and again",
+      from: "if (this.#client.isHeld()) this.#leave();",
+      to: "",
+    },
+    {
+      id: "M2934",
+      title: "a held watch begins again at its first revision",
+      failure: "a slow client is sent events twice",
+      from: "this.#next = frame.revision + 1;",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/gateway/gateway.ts", [GATEWAY], [
+    {
+      id: "M2935",
+      title: "a gateway does not notice silent nodes",
+      failure: "requests go to a suspended node until all of them are given up",
+      from: "this.#upstreams.probe();",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/client/directory.ts", [DIRECTORY], [
+    {
+      id: "M2936",
+      title: "clients of a gateway dial the nodes",
+      failure: "after an election thousands of clients connect to the nodes that the gateway is to shield",
+      from: "if ([...this.#answeredBy.values()].some(isGatewayId)) return this.#given;",
+      to: "",
     },
   ]),
 ];

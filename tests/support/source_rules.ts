@@ -38,10 +38,11 @@ const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   client: { whole: ["kv", "protocol", "transport"], types: ["raft"] },
   denokv: { whole: ["kv", "protocol", "transport", "client", "web"], types: [] },
   etcd: { whole: ["kv", "protocol", "transport", "client", "web"], types: [] },
+  gateway: { whole: ["kv", "protocol", "transport", "client"], types: ["raft"] },
   lincheck: { whole: [], types: ["kv"] },
   loadgen: { whole: ["lincheck", "client"], types: ["kv"] },
   cli: {
-    whole: ["client", "server", "denokv", "etcd", "lincheck", "loadgen"],
+    whole: ["client", "server", "denokv", "etcd", "gateway", "lincheck", "loadgen"],
     types: ["raft", "kv", "protocol"],
   },
   "main.ts": { whole: ["cli"], types: [] },

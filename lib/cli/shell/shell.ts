@@ -24,6 +24,7 @@ import { LineEditor } from "./line_editor.ts";
 import { parseLine, QUIT } from "../registry.ts";
 import { dim, escapeUnprintable, fit } from "../text.ts";
 import { LOOK_TIMEOUT_MS, pause, withWaitingLine } from "../waiting.ts";
+import { isGatewayId } from "../../client/directory.ts";
 import { AbortError } from "../../client/errors.ts";
 import type { ClusterStatus, ConnectionState } from "../../client/types.ts";
 import { assertNever } from "../../platform/assert.ts";
@@ -74,6 +75,7 @@ export function promptFor(state: ConnectionState): string {
   switch (state.kind) {
     case "connected": {
       const { node, leader } = state;
+      if (isGatewayId(node)) return "gateway> ";
       if (leader === null) return `n${node} (no leader)> `;
       return leader === node ? `n${node} (leader)> ` : `n${node} (leader n${leader})> `;
     }

@@ -10,7 +10,9 @@ import { assertNever } from "../../platform/assert.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { errorMessage } from "../../platform/errors.ts";
 import { unlessAborted } from "../../platform/promise.ts";
+import type { ServerFrame } from "../../protocol/client_frames.ts";
 import { HandshakeError } from "../../protocol/errors.ts";
+import { nodeName } from "../../protocol/hello.ts";
 import type { NodeConnection, RequestEnd, RequestOf } from "../connection.ts";
 import { AuthenticationError, type AuthenticationReason, ConnectionError } from "../errors.ts";
 import { reasonOf } from "../retry.ts";
@@ -45,7 +47,7 @@ export class SignIns {
   /** The secret that a node accepted last, and that none has refused since. */
   #accepted: string | null = null;
   #refusal: Refusal | null = null;
-  #ticket: string | null = null;
+  #answer: ServerFrame<"signedIn"> | null = null;
   /** The sign-in with a secret that was not accepted yet; never rejects. */
   #first: Promise<unknown> | null = null;
   /** Sign-ins on connections that had signed in before. */
@@ -57,9 +59,9 @@ export class SignIns {
     this.#clock = clock;
   }
 
-  /** The text by which the user of the last sign-in by password signs in without it; null before one. */
-  get ticket(): string | null {
-    return this.#ticket;
+  /** The answer to the last sign-in; null before the first. */
+  get answer(): ServerFrame<"signedIn"> | null {
+    return this.#answer;
   }
 
   /** Returns the secret to send. Rejects with {@link AuthenticationError} if it was refused lately, or there is none. */
@@ -126,7 +128,7 @@ export class SignIns {
     if (end.kind === "answered") {
       this.#accepted = secret;
       this.#refusal = null;
-      this.#ticket = end.message.ticket ?? this.#ticket;
+      this.#answer = end.message;
       return;
     }
     const error = this.#errorOf(connection, end);
@@ -163,22 +165,30 @@ export class SignIns {
       case "refused": {
         const { code, message } = end.error;
         if (code === "signInFailed" || code === "tokenExpired") {
-          return this.#error(code, `node ${node} answered: ${reasonOf(message)}${this.#remedy(code)}`, null);
+          return this.#error(
+            code,
+            `${nodeName(node)} answered: ${reasonOf(message)}${this.#remedy(code)}`,
+            null,
+          );
         }
-        if (code === "busy") return new HandshakeError("busy", `Cannot sign in at node ${node}: ${message}`);
+        if (code === "busy") {
+          return new HandshakeError("busy", `Cannot sign in at ${nodeName(node)}: ${message}`);
+        }
         const reason = code === "unknownKind"
           ? "it runs an older version of kvraft, without users. Upgrade it."
           : message;
-        return new ConnectionError(`Cannot sign in at node ${node}: ${reason}`);
+        return new ConnectionError(`Cannot sign in at ${nodeName(node)}: ${reason}`);
       }
       case "lost":
-        return new ConnectionError(`Cannot sign in at node ${node}: the connection was lost: ${end.reason}.`);
+        return new ConnectionError(
+          `Cannot sign in at ${nodeName(node)}: the connection was lost: ${end.reason}.`,
+        );
       case "silent":
         return new ConnectionError(
-          `Cannot sign in at node ${node}: it did not answer within ${SIGN_IN_TIMEOUT_MS} ms.`,
+          `Cannot sign in at ${nodeName(node)}: it did not answer within ${SIGN_IN_TIMEOUT_MS} ms.`,
         );
       case "aborted":
-        return new ConnectionError(`Cannot sign in at node ${node}: given up.`);
+        return new ConnectionError(`Cannot sign in at ${nodeName(node)}: given up.`);
       default:
         return assertNever(end);
     }

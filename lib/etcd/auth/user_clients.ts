@@ -112,7 +112,7 @@ export class UserClients implements Clients {
       const ticket = await this.#counted(remote, async () => {
         const core = await this.#options.connect({ user: name, password }, remote);
         void core.pool.close();
-        return core.signIns?.ticket ?? null;
+        return core.signIns?.answer?.ticket ?? null;
       });
       if (ticket === null) throw etcdError("timeout");
       this.#accept(ticket);

@@ -61,6 +61,7 @@ export const REQUEST_RIGHTS: { readonly [K in RequestKind]: Rule<K> } = {
   listDatabases: { needs: ({ secrets }) => secrets ? ROOT : USER, isAudited: true },
   status: { needs: USER, isAudited: false },
   describeNode: { needs: USER, isAudited: false },
+  memberStatus: { needs: USER, isAudited: false },
   stateHash: { needs: OPERATOR, isAudited: true },
   transferLeadership: { needs: OPERATOR, isAudited: true },
   changeMembership: { needs: OPERATOR, isAudited: true },

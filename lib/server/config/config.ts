@@ -5,6 +5,7 @@
 import { errorMessage } from "../../platform/errors.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
 import { formatAddress, parseAddress, parseMemberAddress } from "../../platform/address.ts";
+import { FIRST_GATEWAY_ID } from "../../protocol/hello.ts";
 import { parseContacts, parseMembers } from "../../protocol/node_list.ts";
 import type { NamedPaths } from "../../platform/named_paths.ts";
 import type { Address } from "../../platform/network.ts";
@@ -51,7 +52,7 @@ const OPTIONS = {
     name: "node-id",
     placeholder: "<n>",
     help: "the id of this node; an id is never used for another node",
-    range: { min: 1, max: Number.MAX_SAFE_INTEGER },
+    range: { min: 1, max: FIRST_GATEWAY_ID - 1 },
     fallback: null,
     example: "1",
   }),

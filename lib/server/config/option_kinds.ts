@@ -42,9 +42,7 @@ export function integerOption(
   return {
     ...option,
     type: "number",
-    allowed: max === Number.MAX_SAFE_INTEGER
-      ? `an integer from ${min} to 2^53 - 1`
-      : `an integer from ${min} to ${max}`,
+    allowed: `an integer from ${min} to ${max > 2 ** 51 ? `2^${Math.log2(max + 1)} - 1` : max}`,
     read(text): { value: number } | { reason: string } {
       const value = Number(text);
       if (!/^[+-]?[0-9]+$/.test(text)) return { reason: `"${shortened(text)}" is not an integer` };

@@ -117,7 +117,7 @@ export class SnapshotDownloads {
       this.#open.set(snapshotId, { reader, deadline, timer: this.#idleTimer(snapshotId) });
     }
     const { index, term, revision, bytes } = taken;
-    return { kind: "snapshotTaken", requestId, snapshotId, index, term, revision, bytes };
+    return { kind: "snapshotTaken", requestId, snapshotId, index, term, revision, bytes, takenBy: null };
   }
 
   async #read({ requestId, snapshotId, offset }: RequestFrame<"readSnapshot">): Promise<DownloadAnswer> {

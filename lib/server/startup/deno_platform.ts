@@ -81,7 +81,7 @@ function openTls(
  * to read /proc or to run `ulimit`. Nothing else runs meanwhile, and all are closed before this returns. Deno raises the
  * soft limit to the hard one when it starts.
  */
-function freeDescriptors(upTo: number, directory: string): number {
+export function freeDescriptors(upTo: number, directory: string): number {
   const files: Deno.FsFile[] = [];
   try {
     while (files.length < upTo) files.push(Deno.openSync(directory));

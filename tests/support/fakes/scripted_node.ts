@@ -220,6 +220,7 @@ export class FakeNode {
       case "scan":
         return withoutKeys(request);
       case "status":
+      case "memberStatus":
         return { kind: "statusResult", requestId, status: this.status() };
       case "describeNode":
         return { kind: "nodesDescribed", requestId, members: [this.describeMember()] };
@@ -257,6 +258,7 @@ export class FakeNode {
       term: this.term,
       revision: 1,
       bytes: this.snapshot.length,
+      takenBy: null,
     };
   }
 

@@ -1,6 +1,6 @@
 /** `kvraft gateway`: its arguments, the ready line, the stop, and exit codes. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import type { GatewayConfig } from "../../../lib/cli/processes/gateway.ts";
+import type { GatewayConfig } from "../../../lib/cli/processes/gateway_options.ts";
 import { runKvraft } from "../../../lib/cli/mod.ts";
 import { AuthenticationError, ConnectionError } from "../../../lib/client/errors.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
@@ -10,6 +10,17 @@ import { FakeStore } from "./support/fake_store.ts";
 import { FakeTools } from "./support/fake_tools.ts";
 
 const FLAGS = ["--cluster", "127.0.0.1:7001,127.0.0.1:7002", "--denokv", "4512"];
+
+/** The options of TLS where none is given. */
+const NO_TLS = {
+  tlsCert: null,
+  tlsKey: null,
+  tlsCa: null,
+  tlsClientAuth: "optional",
+  tlsMinVersion: "1.3",
+  peerName: null,
+  allowGroupReadableKeys: false,
+} as const;
 
 interface Started {
   readonly environment: FakeEnvironment;
@@ -47,6 +58,9 @@ Deno.test("gateway: it prints one line when it is ready, and stops cleanly at a 
   assertEquals(configs, [{
     connect: { cluster: ["127.0.0.1:7001", "127.0.0.1:7002"] },
     addresses: { denokv: { host: "127.0.0.1", port: 4512 } },
+    tls: NO_TLS,
+    maxConnections: 4_096,
+    maxConnectionsPerAddress: null,
     logLevel: "info",
     logFormat: "text",
   }]);
@@ -71,14 +85,24 @@ Deno.test("gateway: it serves etcd's clients, alone or beside Deno KV", async ()
 
 const WRONG: Readonly<Record<string, readonly string[]>> = {
   "--cluster is missing": ["--denokv", "4512"],
-  "--etcd and --denokv are missing": ["--cluster", "127.0.0.1:7001"],
+  "--bind, --etcd and --denokv are missing": ["--cluster", "127.0.0.1:7001"],
   "--etcd: 127.0.0.1:4512 is --denokv already": [...FLAGS, "--etcd", "4512"],
   "--etcd: other machines reach 0.0.0.0:2379": [...FLAGS, "--etcd", "0.0.0.0:2379"],
   "--denokv: Cannot read the address": [...FLAGS.slice(0, 3), "127.0.0.1:0"],
   "--denokv: other machines reach 0.0.0.0:4512": [...FLAGS.slice(0, 3), "0.0.0.0:4512"],
   "is not an option. See kvraft gateway --help": [...FLAGS, "now"],
   "--log-level": [...FLAGS, "--log-level", "loud"],
-  "--tls-cert has no effect without --tls-ca": [...FLAGS, "--tls-cert", "a.crt"],
+  "--tls-cert is for what the gateway listens on, and --tls-key and --tls-ca is missing": [
+    ...FLAGS,
+    "--tls-cert",
+    "a.crt",
+  ],
+  "To dial nodes that use TLS: --cluster-tls-ca": [...FLAGS, "--tls-ca", "ca.crt"],
+  "--tls-client-auth is for what the gateway listens on": [...FLAGS, "--tls-client-auth", "required"],
+  "--cluster-tls-cert has no effect without --cluster-tls-ca": [...FLAGS, "--cluster-tls-cert", "a.crt"],
+  "--bind: other machines reach 0.0.0.0:7100": [...FLAGS, "--bind", "0.0.0.0:7100"],
+  "--denokv: 127.0.0.1:4512 is --bind already": [...FLAGS, "--bind", "4512"],
+  "--max-connections must be an integer from 16": [...FLAGS, "--max-connections", "1"],
 };
 
 for (const [message, args] of Object.entries(WRONG)) {
@@ -93,6 +117,25 @@ Deno.test("gateway: beyond this machine it listens only with --insecure", async 
   const { environment, configs, code } = start([...FLAGS.slice(0, 3), "0.0.0.0:4512", "--insecure"]);
   await settle();
   assertEquals(configs.map(({ addresses }) => addresses), [{ denokv: { host: "0.0.0.0", port: 4512 } }]);
+  environment.signal();
+  await code;
+});
+
+Deno.test("gateway: with TLS it listens beyond this machine, for kvraft's clients too", async () => {
+  const files = ["--tls-cert", "a.crt", "--tls-key", "a.key", "--tls-ca", "ca.crt"];
+  const flags = [...FLAGS.slice(0, 2), "--bind", "0.0.0.0:7100", "--tls-client-auth", "required"];
+  const { environment, configs, code } = start([...flags, ...files, "--connections-per-address", "8"]);
+  await settle();
+  assertEquals(environment.stdout.text, "kvraft gateway serves kvraft's clients on 0.0.0.0:7100\n");
+  assertEquals(configs, [{
+    connect: { cluster: ["127.0.0.1:7001", "127.0.0.1:7002"] },
+    addresses: { bind: { host: "0.0.0.0", port: 7100 } },
+    tls: { ...NO_TLS, tlsCert: "a.crt", tlsKey: "a.key", tlsCa: "ca.crt", tlsClientAuth: "required" },
+    maxConnections: 4_096,
+    maxConnectionsPerAddress: 8,
+    logLevel: "info",
+    logFormat: "text",
+  }]);
   environment.signal();
   await code;
 });
@@ -116,7 +159,15 @@ Deno.test("gateway: its help has every option and an example", async () => {
   const { environment, code } = start(["--help"]);
   assertEquals(await code, 0);
   for (
-    const part of ["--cluster <nodes>", "--denokv <host:port>", "--token-file", "--tls-ca", "Deno.openKv("]
+    const part of [
+      "--cluster <nodes>",
+      "--denokv <host:port>",
+      "--token-file",
+      "--tls-ca",
+      "--cluster-tls-ca",
+      "--bind <host:port>",
+      "Deno.openKv(",
+    ]
   ) {
     assertStringIncludes(environment.stdout.text, part);
   }

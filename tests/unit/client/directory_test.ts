@@ -1,6 +1,7 @@
 /** Directory: the nodes that the client knows, from the messages of nodes. */
 import { assertEquals } from "@std/assert";
 import { Directory } from "../../../lib/client/directory.ts";
+import { FIRST_GATEWAY_ID } from "../../../lib/protocol/hello.ts";
 import type { Member } from "../../../lib/protocol/messages.ts";
 
 const members: readonly Member[] = [
@@ -28,6 +29,16 @@ Deno.test("Directory: a node is dialled at the address where it has answered bef
   directory.noteAnswer("alias:1", 2);
   assertEquals(directory.addressesOf(2), ["alias:1", "n2:1"]);
   assertEquals([directory.nodeAt("alias:1"), directory.nodeAt("elsewhere:1")], [2, null]);
+});
+
+Deno.test("Directory: behind a gateway the addresses of the members are not dialled", () => {
+  const directory = new Directory(["g1:1", "g2:1"]);
+  directory.noteMembers(members, 10);
+  assertEquals(directory.addresses(), ["g1:1", "g2:1", "n1:1", "n2:1", "n3:1"]);
+  directory.noteAnswer("g1:1", FIRST_GATEWAY_ID);
+  assertEquals(directory.addresses(), ["g1:1", "g2:1"]);
+  assertEquals(directory.addressesOf(2), []);
+  assertEquals(directory.members, members);
 });
 
 Deno.test("Directory: the report of the newest term counts, unless that leader reports otherwise", () => {

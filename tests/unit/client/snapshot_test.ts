@@ -210,6 +210,7 @@ function takenBy(requestId: number): {
   readonly term: number;
   readonly revision: number;
   readonly bytes: number;
+  readonly takenBy: null;
 } {
   return {
     kind: "snapshotTaken",
@@ -219,5 +220,6 @@ function takenBy(requestId: number): {
     term: 1,
     revision: 1,
     bytes: FILE.length,
+    takenBy: null,
   };
 }

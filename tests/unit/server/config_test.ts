@@ -312,15 +312,15 @@ Deno.test("readServerConfig: the error for a wrong flag has the reason, the allo
     ],
     [
       { "node-id": "x" },
-      '--node-id: "x" is not an integer. Allowed: an integer from 1 to 2^53 - 1. Example: --node-id 1',
+      '--node-id: "x" is not an integer. Allowed: an integer from 1 to 2^52 - 1. Example: --node-id 1',
     ],
     [
       { "node-id": "0" },
-      "--node-id: 0 is too small. Allowed: an integer from 1 to 2^53 - 1. Example: --node-id 1",
+      "--node-id: 0 is too small. Allowed: an integer from 1 to 2^52 - 1. Example: --node-id 1",
     ],
     [
       { "node-id": "99999999999999999999" },
-      "--node-id: 99999999999999999999 is too large. Allowed: an integer from 1 to 2^53 - 1. Example: --node-id 1",
+      "--node-id: 99999999999999999999 is too large. Allowed: an integer from 1 to 2^52 - 1. Example: --node-id 1",
     ],
     [
       { "segment-bytes": "1e6" },

@@ -116,6 +116,7 @@ const REQUESTS: { readonly [K in RequestKind]: readonly RequestCase<K>[] } = {
   ],
   status: [[{}, "users"]],
   describeNode: [[{ scope: "all" }, "users"]],
+  memberStatus: [[{ node: 1 }, "users"]],
   stateHash: [[{}, OPERATE]],
   transferLeadership: [[{ target: 9 }, OPERATE]],
   changeMembership: [[{ change: { kind: "remove", id: 9 }, force: false }, OPERATE]],
