@@ -9,6 +9,7 @@ import { errorMessage } from "../platform/errors.ts";
 import { formatAddress } from "../platform/address.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Address, Dialer } from "../platform/network.ts";
+import { NumberMap } from "../platform/memory/number_map.ts";
 import { withResolvers } from "../platform/promise.ts";
 import {
   type ClientRequest,
@@ -156,7 +157,7 @@ export class NodeConnection {
   readonly watches: ConnectionWatches;
   readonly #channel: FrameChannel;
   readonly #clock: Clock;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new NumberMap<Pending>();
   #nextRequestId = 1;
   #timer: Timer | null = null;
   /** The time at which the timer fires; Infinity without one. */
@@ -331,15 +332,17 @@ export class NodeConnection {
   #endOverdue(): void {
     const now = this.#clock.now();
     const silentMs = now - (this.#silentSince ?? now);
-    let next = Infinity;
-    for (const [requestId, request] of this.#pending) {
-      if (request.deadline - now >= TIMER_TICK_MS) {
-        next = Math.min(next, request.deadline);
-        continue;
-      }
+    for (const requestId of this.#pending.keys()) {
+      const request = this.#pending.get(requestId);
+      if (request === undefined || request.deadline - now >= TIMER_TICK_MS) continue;
       this.#pending.delete(requestId);
       if (silentMs >= SUSPECT_AFTER_MS) this.#isSuspect = true;
       request.end({ kind: "silent", left: true });
+    }
+    // Afterwards: the end of a request may have begun others.
+    let next = Infinity;
+    for (const requestId of this.#pending.keys()) {
+      next = Math.min(next, this.#pending.get(requestId)?.deadline ?? Infinity);
     }
     this.#stopTimer();
     if (this.#isSuspect) {
@@ -361,7 +364,9 @@ export class NodeConnection {
   #losePending(reason: string): void {
     this.#stopTimer();
     const { bytesWritten } = this.#channel;
-    for (const [requestId, request] of this.#pending) {
+    for (const requestId of this.#pending.keys()) {
+      const request = this.#pending.get(requestId);
+      if (request === undefined) continue;
       this.#pending.delete(requestId);
       request.end({ kind: "lost", left: request.position < bytesWritten, reason });
     }

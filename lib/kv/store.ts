@@ -40,7 +40,7 @@ import { PagedStore, type StoreView } from "./pages/paged_store.ts";
 import type { Scan } from "./pages/store_reader.ts";
 import { type ScanPage, type ScanQuery, scanRange } from "./scan.ts";
 import { assert, assertNever } from "../platform/assert.ts";
-import { SlabCopier } from "../platform/slab.ts";
+import { SlabCopier } from "../platform/memory/slab.ts";
 
 /** Bytes that are compared, and later versions that a read of the past skips, in the time in which a range reads a key. */
 const COMPARED_BYTES_A_KEY = 512;

@@ -22,7 +22,7 @@
  */
 import { MAX_READ_RANGES } from "../kv/databases/range_reads.ts";
 import { MAX_KEEP_ALIVES } from "../kv/leases/lease_command.ts";
-import { SlabCopier } from "../platform/slab.ts";
+import { SlabCopier } from "../platform/memory/slab.ts";
 import { DecodeError } from "./errors.ts";
 import {
   boolean,

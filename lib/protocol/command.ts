@@ -5,7 +5,7 @@
  * Decoding checks shapes and ranges; whether keys, values and transactions keep the store's limits is checked by the
  * store (lib/kv). The same bytes must decode alike on every replica, so nothing here depends on configuration.
  */
-import { SlabCopier } from "../platform/slab.ts";
+import { SlabCopier } from "../platform/memory/slab.ts";
 import { MAX_REMEMBERED_BYTES, type TransactionFailure } from "../kv/branching_command.ts";
 import {
   type Command,

@@ -6,7 +6,7 @@
  * recurses without a bound: a wrong length or a deep nesting costs its sender more than the reader.
  */
 import { assert } from "../platform/assert.ts";
-import type { SlabCopier } from "../platform/slab.ts";
+import type { SlabCopier } from "../platform/memory/slab.ts";
 import { DecodeError } from "./errors.ts";
 import type { NestedListBounds } from "./field.ts";
 

@@ -5,6 +5,7 @@
  * applied once. A link that breaks leaves the outcome unknown; the client library retries the write.
  */
 import type { Clock, Timer } from "../platform/clock.ts";
+import { NumberMap } from "../platform/memory/number_map.ts";
 import type { ForwardRequest, ForwardResponse } from "../protocol/peer_frames.ts";
 import type { UserStamp } from "../kv/mod.ts";
 import { areOfDifferentUsers } from "./auth/write_stamp.ts";
@@ -47,8 +48,8 @@ export interface ForwardingOptions {
 /** The forwarded writes of a node. */
 export class Forwarding {
   readonly #options: ForwardingOptions;
-  /** In the order of their deadlines. */
-  readonly #pending = new Map<number, Forward>();
+  /** Their deadlines have the order of their ids. */
+  readonly #pending = new NumberMap<Forward>();
   /** By stamp, newest last: a retry may have been forwarded to a later leader. */
   readonly #byStamp = new Map<string, Forward[]>();
   #timer: Timer | null = null;
@@ -101,9 +102,7 @@ export class Forwarding {
 
   /** Ends the wait for answers of `node`: the link broke, so they may be lost. */
   linkLost(node: NodeId): void {
-    for (const [forwardId, forward] of this.#pending) {
-      if (forward.leader === node) this.#settle(forwardId, lostLeader(node));
-    }
+    this.#loseAll((leader) => leader === node);
   }
 
   /**
@@ -111,15 +110,21 @@ export class Forwarding {
    * gets to the new leader at once.
    */
   leaderKnown(leader: NodeId): void {
-    for (const [forwardId, forward] of this.#pending) {
-      if (forward.leader !== leader) this.#settle(forwardId, lostLeader(forward.leader));
-    }
+    this.#loseAll((other) => other !== leader);
   }
 
   /** Ends every wait. */
   close(): void {
     this.#timer?.cancel();
-    for (const [forwardId, { leader }] of this.#pending) this.#settle(forwardId, lostLeader(leader));
+    this.#loseAll(() => true);
+  }
+
+  /** Ends the waits for the answers of some nodes. */
+  #loseAll(isLost: (leader: NodeId) => boolean): void {
+    for (const forwardId of this.#pending.keys()) {
+      const leader = this.#pending.get(forwardId)?.leader;
+      if (leader !== undefined && isLost(leader)) this.#settle(forwardId, lostLeader(leader));
+    }
   }
 
   /** Returns the newest attempt of a write, none of another user. */
@@ -150,9 +155,10 @@ export class Forwarding {
   }
 
   #forget(forward: Forward, key: string): void {
-    const left = this.#byStamp.get(key)?.filter((other) => other !== forward) ?? [];
-    if (left.length === 0) this.#byStamp.delete(key);
-    else this.#byStamp.set(key, left);
+    const all = this.#byStamp.get(key) ?? [];
+    // In place: tables that this map has left keep the list until the next collection of the whole heap.
+    all.splice(all.indexOf(forward), 1);
+    if (all.length === 0) this.#byStamp.delete(key);
   }
 
   /** Sets the one timer for all: it fires for the oldest, ends those that are due and is set for the next. */
@@ -160,7 +166,10 @@ export class Forwarding {
     this.#timer = this.#options.clock.after(delayMs, () => {
       this.#timer = null;
       const now = this.#options.clock.now();
-      for (const [forwardId, { leader, deadline }] of this.#pending) {
+      for (const forwardId of this.#pending.keys()) {
+        const forward = this.#pending.get(forwardId);
+        if (forward === undefined) continue;
+        const { leader, deadline } = forward;
         if (deadline > now) return this.#watch(deadline - now);
         this.#settle(forwardId, lostLeader(leader));
       }

@@ -20,6 +20,7 @@ import { decodeConfiguration } from "../protocol/configuration.ts";
 import type { Configuration, Entry, ReadState, SnapshotMetadata } from "../raft/mod.ts";
 import { unknownOutcome, type WriteAnswer } from "./reply.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
+import { NumberMap } from "../platform/memory/number_map.ts";
 
 /**
  * Maximum bytes of current values that failed checks return while one batch of entries is applied: about as much work as
@@ -65,9 +66,9 @@ export class Replica {
   #configuration: Configuration;
   #countIndex: number;
   #endedLeases = 0;
-  readonly #writes = new Map<number, WaitingWrite>();
+  readonly #writes = new NumberMap<WaitingWrite>();
   /** Reads that wait for their read index, by its id, which reads of one batch share. */
-  readonly #unconfirmed = new Map<number, ((ready: boolean) => void)[]>();
+  readonly #unconfirmed = new NumberMap<((ready: boolean) => void)[]>();
   /** Reads that wait for their read index to be applied; null where there are none. */
   readonly #confirmed: ConfirmedReads | null;
   readonly #observer: RevisionObserver | null;
@@ -141,11 +142,7 @@ export class Replica {
     this.#appliedTerm = snapshot.term;
     this.#configuration = snapshot.configuration;
     this.#countIndex = snapshot.index;
-    for (const [index, write] of this.#writes) {
-      if (index > snapshot.index) continue;
-      this.#writes.delete(index);
-      write.answer(lostLeadership());
-    }
+    this.#loseWrites((_, index) => index <= snapshot.index);
     this.#observer?.restored(stateMachine);
     this.#confirmed?.applied(this.stateMachine.appliedIndex);
   }
@@ -192,8 +189,14 @@ export class Replica {
 
   /** Answers waiting writes of other terms than `leadingTerm` with an unknown outcome: another leader may commit them. */
   abandonWrites(leadingTerm: number | null): void {
-    for (const [index, write] of this.#writes) {
-      if (write.term === leadingTerm) continue;
+    this.#loseWrites(({ term }) => term !== leadingTerm);
+  }
+
+  /** Answers the waiting writes that are selected with an unknown outcome. */
+  #loseWrites(isLost: (write: WaitingWrite, index: number) => boolean): void {
+    for (const index of this.#writes.keys()) {
+      const write = this.#writes.get(index);
+      if (write === undefined || !isLost(write, index)) continue;
       this.#writes.delete(index);
       write.answer(lostLeadership());
     }
@@ -202,7 +205,9 @@ export class Replica {
   /** Ends every wait: the node stops. */
   close(): void {
     this.abandonWrites(null);
-    for (const answers of this.#unconfirmed.values()) for (const answer of answers) answer(false);
+    for (const readId of this.#unconfirmed.keys()) {
+      for (const answer of this.#unconfirmed.get(readId) ?? []) answer(false);
+    }
     this.#unconfirmed.clear();
     this.#confirmed?.close();
   }

@@ -40,6 +40,7 @@ import { refusalOfFrontEndCommand } from "./auth/front_end_rights.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Feature, FeatureLevels } from "./membership/feature_levels.ts";
 import type { Logger } from "../platform/logger.ts";
+import { NumberMap } from "../platform/memory/number_map.ts";
 import type { Driver } from "./driver.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { NodeId } from "../raft/mod.ts";
@@ -441,7 +442,7 @@ export class InFlightWrites {
    * For each session, its write with the highest sequence; the others follow in a list. A client numbers its writes in
    * ascending order, so one comparison shows that a write is new, and no map is made for each session.
    */
-  readonly #highest = new Map<number, InFlightWrite>();
+  readonly #highest = new NumberMap<InFlightWrite>();
 
   /** Makes `answer` wait for the write with this stamp, if it is the same user's; returns false when none is in progress. */
   join(stamp: UserStamp, answer: TakeAnswer): boolean {
@@ -480,7 +481,10 @@ export class InFlightWrites {
   }
 
   /** Removes a write that ends. */
-  close({ stamp: { sessionId }, below, above }: InFlightWrite): void {
+  close(closed: InFlightWrite): void {
+    const { stamp: { sessionId }, below, above } = closed;
+    // Else a write that is old for the garbage collector would keep the one above it, and that one the next.
+    closed.below = closed.above = null;
     if (below !== null) below.above = above;
     if (above !== null) above.below = below;
     else if (below !== null) this.#highest.set(sessionId, below);

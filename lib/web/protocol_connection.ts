@@ -2,7 +2,7 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection } from "../platform/network.ts";
-import type { SlabCopier } from "../platform/slab.ts";
+import type { SlabCopier } from "../platform/memory/slab.ts";
 import type { HeldBytesAccount } from "./held_bytes.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";

@@ -10,7 +10,7 @@ import type { Timer } from "../platform/clock.ts";
 import { NetworkError } from "../platform/errors.ts";
 import { logConnectionFault } from "../platform/fault.ts";
 import type { Address, Connection, Listener } from "../platform/network.ts";
-import { SlabCopier } from "../platform/slab.ts";
+import { SlabCopier } from "../platform/memory/slab.ts";
 import { HeldBytes } from "./held_bytes.ts";
 import { Http1Connection } from "./http1/connection.ts";
 import { Http2Connection } from "./http2/connection.ts";

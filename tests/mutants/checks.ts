@@ -49,6 +49,8 @@ export const BACKUP = tests("backup", "tests/cluster/backup_test.ts", "--filter=
 export const NAMED_PATHS = tests("named paths", "tests/unit/platform/named_paths_test.ts");
 /** The permissions of the executable. */
 export const PERMISSIONS = tests("permissions", "tests/cluster/security/permissions_test.ts");
+/** The map of whole numbers. */
+export const NUMBER_MAP = tests("number map", "tests/unit/platform/number_map_test.ts");
 /** Frames and their format. */
 export const FRAMES = tests(
   "frames",
@@ -108,6 +110,7 @@ export const ALL_CHECKS: readonly Check[] = [
   STORAGE,
   RECORDING,
   FUZZ,
+  NUMBER_MAP,
   FRAMES,
   BACKUP,
   LISTENER,

@@ -33,7 +33,7 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       id: "M685",
       title: "writes that were forwarded to an earlier leader wait although another one is known",
       failure: "writes over a follower stop for two election timeouts when the leader is suspended",
-      from: "if (forward.leader !== leader) this.#settle(forwardId, lostLeader(forward.leader));",
+      from: "this.#loseAll((other) => other !== leader);",
       to: "",
     },
   ]),

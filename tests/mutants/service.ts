@@ -1,5 +1,5 @@
 /** Mutants of the state machine, the sessions, the server and the client. */
-import { CLIENT, KV, SERVER, SIM } from "./checks.ts";
+import { CLIENT, KV, NUMBER_MAP, SERVER, SIM } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 export const SERVICE_MUTANTS: readonly Mutant[] = [
@@ -29,8 +29,8 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       id: "M70",
       title: "a node that loses the leadership keeps its clients waiting",
       failure: "their writes are never answered",
-      from: "if (write.term === leadingTerm) continue;",
-      to: "if (write.term !== leadingTerm) continue;",
+      from: "({ term }) => term !== leadingTerm",
+      to: "({ term }) => term === leadingTerm",
     },
   ]),
   ...inFile("lib/kv/pages/views.ts", [KV], [
@@ -416,6 +416,47 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       failure: "leader and follower do nothing else any more",
       from: "const rest = clock.after(intervalMs, ",
       to: "const rest = clock.after(0, ",
+    },
+  ]),
+  ...inFile("lib/platform/memory/number_map.ts", [NUMBER_MAP], [
+    {
+      id: "M2910",
+      title: "an entry moves to a freed place that lies before its own",
+      failure: "a request is not found by its id, and its caller waits for its whole deadline",
+      from: "if (distance < ((next - free) & this.#mask)) continue;",
+      to: "",
+    },
+    {
+      id: "M2911",
+      title: "entries behind a freed place stay where they are",
+      failure: "a write that waits for its entry is not found, and never answered",
+      from: "if (key === FREE) break;",
+      to: "break;",
+    },
+    {
+      id: "M2913",
+      title: "the keys of a map come in the order of their places",
+      failure: "forwarded writes end before those that are due, in an order that depends on hashes",
+      from: ".sort((a, b) => a - b)",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/writes.ts", [SERVER], [
+    {
+      id: "M2914",
+      title: "a write that has ended refers to the next write of its session",
+      failure: "a collection of young objects frees no write, since each dead one keeps the next",
+      from: "closed.below = closed.above = null;",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/forwarding.ts", [SERVER], [
+    {
+      id: "M2915",
+      title: "a lost link ends the writes that were forwarded to another node, too",
+      failure: "writes over a follower have unknown outcomes when a node is stopped that does not lead",
+      from: "this.#loseAll((leader) => leader === node);",
+      to: "this.#loseAll(() => true);",
     },
   ]),
 ];

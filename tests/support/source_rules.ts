@@ -56,7 +56,8 @@ const PURE_PLATFORM = [
   "lib/platform/address.ts",
   "lib/platform/assert.ts",
   "lib/platform/errors.ts",
-  "lib/platform/slab.ts",
+  "lib/platform/memory/number_map.ts",
+  "lib/platform/memory/slab.ts",
 ];
 
 /** The pure folders, and the packages each may use. */

@@ -6,6 +6,7 @@
  * frequent collections on every node.
  */
 import { assert, assertNever } from "../../platform/assert.ts";
+import { NumberMap } from "../../platform/memory/number_map.ts";
 import { countOutcomes, entryBytes } from "../outcomes.ts";
 import type { WriteResult } from "../record.ts";
 
@@ -26,8 +27,8 @@ export class RememberedAnswers {
   /** The answers to single puts; the slot of a sequence is given by its lowest bits. */
   #table = new Float64Array(MIN_SLOTS * SLOT_NUMBERS);
   #inTable = 0;
-  /** All other answers. Its iteration order is not used, since a restored map has another. */
-  readonly #others = new Map<number, WriteResult>();
+  /** All other answers. */
+  readonly #others = new NumberMap<WriteResult>();
   #bytes = 0;
 
   /** Number of answers. */
@@ -42,7 +43,7 @@ export class RememberedAnswers {
 
   /** Whether the answer to the write with this sequence is remembered. */
   has(sequence: number): boolean {
-    return this.#table[this.#slotOf(sequence)] === sequence || this.#others.has(sequence);
+    return this.#table[this.#slotOf(sequence)] === sequence || this.#others.get(sequence) !== undefined;
   }
 
   /** Returns the answer to the write with this sequence, or null. */
@@ -91,7 +92,10 @@ export class RememberedAnswers {
     const copy = new RememberedAnswers();
     copy.#table = this.#table.slice();
     copy.#inTable = this.#inTable;
-    for (const [sequence, answer] of this.#others) copy.#others.set(sequence, answer);
+    for (const sequence of this.#others.keys()) {
+      const answer = this.#others.get(sequence);
+      if (answer !== undefined) copy.#others.set(sequence, answer);
+    }
     copy.#bytes = this.#bytes;
     return copy;
   }

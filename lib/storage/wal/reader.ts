@@ -1,6 +1,6 @@
 /** Reads records of the log from its segment files, in bounded memory: for recovery, and for peers that lag behind. */
 import type { Disk, DiskFile } from "../../platform/disk.ts";
-import { SlabCopier } from "../../platform/slab.ts";
+import { SlabCopier } from "../../platform/memory/slab.ts";
 import type { Entry } from "../../raft/types.ts";
 import { LogDamagedError } from "../errors.ts";
 import type { Checkpoint } from "./log_state.ts";

@@ -18,7 +18,7 @@
 import { assertNever } from "../../platform/assert.ts";
 import type { Disk, DiskFile } from "../../platform/disk.ts";
 import { shortened } from "../../platform/errors.ts";
-import { SlabCopier } from "../../platform/slab.ts";
+import { SlabCopier } from "../../platform/memory/slab.ts";
 import type { Entry, EntryId } from "../../raft/types.ts";
 import { LogDamagedError, LogMissingError, NewerFormatError, SnapshotMissingError } from "../errors.ts";
 import { FORMAT_VERSION, type LogOwner } from "../identity.ts";

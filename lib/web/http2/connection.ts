@@ -6,7 +6,7 @@
  * reset at once never reaches it.
  */
 import type { ConnectionSecurity } from "../../platform/network.ts";
-import type { SlabCopier } from "../../platform/slab.ts";
+import type { SlabCopier } from "../../platform/memory/slab.ts";
 import { FieldList } from "../fields.ts";
 import type { HeldBytesAccount } from "../held_bytes.ts";
 import type { DecodedBlock } from "../hpack/decoder.ts";

@@ -1,7 +1,7 @@
 /** One stream of HTTP/2: a request and its answer. */
 import { assert } from "../../platform/assert.ts";
 import type { ConnectionSecurity } from "../../platform/network.ts";
-import type { SlabCopier } from "../../platform/slab.ts";
+import type { SlabCopier } from "../../platform/memory/slab.ts";
 import { AnswerBody, type AnswerSink } from "../answer_body.ts";
 import type { HeldBytesAccount } from "../held_bytes.ts";
 import type { Output } from "../output.ts";

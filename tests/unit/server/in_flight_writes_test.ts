@@ -65,3 +65,22 @@ Deno.test("InFlightWrites: another user's write under the same stamp is refused,
   write.answer(END);
   assertEquals(answers.slice(1), ["first: busy", "retry: busy", "retry from before authentication: busy"]);
 });
+
+Deno.test("InFlightWrites: a write that has ended refers to no other write of its session", () => {
+  const open = new InFlightWrites();
+  const [first, second, third] = [1, 2, 3].map((sequence) =>
+    open.open(stamp(7, sequence), {
+      term: 1,
+      command: { kind: "expireSessions", elapsedMs: 0 },
+      answer: () => {},
+    })
+  );
+  const linksOf = (write: object = {}): unknown[] =>
+    ["below", "above"].map((name) => Reflect.get(write, name));
+  assertEquals(linksOf(second), [first, third]);
+  second?.answer(END);
+  assertEquals([linksOf(first), linksOf(second), linksOf(third)], [[null, third], [null, null], [
+    first,
+    null,
+  ]]);
+});
