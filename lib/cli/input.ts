@@ -52,7 +52,7 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
  * line may lack its end.
  */
 export async function* readLines(
-  stream: ReadableStream<Uint8Array>,
+  stream: AsyncIterable<Uint8Array>,
   maxBytes = MAX_LINE_BYTES,
 ): AsyncGenerator<Line> {
   let chunks: Uint8Array[] = [];

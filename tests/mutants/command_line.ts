@@ -211,8 +211,35 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       id: "M868",
       title: "keys of leases are imported as keys that stay",
       failure: "a service that stopped before the export is listed for good",
-      from: "if (leaseId === undefined || this.#dropsLeases) return false;",
-      to: "if (leaseId === undefined || this.leftOut === 0) return false;",
+      from: "if (pair.leaseId !== undefined && !this.#selection.dropsLeases)",
+      to: "if (pair.leaseId !== undefined && this.#selection.skipped > 0)",
+    },
+  ]),
+  ...inFile("lib/cli/commands/keys/put_batches.ts", [CLI], [
+    {
+      id: "M2955",
+      title: "two puts of one key are in flight",
+      failure: "of two lines with one key, the earlier value stays",
+      from: "this.#collected.keys().every((id) => !this.#keysInFlight.has(id))",
+      to: "this.#collected.keys().every((id) => id.length > 0)",
+    },
+  ]),
+  ...inFile("lib/cli/formats/redis/rdb.ts", [CLI], [
+    {
+      id: "M2956",
+      title: "the checksum of an RDB file is not compared",
+      failure: "changed bytes of a dump are imported without an error",
+      from: "if (written === 0n || written === computed) return;",
+      to: "if (written === 0n || written !== 1n) return;",
+    },
+  ]),
+  ...inFile("lib/cli/formats/redis/keys.ts", [CLI], [
+    {
+      id: "M2957",
+      title: "keys of all databases of Redis are imported",
+      failure: "a key of database 3 replaces that of database 0",
+      from: "if (found.database !== (database ?? 0)) {",
+      to: "if (found.database < 0) {",
     },
   ]),
   ...inFile("lib/cli/options.ts", [CLI], [

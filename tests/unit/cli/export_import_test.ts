@@ -6,7 +6,12 @@ import { FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_env
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { lineOfPair, readPair } from "../../../lib/cli/json.ts";
 import { isPrintable } from "../../../lib/cli/text.ts";
-import { ConnectionError, StorageFullError, TimeoutError } from "../../../lib/client/errors.ts";
+import {
+  ConnectionError,
+  StorageFullError,
+  TimeoutError,
+  ValueTooLargeError,
+} from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
@@ -36,6 +41,11 @@ async function filled(count: number): Promise<FakeStore> {
   for (let n = 0; n < count; n++) await store.put(`k${String(n).padStart(5, "0")}`, `${n}`);
   store.calls.length = 0;
   return store;
+}
+
+/** The names of the calls. */
+function names(store: FakeStore): readonly unknown[] {
+  return store.calls.map((call) => Object(call).name);
 }
 
 /** Keys and values by text. */
@@ -171,7 +181,7 @@ Deno.test("import: it accepts every form of line, and answers with the last revi
   assertEquals(contents(store), [["YQ==", "Mg=="], ["Yg==", ""], ["/w==", "gA=="]]);
   assertEquals(
     (await run(["import", "--output", "json"], store, { input: [] }))[1],
-    '{"keys":0,"bytes":0,"leftOut":0}\n',
+    '{"keys":0,"bytes":0,"leftOut":0,"format":"ndjson","isDryRun":false,"reasons":[],"notKept":[]}\n',
   );
 });
 
@@ -184,8 +194,8 @@ Deno.test("export and import: expiry is kept; keys of leases are left out, or be
   const copy = new FakeStore();
   assertEquals(await run(["import"], copy, { input: [out] }), [
     0,
-    "ok  revision 1, 1 key, 2 B, in 0.0 ms (1/s); 1 key of leases left out\n",
-    "",
+    "ok  revision 1, 1 key, 2 B, in 0.0 ms (1/s); left out: 1 key of leases\n",
+    "-- left out 1 key of leases: b\n",
   ]);
   assertEquals([...copy.entries.values()].map(({ expiresAtMs }) => expiresAtMs), [9_000]);
   await run(["import", "--drop-leases"], copy, { input: [out] });
@@ -220,35 +230,59 @@ Deno.test("import: a bad line is reported and ends with 2; no later line is writ
   assertEquals([code, err.startsWith("kvraft: line 1: it is not JSON (")], [2, true]);
 });
 
-Deno.test("import: puts are concurrent, but never two of one key", async () => {
+Deno.test("import: keys that come while a put is in flight share a transaction, without two of one key", async () => {
   const store = new FakeStore();
   const waiting: (() => void)[] = [];
   store.before = () => new Promise((resolve) => void waiting.push(resolve));
-  const input = ["a", "b", "a", "c"].map((key, n) => `{"key":"${key}","value":"${n}"}\n`);
+  const input = ["a", "b", "c", "b", "d"].map((key, n) => `{"key":"${key}","value":"${n}"}\n`);
   const { code } = begin(["import"], store, { input });
   await settle();
-  assertEquals(waiting.length, 2);
+  assertEquals(names(store), ["put", "transaction"]);
   waiting[0]?.();
   await settle();
-  assertEquals(waiting.length, 4);
-  for (const go of waiting) go();
+  assertEquals([names(store), contents(store)], [["put", "transaction"], [["YQ==", "MA=="]]]);
+  waiting[1]?.();
+  await settle();
+  assertEquals(names(store), ["put", "transaction", "transaction"]);
+  waiting[2]?.();
   assertEquals([await code, contents(store).toSorted()], [
     0,
-    [["YQ==", "Mg=="], ["Yg==", "MQ=="], ["Yw==", "Mw=="]],
+    [["YQ==", "MA=="], ["Yg==", "Mw=="], ["Yw==", "Mg=="], ["ZA==", "NA=="]],
   ]);
 });
 
-Deno.test("import: at most 256 puts are in flight", async () => {
+Deno.test("import: at most 8 transactions of at most 128 keys are in flight", async () => {
   const store = new FakeStore();
   const gate = Promise.withResolvers<void>();
   store.before = () => gate.promise;
-  const input = [Array.from({ length: 1_000 }, (_, n) => `{"key":"${n}","value":""}\n`).join("")];
+  const input = [Array.from({ length: 2_000 }, (_, n) => `{"key":"${n}","value":""}\n`).join("")];
   const { code } = begin(["import"], store, { input });
-  while (store.calls.length < 256) await settle();
-  await settle();
-  assertEquals(store.calls.length, 256);
+  for (let turn = 0; turn < 50; turn++) await settle();
+  assertEquals(store.calls.length, 8);
   gate.resolve();
-  assertEquals([await code, store.entries.size], [0, 1_000]);
+  assertEquals([await code, store.entries.size], [0, 2_000]);
+});
+
+Deno.test("import: a key that a transaction is refused for is named, and those before it are put", async () => {
+  const store = new FakeStore();
+  const gate = Promise.withResolvers<void>();
+  // The calls: the put of a, the transaction of the others, and then a put of b and of c.
+  store.before = () => {
+    if (store.calls.length === 1) return gate.promise;
+    const isRefused = [2, 4].includes(store.calls.length);
+    return isRefused ? Promise.reject(new ValueTooLargeError("Too large.")) : Promise.resolve();
+  };
+  const input = [["a", "b", "c", "d"].map((key) => `{"key":"${key}","value":"1"}\n`).join("")];
+  const { environment, code } = begin(["import"], store, { input });
+  await settle();
+  gate.resolve();
+  assertEquals([await code, environment.stderr.text, names(store), store.entries.size], [
+    2,
+    "kvraft: line 3: Too large. The lines before it are written, some behind it may be. " +
+    "To go on: tail -n +3 <file> | kvraft client … import\n",
+    ["put", "transaction", "put", "put"],
+    2,
+  ]);
 });
 
 Deno.test("import: a failed put ends it, with the first such line and how to continue", async () => {

@@ -1,7 +1,7 @@
-/** The command `export`: keys and values as lines of JSON, page by page. */
+/** The command `export`: keys and values as lines of JSON, or as etcdctl writes them, page by page. */
 import { KvraftError } from "../../../client/errors.ts";
 import type { ListResult } from "../../../client/types.ts";
-import { integerOfText, type OptionSpec } from "../../arguments.ts";
+import { choiceOption, integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   answer,
@@ -13,7 +13,7 @@ import {
 import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions } from "../../options.ts";
 import type { Output } from "../../environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputError } from "../../errors.ts";
-import { lineOfPair } from "../../json.ts";
+import { EXPORT_FORMAT, EXPORT_FORMATS, type ExportFormat } from "../../formats/export_format.ts";
 import { countOf, duration, perSecond, sizeText, withThousands } from "../../text.ts";
 import { Pace } from "../../waiting.ts";
 
@@ -28,6 +28,12 @@ export const RATE: OptionSpec = {
   help: "keys a second at most (no limit)",
 };
 
+const FORMAT: OptionSpec = {
+  name: "format",
+  placeholder: EXPORT_FORMATS.join("|"),
+  help: "lines of JSON (ndjson), or one document as of etcdctl get -w json (etcd)",
+};
+
 /** Returns the requested rate, or null. Throws {@link UsageError}. */
 export function rateOf({ options }: Invocation): number | null {
   const text = options.get("rate");
@@ -37,6 +43,8 @@ export function rateOf({ options }: Invocation): number | null {
 /** The result of an export. */
 interface ExportReport {
   readonly keys: number;
+  /** Keys whose time of expiry the format does not have. */
+  readonly withoutExpiry: number;
   /** Bytes of the lines. */
   readonly bytes: number;
   /** Revisions of the first and the last page. */
@@ -50,22 +58,23 @@ export const EXPORT = defineCommand({
   otherNames: ["dump"],
   isLong: true,
   arguments: [{ name: "prefix", required: false, completion: "key" }],
-  options: [RATE, ...READ_OPTIONS, ...BYTES_OPTIONS],
-  summary: "write the keys that begin with prefix, and their values, as lines of JSON",
+  options: [FORMAT, RATE, ...READ_OPTIONS, ...BYTES_OPTIONS],
+  summary: "write the keys that begin with prefix, as lines of JSON or as etcdctl does",
   details: [
     "Reads page by page: writes that are made meanwhile may be in it or not, and a note says so. For one moment of the",
     "whole store use snapshot save. Bytes that are no UTF-8 become keyBase64, valueBase64. A key of a lease has leaseId,",
-    "one that expires has expiresAtMs.",
+    "one that expires has expiresAtMs, which --format etcd cannot show; a note counts such keys.",
   ],
   example: ["export user:", `{"key":"user:1","value":"ada"}`],
   async run(invocation, context): Promise<Answer> {
     const rate = rateOf(invocation);
+    const format = EXPORT_FORMAT[choiceOption(invocation.options, FORMAT.name, EXPORT_FORMATS) ?? "ndjson"];
     const options = readOptions(invocation, context);
     const prefix = bytesOf(invocation.args.get("prefix")?.text ?? "", invocation);
     const client = await context.client();
     const source = (cursor: string | null): Promise<ListResult> =>
       client.list({ ...options, prefix, limit: Math.min(PAGE_KEYS, rate ?? PAGE_KEYS), cursor });
-    const report = await writePages(source, { rate, context });
+    const report = await writePages(source, { rate, format, context });
     const { keys, bytes, firstRevision, lastRevision } = report;
     return answer({
       text: () => ({ output: "", note: exportText(report) }),
@@ -76,8 +85,11 @@ export const EXPORT = defineCommand({
 });
 
 /** Returns the summary, which also says whether all pages are of one revision. */
-function exportText({ keys, bytes, firstRevision, lastRevision, elapsedMs }: ExportReport): string {
-  const summary = `exported ${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)}`;
+function exportText(
+  { keys, bytes, withoutExpiry, firstRevision, lastRevision, elapsedMs }: ExportReport,
+): string {
+  const lost = withoutExpiry === 0 ? "" : `, ${countOf(withoutExpiry, "key")} without the time of expiry`;
+  const summary = `exported ${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)}${lost}`;
   if (firstRevision === lastRevision) return `${summary}, all at revision ${lastRevision}\n`;
   return `${summary}\nThe store changed meanwhile, from revision ${firstRevision} to ${lastRevision}: these writes may be ` +
     "in it or not. For one moment of the store use snapshot save.\n";
@@ -85,11 +97,15 @@ function exportText({ keys, bytes, firstRevision, lastRevision, elapsedMs }: Exp
 
 async function writePages(
   source: (cursor: string | null) => ReturnType<StoreClient["list"]>,
-  { rate, context }: { readonly rate: number | null; readonly context: CommandContext },
+  { rate, format, context }: {
+    readonly rate: number | null;
+    readonly format: ExportFormat;
+    readonly context: CommandContext;
+  },
 ): Promise<ExportReport> {
   const { output, signal } = context;
   const pace = new Pace(rate, context.environment.clock);
-  let [keys, bytes] = [0, 0];
+  let [keys, bytes, withoutExpiry] = [0, 0, 0];
   let cursor: string | null = null;
   let firstRevision: number | null = null;
   let lastRevision = 0;
@@ -102,9 +118,16 @@ async function writePages(
       if (keys === 0 && error instanceof KvraftError) throw error;
       throw incomplete(keys, error);
     }
-    const lines = new TextEncoder().encode(page.entries.map(lineOfPair).join(""));
-    if (lines.length > 0) await write(lines, { output, keys });
+    const before = keys;
     keys += page.entries.length;
+    const end = page.cursor === null ? format.end(keys) : "";
+    const lines = new TextEncoder().encode(
+      format.page(page.entries, { revision: page.revision, before }) + end,
+    );
+    if (lines.length > 0) await write(lines, { output, keys: before });
+    if (!format.hasExpiry) {
+      withoutExpiry += page.entries.filter(({ expiresAtMs }) => expiresAtMs !== undefined).length;
+    }
     bytes += lines.length;
     firstRevision ??= page.revision;
     lastRevision = page.revision;
@@ -112,7 +135,7 @@ async function writePages(
     cursor = page.cursor;
     if (cursor !== null) await pace.reach(keys, signal);
   } while (cursor !== null);
-  return { keys, bytes, firstRevision, lastRevision, elapsedMs: pace.elapsedMs };
+  return { keys, bytes, withoutExpiry, firstRevision, lastRevision, elapsedMs: pace.elapsedMs };
 }
 
 /** Writes a page. Throws {@link HalfwayError} if that fails. `keys`: the number of keys before it. */

@@ -1,236 +1,340 @@
-/** The command `import`: puts the keys and values of standard input, which are lines of JSON. */
+/** The command `import`: puts the keys and values of standard input, which may be the export of another store. */
 import { progressText, RATE, rateOf } from "./export.ts";
-import type { CallOptions } from "../../../client/types.ts";
-import type { OptionSpec } from "../../arguments.ts";
+import { PutBatches, type PutFailure } from "./put_batches.ts";
+import { choiceOption, integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   changeAnswer,
   type CommandContext,
   defineCommand,
-  type StoreClient,
+  type Invocation,
 } from "../../command.ts";
-import { callOptions } from "../../options.ts";
-import { ExitCode, type Failure, failureOf, HalfwayError, InputError } from "../../errors.ts";
-import { type Line, readLines } from "../../input.ts";
-import { type Pair, type ReadLine, readPair } from "../../json.ts";
-import { countOf, duration, perSecond, sizeText, withThousands } from "../../text.ts";
+import { BYTES_OPTIONS, bytesOf, callOptions } from "../../options.ts";
+import { ExitCode, HalfwayError, InputError } from "../../errors.ts";
+import { ByteReader } from "../../formats/byte_reader.ts";
+import { FormatError, type Item, limitReason } from "../../formats/items.ts";
+import { LineError } from "../../formats/ndjson.ts";
+import { detectFormat, type Format, FORMAT_TITLES, FORMATS, itemsOf } from "../../formats/open.ts";
+import { namesText, Tally } from "../../formats/tally.ts";
+import type { Pair } from "../../json.ts";
+import { countOf, duration, fit, perSecond, sizeText, withThousands, wordAsTyped } from "../../text.ts";
 import { Pace } from "../../waiting.ts";
+import { concat, equals } from "@std/bytes";
 
-/** Most puts in flight. */
-const MAX_PUTS = 256;
-/** Most bytes of keys and values in flight; a single put is always sent. */
-const MAX_BYTES = 8_388_608;
 /** Interval between progress lines. */
 const PROGRESS_INTERVAL_MS = 200;
+const MAX_DATABASE = 1_000_000;
+/** A longer name of a key is cut in a message. */
+const MAX_NAME_COLUMNS = 60;
 
+const FORMAT: OptionSpec = {
+  name: "format",
+  placeholder: ["auto", ...FORMATS].join("|"),
+  help: "what standard input is (auto: recognised by its beginning)",
+};
+const PREFIX: OptionSpec = {
+  name: "prefix",
+  placeholder: "<prefix>",
+  help: "only keys that begin with it",
+};
+const TO_PREFIX: OptionSpec = {
+  name: "to-prefix",
+  placeholder: "<prefix>",
+  help: "put it before each key, in place of --prefix",
+};
+const REDIS_DATABASE: OptionSpec = {
+  name: "redis-database",
+  placeholder: "<n>",
+  isSeldom: true,
+  help: "the database of Redis whose keys are taken (0)",
+};
+const SKIP: OptionSpec = {
+  name: "skip",
+  placeholder: "<n>",
+  isSeldom: true,
+  help: "leave out the first n keys or lines, which an import that ended has put",
+};
+const DRY_RUN: OptionSpec = {
+  name: "dry-run",
+  placeholder: null,
+  help: "read and check everything, and put nothing",
+};
 const DROP_LEASES: OptionSpec = {
   name: "drop-leases",
   placeholder: null,
   help: "put keys of leases, too, as keys that stay",
 };
 
+/** The keys that the options select, and how they are changed. */
+interface Selection {
+  readonly prefix: Uint8Array;
+  /** Replaces `prefix`; null leaves the keys as they are. */
+  readonly toPrefix: Uint8Array | null;
+  readonly dropsLeases: boolean;
+  readonly skipped: number;
+}
+
 export const IMPORT = defineCommand({
   name: "import",
   otherNames: ["load"],
   isLong: true,
-  options: [RATE, DROP_LEASES],
-  summary: "put the keys and values of standard input, lines of JSON as export gives them",
+  options: [FORMAT, PREFIX, TO_PREFIX, DRY_RUN, RATE, DROP_LEASES, REDIS_DATABASE, SKIP, ...BYTES_OPTIONS],
+  summary: "put the keys of standard input: lines of JSON, or those of other stores",
   details: [
     "Not from within the shell: kvraft client --cluster <nodes> import < lines.json",
-    `A line is {"key":"…","value":"…"}, or keyBase64, valueBase64. Lines are written in their order where they name the`,
-    "same key. The first bad line ends it, named by its number: exit code 2, what was before it is written, nothing of",
-    "what is behind it. To go on from line 7: tail -n +7 lines.json | kvraft client … import; lines may come twice.",
-    "A line with a leaseId is left out, and counted: its key is to end with a client that keeps the lease alive, and nothing",
-    "would remove it here. A key with expiresAtMs keeps that.",
+    `  ndjson     what export writes: {"key":"…","value":"…"}, or keyBase64, valueBase64. The first bad line ends it: what`,
+    "             is before it is put, it and what is behind it is not",
+    '  etcd       etcdctl get "" --prefix -w json',
+    "  consul     consul kv export; flags are not kept",
+    "  redis-rdb  redis-cli --rdb <file>, dump.rdb: strings, with their time of expiry. The checksum is at the end: with",
+    "             --dry-run first, nothing of a damaged file is put",
+    "  redis-aof  appendonly.aof, or the files of appendonlydir one behind the other, as docs/moving.md shows",
+    "A key with a lease is left out: it is to end with a client that keeps the lease alive, and nothing would remove it",
+    "here. A key with a time of expiry keeps that. Keys that are left out are counted and named; exit code 1 if the store",
+    "cannot hold some. Keys are put in the order of the input, up to 128 in a transaction. Putting them again changes",
+    "nothing but revisions: an import that ended can be repeated, or continued as its message says.",
   ],
   example: ["import", "ok  revision 12431, 12 431 keys, 3.4 MB, in 2.3 s (5 405/s)"],
   async run(invocation, context): Promise<Answer> {
     const pace = new Pace(rateOf(invocation), context.environment.clock);
+    const selection = selectionOf(invocation);
+    const given = choiceOption(invocation.options, FORMAT.name, ["auto", ...FORMATS]) ?? "auto";
+    const database = integerOption(invocation, REDIS_DATABASE.name, MAX_DATABASE);
     const { signal } = context;
     const stdin = context.stdin();
-    context.showProgress("reading lines of JSON from standard input …");
-    const client = await context.client();
-    const puts = new Puts(client, {
-      options: callOptions(invocation, { ...context, signal: null }),
-      dropsLeases: invocation.options.has(DROP_LEASES.name),
-    });
+    context.showProgress("reading standard input …");
+    const puts = invocation.options.has(DRY_RUN.name)
+      ? null
+      : new PutBatches(await context.client(), callOptions(invocation, { ...context, signal: null }));
     // Ctrl-C ends the reading at once; puts in flight are completed.
     const source = signal === null ? stdin : stdin.pipeThrough(new TransformStream(), { signal });
-    await putLines(readLines(source), { puts, pace, context });
-    return importAnswer(puts, pace.elapsedMs);
+    const reader = new ByteReader(source);
+    const started = new Import({ puts, pace, selection, context });
+    try {
+      await started.run(async () => {
+        const format = given === "auto" ? await detectFormat(reader) : given;
+        const { skipped } = selection;
+        return { format, items: itemsOf(reader, format, { database, nowMs: Date.now(), skipped }) };
+      });
+    } finally {
+      started.noteTallies();
+    }
+    return started.answer();
   },
 });
 
-function importAnswer({ keys, bytes, leftOut, lastRevision }: Puts, elapsedMs: number): Answer {
-  const revision = lastRevision === null ? "" : `revision ${lastRevision}, `;
-  const rate = withThousands(perSecond(keys, elapsedMs));
-  const left = leftOut === 0 ? "" : `; ${countOf(leftOut, "key")} of leases left out`;
-  return changeAnswer({
-    line: `ok  ${revision}${countOf(keys, "key")}, ${sizeText(bytes)}, in ${
-      duration(elapsedMs)
-    } (${rate}/s)${left}`,
-    document: { keys, bytes, leftOut },
-  });
+function selectionOf(invocation: Invocation): Selection {
+  const { options } = invocation;
+  const toPrefix = options.get(TO_PREFIX.name);
+  return {
+    prefix: bytesOf(options.get(PREFIX.name) ?? "", invocation),
+    toPrefix: toPrefix === undefined ? null : bytesOf(toPrefix, invocation),
+    dropsLeases: options.has(DROP_LEASES.name),
+    skipped: integerOption(invocation, SKIP.name, Number.MAX_SAFE_INTEGER) ?? 0,
+  };
 }
 
-/** Puts the pairs of all lines. Throws {@link HalfwayError} at the first line that fails. */
-async function putLines(
-  lines: AsyncIterable<Line>,
-  { puts, pace, context }: { readonly puts: Puts; readonly pace: Pace; readonly context: CommandContext },
-): Promise<void> {
-  const { signal } = context;
-  let number = 0;
-  let begun = 0;
-  let shownAt = 0;
-  try {
-    for await (const line of lines) {
-      number += 1;
-      const read: ReadLine = line.kind === "line"
-        ? readPair(line.bytes)
-        : { kind: "bad", reason: "it is too long" };
-      if (read.kind === "bad") throw await badLine(number, { reason: read.reason, puts });
-      if (read.kind === "blank" || puts.leavesOut(read.pair)) continue;
-      await pace.reach(begun, signal);
-      if (!await puts.begin(read.pair, number) || signal?.aborted === true) break;
-      begun += 1;
-      if (pace.elapsedMs - shownAt < PROGRESS_INTERVAL_MS) continue;
-      shownAt = pace.elapsedMs;
-      context.showProgress(progressText(puts.keys, pace.elapsedMs));
+function integerOption({ options }: Invocation, name: string, max: number): number | null {
+  const text = options.get(name);
+  return text === undefined ? null : integerOfText(text, { name: `--${name}`, min: 0, max });
+}
+
+/** An open input. */
+interface Input {
+  readonly format: Format;
+  readonly items: AsyncIterable<Item>;
+}
+
+/** An import that runs, and what it has done. */
+class Import {
+  /** Null for a dry run, whose keys and bytes are these two. */
+  readonly #puts: PutBatches | null;
+  #dryKeys = 0;
+  #dryBytes = 0;
+  readonly #leftOut = new Tally();
+  /** Of those that are left out, the ones that a store of this kind cannot hold. */
+  #lost = 0;
+  readonly #notKept = new Tally();
+  readonly #pace: Pace;
+  readonly #selection: Selection;
+  readonly #context: CommandContext;
+  #format: Format = "ndjson";
+  /** Keys that were taken, for the rate. */
+  #begun = 0;
+  #lastNumber = 0;
+  #shownAt = 0;
+
+  constructor({ puts, pace, selection, context }: {
+    readonly puts: PutBatches | null;
+    readonly pace: Pace;
+    readonly selection: Selection;
+    readonly context: CommandContext;
+  }) {
+    this.#puts = puts;
+    this.#pace = pace;
+    this.#selection = selection;
+    this.#context = context;
+  }
+
+  /** Puts all keys of an input. Throws {@link HalfwayError} for input that is no such, and for a put that fails. */
+  async run(open: () => Promise<Input>): Promise<void> {
+    const { signal } = this.#context;
+    try {
+      const { format, items } = await open();
+      this.#format = format;
+      for await (const item of items) {
+        if (!await this.#take(item) || signal?.aborted === true) break;
+      }
+    } catch (error) {
+      if (signal?.aborted !== true) throw await this.#unreadable(error);
     }
-  } catch (error) {
-    if (error instanceof InputError) throw await unreadable(error, puts);
-    if (signal?.aborted !== true) throw error;
+    const failure = await this.#puts?.end() ?? null;
+    if (failure !== null) throw this.#failed(failure);
+    if (signal?.aborted === true) throw this.#interrupted();
   }
-  await puts.end();
-  if (signal?.aborted === true) {
-    throw new HalfwayError(
-      `The import was interrupted after ${progressOf(puts)}. ${goOnFrom(puts.begunLine + 1)}`,
-      {
-        code: "aborted",
-        exitCode: puts.keys === 0 ? ExitCode.unavailable : ExitCode.unknown,
+
+  /** Shows which keys were left out, and what others have lost. */
+  noteTallies(): void {
+    for (const line of this.#leftOut.lines) {
+      this.#context.note(`left out ${countOf(line.count, "key")} ${line.reason}: ${namesText(line)}`);
+    }
+    for (const line of this.#notKept.lines) {
+      this.#context.note(`${countOf(line.count, "key")} without ${line.reason}: ${namesText(line)}`);
+    }
+  }
+
+  /** Returns the answer of a whole import. */
+  answer(): Answer {
+    const [keys, bytes] = [this.#puts?.keys ?? this.#dryKeys, this.#puts?.bytes ?? this.#dryBytes];
+    const { elapsedMs } = this.#pace;
+    const lastRevision = this.#puts?.lastRevision ?? null;
+    const revision = lastRevision === null ? "" : `revision ${lastRevision}, `;
+    const rate = withThousands(perSecond(keys, elapsedMs));
+    const left = this.#leftOut.total === 0 ? "" : `; left out: ${this.#leftOut.text()}`;
+    const done = this.#puts === null
+      ? `dry run, nothing was put: ${countOf(keys, "key")}, ${sizeText(bytes)}, could be`
+      : `${revision}${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)} (${rate}/s)`;
+    return changeAnswer({
+      line: `ok  ${done}${left}`,
+      document: {
+        keys,
+        bytes,
+        leftOut: this.#leftOut.total,
+        format: this.#format,
+        isDryRun: this.#puts === null,
+        reasons: this.#leftOut.lines,
+        notKept: this.#notKept.lines,
       },
-    );
-  }
-}
-
-async function unreadable(cause: InputError, puts: Puts): Promise<HalfwayError> {
-  await puts.end();
-  return new HalfwayError(
-    `${cause.message} ${progressOf(puts)} were written before. ${goOnFrom(puts.begunLine + 1)}`,
-    { code: cause.code, exitCode: ExitCode.usage, cause },
-  );
-}
-
-async function badLine(
-  number: number,
-  { reason, puts }: { readonly reason: string; readonly puts: Puts },
-): Promise<HalfwayError> {
-  await puts.end();
-  return new HalfwayError(
-    `line ${number}: ${reason}. ` +
-      `The lines before it are written (${progressOf(puts)}), it and those behind it are not.`,
-    { code: "usage", exitCode: ExitCode.usage },
-  );
-}
-
-function progressOf({ keys }: Puts): string {
-  return keys === 1 ? "1 key" : `${keys} keys`;
-}
-
-function goOnFrom(line: number): string {
-  return `To go on: tail -n +${line} <file> | kvraft client … import`;
-}
-
-/**
- * Puts in flight: at most {@link MAX_PUTS}, and never two of one key, whose order would be undefined. After the first
- * failure no further put is sent.
- */
-class Puts {
-  /** Keys that were acknowledged, and the bytes of them and their values. */
-  keys = 0;
-  bytes = 0;
-  /** Keys of leases that were left out. */
-  leftOut = 0;
-  /** The greatest revision of these puts; null before the first one. */
-  lastRevision: number | null = null;
-  /** Number of the last line whose put was sent. */
-  begunLine = 0;
-  readonly #client: StoreClient;
-  readonly #options: CallOptions;
-  readonly #dropsLeases: boolean;
-  readonly #keysUnderWay = new Set<string>();
-  #bytesUnderWay = 0;
-  #failure: { readonly line: number; readonly failure: Failure; readonly cause: unknown } | null = null;
-  #oneLess = Promise.withResolvers<void>();
-
-  constructor(
-    client: StoreClient,
-    { options, dropsLeases }: { readonly options: CallOptions; readonly dropsLeases: boolean },
-  ) {
-    this.#client = client;
-    this.#options = options;
-    this.#dropsLeases = dropsLeases;
-  }
-
-  /** Returns whether a key is left out, and counts it then. */
-  leavesOut({ leaseId }: Pair): boolean {
-    if (leaseId === undefined || this.#dropsLeases) return false;
-    this.leftOut += 1;
-    return true;
-  }
-
-  /** Sends the put of `line` as soon as the limits allow it; false after a failure. */
-  async begin(pair: Pair, line: number): Promise<boolean> {
-    const key = pair.key.toBase64();
-    const bytes = pair.key.length + pair.value.length;
-    await this.#until(() =>
-      !this.#keysUnderWay.has(key) && this.#keysUnderWay.size < MAX_PUTS &&
-      (this.#keysUnderWay.size === 0 || this.#bytesUnderWay + bytes <= MAX_BYTES)
-    );
-    if (this.#failure !== null) return false;
-    this.#keysUnderWay.add(key);
-    this.#bytesUnderWay += bytes;
-    this.begunLine = line;
-    void this.#put(pair, line).finally(() => {
-      this.#keysUnderWay.delete(key);
-      this.#bytesUnderWay -= bytes;
-      this.#oneLess.resolve();
+      exitCode: this.#lost === 0 ? ExitCode.done : ExitCode.no,
     });
+  }
+
+  /** Puts a key, or counts it; false after a failure. */
+  async #take(item: Item): Promise<boolean> {
+    if (item.kind === "remark") {
+      this.#context.note(item.text);
+      return true;
+    }
+    if (item.number <= this.#selection.skipped) return true;
+    this.#lastNumber = item.number;
+    const key = item.kind === "pair" ? item.pair.key : item.key;
+    if (!this.#isSelected(key)) return this.#leaveOut("without the prefix", key);
+    if (item.kind === "leftOut") {
+      if (item.isLost) this.#lost += 1;
+      return this.#leaveOut(item.reason, key);
+    }
+    const pair = this.#renamed(item.pair);
+    const reason = limitReason(pair.key.length, pair.value.length);
+    if (reason !== null) {
+      this.#lost += 1;
+      return this.#leaveOut(reason, key);
+    }
+    if (pair.leaseId !== undefined && !this.#selection.dropsLeases) return this.#leaveOut("of leases", key);
+    if (item.loses !== null) this.#notKept.add(item.loses, key);
+    return await this.#put(pair, item.number);
+  }
+
+  #leaveOut(reason: string, key: Uint8Array): true {
+    this.#leftOut.add(reason, key);
     return true;
   }
 
-  /** Waits for all puts. Throws {@link HalfwayError} for the first line that failed. */
-  async end(): Promise<void> {
-    while (this.#keysUnderWay.size > 0) await this.#nextEnd();
-    if (this.#failure === null) return;
-    const { line, failure: { code, message, exitCode }, cause } = this.#failure;
-    const isPartial = exitCode === ExitCode.unavailable && this.keys > 0;
-    throw new HalfwayError(
-      `line ${line}: ${message} The lines before it are written, some behind it may be. ${goOnFrom(line)}`,
+  #isSelected(key: Uint8Array): boolean {
+    const { prefix } = this.#selection;
+    return equals(key.subarray(0, prefix.length), prefix);
+  }
+
+  #renamed(pair: Pair): Pair {
+    const { prefix, toPrefix } = this.#selection;
+    return toPrefix === null ? pair : { ...pair, key: concat([toPrefix, pair.key.subarray(prefix.length)]) };
+  }
+
+  async #put(pair: Pair, number: number): Promise<boolean> {
+    const { signal } = this.#context;
+    await this.#pace.reach(this.#begun, signal);
+    if (this.#puts === null) {
+      this.#dryKeys += 1;
+      this.#dryBytes += pair.key.length + pair.value.length;
+    } else if (!await this.#puts.add(pair, number)) {
+      return false;
+    }
+    this.#begun += 1;
+    const { elapsedMs } = this.#pace;
+    if (elapsedMs - this.#shownAt < PROGRESS_INTERVAL_MS) return true;
+    this.#shownAt = elapsedMs;
+    this.#context.showProgress(progressText(this.#puts?.keys ?? this.#dryKeys, elapsedMs));
+    return true;
+  }
+
+  /** Returns the error for input that cannot be read, or is not of its format, once all puts have ended. */
+  async #unreadable(cause: unknown): Promise<unknown> {
+    const failure = await this.#puts?.end() ?? null;
+    if (failure !== null) return this.#failed(failure);
+    if (cause instanceof InputError) {
+      return new HalfwayError(`${cause.message} ${this.#progress()} were written before. ${this.#goOn()}`, {
+        code: cause.code,
+        exitCode: ExitCode.usage,
+        cause,
+      });
+    }
+    if (!(cause instanceof FormatError)) return cause;
+    const message = cause instanceof LineError
+      ? `${cause.message}. The lines before it are written (${this.#progress()}), it and those behind it are not.`
+      : `Cannot read standard input as ${FORMAT_TITLES[this.#format]}: ${cause.message}. ` +
+        `${this.#progress()} were written before, nothing behind.`;
+    return new HalfwayError(message, { code: "usage", exitCode: ExitCode.usage, cause });
+  }
+
+  #failed({ number, key, failure: { code, message, exitCode }, cause }: PutFailure): HalfwayError {
+    const isPartial = exitCode === ExitCode.unavailable && (this.#puts?.keys ?? 0) > 0;
+    const [position, plural] = this.#format === "ndjson"
+      ? [`line ${number}`, "lines"]
+      : [`key ${number}, ${fit(wordAsTyped(key), MAX_NAME_COLUMNS)}`, "keys"];
+    return new HalfwayError(
+      `${position}: ${message} The ${plural} before it are written, some behind it may be. ${
+        this.#goOn(number)
+      }`,
       { code, exitCode: isPartial ? ExitCode.unknown : exitCode, cause },
     );
   }
 
-  async #until(holds: () => boolean): Promise<void> {
-    while (this.#failure === null && !holds()) await this.#nextEnd();
+  #interrupted(): HalfwayError {
+    const hasPut = (this.#puts?.keys ?? 0) > 0;
+    return new HalfwayError(`The import was interrupted after ${this.#progress()}. ${this.#goOn()}`, {
+      code: "aborted",
+      exitCode: hasPut ? ExitCode.unknown : ExitCode.unavailable,
+    });
   }
 
-  async #nextEnd(): Promise<void> {
-    this.#oneLess = Promise.withResolvers();
-    await this.#oneLess.promise;
+  #progress(): string {
+    const keys = this.#puts?.keys ?? 0;
+    return keys === 1 ? "1 key" : `${keys} keys`;
   }
 
-  /** Never rejects. */
-  async #put({ key, value, expiresAtMs }: Pair, line: number): Promise<void> {
-    const expiry = expiresAtMs === undefined ? {} : { expiresAtMs };
-    try {
-      const { revision } = await this.#client.put(key, value, { ...this.#options, ...expiry });
-      this.lastRevision = Math.max(this.lastRevision ?? 0, revision);
-      this.keys += 1;
-      this.bytes += key.length + value.length;
-    } catch (error) {
-      if (this.#failure !== null && this.#failure.line < line) return;
-      this.#failure = { line, failure: failureOf(error), cause: error };
-    }
+  /** Returns how to continue with a key or line; without one, with that behind the last which was taken. */
+  #goOn(number: number = this.#lastNumber + 1): string {
+    return this.#format === "ndjson"
+      ? `To go on: tail -n +${number} <file> | kvraft client … import`
+      : `To go on: repeat it with --skip ${number - 1}`;
   }
 }

@@ -145,13 +145,8 @@ export class FakeStore implements StoreClient {
   }
 
   async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<PutResult> {
-    const { leaseId, expiresAtMs } = options;
     await this.#call("put", options);
-    const lifetime = {
-      ...(leaseId !== undefined && { leaseId }),
-      ...(expiresAtMs !== undefined && { expiresAtMs }),
-    };
-    this.#set(key, value, lifetime);
+    this.#set(key, value, lifetimeOf(options));
     return { revision: this.revision };
   }
 
@@ -237,7 +232,7 @@ export class FakeStore implements StoreClient {
     this.revision += 1;
     for (const mutation of mutations) {
       if (mutation.kind === "delete") this.#delete(mutation.key);
-      else this.#put(mutation.key, mutation.value);
+      else this.#put(mutation.key, mutation.value, lifetimeOf(mutation));
     }
     return { succeeded: true, failedChecks, revision: this.revision };
   }
@@ -384,6 +379,13 @@ export class FakeStore implements StoreClient {
     this.past.push({ key: id(key), version });
     return entry;
   }
+}
+
+function lifetimeOf({ leaseId, expiresAtMs }: Attachment): Attachment {
+  return {
+    ...(leaseId !== undefined && { leaseId }),
+    ...(expiresAtMs !== undefined && { expiresAtMs }),
+  };
 }
 
 function bytes(given: Bytes): Uint8Array {
