@@ -242,6 +242,24 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: "if (found.database < 0) {",
     },
   ]),
+  ...inFile("lib/cli/formats/json_dumps.ts", [CLI], [
+    {
+      id: "M2958",
+      title: "the number of keys that etcd reports is not compared",
+      failure: "a dump that lost lines is imported without an error",
+      from: 'typeof count === "number" && count !== number - before',
+      to: 'typeof count === "number" && count < 0',
+    },
+  ]),
+  ...inFile("lib/cli/formats/redis/aof.ts", [CLI], [
+    {
+      id: "M2959",
+      title: "an append-only file may end within a transaction",
+      failure: "an import of a file that is cut off succeeds",
+      from: "if (transaction !== null) throw",
+      to: "if (number < 0) throw",
+    },
+  ]),
   ...inFile("lib/cli/options.ts", [CLI], [
     {
       id: "M869",
