@@ -23,6 +23,12 @@ export function entryDocument(entry: KeyValue | null): unknown {
   return entry === null ? null : entryFields(entry);
 }
 
+/** Returns the document of a key without its value. */
+export function keyDocument(entry: KeyValue): unknown {
+  const { value: _value, valueBase64: _base64, ...fields } = entryFields(entry);
+  return fields;
+}
+
 /** Returns the fields of the document of a key and its value. */
 export function entryFields(entry: KeyValue): Record<string, unknown> {
   const { createRevision, modRevision, version } = entry;

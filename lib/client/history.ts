@@ -1,20 +1,12 @@
-/** The calls on the history: the versions of a key, pages of a listing at a past revision, and compaction. */
-import type { ListPage } from "../kv/command.ts";
+/** The calls on the history: the versions of a key, and compaction. */
 import { assertNever } from "../platform/assert.ts";
 import { encodeCommand } from "../protocol/command.ts";
 import type { ClientCore } from "./core.ts";
 import { FutureRevisionError, InternalError, VersionMismatchError } from "./errors.ts";
-import { checkRevision, type ListRequest, toConsistency, toHistoryQuery } from "./input.ts";
+import { checkRevision, toConsistency, toHistoryQuery } from "./input.ts";
 import { describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "./retry.ts";
 import { readResult } from "./writer.ts";
-import type {
-  Bytes,
-  CallOptions,
-  CompactResult,
-  ConsistencyOptions,
-  HistoryOptions,
-  HistoryResult,
-} from "./types.ts";
+import type { Bytes, CallOptions, CompactResult, HistoryOptions, HistoryResult } from "./types.ts";
 
 /** Returns one page of the versions of a key. */
 export async function readHistory(
@@ -34,26 +26,6 @@ export async function readHistory(
   const oldest = versions.at(-1);
   const before = more && oldest !== undefined ? oldest.modRevision : null;
   return { versions, before, compactedRevision, revision };
-}
-
-/** Returns one page of a listing; of the present state if the request has no revision. */
-export async function readPage(
-  core: ClientCore,
-  { query, revision, visibleOnly }: ListRequest,
-  options: ConsistencyOptions,
-): Promise<ListPage> {
-  const note = { kind: "read", action: "list keys", context: core.context(options) } as const;
-  const consistency = toConsistency(options);
-  let { after } = query;
-  for (;;) {
-    const rest = { query: { ...query, after }, consistency, visibleOnly };
-    const { message: { page } } = revision === null
-      ? await core.call({ kind: "list", ...rest }, note)
-      : await core.call({ kind: "listAt", revision, ...rest }, note);
-    // A node ends a page when it has looked at many versions or keys, even without an entry.
-    if (page.entries.length > 0 || page.after === null) return page;
-    after = page.after;
-  }
 }
 
 /** Compacts the history at a revision. */

@@ -166,6 +166,7 @@ export interface ListRequest {
   readonly revision: number | null;
   /** Whether keys that the user may not read are left out. */
   readonly visibleOnly: boolean;
+  readonly keysOnly: boolean;
 }
 
 /** Returns the request of one page of a listing. */
@@ -185,7 +186,8 @@ export function toListRequest(options: ListOptions): ListRequest {
   };
   throwProblem(validateListQuery(query));
   const visibleOnly = checkBoolean(options.visibleOnly ?? false, "visibleOnly");
-  return { query, visibleOnly, revision: cursor === null ? given : cursor.revision };
+  const keysOnly = checkBoolean(options.keysOnly ?? false, "keysOnly");
+  return { query, visibleOnly, keysOnly, revision: cursor === null ? given : cursor.revision };
 }
 
 /** Returns the query of one page of a key's history. */

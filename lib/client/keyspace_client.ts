@@ -3,9 +3,10 @@ import type { KeyValue } from "../kv/command.ts";
 import { assert } from "../platform/assert.ts";
 import { ClientCore } from "./core.ts";
 import { LeaseNotFoundError, TooManyLeaseKeysError } from "./errors.ts";
-import { readHistory, readPage } from "./history.ts";
+import { readHistory } from "./history.ts";
 import { encodeCursor, type ShortRequest, toConsistency, toKey, toListRequest, toRevision } from "./input.ts";
 import { Keyspace } from "./keyspace.ts";
+import { countKeys, readPage } from "./listing.ts";
 import { elect } from "./locks/election.ts";
 import { takeLock } from "./locks/lock.ts";
 import { observeLeader } from "./locks/observer.ts";
@@ -25,6 +26,8 @@ import type {
   CallOptions,
   CompareAndSetRequest,
   CompareAndSetResult,
+  CountOptions,
+  CountResult,
   DeleteResult,
   HistoryOptions,
   HistoryResult,
@@ -166,6 +169,28 @@ export class KeyspaceClient {
     const cursorOf = { reverse: request.query.reverse, revision: request.revision };
     const cursor = more && last !== undefined ? encodeCursor(last, cursorOf) : null;
     return { entries: this.#keyspace.listToCaller(entries), cursor, revision };
+  }
+
+  /**
+   * Counts the keys in a range, without reading them: all of one revision, and linearizable by default. A user needs the
+   * right to read the whole range.
+   *
+   * @throws {CompactedError} for a `revision` that the history does not have any more
+   * @throws {FutureRevisionError} for a `revision` above the present one
+   * @throws {KvraftError} one of its classes; a read changes nothing
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function userCount(client: KvClient): Promise<number> {
+   *   const { count } = await client.count({ prefix: "user/" });
+   *   return count;
+   * }
+   * ```
+   */
+  count(options: CountOptions = {}): Promise<CountResult> {
+    return countKeys(this.#core, toListRequest(this.#keyspace.listing(options)), options);
   }
 
   /**

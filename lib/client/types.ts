@@ -154,6 +154,12 @@ export interface ListOptions extends ReadOptions {
    */
   readonly visibleOnly?: boolean;
   /**
+   * Whether only the keys are read: the entries then have empty values, which saves their transfer.
+   *
+   * @default false
+   */
+  readonly keysOnly?: boolean;
+  /**
    * The `cursor` of the page before; null for the first page. That of a page at a `revision` continues at the same one.
    *
    * @default null
@@ -243,6 +249,17 @@ export interface DeleteResult {
   /** Whether the key existed. */
   readonly deleted: boolean;
   /** The store's revision after the call. */
+  readonly revision: number;
+}
+
+/** Options of {@link KvClient.count}: the keys to count. */
+export type CountOptions = Pick<ListOptions, "prefix" | "start" | "end"> & ReadOptions;
+
+/** The result of {@link KvClient.count}. */
+export interface CountResult {
+  /** The number of keys. */
+  readonly count: number;
+  /** The revision as of which they were counted. */
   readonly revision: number;
 }
 

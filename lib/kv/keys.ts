@@ -35,3 +35,33 @@ export function prefixEnd(prefix: Uint8Array): Uint8Array | null {
   end[length - 1] = (end[length - 1] ?? 0) + 1;
   return end;
 }
+
+/** Keys that are listed: those with the prefix, from `start` (included) to `end` (excluded), behind the key `after`. */
+interface Listed {
+  readonly prefix: Uint8Array;
+  readonly start: Uint8Array | null;
+  readonly end: Uint8Array | null;
+  readonly after: Uint8Array | null;
+  readonly reverse: boolean;
+}
+
+/** Returns the range of keys that a listing has still to return; `upper` is excluded, and null without a bound. */
+export function listedRange(
+  { prefix, start, end, after, reverse }: Listed,
+): { readonly lower: Uint8Array; readonly upper: Uint8Array | null; readonly reverse: boolean } {
+  const lowers = [prefix];
+  const uppers: Uint8Array[] = [];
+  const afterPrefix = prefixEnd(prefix);
+  if (afterPrefix !== null) uppers.push(afterPrefix);
+  if (start !== null) lowers.push(start);
+  if (end !== null) uppers.push(end);
+  if (after !== null) {
+    if (reverse) uppers.push(after);
+    else lowers.push(successor(after));
+  }
+  return {
+    lower: lowers.reduce((a, b) => compareKeys(a, b) > 0 ? a : b),
+    upper: uppers.length === 0 ? null : uppers.reduce((a, b) => compareKeys(a, b) < 0 ? a : b),
+    reverse,
+  };
+}

@@ -33,11 +33,10 @@ import type { Leases } from "./leases/leases.ts";
 import type { Version } from "./overlay.ts";
 import { pastRevisionsOf, rangesOf } from "./validate_branches.ts";
 import { type PlanFailure, planTransaction, type TransactionPlan } from "./transaction_plan.ts";
-import { compareKeys, keyText, prefixEnd, successor } from "./keys.ts";
+import { keyText, listedRange } from "./keys.ts";
 import { checkStore, type StructureFigures } from "./pages/check_store.ts";
 import { EventReader } from "./pages/event_reader.ts";
 import { PagedStore, type StoreView } from "./pages/paged_store.ts";
-import type { Scan } from "./pages/store_reader.ts";
 import { type ScanPage, type ScanQuery, scanRange } from "./scan.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import { SlabCopier } from "../platform/memory/slab.ts";
@@ -259,7 +258,7 @@ export class Store {
   list(query: PageQuery, revision: number): ListPage {
     const limit = Math.min(query.limit, MAX_LIST_ENTRIES);
     const { records } = this.#pages;
-    const cursor = this.#pages.scan(scanOf(query));
+    const cursor = this.#pages.scan(listedRange(listingBelowReserved(query)));
     const entries: KeyValue[] = [];
     let pageBytes = 0;
     const noValue = query.keysOnly === true ? NO_VALUE : undefined;
@@ -289,7 +288,7 @@ export class Store {
     const limit = Math.min(query.limit, MAX_LIST_ENTRIES);
     const { keysOnly = false } = query;
     const { records } = this.#pages;
-    const cursor = this.#pages.scanAt(scanOf(query), revision);
+    const cursor = this.#pages.scanAt(listedRange(listingBelowReserved(query)), revision);
     const found: number[] = [];
     let pageBytes = 0;
     let copiedBytes = 0;
@@ -314,7 +313,7 @@ export class Store {
 
   /** Returns one page of a range; that of the present has views of the store's own bytes, as {@link list}. */
   scan(query: ScanQuery, { revision, present }: ScanRevisions): Past<ScanPage> {
-    const { lower, upper } = scanOf({ ...query, prefix: NO_VALUE, after: null });
+    const { lower, upper } = listedRange(listingBelowReserved({ ...query, prefix: NO_VALUE, after: null }));
     return scanRange({ ...query, start: lower ?? query.start, end: upper }, {
       pages: this.#pages,
       revision: present,
@@ -426,24 +425,4 @@ export class Store {
 function bytesAfter(mutation: Mutation): number {
   const value = writtenValue(mutation);
   return value === null ? 0 : mutation.key.length + value.length;
-}
-
-/** Returns the range of keys that a listing has still to return. */
-function scanOf(query: ListQuery): Scan {
-  const { prefix, start, end, after, reverse } = listingBelowReserved(query);
-  const lowers = [prefix];
-  const uppers: Uint8Array[] = [];
-  const afterPrefix = prefixEnd(prefix);
-  if (afterPrefix !== null) uppers.push(afterPrefix);
-  if (start !== null) lowers.push(start);
-  if (end !== null) uppers.push(end);
-  if (after !== null) {
-    if (reverse) uppers.push(after);
-    else lowers.push(successor(after));
-  }
-  return {
-    lower: lowers.reduce((a, b) => compareKeys(a, b) > 0 ? a : b),
-    upper: uppers.length === 0 ? null : uppers.reduce((a, b) => compareKeys(a, b) < 0 ? a : b),
-    reverse,
-  };
 }

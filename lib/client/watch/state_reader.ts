@@ -4,7 +4,7 @@ import type { KeyValue, ListQuery } from "../../kv/command.ts";
 import { pause } from "../../platform/promise.ts";
 import type { ClientCore } from "../core.ts";
 import { CompactedError } from "../errors.ts";
-import { readPage } from "../history.ts";
+import { readPage } from "../listing.ts";
 import { backoffMs } from "../retry.ts";
 import type { WatchPlan } from "./input.ts";
 
@@ -65,12 +65,14 @@ async function readRange(
     reverse: false,
     limit: PAGE_ENTRIES,
   };
-  const first = await readPage(core, { query, revision: null, visibleOnly }, { signal });
+  const first = await readPage(core, { query, revision: null, visibleOnly, keysOnly: false }, { signal });
   const entries = [...first.entries];
   for (let page = first; page.more;) {
     const after = page.after ?? page.entries.at(-1)?.key ?? null;
     const { revision } = first;
-    page = await readPage(core, { query: { ...query, after }, revision, visibleOnly }, { signal });
+    page = await readPage(core, { query: { ...query, after }, revision, visibleOnly, keysOnly: false }, {
+      signal,
+    });
     entries.push(...page.entries);
   }
   return { revision: first.revision, entries };

@@ -5,7 +5,7 @@
  */
 import type { ClientCore } from "../../client/core.ts";
 import { CompactedError } from "../../client/errors.ts";
-import { readPage } from "../../client/history.ts";
+import { readPage } from "../../client/listing.ts";
 import { joined, Keyspace } from "../../client/keyspace.ts";
 import type { WatchRequest } from "../../client/watch/types.ts";
 import { watchKeys } from "../../client/watch/watch.ts";
@@ -16,6 +16,9 @@ import { assert } from "../../platform/assert.ts";
 import { MAX_CALL_MS } from "../rpc/method.ts";
 import { etcdError } from "../rpc/status.ts";
 import { transact, withdraw } from "./transactions.ts";
+
+/** Entries are read with their values, and all of them. */
+const WHOLE = { visibleOnly: false, keysOnly: false };
 
 /** Entries of a page of a queue. */
 const PAGE_ENTRIES = 1_000;
@@ -148,13 +151,13 @@ export class Queue {
       reverse: false,
       limit: PAGE_ENTRIES,
     };
-    let page = await readPage(this.#core, { query, revision: null, visibleOnly: false }, { signal });
+    let page = await readPage(this.#core, { query, revision: null, ...WHOLE }, { signal });
     const { revision } = page;
     for (let state = initial;;) {
       state = page.entries.reduce(next, state);
       if (!page.more) return { state, revision };
       const after = page.after ?? page.entries.at(-1)?.key ?? null;
-      const request = { query: { ...query, after }, revision, visibleOnly: false };
+      const request = { query: { ...query, after }, revision, ...WHOLE };
       try {
         page = await readPage(this.#core, request, { signal });
       } catch (error) {

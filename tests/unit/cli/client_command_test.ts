@@ -119,6 +119,28 @@ Deno.test("list: --after continues after a key, in both directions", async () =>
   ]);
 });
 
+Deno.test("list: --keys-only writes no values, --count only a number, and --all every page of one revision", async () => {
+  const store = await filled();
+  assertEquals((await run(["list", "--keys-only"], { store })).out, "greeting\n\\xff\\n\n");
+  assertEquals((await run(["list", "g", "--count"], { store })).out, "1\n");
+  store.calls.length = 0;
+  const all = ["list", "--all", "--limit", "1", "--keys-only"];
+  assertEquals(await run(all, { store }), { code: 0, out: "greeting\n\\xff\\n\n", err: "" });
+  const page = { name: "list", consistency: "linearizable", reverse: false, keysOnly: true, limit: 1 };
+  assertEquals(store.calls, [{ ...page, cursor: null }, { ...page, cursor: "greeting", revision: 2 }]);
+  const { out, err } = await run([...all, "--output", "json"], { store });
+  const lines = out.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(lines.map(({ entries, revision }) => [entries.length, entries[0].value, revision]), [
+    [1, undefined, 2],
+    [1, undefined, 2],
+  ]);
+  assertEquals(JSON.parse(err), { keys: 2, revision: 2 });
+  for (const other of ["--all", "--limit=1", "--visible-only"]) {
+    const refused = await run(["list", "--count", other], { store });
+    assertEquals([refused.code, refused.err.includes("--count counts all keys of the range")], [2, true]);
+  }
+});
+
 Deno.test("client: JSON answers have the documented fields", async () => {
   const store = await filled();
   const entry = { key: "greeting", value: "hello", createRevision: 1, modRevision: 1, version: 1 };

@@ -60,7 +60,10 @@ Deno.test("get: a long or binary value is shown as its head with its size, and u
 
 Deno.test("list: the table fits the terminal, and a hint says how to continue", () => {
   const entries = [entry("user:1", "ada"), entry("日本", "y".repeat(200))];
-  const answer = listAnswer({ entries, cursor: "c", revision: 9 }, () => "list --after x");
+  const answer = listAnswer({ entries, cursor: "c", revision: 9 }, {
+    isKeysOnly: false,
+    nextPage: () => "list --after x",
+  });
   const lines = shown(answer).split("\n");
   assertEquals(lines, [
     "key     revision  value",

@@ -6,14 +6,18 @@ import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
   answer,
+  type AnswerPart,
   type AnswerText,
+  type CommandContext,
   defineCommand,
   type Invocation,
+  type StoreClient,
   type View,
+  withElapsed,
 } from "../../command.ts";
 import { BYTES_OPTIONS, bytesOf, READ_OPTIONS, readOptions, VISIBLE_ONLY } from "../../options.ts";
 import { UsageError } from "../../errors.ts";
-import { entryDocument } from "../../json.ts";
+import { entryDocument, keyDocument } from "../../json.ts";
 import {
   columnsOf,
   countOf,
@@ -33,6 +37,8 @@ import {
 
 /** The limit of a node (MAX_LIST_ENTRIES of lib/kv). */
 export const MAX_LIMIT = 10_000;
+/** Keys of a page of a listing of all keys, which bounds the memory. */
+const ALL_PAGE_KEYS = 1_000;
 /** Narrowest column for values in a table. */
 export const MIN_VALUE_COLUMNS = 16;
 /** Widest column for keys in a table. */
@@ -45,6 +51,9 @@ const OPTIONS: readonly OptionSpec[] = [
   { name: "start", placeholder: "<key>", help: "first key, included" },
   { name: "end", placeholder: "<key>", help: "last key, not included" },
   { name: "reverse", placeholder: null, help: "from the greatest key down" },
+  { name: "keys-only", placeholder: null, help: "the keys without their values" },
+  { name: "count", placeholder: null, help: "the number of keys, and no key" },
+  { name: "all", placeholder: null, help: "page after page, all of one revision" },
   VISIBLE_ONLY,
   ...READ_OPTIONS,
   ...BYTES_OPTIONS,
@@ -56,37 +65,114 @@ export const LIST = defineCommand({
   arguments: [{ name: "prefix", required: false, completion: "key" }],
   options: OPTIONS,
   summary: "the keys that begin with prefix, and their values",
-  details: ["One page; what follows it is said below (as JSON: the cursor)."],
+  details: [
+    "One page; what follows it is said below (as JSON: the cursor). With --all every page, as JSON a line for each.",
+  ],
   example: ["list user: --limit 2", "user:1\tada", "user:2\tgrace"],
   async run(invocation, context): Promise<Answer> {
+    const { options: given } = invocation;
     const options = { ...readOptions(invocation, context), ...rangeOf(invocation) };
     const client = await context.client();
-    return listAnswer(await client.list(options), (lastKey) => {
-      const option = { name: "after", bytes: lastKey };
-      const begins = ["after", "cursor", invocation.options.has("reverse") ? "end" : "start"];
-      const prefix = invocation.args.get("prefix");
-      const argument = prefix === undefined ? null : bytesOf(prefix.text, invocation);
-      return nextPageLine(invocation, { option, begins, argument });
+    if (given.has("count")) return await countAnswer(client, options);
+    if (given.has("all")) return await showAll(client, options, context);
+    return listAnswer(await client.list(options), {
+      isKeysOnly: given.has("keys-only"),
+      nextPage: (lastKey) => {
+        const option = { name: "after", bytes: lastKey };
+        const begins = ["after", "cursor", given.has("reverse") ? "end" : "start"];
+        const prefix = invocation.args.get("prefix");
+        const argument = prefix === undefined ? null : bytesOf(prefix.text, invocation);
+        return nextPageLine(invocation, { option, begins, argument });
+      },
     });
   },
 });
 
+async function countAnswer(client: StoreClient, options: ListOptions): Promise<Answer> {
+  const { count, revision } = await client.count(options);
+  return answer({
+    text: (view) => {
+      if (view.elapsedMs === null) return { output: `${count}\n`, note: "" };
+      return { output: withElapsed(`${countOf(count, "key")}  revision ${revision}\n`, view), note: "" };
+    },
+    json: () => ({ count, revision }),
+  });
+}
+
+/** Shows all pages as of the revision of the first one. */
+async function showAll(
+  client: StoreClient,
+  options: ListOptions,
+  { show, signal }: CommandContext,
+): Promise<Answer> {
+  const isKeysOnly = options.keysOnly === true;
+  let [keys, cursor, { revision }] = [0, options.cursor ?? null, options];
+  do {
+    signal?.throwIfAborted();
+    const page = await client.list({
+      limit: ALL_PAGE_KEYS,
+      ...options,
+      ...revision !== undefined && { revision },
+      cursor,
+    });
+    await show([pagePart(page, { isKeysOnly })]);
+    keys += page.entries.length;
+    revision = page.revision;
+    cursor = page.cursor;
+  } while (cursor !== null);
+  return answer({
+    text: (view) => {
+      const meta = `${countOf(keys, "key")}, revision ${revision}`;
+      const note = view.elapsedMs === null ? "" : `${dim(`${meta}, ${duration(view.elapsedMs)}`, view)}\n`;
+      return { output: "", note };
+    },
+    json: () => ({ keys, revision }),
+    hasWrittenData: true,
+  });
+}
+
+function pagePart(page: ListResult, { isKeysOnly }: { readonly isKeysOnly: boolean }): AnswerPart {
+  return {
+    text: (view) => pageText(page.entries, { isKeysOnly, view }),
+    json: () => pageDocument(page, { isKeysOnly }),
+  };
+}
+
 /** Returns the answer of a listing. `nextPage` returns the line to type for the keys after a page's last key. */
 export function listAnswer(
-  { entries, cursor, revision }: ListResult,
-  nextPage: (lastKey: Uint8Array) => string,
+  page: ListResult,
+  { isKeysOnly, nextPage }: {
+    readonly isKeysOnly: boolean;
+    readonly nextPage: (lastKey: Uint8Array) => string;
+  },
 ): Answer {
+  const { entries, cursor, revision } = page;
   const last = entries.at(-1);
   const hint = cursor === null || last === undefined ? "" : moreLine(entries.length, nextPage(last.key));
   return answer({
     text(view): AnswerText {
-      const output = view.isTerminal ? listTable(entries, view) : entries.map(listLine).join("");
+      const output = pageText(entries, { isKeysOnly, view });
       if (view.elapsedMs === null) return { output, note: hint };
       const meta = `${countOf(entries.length, "key")}, revision ${revision}, ${duration(view.elapsedMs)}`;
       return { output, note: `${hint}${dim(meta, view)}\n` };
     },
-    json: () => ({ entries: entries.map(entryDocument), cursor, revision }),
+    json: () => pageDocument(page, { isKeysOnly }),
   });
+}
+
+function pageDocument(
+  { entries, cursor, revision }: ListResult,
+  { isKeysOnly }: { readonly isKeysOnly: boolean },
+): unknown {
+  return { entries: entries.map(isKeysOnly ? keyDocument : entryDocument), cursor, revision };
+}
+
+function pageText(
+  entries: readonly KeyValue[],
+  { isKeysOnly, view }: { readonly isKeysOnly: boolean; readonly view: View },
+): string {
+  if (isKeysOnly) return entries.map(({ key }) => `${escapeBytes(key)}\n`).join("");
+  return view.isTerminal ? listTable(entries, view) : entries.map(listLine).join("");
 }
 
 function listLine({ key, value }: KeyValue): string {
@@ -146,7 +232,12 @@ function rangeOf(invocation: Invocation): ListOptions {
       }. Give one of them.`,
     );
   }
+  const unfit = ["all", "limit", VISIBLE_ONLY.name].find((name) => invocation.options.has(name));
+  if (invocation.options.has("count") && unfit !== undefined) {
+    throw new UsageError(`--count counts all keys of the range, and takes no --${unfit}.`);
+  }
   const range: { -readonly [Name in keyof ListOptions]: ListOptions[Name] } = { reverse };
+  if (invocation.options.has("keys-only")) range.keysOnly = true;
   if (invocation.options.has(VISIBLE_ONLY.name)) range.visibleOnly = true;
   const prefix = invocation.args.get("prefix");
   if (prefix !== undefined) range.prefix = bytesOf(prefix.text, invocation);

@@ -7,6 +7,8 @@ import type {
   CompactResult,
   CompareAndSetResult,
   ConnectionState,
+  CountOptions,
+  CountResult,
   DeleteResult,
   HistoryOptions,
   HistoryResult,
@@ -170,10 +172,16 @@ export class FakeStore implements StoreClient {
       (cursor === null || (reverse ? key < cursor : key > cursor))
     ).sort();
     if (reverse) keys.reverse();
-    const entries = keys.flatMap((key) => all.get(key) ?? []).slice(0, limit);
+    const entries = keys.flatMap((key) => all.get(key) ?? []).slice(0, limit)
+      .map((entry) => options.keysOnly === true ? { ...entry, value: new Uint8Array(0) } : entry);
     const next = keys[limit - 1] ?? null;
     const { revision = this.revision } = options;
     return { entries, cursor: keys.length > limit ? next : null, revision };
+  }
+
+  async count(options: CountOptions = {}): Promise<CountResult> {
+    const { entries, revision } = await this.list({ ...options, limit: Infinity });
+    return { count: entries.length, revision };
   }
 
   async history(key: Bytes, options: HistoryOptions = {}): Promise<HistoryResult> {
