@@ -4,7 +4,7 @@ import { type AuthClient, authOn } from "./auth/auth_client.ts";
 import { type ClusterClient, clusterOn } from "./cluster.ts";
 import { ClientCore } from "./core.ts";
 import { DatabaseClient } from "./databases/database_client.ts";
-import { compact } from "./history.ts";
+import { compact } from "./reads/history.ts";
 import { Keyspace } from "./keyspace.ts";
 import { KeyspaceClient } from "./keyspace_client.ts";
 import { HeldLease } from "./leases/held_lease.ts";

@@ -4,7 +4,7 @@ import type { KeyValue, ListQuery } from "../../kv/command.ts";
 import { pause } from "../../platform/promise.ts";
 import type { ClientCore } from "../core.ts";
 import { CompactedError } from "../errors.ts";
-import { readPage } from "../listing.ts";
+import { readPage } from "../reads/listing.ts";
 import { backoffMs } from "../retry.ts";
 import type { WatchPlan } from "./input.ts";
 

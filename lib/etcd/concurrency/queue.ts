@@ -5,7 +5,7 @@
  */
 import type { ClientCore } from "../../client/core.ts";
 import { CompactedError } from "../../client/errors.ts";
-import { readPage } from "../../client/listing.ts";
+import { readPage } from "../../client/reads/listing.ts";
 import { joined, Keyspace } from "../../client/keyspace.ts";
 import type { WatchRequest } from "../../client/watch/types.ts";
 import { watchKeys } from "../../client/watch/watch.ts";

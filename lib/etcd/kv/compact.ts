@@ -1,5 +1,5 @@
 /** Compact. */
-import { runCompaction } from "../../client/history.ts";
+import { runCompaction } from "../../client/reads/history.ts";
 import { type EtcdContext, headerOf } from "../context.ts";
 import type { COMPACTION_REQUEST, COMPACTION_RESPONSE } from "../messages/kv.ts";
 import type { GivenOf, MessageOf } from "../protobuf/message.ts";

@@ -1,12 +1,12 @@
 /** The calls on the history: the versions of a key, and compaction. */
-import { assertNever } from "../platform/assert.ts";
-import { encodeCommand } from "../protocol/command.ts";
-import type { ClientCore } from "./core.ts";
-import { FutureRevisionError, InternalError, VersionMismatchError } from "./errors.ts";
-import { checkRevision, toConsistency, toHistoryQuery } from "./input.ts";
-import { describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "./retry.ts";
-import { readResult } from "./writer.ts";
-import type { Bytes, CallOptions, CompactResult, HistoryOptions, HistoryResult } from "./types.ts";
+import { assertNever } from "../../platform/assert.ts";
+import { encodeCommand } from "../../protocol/command.ts";
+import type { ClientCore } from "../core.ts";
+import { FutureRevisionError, InternalError, VersionMismatchError } from "../errors.ts";
+import { checkRevision, toConsistency, toHistoryQuery } from "../input.ts";
+import { describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "../retry.ts";
+import { readResult } from "../writer.ts";
+import type { Bytes, CallOptions, CompactResult, HistoryOptions, HistoryResult } from "../types.ts";
 
 /** Returns one page of the versions of a key. */
 export async function readHistory(

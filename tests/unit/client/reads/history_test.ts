@@ -8,10 +8,10 @@ import {
   KeyTooLargeError,
   type ListResult,
   VersionMismatchError,
-} from "../../../lib/mod.ts";
-import { decodeCommand } from "../../../lib/protocol/command.ts";
-import type { ClientRequest } from "../../../lib/protocol/client_frames.ts";
-import { entry, FakeCluster, type Reply, sent, writeResult } from "../../support/fakes/scripted_node.ts";
+} from "../../../../lib/mod.ts";
+import { decodeCommand } from "../../../../lib/protocol/command.ts";
+import type { ClientRequest } from "../../../../lib/protocol/client_frames.ts";
+import { entry, FakeCluster, type Reply, sent, writeResult } from "../../../support/fakes/scripted_node.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 

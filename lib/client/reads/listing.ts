@@ -1,12 +1,12 @@
 /** Reads of a range of keys: pages with or without values, and the number of keys. */
-import type { KeyValue, ListPage, ListQuery } from "../kv/command.ts";
-import { listedRange } from "../kv/keys.ts";
-import type { ScanPage, ScanQuery } from "../kv/scan.ts";
-import type { RequestOf } from "./connection.ts";
-import type { ClientCore } from "./core.ts";
-import { type ListRequest, toConsistency } from "./input.ts";
-import type { ConsistencyOptions, CountResult } from "./types.ts";
-import { wrongAnswer } from "./writer.ts";
+import type { KeyValue, ListPage, ListQuery } from "../../kv/command.ts";
+import { listedRange } from "../../kv/keys.ts";
+import type { ScanPage, ScanQuery } from "../../kv/scan.ts";
+import type { RequestOf } from "../connection.ts";
+import type { ClientCore } from "../core.ts";
+import { type ListRequest, toConsistency } from "../input.ts";
+import type { ConsistencyOptions, CountResult } from "../types.ts";
+import { wrongAnswer } from "../writer.ts";
 
 const NO_BYTES = new Uint8Array(0);
 

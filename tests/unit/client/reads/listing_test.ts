@@ -1,7 +1,7 @@
 /** Listings without values, and counts, by a client and servers in one process. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { CompactedError, type ListOptions, type ListResult } from "../../../lib/mod.ts";
-import { MemoryCluster } from "../../support/fakes/memory_cluster.ts";
+import { CompactedError, type ListOptions, type ListResult } from "../../../../lib/mod.ts";
+import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
