@@ -60,7 +60,7 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       to: "(bytes[start + 3] ?? 0));",
     },
   ]),
-  ...inFile("lib/kv/store.ts", [KV], [
+  ...inFile("lib/kv/keys.ts", [KV], [
     {
       id: "M66",
       title: "a listing repeats the key that it left off at",
@@ -68,6 +68,8 @@ export const SERVICE_MUTANTS: readonly Mutant[] = [
       from: "lowers.push(successor(after))",
       to: "lowers.push(after)",
     },
+  ]),
+  ...inFile("lib/kv/store.ts", [KV], [
     {
       id: "M67",
       title: "every condition on an absent key holds",
