@@ -95,10 +95,11 @@ With commands from standard input every line is run, also after one that failed,
 highest of all. A line that begins with # is a comment.
 
 Exit codes: 0 done; 1 the answer is no (key not found, compare failed, conditions of a transaction did not hold,
-change refused, no such lease, lock lost or not had in time); 2 usage, also a revision that the history does not have;
-3 the cluster could not be reached or has no leader, and nothing happened; 4 a write or change whose outcome is not
-known; 5 done, but standard output did not take the answer, or the results of a transaction are no longer known
-(standard error has the outcome); 6 not signed in, or not permitted, and nothing was changed; 70 a fault in kvraft.
+change refused, no such lease, lock lost or not had in time, doctor found something); 2 usage, also a revision that
+the history does not have; 3 the cluster could not be reached or has no leader, and nothing happened; 4 a write or
+change whose outcome is not known; 5 done, but standard output did not take the answer, or the results of a
+transaction are no longer known (standard error has the outcome); 6 not signed in, or not permitted, and nothing was
+changed; 70 a fault in kvraft.
 
 Passwords and tokens are never arguments: --user asks for the password, or a file or standard input has it.
 

@@ -27,6 +27,7 @@ import { CHECK } from "./commands/load/check.ts";
 import { DELETE } from "./commands/keys/delete.ts";
 import { EXPORT } from "./commands/keys/export.ts";
 import { GET } from "./commands/keys/get.ts";
+import { DOCTOR } from "./commands/cluster/doctor.ts";
 import { HEALTH } from "./commands/cluster/health.ts";
 import { COMPACT, HISTORY } from "./commands/keys/history.ts";
 import { IMPORT } from "./commands/keys/import.ts";
@@ -96,6 +97,7 @@ export const COMMANDS: readonly Command[] = [
   ELECT,
   STATUS,
   MEMBERS,
+  DOCTOR,
   HEALTH,
   ...MEMBER_COMMANDS,
   TRANSFER_LEADER,

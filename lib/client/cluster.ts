@@ -4,9 +4,15 @@ import { NetworkError } from "../platform/errors.ts";
 import type { MemberReport } from "../protocol/diagnostics/report.ts";
 import type { Member, MembershipChange } from "../protocol/messages.ts";
 import type { CallContext } from "./call_context.ts";
-import { type CallRunner, stopError } from "./calls.ts";
+import { type Answered, type Call, type CallRunner, stopError } from "./calls.ts";
 import type { ClientCore } from "./core.ts";
-import { AuthenticationError, KvraftError, PermissionDeniedError, TimeoutError } from "./errors.ts";
+import {
+  AuthenticationError,
+  KvraftError,
+  PermissionDeniedError,
+  TimeoutError,
+  VersionMismatchError,
+} from "./errors.ts";
 import { checkBoolean, checkChoice, checkObject } from "./argument_checks.ts";
 import { throwIfNoNodeId, toAddresses, toMembershipChange, toTimeoutMs } from "./input.ts";
 import type { ConnectionPool } from "./pool.ts";
@@ -17,6 +23,7 @@ import type {
   ClusterStatus,
   DescribeOptions,
   MembershipOptions,
+  NodeDescription,
   NodeView,
   SnapshotDownload,
   SnapshotInfo,
@@ -28,6 +35,8 @@ import type {
 const NOTHING_CHANGED = /\.( Nothing was changed\.)?$/;
 /** The longest that a status waits for the nodes to answer. */
 const STATUS_TIMEOUT_MS = 2_000;
+/** The same of reports, for which each node waits a second for the others. */
+const DESCRIBE_TIMEOUT_MS = 3_000;
 
 /** Calls the private constructor of {@link ClusterClient}, for this library's own modules. */
 export let clusterOn: (core: ClientCore) => ClusterClient;
@@ -120,6 +129,41 @@ export class ClusterClient {
       context: this.#core.context(options),
     } as const;
     return (await this.#core.call({ kind: "describeNode", scope: checked }, note)).message.members;
+  }
+
+  /**
+   * Asks every member for reports about all of them, each directly: what each knows of the others shows links that work in
+   * one direction only. A node that does not answer within 3 s (or `timeoutMs`, if that is less) is in the result as
+   * silent, and is no reason to reject. Sorted by id.
+   *
+   * @throws {AuthenticationError} when this client has to sign in, or was refused
+   * @throws {KvraftError} else AbortError or ClosedError only
+   *
+   * @example
+   * ```ts
+   * import type { KvClient } from "@kvraft/kvraft";
+   *
+   * export async function silentNodes(client: KvClient): Promise<number[]> {
+   *   return (await client.cluster.describeEach()).filter((one) => one.kind === "silent").map(({ id }) => id);
+   * }
+   * ```
+   */
+  async describeEach(options: CallOptions = {}): Promise<readonly NodeDescription[]> {
+    const { timeoutMs: givenMs = this.#core.timeoutMs } = checkObject(options, "the options of a call");
+    const { pool, runner } = this.#core;
+    const timeoutMs = Math.min(toTimeoutMs(givenMs), DESCRIBE_TIMEOUT_MS);
+    const context = this.#core.context({ ...options, timeoutMs });
+    if (pool.gateway !== null) return throughGateway(await this.describe(options));
+    await context.within(context.remainingMs / 3).waitFor(pool.identify());
+    const nodes = await Promise.all(pool.members.map((one) => describeFrom(one, { pool, runner, context })));
+    const stopped = context.stopped;
+    if (stopped === null || stopped === "deadline") return nodes.sort((a, b) => a.id - b.id);
+    throw stopError(stopped, {
+      action: "describe the nodes",
+      context,
+      outcome: "not-applied",
+      failure: null,
+    });
   }
 
   /**
@@ -274,44 +318,81 @@ export async function gatherStatus(tools: Tools): Promise<ClusterStatus> {
   return { leader, term, nodes };
 }
 
-async function viewNode({ id, address }: Member, { pool, runner, context }: Tools): Promise<NodeView> {
-  const { gateway } = pool;
-  const request = gateway === null
+async function viewNode(member: Member, tools: Tools): Promise<NodeView> {
+  const { id, address } = member;
+  // A gateway asks the node in place of this client.
+  const request = tools.pool.gateway === null
     ? { kind: "status" } as const
     : { kind: "memberStatus", node: id } as const;
-  const candidates = gateway === null ? pool.addressesOf(id) : [gateway];
-  let silence: Silence = { state: "unreachable", reason: "there is no address for it" };
+  const answered = await askNode(member, { request, wanted: "its status" }, tools);
+  if ("silence" in answered) {
+    const { state, reason } = answered.silence;
+    return { reachable: false, address, id, state, reason };
+  }
+  const { members: _, ...view } = answered.message.status;
+  return { reachable: true, address, ...view };
+}
+
+/**
+ * Returns the answers as one node has collected them. The gateway chooses that node, so the others were not asked directly, and
+ * the differences of clocks, which are those to that node, are left out.
+ */
+function throughGateway(members: readonly MemberReport[]): readonly NodeDescription[] {
+  return members.map((member): NodeDescription => {
+    const { kind, id, address } = member;
+    return kind === "reachable"
+      ? { kind: "answered", id, address, members: [{ ...member, clockOffsetMs: 0 }] }
+      : { kind: "silent", id, address, state: "notAnswering", reason: member.reason };
+  });
+}
+
+async function describeFrom(member: Member, tools: Tools): Promise<NodeDescription> {
+  const { id, address } = member;
+  const call = { request: { kind: "describeNode", scope: "all" }, wanted: "reports" } as const;
+  const answered = await askNode(member, call, tools);
+  if (!("silence" in answered)) return { kind: "answered", id, address, members: answered.message.members };
+  const { isOlder, ...silence } = answered.silence;
+  if (isOlder) return { kind: "older", id, address, reason: silence.reason };
+  return { kind: "silent", id, address, ...silence };
+}
+
+/** Asks one node directly, at each of its addresses until one answers. */
+async function askNode<K extends "status" | "memberStatus" | "describeNode">(
+  { id }: Member,
+  { request, wanted }: { readonly request: Call<K>["request"]; readonly wanted: string },
+  { pool, runner, context }: Tools,
+): Promise<Answered<K> | { readonly silence: Silence }> {
+  const candidates = pool.gateway === null ? pool.addressesOf(id) : [pool.gateway];
+  let silence: Silence = { state: "unreachable", reason: "there is no address for it", isOlder: false };
   for (const [position, candidate] of candidates.entries()) {
     const share = context.within(context.remainingMs / (candidates.length - position));
+    const action = `ask node ${id} at ${candidate} for ${wanted}`;
     try {
-      const { message: { status } } = await runner.runAt(candidate, {
-        kind: "read",
-        action: `ask node ${id} at ${candidate} for its status`,
-        request,
-        context: share,
-      });
-      const { members: _, ...view } = status;
-      return { reachable: true, address, ...view };
+      return await runner.runAt<K>(candidate, { kind: "read", action, request, context: share });
     } catch (error) {
       const isOwnFault = error instanceof AuthenticationError || error instanceof PermissionDeniedError;
       if (!(error instanceof KvraftError) || isOwnFault) throw error;
       silence = silenceOf(error, share);
     }
   }
-  return { reachable: false, address, id, ...silence };
+  return { silence };
 }
 
 /** The reason why a node did not return its status. */
-type Silence = Pick<NodeView & { readonly reachable: false }, "state" | "reason">;
+type Silence = Pick<NodeView & { readonly reachable: false }, "state" | "reason"> & {
+  /** Whether it answered that it does not know the question. */
+  readonly isOlder: boolean;
+};
 
 function silenceOf(error: KvraftError, { timeoutMs }: CallContext): Silence {
   if (error instanceof TimeoutError) {
-    return { state: "notAnswering", reason: `no answer within ${Math.ceil(timeoutMs)} ms` };
+    return { state: "notAnswering", reason: `no answer within ${Math.ceil(timeoutMs)} ms`, isOlder: false };
   }
   const isTimedOut = error.cause instanceof NetworkError && error.cause.code === "timedOut";
   return {
     state: isTimedOut ? "notAnswering" : "unreachable",
     reason: reasonOf(error.message).replace(NOTHING_CHANGED, ""),
+    isOlder: error instanceof VersionMismatchError,
   };
 }
 

@@ -1,6 +1,6 @@
 /** Arguments and results of {@link KvClient}. */
 import type { KeyValue, KeyVersion } from "../kv/command.ts";
-import type { DescribedNodes } from "../protocol/diagnostics/report.ts";
+import type { DescribedNodes, MemberReport } from "../protocol/diagnostics/report.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
 
 export type { NodeId } from "../raft/types.ts";
@@ -335,6 +335,31 @@ export interface DescribeOptions extends CallOptions {
    */
   readonly scope?: DescribedNodes;
 }
+
+/** A member's answer to {@link ClusterClient.describeEach}. */
+export type NodeDescription =
+  | {
+    readonly kind: "answered";
+    readonly id: number;
+    readonly address: string;
+    /** Its own report, and those that it got from the other members, sorted by id. */
+    readonly members: readonly MemberReport[];
+  }
+  | {
+    /** A version that knows no reports. */
+    readonly kind: "older";
+    readonly id: number;
+    readonly address: string;
+    readonly reason: string;
+  }
+  | {
+    readonly kind: "silent";
+    readonly id: number;
+    readonly address: string;
+    /** "unreachable": no connection could be opened. "notAnswering": no answer came in time. */
+    readonly state: "unreachable" | "notAnswering";
+    readonly reason: string;
+  };
 
 /** The result of {@link ClusterClient.stateHash}. */
 export interface StateHash {

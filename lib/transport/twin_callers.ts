@@ -53,7 +53,7 @@ export class TwinCallers {
     calls.loggedAtMs = now;
     this.#logger.error(
       "Two processes connect as one node: does a copy of its data folder run beside the original? Stop the copy",
-      { node, from: remotes.older, and: remotes.newer },
+      { event: "twoProcesses", node, from: remotes.older, and: remotes.newer },
     );
   }
 }

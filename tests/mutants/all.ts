@@ -4,6 +4,7 @@ import { CLIENT_MUTANTS } from "./client.ts";
 import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
 import { DENOKV_COMMAND_MUTANTS } from "./denokv/command_line.ts";
+import { DIAGNOSIS_MUTANTS } from "./operation/diagnosis.ts";
 import { ETCD_AUTH_MUTANTS } from "./etcd/auth.ts";
 import { ETCD_FRONT_END_MUTANTS } from "./etcd/front_end.ts";
 import { ETCD_GATEWAY_MUTANTS } from "./etcd/gateway.ts";
@@ -58,6 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...HOSTILE_MUTANTS,
   ...CLIENT_MUTANTS,
   ...COMMAND_LINE_MUTANTS,
+  ...DIAGNOSIS_MUTANTS,
   ...DENOKV_COMMAND_MUTANTS,
   ...OVERLOAD_MUTANTS,
   ...TRANSACTION_MUTANTS,

@@ -77,6 +77,8 @@ export const CLIENT = tests("client", "tests/unit/client");
 export const SIGN_IN = tests("sign-in", "tests/unit/client/auth");
 /** The command line and the shell. */
 export const CLI = tests("cli", "tests/unit/cli");
+/** The rules of doctor. */
+export const DIAGNOSIS = tests("diagnosis", "tests/unit/diagnosis");
 /** Secrets on the command line and in the shell. */
 export const PROMPTS = tests("prompts", "tests/unit/cli/secrets_test.ts", "tests/unit/cli/shell_test.ts");
 /** The linearizability checker on transactions with branches and on reads of the past. */
@@ -123,6 +125,7 @@ export const ALL_CHECKS: readonly Check[] = [
   SIGN_IN,
   PROMPTS,
   CLI,
+  DIAGNOSIS,
   LINCHECK,
   MODEL,
   SIM,

@@ -39,10 +39,11 @@ const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   denokv: { whole: ["kv", "protocol", "transport", "client", "web"], types: [] },
   etcd: { whole: ["kv", "protocol", "transport", "client", "web"], types: [] },
   gateway: { whole: ["kv", "protocol", "transport", "client"], types: ["raft"] },
+  diagnosis: { whole: [], types: ["protocol", "client"] },
   lincheck: { whole: [], types: ["kv"] },
   loadgen: { whole: ["lincheck", "client"], types: ["kv"] },
   cli: {
-    whole: ["client", "server", "denokv", "etcd", "gateway", "lincheck", "loadgen"],
+    whole: ["client", "diagnosis", "server", "denokv", "etcd", "gateway", "lincheck", "loadgen"],
     types: ["raft", "kv", "protocol"],
   },
   "main.ts": { whole: ["cli"], types: [] },

@@ -40,8 +40,8 @@ export interface NodeCounters {
   readonly snapshotsReceived: number;
   /** Attempts to take a snapshot that failed. */
   readonly snapshotFailures: number;
-  /** Watches and reads of the past that ended because their history was compacted. */
-  readonly compactedReads: number;
+  /** Watches that ended, or could not begin, because their history was compacted. */
+  readonly compactedWatches: number;
 }
 
 /**
@@ -91,6 +91,8 @@ export interface NotableEvent {
   readonly text: string;
   /** How often it has happened in succession. */
   readonly times: number;
+  /** The other node that it is about; null without one. */
+  readonly node: number | null;
 }
 
 /** One setting of a node. */

@@ -37,7 +37,7 @@ const COUNTERS: Field<NodeReport["counters"]> = record("counters", {
   snapshotsTaken: integer(),
   snapshotsReceived: integer(),
   snapshotFailures: integer(),
-  compactedReads: integer(),
+  compactedWatches: integer(),
 });
 
 const MICROS = nullable(integer());
@@ -102,7 +102,13 @@ export const REPORT: Field<NodeReport> = record("report", {
   tls: record("tls", { enabled: boolean(), certificateExpiresAtMs: nullable(integer()) }),
   config: list(record("setting", { name: text(), value: text() }), MAX_SETTINGS),
   events: list(
-    record("event", { atMs: integer(), name: text(), text: sentence(), times: integer(1) }),
+    record("event", {
+      atMs: integer(),
+      name: text(),
+      text: sentence(),
+      times: integer(1),
+      node: nullable(integer(1)),
+    }),
     MAX_REPORTED_EVENTS,
   ),
 });

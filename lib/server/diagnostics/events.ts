@@ -15,6 +15,7 @@ export const EVENTS = {
     "Nothing, if a leader is known soon. Else see that a majority of the voters runs and is reachable.",
   peerConnected: "Nothing.",
   peerUnreachable: "See that the other node runs and that its address can be dialled from this one.",
+  twoProcesses: "Stop the copy: a data directory must be used by one process only.",
   membershipChanges: "Nothing: an operator changed the members.",
   featureLevelRaised: "Nothing: all nodes run the new version. Older versions can no longer join.",
   diskFull: "Free disk space; the node goes on by itself.",
@@ -76,7 +77,8 @@ export class EventLog implements Logger {
     const atMs = Math.round(this.#options.wallClock());
     const last = this.#events.at(-1);
     const isRepeated = last?.name === name && last.text === text;
-    const event = { atMs, name, text, times: isRepeated ? last.times + 1 : 1 };
+    const about = [others["peer"], others["node"]].find((value) => typeof value === "number") ?? null;
+    const event = { atMs, name, text, times: isRepeated ? last.times + 1 : 1, node: about };
     this.#events = [...isRepeated ? this.#events.slice(0, -1) : this.#events, event].slice(
       -MAX_REPORTED_EVENTS,
     );

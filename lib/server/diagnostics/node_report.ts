@@ -145,6 +145,7 @@ function countersOf(metrics: Metrics | null, condition: NodeCondition): NodeCoun
   const requests = (metrics?.requests ?? []).filter(({ kind }) => requestGroupOf(kind) !== "forwarded");
   const of = (group: RequestGroup): readonly RequestCount[] =>
     requests.filter(({ kind }) => requestGroupOf(kind) === group);
+  const watching = requests.filter(({ kind }) => kind === "watch" || kind === "readEvents");
   const { accepted = 0, storageFull = 0, busy = 0 } = metrics?.proposals ?? {};
   return {
     reads: answers(of("read")),
@@ -157,7 +158,7 @@ function countersOf(metrics: Metrics | null, condition: NodeCondition): NodeCoun
     snapshotsTaken: metrics?.snapshots.taken ?? 0,
     snapshotsReceived: metrics?.snapshots.received ?? 0,
     snapshotFailures: metrics?.snapshots.failed ?? 0,
-    compactedReads: answers(requests, (outcome) => outcome === "compacted") +
+    compactedWatches: answers(watching, (outcome) => outcome === "compacted") +
       condition.watches.endedByCompaction,
   };
 }

@@ -156,7 +156,7 @@ Deno.test("status page: in Chromium, what nodes report stays text", (t) =>
   withPage(t, async (page, problems) => {
     const hostile = `<img src=x onerror="document.title='broken into'"></script><b class=injected>"'&`;
     const report = nodeReport(2, {
-      events: [{ atMs: 0, name: hostile, text: hostile, times: 2 }],
+      events: [{ atMs: 0, name: hostile, text: hostile, times: 2, node: null }],
       snapshot: { index: 0, bytes: 0, ageMs: null, lastFailure: hostile },
       denoVersion: hostile,
     });

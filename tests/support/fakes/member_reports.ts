@@ -35,7 +35,7 @@ export function nodeReport(id: number, changes: Partial<NodeReport> = {}): NodeR
       snapshotsTaken: 0,
       snapshotsReceived: 0,
       snapshotFailures: 0,
-      compactedReads: 0,
+      compactedWatches: 0,
     },
     latency: {
       writeP50Micros: 900,

@@ -6,6 +6,7 @@ import { FakeEnvironment } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
+import { answersWith } from "../diagnosis/reports.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 
@@ -226,6 +227,41 @@ Deno.test("health: an unreachable cluster is an answer, not an error", async () 
     "not healthy: 127.0.0.1:7001: nothing listens there\n",
     "",
   ]);
+});
+
+Deno.test("doctor: it ends with 0 for a healthy cluster, and names each finding with the reason and the remedy", async () => {
+  const store = new FakeStore();
+  store.descriptions = answersWith({});
+  assertEquals(await run(["doctor"], { store }), { code: 0, out: "nothing found: 3 nodes asked\n", err: "" });
+  store.descriptions = answersWith({ 3: null });
+  assertEquals(await run(["doctor"], { store }), {
+    code: 1,
+    out: [
+      "problem   n3 at 127.0.0.1:7003 does not answer: nothing listens there.",
+      "          why  The cluster tolerates fewer further failures, and clients that use the node have to find another one.",
+      "          do   Start it again. If its data directory is lost, have a new node take its place: member replace.",
+      "          see  docs/operations.md#silent-node",
+      "1 finding (1 problem), 3 nodes asked\n",
+    ].join("\n"),
+    err: "",
+  });
+  const { code, out } = await run(["doctor", "--output", "json"], { store });
+  const { healthy, findings, nodes } = JSON.parse(out);
+  assertEquals([code, healthy, findings[0].rule, nodes.length], [1, false, "silent-node", 3]);
+});
+
+Deno.test("doctor: a cluster that cannot be reached is a finding, and ends with 3", async () => {
+  const environment = new FakeEnvironment();
+  const connect = (): Promise<never> =>
+    Promise.reject(
+      new ConnectionError("Cannot connect to the cluster: 127.0.0.1:7001: nothing listens there."),
+    );
+  assertEquals(await clientCommand([...CLUSTER, "doctor"], { environment, connect }), 3);
+  assert(environment.stdout.text.startsWith("critical  No node answers.\n"), environment.stdout.text);
+  assert(
+    environment.stdout.text.includes("127.0.0.1:7001: nothing listens there\n"),
+    environment.stdout.text,
+  );
 });
 
 Deno.test("client: one deadline covers connecting and the request", async () => {

@@ -212,7 +212,15 @@ Deno.test("KvClient: no argument of any type makes a method fail with anything b
   const cluster = new FakeCluster(1);
   await using client = await cluster.connect();
   const methods = ["put", "get", "delete", "list", "history", "compact", "compareAndSet", "transaction"];
-  const others = ["status", "members", "transferLeadership", "changeMembership", "stateHash", "describe"];
+  const others = [
+    "status",
+    "members",
+    "transferLeadership",
+    "changeMembership",
+    "stateHash",
+    "describe",
+    "describeEach",
+  ];
   for (const method of [...methods, ...others.map((name) => `cluster.${name}`)]) {
     for (const one of STRANGE) {
       for (const other of STRANGE) {

@@ -14,6 +14,7 @@ import type {
   HistoryResult,
   ListOptions,
   ListResult,
+  NodeDescription,
   PutOptions,
   PutResult,
   ReadOptions,
@@ -301,6 +302,13 @@ export class FakeStore implements StoreClient {
 
   describe(): Promise<readonly MemberReport[]> {
     return Promise.resolve(this.reports);
+  }
+
+  /** The result of `describeEach`. */
+  descriptions: readonly NodeDescription[] = [];
+
+  describeEach(): Promise<readonly NodeDescription[]> {
+    return Promise.resolve(this.descriptions);
   }
 
   stateHash(): Promise<StateHash> {

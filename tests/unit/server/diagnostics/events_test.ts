@@ -15,8 +15,14 @@ Deno.test("EventLog: lines with an event are kept, repeated ones once with their
   now = 300;
   log.error("cannot take a snapshot", { event: "snapshotFailed", reason: "disk full" });
   assertEquals(log.newest, [
-    { atMs: 100, name: "leaderLost", text: "leader lost leader=2 term=7", times: 1 },
-    { atMs: 300, name: "snapshotFailed", text: "cannot take a snapshot reason=disk full", times: 2 },
+    { atMs: 100, name: "leaderLost", text: "leader lost leader=2 term=7", times: 1, node: null },
+    {
+      atMs: 300,
+      name: "snapshotFailed",
+      text: "cannot take a snapshot reason=disk full",
+      times: 2,
+      node: null,
+    },
   ]);
   assertEquals(logger.messages, [
     "log opened",

@@ -1,0 +1,219 @@
+/** Rules about which nodes answer, and which reach each other. */
+import type { HeardFrom } from "../../protocol/diagnostics/report.ts";
+import { type Found, namesOf, type ObservedCluster, type Rule } from "../finding.ts";
+
+/** Time without a ping of a connected node, which sends one every second, after which its connection counts as silent. */
+const SILENT_LINK_MS = 3_500;
+/** How long ago an event may be that still counts. */
+const RECENT_MS = 600_000;
+/** Connections of one node to another within that time from which on they are too many. */
+const MANY_CONNECTIONS = 3;
+/** Changes of leader within that time from which on they are too many. */
+const MANY_LEADERS = 5;
+
+/** A majority of the voters does not answer. */
+const NO_QUORUM: Rule = {
+  name: "no-quorum",
+  why:
+    "A write and a linearizable read need a majority of the voters. Until then the cluster serves stale reads only.",
+  find({ members, answered }): readonly Found[] {
+    const voters = members.filter(({ role }) => role === "voter").map(({ id }) => id);
+    const silent = voters.filter((id) => !answered.has(id));
+    if (voters.length === 0 || voters.length - silent.length > voters.length / 2) return [];
+    const what = `${silent.length} of the ${voters.length} voters do not answer: ${namesOf(silent)}.`;
+    return [{
+      severity: "critical",
+      node: null,
+      what,
+      remedy:
+        `Start ${
+          namesOf(silent)
+        } again with their data directories. If a majority of these is lost for good, use ` +
+        "kvraft server recover.",
+    }];
+  },
+};
+
+/** A majority answers, and none of it leads. */
+const NO_LEADER: Rule = {
+  name: "no-leader",
+  why: "Nothing can be written without a leader. An election takes one or two election timeouts.",
+  find(cluster): readonly Found[] {
+    if (cluster.nodes.length === 0 || cluster.leader !== null || NO_QUORUM.find(cluster).length > 0) {
+      return [];
+    }
+    return [{
+      severity: "critical",
+      node: null,
+      what: "No node leads, though a majority of the voters answers.",
+      remedy:
+        "Wait a few seconds and run doctor again. If there is still no leader, look for links that are down, slow disks " +
+        "and full disks below.",
+    }];
+  },
+};
+
+/** A node does not answer. */
+const SILENT_NODE: Rule = {
+  name: "silent-node",
+  why:
+    "The cluster tolerates fewer further failures, and clients that use the node have to find another one.",
+  find({ descriptions, nodes }): readonly Found[] {
+    return descriptions.flatMap((one): readonly Found[] => {
+      if (one.kind !== "silent") return [];
+      const hearing = nodes.filter(({ report }) =>
+        report.heardFrom.some((link) => link.id === one.id && isHeard(link))
+      );
+      const others = hearing.length === 0
+        ? ""
+        : ` ${namesOf(hearing.map(({ id }) => id))} still hear from it.`;
+      const remedy = hearing.length > 0
+        ? "The node runs: see that this machine can dial its address (firewall, network, certificate)."
+        : one.state === "notAnswering"
+        ? "See whether its process is stopped or its machine overloaded, and whether the network between here and there works."
+        : "Start it again. If its data directory is lost, have a new node take its place: member replace.";
+      const what = `n${one.id} at ${one.address} does not answer: ${one.reason.replace(/\.$/, "")}.${others}`;
+      return [{ severity: "problem", node: one.id, what, remedy }];
+    });
+  },
+};
+
+/** Two nodes that both answer do not reach each other, in one direction or in both. */
+const LINK_DOWN: Rule = {
+  name: "link-down",
+  why:
+    "Messages between nodes go over connections in both directions. Without one of them the two cannot vote for each " +
+    "other or copy entries.",
+  find({ nodes }): readonly Found[] {
+    return nodes.flatMap((from, position) =>
+      nodes.slice(position + 1).flatMap((to): readonly Found[] => {
+        const there = isDelivered(from, to);
+        const back = isDelivered(to, from);
+        if (there && back) return [];
+        const what = there || back
+          ? `The link from n${there ? to.id : from.id} to n${
+            there ? from.id : to.id
+          } is down, and works in the other direction.`
+          : `n${from.id} and n${to.id} do not reach each other, though both answer.`;
+        return [{
+          severity: "problem",
+          node: there ? to.id : from.id,
+          what,
+          remedy:
+            "See that each of the two can dial the address of the other (member list): firewall, routes, certificates, " +
+            "peer secret. Their logs have the reason (event peerUnreachable).",
+        }];
+      })
+    );
+  },
+};
+
+/** Whether messages of `from` arrive at `to`, as far as both say. */
+function isDelivered(
+  from: ObservedCluster["nodes"][number],
+  to: ObservedCluster["nodes"][number],
+): boolean {
+  const sends = from.report.heardFrom.find(({ id }) => id === to.id)?.connectedTo ?? true;
+  const hears = to.report.heardFrom.find(({ id }) => id === from.id);
+  return sends && (hears === undefined || isHeard(hears));
+}
+
+function isHeard({ connectedFrom, agoMs }: HeardFrom): boolean {
+  return connectedFrom && agoMs !== null && agoMs < SILENT_LINK_MS;
+}
+
+/** Two processes connect as one node. */
+const TWO_PROCESSES: Rule = {
+  name: "two-processes",
+  why: "Both act as one voter: they can vote twice in one term, and acknowledged writes can be lost.",
+  find({ nodes }): readonly Found[] {
+    const ids = new Set(
+      nodes.flatMap(({ report }) => recent(report, "twoProcesses").map(({ node }) => node)),
+    );
+    return [...ids].filter((id) => id !== null).sort((a, b) => a - b).map((id) => ({
+      severity: "critical",
+      node: id,
+      what: `Two processes connect as n${id}, or did within the last ten minutes.`,
+      remedy:
+        "Stop the one that does not run on the node's own data directory: most likely a copy of it that was started.",
+    }));
+  },
+};
+
+/** The connections of a node were opened again and again. */
+const RESTARTS: Rule = {
+  name: "restarts",
+  why:
+    "A node that restarts, or whose connections break, again and again is no reliable member of a majority.",
+  find({ nodes }): readonly Found[] {
+    const byNode = new Map<number, number>();
+    for (const { report } of nodes) {
+      const counts = new Map<number, number>();
+      for (const { node, times } of recent(report, "peerConnected")) {
+        if (node !== null) counts.set(node, (counts.get(node) ?? 0) + times);
+      }
+      for (const [node, count] of counts) byNode.set(node, Math.max(count, byNode.get(node) ?? 0));
+    }
+    return [...byNode].filter(([, count]) => count > MANY_CONNECTIONS).sort(([a], [b]) => a - b)
+      .map(([id, count]) => {
+        const uptimeMs = nodes.find((node) => node.id === id)?.report.uptimeMs;
+        const isNew = uptimeMs !== undefined && uptimeMs < RECENT_MS;
+        return {
+          severity: "warning",
+          node: id,
+          what: `n${id} was connected ${count} times within ten minutes${
+            isNew ? `; its process runs for ${Math.round(uptimeMs / 1_000)} s` : ""
+          }.`,
+          remedy: isNew
+            ? "Read the end of its log before each restart: its last line has the reason."
+            : "Look for a network that loses connections, or for a machine that stops for seconds.",
+        };
+      });
+  },
+};
+
+/** The leader changes often. */
+const LEADER_CHANGES: Rule = {
+  name: "leader-changes",
+  why: "Each election is a pause of one or two election timeouts in which nothing is written.",
+  find({ nodes }): readonly Found[] {
+    const most = Math.max(
+      0,
+      ...nodes.map(({ report }) =>
+        recent(report, "becameLeader").length + recent(report, "leaderKnown").length
+      ),
+    );
+    if (most < MANY_LEADERS) return [];
+    return [{
+      severity: "warning",
+      node: null,
+      what: `There were ${most} elections within ten minutes.`,
+      remedy:
+        "Look for slow disks and event loops below. If the network between the nodes is slow, raise --election-timeout-ms " +
+        "on all nodes.",
+    }];
+  },
+};
+
+/** Returns a node's events of a name within the last ten minutes, without the first minute after its start. */
+function recent(
+  { events, wallClockMs, startedAtMs }: ObservedCluster["nodes"][number]["report"],
+  name: string,
+): ObservedCluster["nodes"][number]["report"]["events"] {
+  const since = Math.max(wallClockMs - RECENT_MS, name === "twoProcesses" ? 0 : startedAtMs + STARTING_MS);
+  return events.filter((event) => event.name === name && event.atMs >= since);
+}
+
+/** Time after a start in which connections and elections are usual. */
+const STARTING_MS = 5_000;
+
+/** The rules of this file, the most important first. */
+export const REACHABILITY: readonly Rule[] = [
+  NO_QUORUM,
+  NO_LEADER,
+  TWO_PROCESSES,
+  LINK_DOWN,
+  SILENT_NODE,
+  RESTARTS,
+  LEADER_CHANGES,
+];

@@ -1,0 +1,54 @@
+/** Mutants of the diagnosis: the reports of nodes, and the rules of doctor. */
+import { DIAGNOSIS, SERVER } from "../checks.ts";
+import { inFile, type Mutant } from "../mutant.ts";
+
+export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/server/diagnostics/diagnostics.ts", [SERVER], [
+    {
+      id: "M2975",
+      title: "a node reports itself to nodes that are no members",
+      failure: "a program that can dial the port reads settings and addresses without being a node",
+      from: "if (members().some(({ id }) => id === from)) send(",
+      to: "send(",
+    },
+    {
+      id: "M2976",
+      title: "the answer of another node than the one asked is taken",
+      failure: "one member answers in place of another, and a dead node seems to be up",
+      from: "if (question?.member.id !== from) return;",
+      to: "if (question === undefined) return;",
+    },
+    {
+      id: "M2977",
+      title: "the difference of clocks is measured to the beginning of the exchange",
+      failure: "a slow link looks like a wrong clock",
+      from: "(askedAtWallMs + roundTripMs / 2)",
+      to: "askedAtWallMs",
+    },
+  ]),
+  ...inFile("lib/diagnosis/rules/reachability.ts", [DIAGNOSIS], [
+    {
+      id: "M2978",
+      title: "half of the voters counts as a majority",
+      failure: "doctor calls a cluster of four with two dead voters fit to write",
+      from: "voters.length - silent.length > voters.length / 2",
+      to: "voters.length - silent.length >= voters.length / 3",
+    },
+    {
+      id: "M2979",
+      title: "only the sender is asked whether a link is up",
+      failure: "a link that is cut silently is found after seconds, or never",
+      from: "return sends && (hears === undefined || isHeard(hears));",
+      to: "return sends;",
+    },
+  ]),
+  ...inFile("lib/server/metrics/latency_window.ts", [SERVER], [
+    {
+      id: "M2980",
+      title: "a window never ends",
+      failure: "a disk that was slow once is reported as slow from then on",
+      from: "this.#before = this.#begin;",
+      to: "",
+    },
+  ]),
+];
