@@ -52,7 +52,7 @@ export class EtcdService {
     const method = this.#methods.get(request.path);
     if (method === undefined) return refuse(request, this.#unknown(request.path));
     if (method.kind === "stream") return await this.#stream(request, method);
-    await this.#counted(() => this.#unary(request, method));
+    await this.#unary(request, method);
   }
 
   async #answerHttp(request: WebRequest): Promise<void> {
@@ -60,7 +60,12 @@ export class EtcdService {
     const method = this.#gateway.methodOf(request);
     if (method === null) return;
     if (method.kind === "stream") return await this.#gateway.stream(request, method);
-    await this.#counted(() => this.#gateway.answer(request, method));
+    this.requests.begin();
+    try {
+      await this.#gateway.answer(request, method);
+    } finally {
+      this.requests.end();
+    }
   }
 
   /**
@@ -102,6 +107,7 @@ export class EtcdService {
 
   async #unary(request: WebRequest, method: UnaryMethod): Promise<void> {
     const token = tokenOf(request);
+    this.requests.begin();
     try {
       const body = await readMessage(request);
       const { runInParts } = method;
@@ -112,6 +118,8 @@ export class EtcdService {
       }
     } catch (error) {
       refuse(request, toEtcdError(error, { hasToken: token !== null }));
+    } finally {
+      this.requests.end();
     }
   }
 
@@ -140,15 +148,6 @@ export class EtcdService {
       ? `unknown method ${name} for service ${service.slice(1)}`
       : `unknown service ${service.slice(1)}`;
     return new EtcdError("unimplemented", text);
-  }
-
-  async #counted(answer: () => Promise<void>): Promise<void> {
-    this.requests.begin();
-    try {
-      await answer();
-    } finally {
-      this.requests.end();
-    }
   }
 }
 

@@ -33,7 +33,7 @@ export class ByteQueue {
     for (let at = 0; at < text.length; at++) this.#buffer[this.#length++] = text.charCodeAt(at);
   }
 
-  /** Appends the lowest `count` bytes of a number, the most significant first. */
+  /** Appends the lowest `count` bytes, at most 4, of a number below 2^32, the most significant first. */
   integer(value: number, count: number): void {
     this.#grow(count);
     this.#put(this.#length, value, count);
@@ -64,9 +64,10 @@ export class ByteQueue {
   }
 
   #put(at: number, value: number, count: number): void {
-    for (let left = count, rest = value; left > 0; left--) {
-      this.#buffer[at + left - 1] = rest % 256;
-      rest = Math.floor(rest / 256);
+    const buffer = this.#buffer;
+    for (let position = at + count - 1, rest = value; position >= at; position--) {
+      buffer[position] = rest;
+      rest >>>= 8;
     }
   }
 

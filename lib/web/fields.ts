@@ -61,6 +61,25 @@ export class FieldList {
   }
 }
 
+/** Field sections that are sent often. */
+const CONSTANT = new WeakSet<WebHeaders>();
+
+/**
+ * Returns the fields as ones that are sent often, and never change: they are checked once, and HTTP/2 encodes them once. Throws
+ * if one of them is not a field.
+ */
+export function constantFields(headers: Readonly<Record<string, string>>): WebHeaders {
+  checkFields(headers);
+  const constant = Object.freeze({ ...headers });
+  CONSTANT.add(constant);
+  return constant;
+}
+
+/** Whether fields were returned by {@link constantFields}. */
+export function areConstant(headers: WebHeaders): boolean {
+  return CONSTANT.has(headers);
+}
+
 /** Calls `visit` with each field of an answer. Throws if one of them is not a field: the handler is wrong. */
 export function forEachField(headers: WebHeaders, visit: (name: string, value: string) => void): void {
   for (const name of Object.keys(headers)) {
@@ -76,7 +95,7 @@ export function forEachField(headers: WebHeaders, visit: (name: string, value: s
 
 /** Throws if one of the fields of an answer is not a field: the handler is wrong. */
 export function checkFields(headers: WebHeaders): void {
-  forEachField(headers, () => {});
+  if (!areConstant(headers)) forEachField(headers, () => {});
 }
 
 /** Parses a content-length; several equal values count as one (RFC 9110 §8.6). Returns null where it is invalid. */

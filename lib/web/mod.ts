@@ -1,4 +1,5 @@
 /** The web server: what other modules import of it. */
+export { constantFields } from "./fields.ts";
 export { RequestsInProgress } from "./requests_in_progress.ts";
 export { serveWeb } from "./server.ts";
 export {

@@ -38,7 +38,8 @@ export interface Message<T, G> extends MessageType<T, G> {
   readonly name: string;
   /** Throws {@link MalformedMessageError}. Byte fields are views of `bytes`. */
   decode(bytes: Uint8Array): T;
-  encode(value: G): Uint8Array<ArrayBuffer>;
+  /** The bytes are never changed. Those that are kept for long must be copied; see {@link ReverseOutput.finish}. */
+  encode(value: G): Uint8Array;
 }
 
 /** A part of the binary form with the property that it belongs to. */
@@ -46,6 +47,9 @@ interface KnownPart {
   readonly property: string;
   readonly part: BinaryPart<unknown>;
 }
+
+/** Writes one message after the other: a new buffer for each would take longer than what is written into it. */
+const OUTPUT = new ReverseOutput();
 
 /** Declares a message type. */
 export function declare<F extends Fields>(name: string, fields: F): Message<Decoded<F>, Given<F>> {
@@ -64,9 +68,9 @@ export function declare<F extends Fields>(name: string, fields: F): Message<Deco
       }
     },
     encode: (given) => {
-      const output = new ReverseOutput();
-      write(output, given);
-      return output.finish();
+      OUTPUT.clear();
+      write(OUTPUT, given);
+      return OUTPUT.finish();
     },
   };
 }

@@ -2,13 +2,18 @@
  * A buffer that protobuf messages are written into from their end to their beginning: the length of an embedded message is
  * known when its content is there, so no message is measured before and none is moved behind its length.
  */
-const FIRST_SIZE_BYTES = 256;
+import { SlabCopier } from "../../platform/memory/slab.ts";
+
+const FIRST_SIZE_BYTES = 4_096;
+/** Memory that the buffer keeps for the next message. */
+const RETAINED_BYTES = 65_536;
 const MAX_UINT32 = 0xffff_ffff;
 const TWO_TO_32 = 0x1_0000_0000;
 const UTF8 = new TextEncoder();
 
 /** Writes fields in reverse: a caller writes the last field of a message first, and its tag after its content. */
 export class ReverseOutput {
+  readonly #copier = new SlabCopier();
   #bytes = new Uint8Array(FIRST_SIZE_BYTES);
   /** Position of the first byte that is written. */
   #start = FIRST_SIZE_BYTES;
@@ -77,9 +82,20 @@ export class ReverseOutput {
     }
   }
 
-  /** Returns the bytes, which the caller owns; nothing can be written afterwards. */
-  finish(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.subarray(this.#start);
+  /**
+   * Returns a copy of the bytes, which is never changed, and begins again. Copies of short messages share a larger buffer: one
+   * that is kept for long must be copied, or it keeps others in memory.
+   */
+  finish(): Uint8Array {
+    const copy = this.#copier.copy(this.#bytes.subarray(this.#start));
+    this.clear();
+    return copy;
+  }
+
+  /** Drops what was written. */
+  clear(): void {
+    if (this.#bytes.length > RETAINED_BYTES) this.#bytes = new Uint8Array(FIRST_SIZE_BYTES);
+    this.#start = this.#bytes.length;
   }
 
   #reserve(count: number): void {

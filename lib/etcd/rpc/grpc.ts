@@ -3,8 +3,9 @@
  * specification of grpc/grpc).
  */
 import { errorMessage } from "../../platform/errors.ts";
+import { SlabCopier } from "../../platform/memory/slab.ts";
 import type { WebHeaders, WebRequest, WebStream } from "../../web/mod.ts";
-import { BodyTooLargeError, WebError } from "../../web/mod.ts";
+import { BodyTooLargeError, constantFields, WebError } from "../../web/mod.ts";
 import type { Message } from "../protobuf/message.ts";
 import { type ByteMessages, type Format, MAX_CALL_MS, type MessageParts } from "./method.ts";
 import { EtcdError, etcdError } from "./status.ts";
@@ -24,7 +25,9 @@ const PREFIX_BYTES = 5;
 const LARGE_PART_BYTES = 16_384;
 const NO_BYTES = new Uint8Array(0);
 const CONTENT_TYPE = "application/grpc";
-const HEAD = { status: 200, headers: { "content-type": CONTENT_TYPE } } as const;
+const HEAD = { status: 200, headers: constantFields({ "content-type": CONTENT_TYPE }) } as const;
+/** Makes the bytes of short answers. */
+const FRAMES = new SlabCopier();
 /** Milliseconds of the units of `grpc-timeout`. */
 const UNIT_MS: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -58,7 +61,16 @@ export function timeoutOf(request: WebRequest): number {
  * and complete none. Rejects with EtcdError.
  */
 export async function readMessage(request: WebRequest): Promise<Uint8Array> {
-  const body = await bodyOf(request);
+  let body: Uint8Array;
+  try {
+    body = await request.body(PREFIX_BYTES + MAX_MESSAGE_BYTES);
+  } catch (error) {
+    // The beginning of a body that is too large says how large it is.
+    if (!(error instanceof BodyTooLargeError && error.begin.length >= PREFIX_BYTES)) {
+      throw toReadFailure(error);
+    }
+    body = error.begin;
+  }
   const size = sizeOf(body, { request, maxBytes: MAX_MESSAGE_BYTES });
   if (size !== null && body.length === PREFIX_BYTES + size) return body.subarray(PREFIX_BYTES);
   const isCut = body.length > 0 && body.length < PREFIX_BYTES + (size ?? 0);
@@ -66,16 +78,6 @@ export async function readMessage(request: WebRequest): Promise<Uint8Array> {
     "internal",
     isCut ? "grpc: the stream ended within a message" : "grpc: a request with one message was expected",
   );
-}
-
-/** Reads a body; resolves to the beginning of one that is too large. */
-async function bodyOf(request: WebRequest): Promise<Uint8Array> {
-  try {
-    return await request.body(PREFIX_BYTES + MAX_MESSAGE_BYTES);
-  } catch (error) {
-    if (error instanceof BodyTooLargeError && error.begin.length >= PREFIX_BYTES) return error.begin;
-    throw toReadFailure(error);
-  }
 }
 
 /** Returns the failure of a request whose body does not arrive. A fault is returned as it is. */
@@ -246,7 +248,7 @@ class MessageInput {
   }
 }
 
-const OK: WebHeaders = { "grpc-status": "0" };
+const OK = constantFields({ "grpc-status": "0" });
 
 function statusOf({ code, message }: EtcdError): WebHeaders {
   return { "grpc-status": `${code}`, "grpc-message": percentEncoded(message) };
@@ -275,7 +277,7 @@ function sizeOf(
 }
 
 function framed(message: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(PREFIX_BYTES + message.length);
+  const bytes = FRAMES.take(PREFIX_BYTES + message.length);
   bytes.set(message, writePrefix(bytes, 0, message.length));
   return bytes;
 }

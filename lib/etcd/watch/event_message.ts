@@ -11,6 +11,7 @@ import { etcdKeyRevision, etcdKeyValue } from "../revisions.ts";
 export const FRAGMENT_BYTES = 2_097_152;
 /** Bytes of a message beside those of its events, at most: header, id of the watch, `fragment`. */
 const MESSAGE_OVERHEAD_BYTES = 64;
+const NO_BYTES = new Uint8Array(0);
 /** Memory of an event beside its keys and values. */
 const EVENT_OVERHEAD_BYTES = 256;
 
@@ -68,7 +69,8 @@ export class EventMessage {
 
 /** Returns the field with the id of a watch; no bytes for 0. */
 export function idField(watchId: bigint): Uint8Array {
-  return watchId === 0n ? new Uint8Array(0) : WATCH_RESPONSE.encode({ watchId });
+  // A copy: it is kept as long as its watch.
+  return watchId === 0n ? NO_BYTES : WATCH_RESPONSE.encode({ watchId }).slice();
 }
 
 function eventOf(event: WatchedEvent, revision: number): EventGiven {

@@ -3,6 +3,8 @@
  * dynamic table nor the Huffman code would be worth the time.
  */
 import type { ByteQueue } from "../byte_queue.ts";
+import { areConstant, forEachField } from "../fields.ts";
+import type { WebHeaders } from "../types.ts";
 import { TABLE_BYTES } from "./decoder.ts";
 import { STATIC_FIELDS } from "./static_table.ts";
 
@@ -15,6 +17,9 @@ const STATUSES: ReadonlyMap<number, number> = new Map(
     .filter(([name]) => name === ":status")
     .map(([, status, index]) => [status, index]),
 );
+
+/** The bytes of constant fields: without a dynamic table, they are the same for each connection. */
+const ENCODED = new WeakMap<WebHeaders, Uint8Array>();
 
 /** The encoder of one connection. */
 export class HpackEncoder {
@@ -46,6 +51,15 @@ export class HpackEncoder {
     const index = STATUSES.get(status);
     if (index !== undefined) queue.byte(0x80 | index);
     else this.field(queue, ":status", String(status));
+  }
+
+  /** Appends fields. Throws if one of them is not a field. */
+  fields(queue: ByteQueue, headers: WebHeaders): void {
+    const known = ENCODED.get(headers);
+    if (known !== undefined) return queue.bytes(known);
+    const begin = queue.length;
+    forEachField(headers, (name, value) => this.field(queue, name, value));
+    if (areConstant(headers)) ENCODED.set(headers, queue.view(begin).slice());
   }
 
   /** Appends a field, which no table remembers. */

@@ -1,7 +1,6 @@
 /** Appends the frames of a server to the output of a connection. */
 import { assert } from "../../platform/assert.ts";
 import type { ByteQueue } from "../byte_queue.ts";
-import { forEachField } from "../fields.ts";
 import { HpackEncoder } from "../hpack/encoder.ts";
 import type { Output } from "../output.ts";
 import type { WebHead, WebHeaders } from "../types.ts";
@@ -73,14 +72,14 @@ export class FrameSender {
     this.#block(streamId, endStream, (queue, encoder) => {
       encoder.status(queue, status);
       if (contentLength !== null) encoder.field(queue, "content-length", String(contentLength));
-      forEachField(headers, (name, value) => encoder.field(queue, name, value));
+      encoder.fields(queue, headers);
     });
   }
 
   /** Sends the fields behind a body. Throws as {@link head} does. */
   trailers(streamId: number, trailers: WebHeaders): void {
     this.#block(streamId, true, (queue, encoder) => {
-      forEachField(trailers, (name, value) => encoder.field(queue, name, value));
+      encoder.fields(queue, trailers);
     });
   }
 

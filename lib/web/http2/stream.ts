@@ -3,6 +3,7 @@ import { assert } from "../../platform/assert.ts";
 import type { ConnectionSecurity } from "../../platform/network.ts";
 import type { SlabCopier } from "../../platform/memory/slab.ts";
 import { AnswerBody, type AnswerSink } from "../answer_body.ts";
+import { checkFields } from "../fields.ts";
 import type { HeldBytesAccount } from "../held_bytes.ts";
 import type { Output } from "../output.ts";
 import { StallTimer } from "../protocol_connection.ts";
@@ -21,6 +22,7 @@ import { ERROR, type ErrorCode, MAX_FRAME_BYTES, StreamError } from "./protocol.
 import type { RequestHead } from "./request_head.ts";
 import { SendWindow } from "./send_window.ts";
 
+const NO_BYTES = new Uint8Array(0);
 /** Bytes in the output of a connection at which bodies wait in their streams. */
 export const OUTPUT_LIMIT_BYTES = 131_072;
 
@@ -175,9 +177,11 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     this.#owner.sender.head(this.id, response, { endStream, contentLength });
     this.#isAnswered = true;
     if (endStream) return this.#sent();
-    if (trailers === undefined && this.#canSendAtOnce(bytes.length)) {
+    if (this.#canSendAtOnce(bytes.length)) {
+      if (trailers !== undefined) checkFields(trailers);
       this.#countSent(bytes.length);
-      this.#owner.sender.data(this.id, bytes, true);
+      if (!isEmpty) this.#owner.sender.data(this.id, bytes, trailers === undefined);
+      if (trailers !== undefined) this.#owner.sender.trailers(this.id, trailers);
       return this.#sent();
     }
     const answer = this.#openAnswer();
@@ -297,7 +301,7 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     assert(answer !== null, "bytes are sent where an answer was opened");
     const { sender } = this.#owner;
     const most = Math.min(MAX_FRAME_BYTES, this.sendWindow.bytes, this.#owner.sendWindow.bytes);
-    const part = answer.pendingBytes > 0 ? answer.take(most) : new Uint8Array(0);
+    const part = answer.pendingBytes > 0 ? answer.take(most) : NO_BYTES;
     const isLast = answer.isEnding && answer.pendingBytes === 0;
     const { trailers } = answer;
     if (part.length > 0 || trailers === null) {

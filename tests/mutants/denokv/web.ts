@@ -3,6 +3,15 @@ import { WEB } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 export const WEB_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/web/hpack/encoder.ts", [WEB], [
+    {
+      id: "M2948",
+      title: "the first bytes of any fields are sent again for the same object",
+      failure: "an answer has the fields of an earlier one",
+      from: "if (areConstant(headers)) ENCODED",
+      to: "ENCODED",
+    },
+  ]),
   ...inFile("lib/web/hpack/decoder.ts", [WEB], [
     {
       id: "M2100",

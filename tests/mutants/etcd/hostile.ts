@@ -17,6 +17,24 @@ export const ETCD_HOSTILE_MUTANTS: readonly Mutant[] = [
       to: "if (this.#parts < 0) throw",
     },
   ]),
+  ...inFile("lib/etcd/protobuf/output.ts", [MESSAGES], [
+    {
+      id: "M2946",
+      title: "a message keeps the buffer that the next one is written into",
+      failure: "a client gets the bytes of another client's answer",
+      from: "this.#copier.copy(this.#bytes.subarray(this.#start))",
+      to: "this.#bytes.subarray(this.#start)",
+    },
+  ]),
+  ...inFile("lib/etcd/protobuf/message.ts", [MESSAGES], [
+    {
+      id: "M2947",
+      title: "what was written of a message that failed stays in the buffer",
+      failure: "the next answer ends with a part of another one",
+      from: "      OUTPUT.clear();\n",
+      to: "",
+    },
+  ]),
   ...inFile("lib/etcd/protobuf/field.ts", [MESSAGES], [
     {
       id: "M2871",
@@ -54,9 +72,8 @@ export const ETCD_HOSTILE_MUTANTS: readonly Mutant[] = [
       id: "M2872",
       title: "the size of a request that is too large is not that of its prefix",
       failure: "clients cannot tell how large the message was",
-      from:
-        "if (error instanceof BodyTooLargeError && error.begin.length >= PREFIX_BYTES) return error.begin;",
-      to: "",
+      from: "error.begin.length >= PREFIX_BYTES)) {",
+      to: "error.begin.length < 0)) {",
     },
     {
       id: "M2873",

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ByteQueue } from "../../../lib/web/byte_queue.ts";
 import { type DecodedBlock, HpackDecoder, HpackError, TABLE_BYTES } from "../../../lib/web/hpack/decoder.ts";
+import { constantFields } from "../../../lib/web/fields.ts";
 import { HpackEncoder } from "../../../lib/web/hpack/encoder.ts";
 import { decodeHuffman } from "../../../lib/web/hpack/huffman.ts";
 import { type EncodedField, integer, packed, TestHpackEncoder } from "../../support/web/hpack_encoder.ts";
@@ -211,4 +212,22 @@ Deno.test("HpackEncoder: its blocks are decoded to the same fields", () => {
     ["www-authenticate", value],
     ["grpc-status", "0"],
   ]);
+});
+
+Deno.test("HpackEncoder: constant fields have the bytes of others, which are read again each time", () => {
+  const encoder = new HpackEncoder();
+  const encoded = (headers: Record<string, string> | ReturnType<typeof constantFields>): Uint8Array => {
+    const queue = new ByteQueue();
+    queue.byte(1);
+    encoder.fields(queue, headers);
+    return queue.view(1).slice();
+  };
+  const plain: Record<string, string> = { "grpc-status": "0", "content-type": "application/grpc" };
+  const constant = constantFields(plain);
+  const expected = encoded(plain);
+  assertEquals([encoded(constant), encoded(constant)], [expected, expected]);
+  plain["grpc-status"] = "5";
+  assert(encoded(plain).join() !== expected.join(), "fields that are not constant may change");
+  assertEquals(encoded(constant), expected);
+  assertThrows(() => constantFields({ "grpc-message": "a\nb" }), Error);
 });

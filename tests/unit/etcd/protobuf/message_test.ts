@@ -71,6 +71,24 @@ Deno.test("message: the bytes are those of the protobuf library", () => {
   assertEquals([...OUTER.encode(FULL)], [...expected.finish()]);
 });
 
+Deno.test("message: the bytes of one message stay when others are encoded, also after one that fails", () => {
+  const text = { name: "first", names: ["a"] };
+  const first = OUTER.encode(text);
+  const failing = {
+    names: ["b"],
+    get name(): string {
+      throw new Error("no name");
+    },
+  };
+  assertThrows(() => OUTER.encode(failing), Error, "no name");
+  const large = OUTER.encode({ name: "x".repeat(100_000) });
+  const second = OUTER.encode({ name: "second" });
+  assertEquals(OUTER.decode(first).name, "first");
+  assertEquals(first, OUTER.encode(text));
+  assertEquals([OUTER.decode(large).name.length, OUTER.decode(large).names], [100_000, []]);
+  assertEquals(OUTER.decode(second).name, "second");
+});
+
 Deno.test("message: absent fields have their defaults, and defaults are not written", () => {
   const empty = OUTER.decode(new Uint8Array(0));
   assertEquals(OUTER.encode(empty).length, 0);
