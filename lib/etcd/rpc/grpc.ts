@@ -176,21 +176,45 @@ export class GrpcStream implements ByteMessages {
   readonly #sendGathered = (): void => {
     const parts = this.#gathered;
     if (parts.length === 0) return;
-    const bytes = new Uint8Array(this.#gatheredBytes);
-    let end = 0;
-    for (let at = 0; at + 1 < parts.length; at += 2) {
-      const head = parts[at] ?? NO_BYTES;
-      const body = parts[at + 1] ?? NO_BYTES;
-      end = writePrefix(bytes, end, head.length + body.length);
-      // A loop is quicker than a call for the few bytes of a head.
-      for (const byte of head) bytes[end++] = byte;
-      bytes.set(body, end);
-      end += body.length;
-    }
+    const bytes = joined(parts, this.#gatheredBytes);
     this.#gathered = [];
     this.#gatheredBytes = 0;
     this.#output.write(bytes);
   };
+}
+
+/** Bytes up to which messages that were joined are remembered. */
+const MAX_REMEMBERED_BYTES = 65_536;
+/** The last messages of several that were joined. */
+let lastJoined: { readonly parts: readonly Uint8Array[]; readonly bytes: Uint8Array } | null = null;
+
+/**
+ * Returns messages of two parts each, with their prefixes. Streams whose watches have the same ids get the same parts of an
+ * event one after the other, and so the same bytes.
+ */
+function joined(parts: readonly Uint8Array[], size: number): Uint8Array {
+  if (lastJoined !== null && areSame(parts, lastJoined.parts)) return lastJoined.bytes;
+  const bytes = new Uint8Array(size);
+  let end = 0;
+  for (let at = 0; at + 1 < parts.length; at += 2) {
+    const head = parts[at] ?? NO_BYTES;
+    const body = parts[at + 1] ?? NO_BYTES;
+    end = writePrefix(bytes, end, head.length + body.length);
+    // A loop is quicker than a call for the few bytes of a head.
+    for (let index = 0; index < head.length; index++) bytes[end++] = head[index] ?? 0;
+    bytes.set(body, end);
+    end += body.length;
+  }
+  if (parts.length > 2 && size <= MAX_REMEMBERED_BYTES) lastJoined = { parts, bytes };
+  return bytes;
+}
+
+/** Whether two lists have the same objects: no byte of a part is ever changed. */
+function areSame(parts: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {
+  if (parts.length !== others.length) return false;
+  // The last part differs between events, the first one between hardly any.
+  for (let at = parts.length - 1; at >= 0; at--) if (parts[at] !== others[at]) return false;
+  return true;
 }
 
 /** The messages of a stream's body. What has arrived of the next one is in a buffer that grows by doubling. */

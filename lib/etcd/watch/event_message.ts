@@ -67,10 +67,19 @@ export class EventMessage {
   }
 }
 
-/** Returns the field with the id of a watch; no bytes for 0. */
+/** Fields with the ids that most watches have: the lowest ones. */
+const ID_FIELDS: Uint8Array[] = [NO_BYTES];
+const MAX_ID_FIELDS = 1_024;
+
+/** Returns the field with the id of a watch; no bytes for 0. The same object for the same low id. */
 export function idField(watchId: bigint): Uint8Array {
+  const isLow = watchId >= 0n && watchId < MAX_ID_FIELDS;
+  const known = isLow ? ID_FIELDS[Number(watchId)] : undefined;
+  if (known !== undefined) return known;
   // A copy: it is kept as long as its watch.
-  return watchId === 0n ? NO_BYTES : WATCH_RESPONSE.encode({ watchId }).slice();
+  const field = WATCH_RESPONSE.encode({ watchId }).slice();
+  if (isLow) ID_FIELDS[Number(watchId)] = field;
+  return field;
 }
 
 function eventOf(event: WatchedEvent, revision: number): EventGiven {

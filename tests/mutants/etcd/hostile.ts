@@ -46,6 +46,13 @@ export const ETCD_HOSTILE_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/etcd/rpc/grpc.ts", [OUTPUT], [
     {
+      id: "M2949",
+      title: "messages count as the same if their last parts are",
+      failure: "a client gets an event under the ids of another client's watches",
+      from: "at >= 0; at--) if (parts[at] !== others[at])",
+      to: "at >= parts.length - 1; at--) if (parts[at] !== others[at])",
+    },
+    {
       id: "M2945",
       title: "a large message overtakes those that were written before it",
       failure: "a client of RangeStream or Watch gets messages in another order",

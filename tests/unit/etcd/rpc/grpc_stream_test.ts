@@ -38,6 +38,37 @@ Deno.test("GrpcStream: a large message is sent behind those before it, and is no
   assert(written.at(-1) === large, "the part itself is passed on");
 });
 
+Deno.test("GrpcStream: streams share the bytes of the same messages, and of no others", async () => {
+  const [event, other] = [bytes(10, 11), bytes(10, 12)];
+  const [first, second] = [bytes(1), bytes(2)];
+  const lists = [
+    [first, event, second, event],
+    [first, event, second, event],
+    [second, event, first, event],
+    [first, event, second, other],
+    [first, event],
+  ];
+  const written: (readonly Uint8Array[] | undefined)[] = [];
+  for (const parts of lists) {
+    const request = new MemoryWebRequest();
+    const stream = new GrpcStream(request);
+    for (let at = 0; at < parts.length; at += 2) {
+      stream.writeParts(parts[at] ?? first, parts[at + 1] ?? event);
+    }
+    await Promise.resolve();
+    written.push(request.answer?.written);
+  }
+  const message = (id: number, last: number): readonly number[] => [0, 0, 0, 0, 3, id, 10, last];
+  assertEquals(written, [
+    [bytes(...message(1, 11), ...message(2, 11))],
+    [bytes(...message(1, 11), ...message(2, 11))],
+    [bytes(...message(2, 11), ...message(1, 11))],
+    [bytes(...message(1, 11), ...message(2, 12))],
+    [bytes(...message(1, 11))],
+  ]);
+  assert(written[0]?.[0] === written[1]?.[0], "the bytes are made once");
+});
+
 Deno.test("GrpcStream: what is written behind the end is dropped", async () => {
   const request = new MemoryWebRequest();
   const stream = new GrpcStream(request);
