@@ -176,5 +176,12 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       from: "join(dirname(path), setting.text)",
       to: "setting.text",
     },
+    {
+      id: "M2972",
+      title: "a node that a service manager starts in / takes the default data directory",
+      failure: "data is in /data/node-1, which no operator named",
+      from: "if (dirname(workingDirectory) !== workingDirectory) return;",
+      to: "if (workingDirectory !== dataDir) return;",
+    },
   ]),
 ];
