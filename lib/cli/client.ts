@@ -138,6 +138,7 @@ class Client {
       environment: this.#environment,
       client: await this.#client(),
       connect: () => this.#open(),
+      signIn: (signIn) => this.#signInAs(signIn),
       output: this.#output,
       timeoutMs: this.#timeoutMs,
       commandLine: commandLineOf(this.#options),
@@ -235,6 +236,7 @@ class Client {
         return client;
       },
       connect: () => this.#open(),
+      signIn: null,
       stdin,
       endOfInput,
       readSecret: async (prompt) => await this.#readSecret(prompt),
@@ -375,6 +377,20 @@ class Client {
     this.#isConnecting = true;
     const opened = this.#open().finally(() => this.#isConnecting = false);
     return await this.#withWaitingLine(opened, () => Promise.resolve("waiting for a node to answer"));
+  }
+
+  /** Connects as another user, and closes the client of the one before. Where that fails, the one before stays. */
+  async #signInAs(signIn: SignIn): Promise<StoreClient> {
+    const before = { signIn: this.#signIn, client: await this.#connected };
+    this.#signIn = Promise.resolve(signIn);
+    try {
+      this.#connected = Promise.resolve(await this.#open());
+    } catch (error) {
+      this.#signIn = before.signIn;
+      throw error;
+    }
+    await before.client?.close();
+    return await this.#connected;
   }
 
   async #open(): Promise<StoreClient> {

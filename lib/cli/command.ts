@@ -100,6 +100,11 @@ export interface CommandContext {
    * Shows a prompt and reads a secret, which is not shown. Throws {@link UsageError} where there is no terminal to ask on.
    */
   readSecret(prompt: string): Promise<SecretEnd>;
+  /**
+   * Signs in as another user from now on; where that fails the client stays as it was. Null outside of the shell, where each
+   * command signs in by its options.
+   */
+  readonly signIn: ((signIn: PasswordSignIn) => Promise<void>) | null;
   /** Standard output, for a command that writes data while it runs. */
   readonly output: Output;
   /** Writes parts of the answer to standard output while the command runs. Rejects as `output.write` does. */
@@ -121,6 +126,12 @@ export interface CommandContext {
   connectMs(): number;
   /** Asks the command to end; null when nothing does. */
   readonly signal: AbortSignal | null;
+}
+
+/** A sign-in by a password that was typed. */
+export interface PasswordSignIn {
+  readonly user: string;
+  readonly password: string;
 }
 
 /** The reason of {@link CommandContext.signal} when the shell in which the command runs is left. */

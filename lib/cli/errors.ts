@@ -109,8 +109,11 @@ export interface Failure {
   readonly exitCode: ExitCode;
 }
 
-/** Returns the report of an error of a client command. */
-export function failureOf(error: unknown): Failure {
+/** Returns the report of an error of a client command. `signInBy`: what a user who has not signed in has to do. */
+export function failureOf(
+  error: unknown,
+  { signInBy = "kvraft client --user <name>, or --token-file <path>" }: { readonly signInBy?: string } = {},
+): Failure {
   if (error instanceof UsageError) {
     return { code: error.code, message: error.message, exitCode: ExitCode.usage };
   }
@@ -121,7 +124,7 @@ export function failureOf(error: unknown): Failure {
     return { code: error.code, message: error.message, exitCode: error.exitCode };
   }
   if (error instanceof AuthenticationError && error.reason === "unauthenticated" && error.user === null) {
-    const message = `${error.message} Sign in: kvraft client --user <name>, or --token-file <path>.`;
+    const message = `${error.message} Sign in: ${signInBy}.`;
     return { code: error.code, message, exitCode: exitCodeOf(error) };
   }
   if (error instanceof KvraftError) {

@@ -9,6 +9,7 @@ import { describeWaiting } from "../cluster_view.ts";
 import {
   type CommandContext,
   type Invocation,
+  type PasswordSignIn,
   SHELL_LEFT,
   type StoreClient,
   textOfNote,
@@ -48,6 +49,8 @@ interface ShellOptions {
   readonly client: StoreClient;
   /** Opens another client of the same cluster. */
   connect(): Promise<StoreClient>;
+  /** Returns a client that has signed in, and closes the one before. Where that rejects, the one before stays. */
+  signIn(signIn: PasswordSignIn): Promise<StoreClient>;
   /** Format of answers unless a line has `--output`. */
   readonly output: OutputFormat;
   readonly timeoutMs: number | null;
@@ -129,7 +132,8 @@ class Shell implements Disposable {
   readonly #editor: LineEditor;
   readonly #left = Promise.withResolvers<void>();
   readonly #waiting: TypedLine[] = [];
-  readonly #unfollow: () => void;
+  #client: StoreClient;
+  #unfollow: () => void;
   #running: AbortController | null = null;
   #lines: Promise<void> = Promise.resolve();
   #isLeft = false;
@@ -137,6 +141,7 @@ class Shell implements Disposable {
   constructor(options: ShellOptions) {
     const { environment, client } = options;
     this.#options = options;
+    this.#client = client;
     this.#editor = new LineEditor({
       terminal: environment.openTerminal(),
       prompt: promptFor(client.connectionState()),
@@ -158,12 +163,25 @@ class Shell implements Disposable {
         this.#leave();
       },
     });
-    this.#unfollow = client.onStateChange((state) => this.#editor.setPrompt(promptFor(state)));
+    this.#unfollow = this.#follow(client);
+  }
+
+  /** Has the prompt show the state of a client. */
+  #follow(client: StoreClient): () => void {
+    return client.onStateChange((state) => this.#editor.setPrompt(promptFor(state)));
+  }
+
+  /** Uses a client that has signed in from now on. */
+  async #signIn(signIn: PasswordSignIn): Promise<void> {
+    this.#client = await this.#options.signIn(signIn);
+    this.#unfollow();
+    this.#unfollow = this.#follow(this.#client);
+    this.#editor.setPrompt(promptFor(this.#client.connectionState()));
   }
 
   async run(): Promise<void> {
-    const { client, environment } = this.#options;
-    const status = await client.cluster.status({ timeoutMs: GREETING_TIMEOUT_MS });
+    const { environment } = this.#options;
+    const status = await this.#client.cluster.status({ timeoutMs: GREETING_TIMEOUT_MS });
     const help = dim("help lists the commands, Tab completes, Ctrl-D leaves.", {
       color: environment.wantsColor,
     });
@@ -210,7 +228,7 @@ class Shell implements Disposable {
       if (!goesOn) return this.#leave();
       typed = this.#waiting.shift();
       if (typed !== undefined) {
-        this.#editor.print(`${promptFor(this.#options.client.connectionState())}${typed.line}\n`);
+        this.#editor.print(`${promptFor(this.#client.connectionState())}${typed.line}\n`);
       }
     }
     if (!this.#isLeft) this.#editor.show();
@@ -230,7 +248,9 @@ class Shell implements Disposable {
       }
       return await this.#runInvocation(invocation, { format, signal });
     } catch (error) {
-      const failure = error instanceof AbortError ? cancelled(error) : failureOf(error);
+      const failure = error instanceof AbortError
+        ? cancelled(error)
+        : failureOf(error, { signInBy: "type auth sign-in <name>" });
       this.#editor.print(
         format === "json" ? `${failureAsJson(failure)}\n` : `error: ${escapeUnprintable(failure.message)}\n`,
       );
@@ -242,7 +262,7 @@ class Shell implements Disposable {
     invocation: Invocation,
     how: { format: OutputFormat; signal: AbortSignal },
   ): Promise<boolean> {
-    const { client, connect, environment, timeoutMs, commandLine } = this.#options;
+    const { connect, environment, timeoutMs, commandLine } = this.#options;
     const startedAt = environment.clock.now();
     let isLineShown = false;
     let isAsking = false;
@@ -253,8 +273,9 @@ class Shell implements Disposable {
       this.#editor.showLine(dim(fit(line, environment.columns() - 1), this.#view()));
     };
     const context: CommandContext = {
-      client: () => Promise.resolve(client),
+      client: () => Promise.resolve(this.#client),
       connect,
+      signIn: (signIn) => this.#signIn(signIn),
       stdin: refuseStdin,
       // Ctrl-D ends the command through the signal.
       endOfInput: () => new Promise(() => {}),
@@ -287,7 +308,7 @@ class Shell implements Disposable {
     const run = invocation.command.run(invocation, context);
     const answer = await (invocation.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
       clock: environment.clock,
-      look: async () => describeWaiting(await client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS })),
+      look: async () => describeWaiting(await this.#client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS })),
       show: showLine,
       clear: () => showLine(""),
     }));
@@ -328,7 +349,7 @@ class Shell implements Disposable {
 
   /** Returns keys for Tab: with a leader also those just written, else those that some node has. */
   async #keysWith(prefix: Uint8Array): Promise<readonly Uint8Array[]> {
-    const { client } = this.#options;
+    const client = this.#client;
     const { entries } = await client.list({
       prefix,
       limit: COMPLETED_KEYS,
@@ -339,12 +360,12 @@ class Shell implements Disposable {
   }
 
   async #nodeIds(): Promise<readonly number[]> {
-    const { nodes } = await this.#options.client.cluster.status({ timeoutMs: COMPLETION_TIMEOUT_MS });
+    const { nodes } = await this.#client.cluster.status({ timeoutMs: COMPLETION_TIMEOUT_MS });
     return nodes.flatMap(({ id }) => id === null ? [] : [id]).sort((one, other) => one - other);
   }
 
   async #leaseIds(): Promise<readonly number[]> {
-    const { leases } = await this.#options.client.leases.list({
+    const { leases } = await this.#client.leases.list({
       limit: COMPLETED_LEASES,
       timeoutMs: COMPLETION_TIMEOUT_MS,
     });
@@ -353,7 +374,7 @@ class Shell implements Disposable {
 
   /** Returns the names of users, roles or databases, if this client may read them. */
   async #names(kind: "user" | "role" | "database"): Promise<readonly string[]> {
-    const { auth, databases } = this.#options.client;
+    const { auth, databases } = this.#client;
     const options = { timeoutMs: COMPLETION_TIMEOUT_MS };
     switch (kind) {
       case "user":

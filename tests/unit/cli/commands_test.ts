@@ -78,7 +78,7 @@ Deno.test("argumentHint: it shows the arguments that are still missing", () => {
     ["lock ", "<name> [--ttl <time>] [--wait <time>]"],
     ["elect ", "<name> <value> [--ttl <time>] [--wait <time>] [--observe]"],
     ["elect --observe ", "<name>"],
-    ["auth", " status|enable|disable"],
+    ["auth", " status|sign-in|enable|disable"],
     ["user", " list|show|add|passwd|remove|grant|revoke|token"],
     ["user token ", "create|list|revoke"],
     ["user token create ada ", "<name>"],
@@ -169,7 +169,7 @@ Deno.test("complete: Tab offers databases where a command takes one that exists"
 
 Deno.test("complete: Tab offers users, roles and rights, and the words of a command of three words", async () => {
   const table: readonly (readonly [string, readonly string[]])[] = [
-    ["auth ", ["status", "enable", "disable"]],
+    ["auth ", ["status", "sign-in", "enable", "disable"]],
     ["user ", ["list", "show", "add", "passwd", "remove", "grant", "revoke", "token"]],
     ["user t", ["token "]],
     ["user token ", ["create", "list", "revoke"]],

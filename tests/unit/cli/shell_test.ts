@@ -1,7 +1,8 @@
 /** The shell on streams in memory: typed input, and the screen. */
 import { assert, assertEquals } from "@std/assert";
 import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell/shell.ts";
-import { AbortError, NoLeaderError } from "../../../lib/client/errors.ts";
+import type { StoreClient } from "../../../lib/cli/command.ts";
+import { AbortError, AuthenticationError, NoLeaderError } from "../../../lib/client/errors.ts";
 import type { ConnectionState } from "../../../lib/client/types.ts";
 import { eventually, within } from "../../support/eventually.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
@@ -19,9 +20,13 @@ const EXPORTED = { consistency: "linearizable", prefix: new Uint8Array(), limit:
 class Session {
   readonly environment = new FakeEnvironment({ input: null, terminal: true });
   readonly ended: Promise<void>;
+  /** The users who have signed in, with the passwords they have typed, and the answers to them. */
+  readonly signIns: string[] = [];
+  readonly #afterSignIn: StoreClient | Error;
   #sent = "";
 
-  constructor(readonly store: FakeStore = new FakeStore()) {
+  constructor(readonly store: FakeStore = new FakeStore(), afterSignIn: StoreClient | Error = store) {
+    this.#afterSignIn = afterSignIn;
     this.environment.terminal.output.on(
       "data",
       (chunk: Uint8Array) => void (this.#sent += new TextDecoder().decode(chunk)),
@@ -30,6 +35,11 @@ class Session {
       environment: this.environment,
       client: store,
       connect: () => Promise.resolve(store),
+      signIn: ({ user, password }) => {
+        this.signIns.push(`${user}:${password}`);
+        const after = this.#afterSignIn;
+        return after instanceof Error ? Promise.reject(after) : Promise.resolve(after);
+      },
       output: "text",
       timeoutMs: null,
       commandLine: "kvraft client --cluster 127.0.0.1:7001",
@@ -347,6 +357,57 @@ Deno.test("shell: a password is asked for twice, not shown, and not among the li
   assert(session.since(mark).includes("user add eve"), session.screen);
   await session.type(CTRL_U);
   assert(!session.screen.includes("n3w"), session.screen);
+  await session.leave();
+});
+
+Deno.test("shell: after auth sign-in the commands and the prompt are those of the client that has signed in", async () => {
+  const signedIn = new FakeStore();
+  const session = new Session(new FakeStore(), signedIn);
+  await session.shows("n2 (leader)> ");
+  await session.type("auth sign-in ada\r");
+  await session.shows("Password of ada: ");
+  await session.type("s3cret\r");
+  await session.shows("ok  signed in as ada");
+  assertEquals(session.signIns, ["ada:s3cret"]);
+  await session.type("put a b\r");
+  await session.shows("ok  revision");
+  assertEquals([session.store.listenerCount, signedIn.listenerCount], [0, 1]);
+  assertEquals(signedIn.calls, [{ name: "put" }]);
+  assertEquals(session.store.calls, []);
+  await session.leave();
+  assert(!session.screen.includes("s3cret"));
+  assertEquals(signedIn.listenerCount, 0);
+});
+
+Deno.test("shell: where auth sign-in fails the client stays as it was, and says so", async () => {
+  const wrong = new AuthenticationError("Cannot connect: wrong user or password.", {
+    reason: "signInFailed",
+    user: "ada",
+  });
+  const session = new Session(new FakeStore(), wrong);
+  await session.shows("n2 (leader)> ");
+  await session.type("auth sign-in ada\r");
+  await session.shows("Password of ada: ");
+  await session.type("wrong\r");
+  await session.shows("error: Cannot connect: wrong user or password.");
+  await session.type("put a b\r");
+  await session.shows("ok  revision");
+  assertEquals(session.store.listenerCount, 1);
+  await session.leave();
+});
+
+Deno.test("shell: a client that has to sign in reads which line does so", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  session.store.before = () =>
+    Promise.reject(
+      new AuthenticationError("Cannot put a key: this client has no credentials.", {
+        reason: "unauthenticated",
+        user: null,
+      }),
+    );
+  await session.type("put a b\r");
+  await session.shows("Sign in: type auth sign-in <name>.");
   await session.leave();
 });
 

@@ -1,4 +1,4 @@
-/** The commands `auth status`, `enable` and `disable`. */
+/** The commands `auth status`, `sign-in`, `enable` and `disable`. */
 import type { AuthStatus } from "../../../client/auth/types.ts";
 import { AuthChangeRefusedError } from "../../../client/errors.ts";
 import {
@@ -9,8 +9,10 @@ import {
   defineCommand,
   withElapsed,
 } from "../../command.ts";
-import { grantDocument, keysAsTyped } from "./auth_options.ts";
+import { argumentOf, grantDocument, keysAsTyped, USER } from "./auth_options.ts";
+import { UsageError } from "../../errors.ts";
 import { callOptions } from "../../options.ts";
+import { askSecret } from "../../sign_in/secrets.ts";
 import { escapeText, table } from "../../text.ts";
 
 const STATUS = defineCommand({
@@ -37,9 +39,34 @@ const STATUS = defineCommand({
   },
 });
 
+const SIGN_IN = defineCommand({
+  name: "auth sign-in",
+  otherNames: ["login", "authenticate", "su"],
+  arguments: [USER],
+  summary: "in the shell: sign in as a user, by a password that is asked for",
+  details: [
+    "What is typed from then on is done as this user. Where the password is wrong, the user stays the one before.",
+    "A command on the command line signs in by the options --user or --token-file.",
+  ],
+  example: ["auth sign-in ada", "ok  signed in as ada"],
+  async run(invocation, context): Promise<Answer> {
+    const user = argumentOf(invocation, USER);
+    if (context.signIn === null) {
+      throw new UsageError(
+        "Only the shell signs in by a command. Here, give the option --user or --token-file.",
+      );
+    }
+    const password = await askSecret(
+      `Password of ${escapeText(user)}: `,
+      (prompt) => context.readSecret(prompt),
+    );
+    await context.signIn({ user, password });
+    return changeAnswer({ line: `ok  signed in as ${escapeText(user)}`, document: { user } });
+  },
+});
+
 const ENABLE = defineCommand({
   name: "auth enable",
-  otherNames: ["login", "authenticate"],
   summary: "have every client sign in from now on",
   details: [
     "Needs a user with the role root and a password or a token that never expires: user add ada, then user grant ada root.",
@@ -52,7 +79,11 @@ const ENABLE = defineCommand({
       const { user } = await client.auth.status(callOptions(invocation, context));
       const { authRevision } = await client.auth.enable(callOptions(invocation, context));
       if (user === null) {
-        context.note(`this client has not signed in. From now on type: ${context.commandLine} --user <name>`);
+        context.note(
+          context.signIn === null
+            ? `this client has not signed in. From now on type: ${context.commandLine} --user <name>`
+            : "this client has not signed in. Type auth sign-in <name>",
+        );
       }
       return changeAnswer({
         line: "ok  authentication is enabled",
@@ -84,7 +115,7 @@ const DISABLE = defineCommand({
   },
 });
 
-export const AUTH_COMMANDS: readonly Command[] = [STATUS, ENABLE, DISABLE];
+export const AUTH_COMMANDS: readonly Command[] = [STATUS, SIGN_IN, ENABLE, DISABLE];
 
 function statusText({ enabled, user, via, roles, grants, hasMoreGrants }: AuthStatus): string {
   const lines = [

@@ -78,6 +78,11 @@ Deno.test("auth enable: without a root user it says what to type first", async (
   assertEquals(await shown("auth disable"), { ...DONE, out: "ok  authentication is disabled\n" });
 });
 
+Deno.test("auth sign-in: only the shell signs in by a command", async () => {
+  const { code, err } = await run(["auth", "sign-in", "ada"]);
+  assertEquals([code, err.includes("Here, give the option --user or --token-file.")], [2, true]);
+});
+
 Deno.test("user list and show: users with roles and tokens, and 1 for one that does not exist", async () => {
   assertEquals(await shown("user list"), { ...DONE, out: "ada\tpassword\troot\t0\ndeploy\t-\tapp\t2\n" });
   assertEquals(
