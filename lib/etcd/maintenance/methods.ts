@@ -34,6 +34,7 @@ import { EtcdError, etcdError } from "../rpc/status.ts";
 import { statusFor } from "../status.ts";
 import { ETCD_VERSION } from "../version.ts";
 import { Hashes } from "./hash.ts";
+import { healthWatchMethod } from "./health_watch.ts";
 
 const SERVICE = "etcdserverpb.Maintenance";
 /** A version as clients write it: `3.6` or `3.6.0`. */
@@ -43,7 +44,13 @@ const NEVER_COMPACTED = -1;
 
 /** Returns the methods of the services. */
 export function maintenanceMethods(context: EtcdContext): readonly Method[] {
-  return [...nodeMethods(context), ...hashMethods(context), snapshotMethod(), healthMethod(context)];
+  return [
+    ...nodeMethods(context),
+    ...hashMethods(context),
+    snapshotMethod(),
+    healthMethod(context),
+    healthWatchMethod(context),
+  ];
 }
 
 function nodeMethods(context: EtcdContext): readonly Method[] {

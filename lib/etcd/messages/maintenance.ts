@@ -118,7 +118,9 @@ export const DOWNGRADE_RESPONSE = declare("etcdserverpb.DowngradeResponse", {
 });
 
 /** The states of a service, by number. */
-export const SERVING_STATUS = ["UNKNOWN", "SERVING", "NOT_SERVING"] as const;
+export const SERVING_STATUS = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"] as const;
+/** One of {@link SERVING_STATUS}. */
+export type ServingStatus = typeof SERVING_STATUS[number];
 /** Asks whether a service is served; the empty name is that of the whole server. */
 export const HEALTH_CHECK_REQUEST = declare("grpc.health.v1.HealthCheckRequest", { service: text(1) });
 /** The answer to {@link HEALTH_CHECK_REQUEST}. */

@@ -73,4 +73,17 @@ export const ETCD_FRONT_END_MUTANTS: readonly Mutant[] = [
       to: "if (node.view().leader === 0n) return null;",
     },
   ]),
+  ...inFile(
+    "lib/etcd/maintenance/health_watch.ts",
+    [tests("health", "tests/unit/etcd/health_watch_test.ts")],
+    [
+      {
+        id: "M2937",
+        title: "the health is sent at every check",
+        failure: "clients get a message a second that says nothing new",
+        from: "if (status !== this.#status) {",
+        to: "if (status !== null) {",
+      },
+    ],
+  ),
 ];

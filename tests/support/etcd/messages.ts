@@ -95,6 +95,7 @@ const METHODS: Readonly<Record<string, readonly [request: string, response: stri
   "etcdserverpb.Maintenance/HashKV": ["HashKVRequest", "HashKVResponse"],
   "etcdserverpb.Maintenance/Downgrade": ["DowngradeRequest", "HeaderOnly"],
   "grpc.health.v1.Health/Check": ["HealthCheckRequest", "HealthCheckResponse"],
+  "grpc.health.v1.Health/Watch": ["HealthCheckRequest", "HealthCheckResponse"],
   "etcdserverpb.Cluster/MemberRemove": ["MemberId", "MemberResponse"],
   "etcdserverpb.Maintenance/Alarm": ["AlarmRequest", "AlarmResponse"],
   "etcdserverpb.Maintenance/Status": ["Empty", "StatusResponse"],
