@@ -16,6 +16,7 @@ const (
 	loadedTogether = 128
 	loadSlots      = 16
 	listPrefix     = "listed/"
+	warmUpPages    = 100
 	probeKey       = "probe"
 	probeRest      = time.Millisecond
 )
@@ -51,6 +52,9 @@ func list(work listing) (map[string]any, error) {
 	if err := loadListed(work, client); err != nil {
 		return nil, err
 	}
+	if err := warmUp(work, client); err != nil {
+		return nil, err
+	}
 	answer := map[string]any{}
 	for _, way := range []struct {
 		name  string
@@ -70,6 +74,21 @@ func list(work listing) (map[string]any, error) {
 		answer[way.name+"LongestWaitMs"] = longestWaitMs
 	}
 	return answer, nil
+}
+
+// Lists all keys, and reads some pages, so that hot functions are compiled.
+func warmUp(work listing, client *clientv3.Client) error {
+	if _, err := byStream(client, work); err != nil {
+		return err
+	}
+	for range warmUpPages {
+		_, err := client.Get(context.Background(), listPrefix, clientv3.WithPrefix(),
+			clientv3.WithLimit(int64(work.PageKeys)))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func loadListed(work listing, client *clientv3.Client) error {
