@@ -77,14 +77,20 @@ function kill(process: Deno.ChildProcess): void {
   }
 }
 
+/** Runs the program until it ends, or for {@link STEP_MS}. Resolves to what it printed, or why it could not be started. */
 async function run(program: string, args: readonly string[]): Promise<{ readonly output: string }> {
-  const { stdout, stderr } = await new Deno.Command(program, {
-    args: [...args],
-    stdin: "null",
-    signal: AbortSignal.timeout(STEP_MS),
-  }).output();
   const decoder = new TextDecoder();
-  return { output: decoder.decode(stdout) + decoder.decode(stderr) };
+  try {
+    const { stdout, stderr } = await new Deno.Command(program, {
+      args: [...args],
+      stdin: "null",
+      signal: AbortSignal.timeout(STEP_MS),
+    }).output();
+    return { output: decoder.decode(stdout) + decoder.decode(stderr) };
+  } catch (error) {
+    // A base binary for another processor, for example.
+    return { output: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 function freePort(): number {

@@ -27,6 +27,7 @@ Deno.test("compile: of a program that does not work, the step that fails is name
   const cases: readonly (readonly [string, string, string])[] = [
     ["a program that does not start", "echo broken >&2; exit 1", "It should print its version"],
     ["another version", "echo kvraft 9.9.9", "kvraft 9.9.9"],
+    ["a program for another machine", "\0", "It should print its version"],
     ["no node", `${answers}echo 'no permission' >&2; exit 3`, "A node does not start:\nno permission"],
     [
       "no client",
