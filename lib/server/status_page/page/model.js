@@ -15,6 +15,8 @@
 
 /** The time that the plots show. */
 export const WINDOW_MS = 300_000;
+/** A busy member misses the time for an answer now and then; it counts as lost after this time without one. */
+export const GRACE_MS = 2_500;
 /** A member sends a ping every second; after this time without one it is not heard. */
 const SILENT_MS = 3_500;
 /** 99th percentile of syncs at which a disk counts as slow. */
@@ -46,6 +48,9 @@ function afterReport(before, given, nowMs) {
   const { id, address } = given;
   const points = (before?.points ?? []).filter(({ atMs }) => atMs >= nowMs - WINDOW_MS);
   if (given.kind === "unreachable") {
+    if (before !== null && before.reason === null && nowMs - before.seenAtMs < GRACE_MS) {
+      return { ...before, points };
+    }
     const { report = null, seenAtMs = nowMs } = before ?? {};
     return { id, address, report, seenAtMs, reason: given.reason, roundTripMicros: null, points };
   }
@@ -166,6 +171,7 @@ export function findings(model) {
   for (const member of model.members) {
     if (member.report !== null) found.push(...memberFindings(model, member));
   }
+  found.push(...slownessFindings(model));
   if (found.length === 0) found.push(allIsWell(model, own));
   return found.sort((a, b) => SEVERITY[a.level] - SEVERITY[b.level]);
 }
@@ -240,7 +246,7 @@ function memberFindings(model, { id, report, reason }) {
   const found = [];
   /** @param {Level} level @param {string} title @param {string} text */
   const add = (level, title, text) => found.push({ level, title, text });
-  const { status, latency, quota, snapshot, tls, wallClockMs } = report;
+  const { status, quota, snapshot, tls, wallClockMs } = report;
   if (status.disk === "full") {
     add(
       "bad",
@@ -253,18 +259,6 @@ function memberFindings(model, { id, report, reason }) {
       `The disk of node ${id} is nearly full`,
       "There is no space for its log's next file. Free disk space there.",
     );
-  }
-  if ((latency.syncP99Micros ?? 0) >= SLOW_SYNC_MICROS) {
-    const text = `One of a hundred syncs of its log takes ${
-      microsText(latency.syncP99Micros)
-    } or longer: writes wait for the disks of a majority.`;
-    add("warn", `The disk of node ${id} is slow`, text);
-  }
-  if ((latency.loopDelayP99Micros ?? 0) >= SLOW_LOOP_MICROS) {
-    const text = `Its event loop is late by ${
-      microsText(latency.loopDelayP99Micros)
-    }: it, or its machine, has more to do than it can.`;
-    add("warn", `Node ${id} is overloaded`, text);
   }
   if (entriesBehind(model, report) >= LAGGING_ENTRIES) {
     add(
@@ -288,6 +282,50 @@ function memberFindings(model, { id, report, reason }) {
     add("warn", `The certificate of node ${id} expires in ${durationText(leftMs)}`, "Renew it.");
   }
   return found;
+}
+
+/** What is slow is often so on all nodes, for one reason. @param {Model} model @returns {Finding[]} */
+function slownessFindings(model) {
+  /** @type {Finding[]} */
+  const found = [];
+  const disks = membersAbove(model, "syncP99Micros", SLOW_SYNC_MICROS);
+  if (disks.ids.length > 0) {
+    const title = disks.ids.length === 1
+      ? `The disk of node ${listOf(disks.ids)} is slow`
+      : `The disks of nodes ${listOf(disks.ids)} are slow`;
+    const text =
+      `One of a hundred syncs takes ${disks.most} or longer: writes wait for the disks of a majority.`;
+    found.push({ level: "warn", title, text });
+  }
+  const loops = membersAbove(model, "loopDelayP99Micros", SLOW_LOOP_MICROS);
+  if (loops.ids.length > 0) {
+    const title = loops.ids.length === 1
+      ? `Node ${listOf(loops.ids)} is overloaded`
+      : `Nodes ${listOf(loops.ids)} are overloaded`;
+    const text =
+      `The event loop is late by ${loops.most}: the process, or its machine, has more to do than it can.`;
+    found.push({ level: "warn", title, text });
+  }
+  return found;
+}
+
+/**
+ * Returns the members whose latency is at least `least`, and the highest of these latencies as text.
+ *
+ * @param {Model} model @param {"syncP99Micros" | "loopDelayP99Micros"} name @param {number} least
+ * @returns {{ ids: number[], most: string }}
+ */
+function membersAbove({ members }, name, least) {
+  /** @type {number[]} */
+  const ids = [];
+  let most = 0;
+  for (const { id, reason, report } of members) {
+    const micros = reason === null ? report?.latency[name] ?? 0 : 0;
+    if (micros < least) continue;
+    ids.push(id);
+    most = Math.max(most, micros);
+  }
+  return { ids, most: microsText(most) };
 }
 
 /** @param {readonly number[]} ids @returns {string} */

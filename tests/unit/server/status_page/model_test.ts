@@ -6,6 +6,7 @@ import {
   bytesText,
   durationText,
   findings,
+  GRACE_MS,
   lastSeen,
   linksOf,
   microsText,
@@ -93,6 +94,11 @@ Deno.test("findings: each state of a node that needs an operator has its line, t
   for (const [report, level, title] of cases) {
     assertEquals(said(clusterView(reachable(report))), [[level, title]]);
   }
+  const slowToo = { ...nodeReport(3), latency: slow };
+  assertEquals(said(clusterView(reachable({ ...healthy, latency: slow }), reachable(slowToo))), [[
+    "warn",
+    "The disks of nodes 2 and 3 are slow",
+  ]]);
   const full = withStatus(2, { disk: "full" });
   assertEquals(said(clusterView(reachable(full), unreachable(3))).map(([level]) => level), ["bad", "warn"]);
   const leader = nodeReport(1);
@@ -108,16 +114,18 @@ Deno.test("findings: each state of a node that needs an operator has its line, t
 
 Deno.test("lastSeen: a member that is lost keeps its last report with its age, or is dated by the nodes that heard from it", () => {
   const seen = afterView(null, clusterView(), 1_000);
+  const late = afterView(seen, clusterView(unreachable(3)), 1_000 + GRACE_MS - 1);
+  assertEquals(late.members.map(({ reason }) => reason), [null, null, null], "it may only be late");
   const lost = afterView(seen, clusterView(unreachable(3)), 5_000);
   const member = lost.members.find(({ id }) => id === 3);
   assert(member !== undefined);
   assertEquals([member.report?.status.id, member.reason], [3, "node 1 has no connection to it"]);
   assertEquals(lastSeen(lost, member, 13_000), { agoMs: 12_000, by: null });
 
-  const late = { ...nodeReport(2), heardFrom: [{ ...nodeReport(2).heardFrom[0], id: 3, agoMs: 48_000 }] };
+  const other = { ...nodeReport(2), heardFrom: [{ ...nodeReport(2).heardFrom[0], id: 3, agoMs: 48_000 }] };
   const opened = afterView(
     null,
-    clusterView(reachable(deafTo(1, 3)), reachable(late as NodeReport), unreachable(3)),
+    clusterView(reachable(deafTo(1, 3)), reachable(other as NodeReport), unreachable(3)),
     0,
   );
   const unknown = opened.members.find(({ id }) => id === 3);
