@@ -249,9 +249,9 @@ function memberFindings(model, { id, report, reason }) {
   const { status, quota, snapshot, tls, wallClockMs } = report;
   if (status.disk === "full") {
     add(
-      "bad",
+      hasMajority(model) ? "warn" : "bad",
       `The disk of node ${id} is full`,
-      "It takes part in nothing. Free disk space there; it continues by itself.",
+      "It takes part in nothing until there is space. Free disk space there; it continues by itself.",
     );
   } else if (status.disk === "nearlyFull") {
     add(
@@ -282,6 +282,16 @@ function memberFindings(model, { id, report, reason }) {
     add("warn", `The certificate of node ${id} expires in ${durationText(leftMs)}`, "Renew it.");
   }
   return found;
+}
+
+/** Whether a majority of the voters answers, and has space on its disks. @param {Model} model @returns {boolean} */
+function hasMajority(model) {
+  const own = ownReport(model);
+  const voters = own === null ? [] : votersOf(own);
+  const working = model.members.filter(({ id, reason, report }) =>
+    voters.includes(id) && reason === null && report?.status.disk !== "full"
+  );
+  return working.length > voters.length / 2;
 }
 
 /** What is slow is often so on all nodes, for one reason. @param {Model} model @returns {Finding[]} */

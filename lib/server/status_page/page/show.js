@@ -180,16 +180,19 @@ function facts(member, report) {
     ["Round trip", member.id === model.node ? "this node" : microsText(member.roundTripMicros)],
     ["Requests", `${rateText(rate)} a second`],
     [
-      "Sync",
-      `${microsText(latency.syncP50Micros)}, p99 ${microsText(latency.syncP99Micros)}`,
+      "Sync, p99",
+      microsText(latency.syncP99Micros),
       (latency.syncP99Micros ?? 0) >= SLOW_SYNC_MICROS && "slow",
     ],
     ["Memory", bytesText(memory?.residentBytes ?? null)],
     ["Running for", durationText(uptimeMs)],
-  ].flatMap(([name, text, alarm = false]) => [
-    h("dt", {}, name),
-    h("dd", { class: alarm && "alarm" }, text, alarm && h("small", {}, ` ${alarm}`)),
-  ]);
+  ].flatMap(([name, text, alarm = false]) => {
+    const flag = member.reason === null && alarm; // what is old needs no attention
+    return [
+      h("dt", {}, name),
+      h("dd", { class: flag && "alarm" }, text, flag && " ", flag && h("small", {}, flag)),
+    ];
+  });
 }
 
 function linksText({ both, oneWay, none }) {

@@ -71,7 +71,7 @@ Deno.test("findings: each state of a node that needs an operator has its line, t
   const healthy = nodeReport(2);
   const slow = { ...healthy.latency, syncP99Micros: 240_000 };
   const cases: readonly [NodeReport, string, string][] = [
-    [withStatus(2, { disk: "full" }), "bad", "The disk of node 2 is full"],
+    [withStatus(2, { disk: "full" }), "warn", "The disk of node 2 is full"],
     [withStatus(2, { disk: "nearlyFull" }), "warn", "The disk of node 2 is nearly full"],
     [withStatus(2, { appliedIndex: 1 }), "warn", "Node 2 lags behind"],
     [{ ...healthy, latency: slow }, "warn", "The disk of node 2 is slow"],
@@ -100,7 +100,10 @@ Deno.test("findings: each state of a node that needs an operator has its line, t
     "The disks of nodes 2 and 3 are slow",
   ]]);
   const full = withStatus(2, { disk: "full" });
-  assertEquals(said(clusterView(reachable(full), unreachable(3))).map(([level]) => level), ["bad", "warn"]);
+  assertEquals(said(clusterView(unreachable(3), reachable(full))), [
+    ["bad", "The disk of node 2 is full"],
+    ["warn", "Node 3 does not answer"],
+  ], "together they leave no majority");
   const leader = nodeReport(1);
   for (const [usedBytes, level] of [[100, "bad"], [95, "warn"]] as const) {
     const quota = { usedBytes, limitBytes: 100 };
