@@ -241,6 +241,7 @@ class Client {
       endOfInput,
       readSecret: async (prompt) => await this.#readSecret(prompt),
       output: this.#environment.stdout,
+      terminal: this.#terminal(isOneOfMany),
       show: (parts) => this.#showParts(parts),
       note: (remark) => this.#environment.stderr.write(textOfNote(remark, this.#output)),
       environment: this.#environment,
@@ -264,6 +265,12 @@ class Client {
       throw error instanceof OutputError ? answerLost(answer, error) : error;
     }
     return answer.exitCode;
+  }
+
+  #terminal(isOneOfMany: boolean): CommandContext["terminal"] {
+    const { stdin, stdout, wantsColor: color } = this.#environment;
+    const isAvailable = stdin.isTerminal && stdout.isTerminal && !isOneOfMany && this.#output === "text";
+    return isAvailable ? { open: () => this.#environment.openTerminal(), color } : null;
   }
 
   /** Runs a long command. The first Ctrl-C asks it to end; the second one ends the process. */

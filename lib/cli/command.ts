@@ -3,7 +3,7 @@
  * `options.ts` has the arguments and options that several commands share.
  */
 import { type OptionSpec, optionUsage, type ParsedArguments, type Positional } from "./arguments.ts";
-import type { Environment, Output } from "./environment.ts";
+import type { Environment, Output, Terminal } from "./environment.ts";
 import { ExitCode, SecretArgumentError, UsageError } from "./errors.ts";
 import { jsonText } from "./json.ts";
 import type { OutputFormat } from "./options.ts";
@@ -107,6 +107,8 @@ export interface CommandContext {
   readonly signIn: ((signIn: PasswordSignIn) => Promise<void>) | null;
   /** Standard output, for a command that writes data while it runs. */
   readonly output: Output;
+  /** The whole terminal, for a command that redraws it; null in the shell, without a terminal, and where JSON is asked for. */
+  readonly terminal: { readonly open: () => Terminal; readonly color: boolean } | null;
   /** Writes parts of the answer to standard output while the command runs. Rejects as `output.write` does. */
   show(parts: readonly AnswerPart[]): Promise<void>;
   /** Writes a remark to standard error while the command runs. */

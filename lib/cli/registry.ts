@@ -37,6 +37,7 @@ import { MEMBERS } from "./commands/cluster/members.ts";
 import { PUT } from "./commands/keys/put.ts";
 import { SNAPSHOT_COMMANDS } from "./commands/cluster/snapshot.ts";
 import { STATUS } from "./commands/cluster/status.ts";
+import { TOP } from "./commands/cluster/top.ts";
 import { TRANSFER_LEADER } from "./commands/cluster/transfer_leader.ts";
 import { TXN } from "./commands/keys/txn.ts";
 import { UsageError } from "./errors.ts";
@@ -98,6 +99,7 @@ export const COMMANDS: readonly Command[] = [
   STATUS,
   MEMBERS,
   DOCTOR,
+  TOP,
   HEALTH,
   ...MEMBER_COMMANDS,
   TRANSFER_LEADER,

@@ -288,6 +288,7 @@ class Shell implements Disposable {
         isAsking = false;
         return end;
       },
+      terminal: null,
       output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
       show: (parts) => {
         showLine("");

@@ -13,7 +13,7 @@ const LAGGING: Rule = {
   name: "lagging-node",
   why: "Its stale reads are old, it cannot lead, and if it takes long it needs a whole snapshot.",
   find: (cluster) =>
-    lagging(cluster, "voter").map(({ id, lag }) => ({
+    lagging(cluster, "voter").filter(({ id }) => cluster.answered.has(id)).map(({ id, lag }) => ({
       severity: "warning",
       node: id,
       what: `n${id} lacks ${lag} entries of the leader's log.`,

@@ -13,6 +13,8 @@ const WRONG_CLOCK_MS = 10_000;
 /** Descriptors below which a node is short of them. */
 const FEW_DESCRIPTORS = 128;
 const NEARLY_ALL = 0.9;
+/** Time after a start in which a node is busy with it. */
+const STARTING_MS = 30_000;
 
 /** Makes a rule that looks at each report by itself. */
 function perNode(
@@ -68,8 +70,8 @@ const SLOW_DISK = perNode({
 const SLOW_LOOP = perNode({
   name: "slow-loop",
   why: "Everything that a node does waits meanwhile: heartbeats, votes and answers.",
-  find: ({ latency: { loopDelayP99Micros } }) =>
-    loopDelayP99Micros === null || loopDelayP99Micros < SLOW_LOOP_MICROS ? null : {
+  find: ({ latency: { loopDelayP99Micros }, uptimeMs }) =>
+    loopDelayP99Micros === null || loopDelayP99Micros < SLOW_LOOP_MICROS || uptimeMs < STARTING_MS ? null : {
       severity: "warning",
       what: `its event loop was late by ${millis(loopDelayP99Micros)} or more, once in a hundred times.`,
       remedy:

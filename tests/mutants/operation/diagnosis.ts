@@ -1,5 +1,5 @@
 /** Mutants of the diagnosis: the reports of nodes, and the rules of doctor. */
-import { DIAGNOSIS, SERVER } from "../checks.ts";
+import { CLI, DIAGNOSIS, SERVER } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
@@ -40,6 +40,24 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
       failure: "a link that is cut silently is found after seconds, or never",
       from: "return sends && (hears === undefined || isHeard(hears));",
       to: "return sends;",
+    },
+  ]),
+  ...inFile("lib/cli/commands/cluster/top_view.ts", [CLI], [
+    {
+      id: "M2981",
+      title: "rates are made over a restart",
+      failure: "a node that restarted shows a rate of millions, or of zero, for one interval",
+      from: "before.startedAtMs !== report.startedAtMs || ",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/cli/shell/screen.ts", [CLI], [
+    {
+      id: "M2982",
+      title: "the terminal stays on the alternate screen",
+      failure: "after top the user's terminal shows neither cursor nor what was there before",
+      from: "output.write(LEAVE);",
+      to: "",
     },
   ]),
   ...inFile("lib/server/metrics/latency_window.ts", [SERVER], [

@@ -59,6 +59,10 @@ const CASES: Readonly<Record<string, readonly [Parameters<typeof answersWith>[0]
   "the event loop is late": [{ 3: changed({ latency: { loopDelayP99Micros: 250_000 } }) }, [
     "warning slow-loop n3",
   ]],
+  "the event loop is late during a start": [
+    { 3: changed({ latency: { loopDelayP99Micros: 250_000 }, uptimeMs: 29_999 }) },
+    [],
+  ],
   "the heap is nearly full": [
     { 1: changed({ memory: { heapBytes: 3_700_000_000, heapLimitBytes: 4_000_000_000 } }) },
     ["problem memory n1"],
@@ -196,6 +200,16 @@ Deno.test("diagnose: lag counts from 1,000 entries on, and a learner has a findi
     }));
     return found(answersOf(all));
   };
+  assertEquals(
+    found(answersWith({
+      2: (own) => {
+        const peers = own.status.peers.map((peer) => peer.id === 3 ? { ...peer, matchIndex: 0 } : peer);
+        return { ...own, status: { ...own.status, peers } };
+      },
+      3: null,
+    })),
+    ["problem silent-node n3"],
+  );
   assertEquals(withLag(999, "voter"), []);
   assertEquals(withLag(1_000, "voter"), ["warning lagging-node n3"]);
   assertEquals(withLag(1_000, "learner"), ["warning learner-behind n3"]);
