@@ -396,6 +396,16 @@ function silenceOf(error: KvraftError, { timeoutMs }: CallContext): Silence {
   };
 }
 
+/**
+ * Resolves to whether nodes give this client their status. To ask for it without a user would be a refusal in their audit logs,
+ * twice a second from each gateway.
+ */
+export async function mayAskStatus(core: ClientCore, context: CallContext): Promise<boolean> {
+  const note = { kind: "read", action: "get the status", context } as const;
+  const { enabled, user } = (await core.call({ kind: "authStatus" }, note)).message;
+  return !enabled || user !== null;
+}
+
 /** A change of the members, and the limits of its call. */
 export interface MembershipCall {
   readonly change: MembershipChange;

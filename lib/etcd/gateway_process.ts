@@ -1,4 +1,5 @@
 /** The front end for etcd's clients in a process of its own: a client of a cluster, over its nodes' addresses. */
+import { mayAskStatus } from "../client/cluster.ts";
 import { ClientCore } from "../client/core.ts";
 import { KvraftError } from "../client/errors.ts";
 import type { ConnectOptions } from "../client/types.ts";
@@ -139,10 +140,12 @@ class ObservedNode {
 
   async #look(): Promise<void> {
     try {
-      await this.#status();
+      const context = this.#core.context({ timeoutMs: VIEW_TIMEOUT_MS });
+      if (await mayAskStatus(this.#core, context)) await this.#status();
+      // While authentication is enabled, a client without a user gets no status: a node that is reached counts as the leader.
+      else this.#view = { ...this.#view, leader: this.#view.memberId };
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
-      // While authentication is enabled, a client without a user gets no status: a node that is reached counts as the leader.
       this.#view = { ...this.#view, leader: this.#isReached ? this.#view.memberId : 0n };
     }
   }

@@ -5,6 +5,7 @@
  * Connections, hellos, frames and limits are those of a node (lib/transport/listener.ts). To a client the gateway is a node that
  * leads and is no member (lib/protocol/hello.ts).
  */
+import { mayAskStatus } from "../client/cluster.ts";
 import { ClientCore } from "../client/core.ts";
 import { KvraftError } from "../client/errors.ts";
 import type { ConnectOptions } from "../client/types.ts";
@@ -192,12 +193,14 @@ class RunningGateway implements ClientGateway {
     this.#upstreams.probe();
     const context = this.#core.context({ timeoutMs: LOOK_TIMEOUT_MS });
     try {
-      const note = { kind: "read", action: "get the status", context } as const;
-      const { status: { term, appliedIndex } } = (await this.#core.call({ kind: "status" }, note)).message;
-      this.#term = Math.max(this.#term, term);
-      this.#appliedIndex = appliedIndex;
+      if (await mayAskStatus(this.#core, context)) {
+        const note = { kind: "read", action: "get the status", context } as const;
+        const { status: { term, appliedIndex } } = (await this.#core.call({ kind: "status" }, note)).message;
+        this.#term = Math.max(this.#term, term);
+        this.#appliedIndex = appliedIndex;
+      }
     } catch (error) {
-      // Clients learn by their requests that no node answers. Without a user there is no status.
+      // Clients learn by their requests that no node answers.
       if (!(error instanceof KvraftError)) throw error;
     }
     const { members } = this.#core.pool;

@@ -30,3 +30,13 @@ Deno.test("gateway: users have lanes of their own, and a change of user ends the
   assertEquals(await cluster.run(ada.outcome({ kind: "signIn", method: { kind: "none" } })), "signedIn");
   assertEquals(await put(ada, "bob/1"), "unauthenticated");
 });
+
+Deno.test("gateway: one without a user asks for nothing that nodes refuse", async () => {
+  const auth = await AuthCluster.enabled(1);
+  const { cluster } = auth;
+  await using scene = new Scene(cluster);
+  await scene.gateway("g1", 1);
+  await cluster.pass(5_000);
+  const refused = cluster.logger.lines.filter(({ message }) => message.includes("refused"));
+  assertEquals(refused, []);
+});
