@@ -7,7 +7,8 @@ import { TemporaryFolder } from "../support/temporary.ts";
 
 /** Writes an executable script into the directory, and returns its path. */
 async function script({ path }: TemporaryFolder, body: string): Promise<string> {
-  await Deno.writeTextFile(`${path}/program`, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+  const text = body.startsWith("#!") ? body : `#!/bin/sh\n${body}`;
+  await Deno.writeTextFile(`${path}/program`, `${text}\n`, { mode: 0o755 });
   return `${path}/program`;
 }
 
@@ -27,7 +28,7 @@ Deno.test("compile: of a program that does not work, the step that fails is name
   const cases: readonly (readonly [string, string, string])[] = [
     ["a program that does not start", "echo broken >&2; exit 1", "It should print its version"],
     ["another version", "echo kvraft 9.9.9", "kvraft 9.9.9"],
-    ["a program for another machine", "\0", "It should print its version"],
+    ["a program that cannot be executed", "#!/no/such/interpreter", "It should print its version"],
     ["no node", `${answers}echo 'no permission' >&2; exit 3`, "A node does not start:\nno permission"],
     [
       "no client",
