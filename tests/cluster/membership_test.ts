@@ -233,7 +233,9 @@ async function removeByForce(
     },
   );
   await eventually("the change is under way", () => {
-    return cluster.logs().includes(`membership changes change="remove node ${id}"`) ? true : null;
+    return cluster.logs().includes(`membership changes event=membershipChanges change="remove node ${id}"`)
+      ? true
+      : null;
   }, { explain: cluster.logs });
   await cluster.startNode(down);
   assertEquals((await forced.end({ explain: cluster.logs })).code, 0, forced.printed + cluster.logs());
