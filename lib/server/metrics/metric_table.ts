@@ -335,6 +335,12 @@ const STORE: readonly Metric[] = [
     measured: "lib/kv/state_machine.ts",
     read: ({ status }) => one(status.stateBytes),
   }),
+  gauge("kvraft_quota_bytes", {
+    unit: "bytes",
+    help: "--quota-bytes, which bounds kvraft_state_bytes; 0 without a quota.",
+    measured: "lib/server/node_status.ts",
+    read: ({ status }) => one(status.quotaBytes ?? 0),
+  }),
   gauge("kvraft_sessions", {
     unit: "sessions",
     help: "Client sessions in the store.",
