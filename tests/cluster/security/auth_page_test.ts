@@ -95,6 +95,8 @@ Deno.test({
     };
     const typist = new Typist(terminal, async (command) => {
       if (!command.includes(" watch ")) return;
+      // A put before the watch has begun is not shown.
+      await terminal.waitFor(/watching the keys/);
       await asAda("put", "app/color", "green");
       await terminal.waitFor(/green/);
       await asAda("user", "revoke", "deploy", "app");
