@@ -116,7 +116,15 @@ export interface CommandContext {
   /** Time, randomness and files. */
   readonly environment: Pick<
     Environment,
-    "clock" | "random" | "cpuMs" | "mayWrite" | "readFile" | "readSecretFile" | "writeFile"
+    | "clock"
+    | "random"
+    | "cpuMs"
+    | "mayWrite"
+    | "readFile"
+    | "readSecretFile"
+    | "writeFile"
+    | "disk"
+    | "absolute"
   >;
   /** Shows a line in place of the one before, "" none. Has no effect without a terminal. */
   showProgress(line: string): void;

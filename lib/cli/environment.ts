@@ -8,6 +8,8 @@ import { ExitCode, InputError, OutputClosedError, OutputError } from "./errors.t
 import { type SecretEnd, SecretLine } from "./sign_in/secret_line.ts";
 import { terminalLine, terminalText } from "./text.ts";
 import type { Clock, Random } from "../platform/clock.ts";
+import { DenoDisk } from "../platform/deno_disk.ts";
+import type { Disk } from "../platform/disk.ts";
 import { SystemClock } from "../platform/system.ts";
 
 /** The part of a clock that measures durations. */
@@ -65,6 +67,8 @@ export interface Environment {
   readSecretFile(path: string, maxBytes: number): Uint8Array;
   /** Writes a file and creates its folders, its owner's alone. Throws an error whose message is the reason if that fails. */
   writeFile(path: string, text: string): void;
+  /** The files of this machine; a command uses only paths that its user named (`confinedDisk`). */
+  readonly disk: Disk;
   /** Returns the absolute path of one that may be relative to the working directory. */
   absolute(path: string): string;
   /** Returns whether Deno's permissions let this process write there, and read what it wrote. */
@@ -123,6 +127,7 @@ export function denoEnvironment(): Environment {
     readFile,
     readSecretFile,
     writeFile,
+    disk: new DenoDisk(),
     absolute: resolve,
     mayWrite: (path) =>
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&

@@ -253,7 +253,7 @@ Deno.test("shell: export writes to the screen; commands that need a file say how
     '{"key":"k","value":"v\\u001b[2J"}\nexported 1 key, 33 B, in 0.0 ms, all at revision 1\nn2 (leader)> ',
   );
   await session.type("snapshot save\r");
-  await session.shows("Type: kvraft client --cluster <nodes> snapshot save > backup.snap\n");
+  await session.shows("Example: snapshot save backup.snap\n");
   await session.type("import\r");
   await session.shows("error: The shell reads standard input, so it cannot be the data.");
   await session.leave();

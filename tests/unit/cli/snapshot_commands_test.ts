@@ -4,6 +4,7 @@ import { FakeStore } from "./support/fake_store.ts";
 import { FakeDiagnostics, FakeEnvironment, type FakeEnvironmentOptions } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
+import { CHECKOUT } from "../../support/checkout.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
@@ -119,8 +120,8 @@ Deno.test("snapshot save: it writes nothing to a terminal, and says what to type
     2,
     "",
     [],
-    "kvraft: snapshot save writes bytes to standard output, which is a terminal here. " +
-    "Type: kvraft client --cluster <nodes> snapshot save > backup.snap\n",
+    "kvraft: snapshot save without a file writes bytes to standard output, which is a terminal here. " +
+    "Example: snapshot save backup.snap\n",
   ]);
 });
 
@@ -155,6 +156,90 @@ Deno.test("snapshot save: a closed standard output is not a success", async () =
   assertEquals([code, error.code], [5, "output"]);
   // How much of a chunk its reader took is not known.
   assertStringIncludes(error.message, "The output is not complete, which takes 6 bytes, and is useless");
+});
+
+/** A whole backup, of 0.1.0: revision 56. */
+const BACKUP = Deno.readFileSync(`${CHECKOUT}/tests/compatibility/backup-0.1.0.snap`);
+
+/** A store that gives these bytes as the backup, and an environment with the directory /work on its disk. */
+function saving(bytes: Uint8Array): { store: FakeStore; environment: FakeEnvironment } {
+  const store = withFile(bytes.subarray(0, 1_000), bytes.subarray(1_000));
+  store.snapshot = { nodeId: 2, index: 12, term: 5, revision: 56, bytes: bytes.length };
+  const environment = new FakeEnvironment();
+  environment.disk.createDirectory("/work");
+  environment.disk.syncDirectory("/");
+  return { store, environment };
+}
+
+Deno.test("snapshot save: a file is verified, durable, and the only new one", async () => {
+  const { store, environment } = saving(BACKUP);
+  const { code, err } = await run(["snapshot", "save", "backup.snap", "--node", "3"], store, { environment });
+  assertEquals([code, err, environment.stdout.text], [
+    0,
+    "",
+    `saved backup.snap: revision 56 of n2, 47 keys, 13.9 kB in 0.0 ms\n`,
+  ]);
+  assertEquals(store.calls, [{ name: "openSnapshot", timeoutMs: 120_000, node: 3 }]);
+  const after = environment.disk.crash(() => false);
+  assertEquals([after.list("/work"), after.bytesOf("/work/backup.snap")], [["backup.snap"], BACKUP]);
+  assertEquals(environment.disk.openFiles, 0);
+});
+
+Deno.test("snapshot save: a file that is there is replaced with --force only, by a whole backup only", async () => {
+  const { store, environment } = saving(BACKUP);
+  environment.disk.open("/work/backup.snap", "create").close();
+  const refused = await run(["snapshot", "save", "backup.snap"], store, { environment });
+  assertEquals([refused.code, refused.err, store.calls], [
+    2,
+    "kvraft: Cannot save to backup.snap: there is a file already. Choose another name, or add --force to replace it.\n",
+    [],
+  ]);
+  const damaged = saving(BACKUP.with(2_000, (BACKUP[2_000] ?? 0) ^ 1));
+  const failed = await run(["snapshot", "save", "backup.snap", "--force"], damaged.store, { environment });
+  assertEquals([failed.code, environment.disk.bytesOf("/work/backup.snap").length], [5, 0]);
+  assertStringIncludes(failed.err, "kvraft: Cannot save backup.snap: ");
+  assertStringIncludes(failed.err, "the checksum of a chunk does not hold");
+  const done = await run(["snapshot", "save", "backup.snap", "--force"], store, { environment });
+  assertEquals([done.code, environment.disk.bytesOf("/work/backup.snap")], [0, BACKUP]);
+  assertEquals(environment.disk.list("/work"), ["backup.snap"]);
+});
+
+Deno.test("snapshot save: a file that appears meanwhile is not replaced", async () => {
+  const { store, environment } = saving(BACKUP);
+  const chunks = store.snapshotChunks;
+  store.snapshotChunks = () => {
+    environment.disk.open("/work/backup.snap", "create").close();
+    return chunks();
+  };
+  const { code } = await run(["snapshot", "save", "backup.snap"], store, { environment });
+  assertEquals([code, environment.disk.bytesOf("/work/backup.snap").length], [2, 0]);
+});
+
+Deno.test("snapshot save: a full disk, a lost node and a missing directory leave no file", async () => {
+  const full = saving(BACKUP);
+  full.environment.disk.capacityBytes = 1_500;
+  const lost = saving(BACKUP);
+  lost.store.snapshotChunks = () =>
+    breakingOff([BACKUP.subarray(0, 1_000)], new ConnectionError("The node stopped."));
+  const nowhere = saving(BACKUP);
+  const table = [
+    { ...full, path: "backup.snap", exits: 5, reason: "ENOSPC" },
+    { ...lost, path: "backup.snap", exits: 3, reason: "the node stopped" },
+    { ...nowhere, path: "absent/backup.snap", exits: 5, reason: "there is no such file" },
+  ];
+  for (const { store, environment, path, exits, reason } of table) {
+    const { code, err } = await run(["snapshot", "save", path], store, { environment });
+    assertEquals([code, environment.disk.list("/work")], [exits, []]);
+    assertStringIncludes(err.toLowerCase(), reason.toLowerCase());
+  }
+});
+
+Deno.test("snapshot save: a number names the node, and not a file; both at once are refused", async () => {
+  const { store, environment } = saving(BACKUP);
+  assertEquals((await run(["snapshot", "save", "3", "--node", "2"], store, { environment })).code, 2);
+  assertEquals((await run(["snapshot", "save", "3", "--force"], store, { environment })).code, 2);
+  assertEquals((await run(["snapshot", "save", "./3"], store, { environment })).code, 0);
+  assertEquals(environment.disk.list("/work"), ["3"]);
 });
 
 Deno.test("snapshot now: a failure is reported like any other error", async () => {

@@ -6,6 +6,7 @@ import { OutputClosedError, OutputError } from "../../../../lib/cli/errors.ts";
 import type { SecretEnd } from "../../../../lib/cli/sign_in/secret_line.ts";
 import { terminalLine, terminalText } from "../../../../lib/cli/text.ts";
 import { seededRandom } from "../../../../lib/loadgen/mod.ts";
+import { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 
 /** Options of the environment. */
@@ -83,6 +84,7 @@ export class FakeEnvironment implements Environment {
   readonly wantsColor: boolean;
   readonly clock = new ManualClock();
   readonly random = seededRandom(1);
+  readonly disk = new MemoryDisk();
   /** Written files by path. */
   readonly written = new Map<string, string>();
   /** Streams of the terminal. */
