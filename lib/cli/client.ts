@@ -12,6 +12,7 @@ import {
   type View,
 } from "./command.ts";
 import { COMMON_OPTIONS, type OutputFormat, outputOf, timeoutOf, withWholeDeadline } from "./options.ts";
+import { type Target, targetOf } from "./contexts/target.ts";
 import type { Environment } from "./environment.ts";
 import { ExitCode, failureOf, HalfwayError, OutputClosedError, OutputError, UsageError } from "./errors.ts";
 import { clientHelp } from "./help.ts";
@@ -32,7 +33,12 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
   {
     name: "cluster",
     placeholder: "<nodes>",
-    help: "one or more nodes, as host:port, parted by commas (required)",
+    help: "one or more nodes, as host:port, parted by commas (KVRAFT_CLUSTER)",
+  },
+  {
+    name: "context",
+    placeholder: "<name>",
+    help: "a cluster that context add has kept, with its options (KVRAFT_CONTEXT; the context in use)",
   },
   ...CLIENT_TLS_OPTIONS,
   ...SIGN_IN_OPTIONS,
@@ -95,8 +101,9 @@ class Client {
   readonly #connect: Connect;
   #output: OutputFormat;
   #timeoutMs: number | null = null;
-  #cluster: string | null = null;
+  /** The options of the command line. */
   #options: ReadonlyMap<string, string> = new Map();
+  #target: Target | null = null;
   #signIn: Promise<SignIn | null> | null = null;
   #connected: Promise<StoreClient> | null = null;
   #isConnecting = false;
@@ -114,7 +121,6 @@ class Client {
     const { invocation, options } = parseCommand(args, CLIENT_OPTIONS);
     this.#output = outputOf(options) ?? "text";
     this.#timeoutMs = timeoutOf(options);
-    this.#cluster = options.get("cluster") ?? null;
     this.#options = options;
     if (invocation !== null) {
       return await this.#runInvocation(invocation, {
@@ -141,7 +147,8 @@ class Client {
       signIn: (signIn) => this.#signInAs(signIn),
       output: this.#output,
       timeoutMs: this.#timeoutMs,
-      commandLine: commandLineOf(this.#options),
+      commandLine: () => commandLineOf(this.#targetOnce()),
+      origin: this.#targetOnce().origin,
     });
     return ExitCode.done;
   }
@@ -150,10 +157,23 @@ class Client {
   report(error: unknown, where = ""): ExitCode {
     if (error instanceof OutputClosedError) return ExitCode.done;
     const failure = failureOf(error);
-    const message = escapeUnprintable(`${where}${failure.message}`);
+    const message = escapeUnprintable(`${where}${failure.message}${this.#originNote(failure.exitCode)}`);
     const text = this.#output === "json" ? failureAsJson({ ...failure, message }) : `kvraft: ${message}`;
     this.#environment.stderr.write(`${text}\n`);
     return failure.exitCode;
+  }
+
+  /** Returns a sentence on what names the cluster, for an error of not reaching it or signing in; else "". */
+  #originNote(exitCode: ExitCode): string {
+    const isAboutCluster = exitCode === ExitCode.unavailable || exitCode === ExitCode.denied;
+    if (!isAboutCluster || this.#target === null || this.#target.origin === "--cluster") return "";
+    return ` (The cluster is from ${this.#target.origin}.)`;
+  }
+
+  /** Returns the cluster to talk to. Throws {@link UsageError}. */
+  #targetOnce(): Target {
+    this.#target ??= targetOf(this.#options, this.#environment);
+    return this.#target;
   }
 
   /** Returns standard input as the data of a command. */
@@ -246,7 +266,7 @@ class Client {
       note: (remark) => this.#environment.stderr.write(textOfNote(remark, this.#output)),
       environment: this.#environment,
       showProgress: () => {},
-      commandLine: commandLineOf(this.#options),
+      commandLine: () => commandLineOf(this.#targetOnce()),
       timeoutMs: this.#timeoutMs,
       connectMs: () => invocation.command.isLong ? 0 : connectMs,
       signal: null,
@@ -369,7 +389,10 @@ class Client {
     const readSecretFile = (path: string, maxBytes: number): Uint8Array =>
       this.#environment.readSecretFile(path, maxBytes);
     const readSecret = (prompt: string): Promise<SecretEnd> => this.#readSecret(prompt);
-    this.#signIn ??= signInOf({ options: this.#options, environment: { stdin, readSecretFile, readSecret } });
+    this.#signIn ??= signInOf({
+      options: this.#targetOnce().options,
+      environment: { stdin, readSecretFile, readSecret },
+    });
     return this.#signIn;
   }
 
@@ -401,19 +424,17 @@ class Client {
   }
 
   async #open(): Promise<StoreClient> {
-    if (this.#cluster === null) {
-      throw new UsageError("--cluster is missing. Example: --cluster 127.0.0.1:7001,127.0.0.1:7002");
-    }
+    const { cluster, options, origin } = this.#targetOnce();
     const signIn = await this.#credentials();
     try {
       const timeout = this.#timeoutMs === null ? {} : { timeoutMs: this.#timeoutMs };
-      const tls = tlsOf(this.#options, this.#environment);
+      const tls = tlsOf(options, this.#environment);
       const encryption = tls === null ? {} : { tls };
-      return await this.#connect({ cluster: this.#cluster.split(","), ...timeout, ...encryption, ...signIn });
+      return await this.#connect({ cluster: cluster.split(","), ...timeout, ...encryption, ...signIn });
     } catch (error) {
       if (error instanceof InvalidRequestError) {
         throw new UsageError(
-          /the option tls/.test(error.message) ? error.message : `--cluster: ${error.message}`,
+          /the option tls/.test(error.message) ? error.message : `${origin}: ${error.message}`,
         );
       }
       throw error;
@@ -433,10 +454,10 @@ const NOT_UTF8 = "is not UTF-8. Write other bytes as \\xHH.";
 const TOO_LONG = "is too long. Use put <key> --file <path> for long values.";
 
 /** Returns how to start another client of the same cluster: the given options that do not concern the sign-in. */
-function commandLineOf(options: ReadonlyMap<string, string>): string {
-  const names = ["cluster", ...CLIENT_TLS_OPTIONS.map(({ name }) => name)];
-  const given = names.flatMap((name) => {
-    const value = options.get(name);
+function commandLineOf({ cluster, options }: Target): string {
+  const names = CLIENT_TLS_OPTIONS.map(({ name }) => name);
+  const given = ["cluster", ...names].flatMap((name) => {
+    const value = name === "cluster" ? cluster : options.get(name);
     if (value === undefined) return [];
     return [`--${name} ${/^[\w.,:/[\]-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`}`];
   });

@@ -116,20 +116,22 @@ export interface CommandContext {
   /** Time, randomness and files. */
   readonly environment: Pick<
     Environment,
+    | "absolute"
     | "clock"
-    | "random"
     | "cpuMs"
+    | "disk"
     | "mayWrite"
+    | "random"
     | "readFile"
     | "readSecretFile"
+    | "replaceFile"
+    | "variable"
     | "writeFile"
-    | "disk"
-    | "absolute"
   >;
   /** Shows a line in place of the one before, "" none. Has no effect without a terminal. */
   showProgress(line: string): void;
-  /** How to start another client of this cluster, without a sign-in: `kvraft client --cluster 127.0.0.1:7001`. */
-  readonly commandLine: string;
+  /** Returns how to start another client of this cluster, without a sign-in: `kvraft client --cluster 127.0.0.1:7001`. */
+  commandLine(): string;
   /** Deadline unless the invocation has its own; null for the client's default. */
   readonly timeoutMs: number | null;
   /** How much of the deadline connecting took, in milliseconds; 0 where each request has a deadline of its own. */

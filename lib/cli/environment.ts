@@ -45,6 +45,9 @@ export interface Terminal {
 /** Signals that ask a program to end. */
 const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
+/** The environment variables that the program reads, and has permission for (deno.json). */
+export type EnvironmentVariable = "HOME" | "KVRAFT_CLUSTER" | "KVRAFT_CONTEXT" | "XDG_CONFIG_HOME";
+
 /** The process. */
 export interface Environment {
   /** Standard input. Reading it rejects with {@link InputError} if that fails. */
@@ -69,6 +72,12 @@ export interface Environment {
   writeFile(path: string, text: string): void;
   /** The files of this machine; a command uses only paths that its user named (`confinedDisk`). */
   readonly disk: Disk;
+  /**
+   * Writes a file, its owner's alone, as a whole or not at all. Creates its folders, and throws, as {@link writeFile}.
+   */
+  replaceFile(path: string, text: string): void;
+  /** Returns the value of an environment variable; null if it is not set, empty, or not permitted to be read. */
+  variable(name: EnvironmentVariable): string | null;
   /** Returns the absolute path of one that may be relative to the working directory. */
   absolute(path: string): string;
   /** Returns whether Deno's permissions let this process write there, and read what it wrote. */
@@ -128,6 +137,8 @@ export function denoEnvironment(): Environment {
     readSecretFile,
     writeFile,
     disk: new DenoDisk(),
+    replaceFile,
+    variable,
     absolute: resolve,
     mayWrite: (path) =>
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
@@ -259,6 +270,45 @@ function writeFile(path: string, text: string): void {
   } catch (error) {
     throw new Error(fileErrorReason(error), { cause: error });
   }
+}
+
+function replaceFile(path: string, text: string): void {
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_FOLDER });
+    const target = targetOf(path);
+    const unfinished = `${target}.${crypto.randomUUID()}.tmp`;
+    const file = Deno.openSync(unfinished, { write: true, createNew: true, mode: OWNERS_FILE });
+    try {
+      try {
+        const bytes = utf8.encode(text);
+        for (let start = 0; start < bytes.length;) start += file.writeSync(bytes.subarray(start));
+        file.syncSync();
+      } finally {
+        file.close();
+      }
+      Deno.renameSync(unfinished, target);
+    } catch (error) {
+      Deno.removeSync(unfinished);
+      throw error;
+    }
+  } catch (error) {
+    throw new Error(fileErrorReason(error), { cause: error });
+  }
+}
+
+/** Returns the file that a symbolic link leads to, which is replaced in place of the link; other paths as they are. */
+function targetOf(path: string): string {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+function variable(name: EnvironmentVariable): string | null {
+  // Without the permission Deno would ask for it on the terminal.
+  if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") return null;
+  return Deno.env.get(name) || null;
 }
 
 /** Returns the reason that the operating system gave, without number and call: `No space left on device`. */

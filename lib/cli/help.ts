@@ -101,6 +101,9 @@ change whose outcome is not known; 5 done, but standard output did not take the 
 transaction are no longer known (standard error has the outcome); 6 not signed in, or not permitted, and nothing was
 changed; 70 a fault in kvraft.
 
+The cluster is named by --cluster or --context; else by KVRAFT_CLUSTER or KVRAFT_CONTEXT; else it is the context in
+use (help context). What names only nodes uses nothing of a context, so that no cluster gets another's token.
+
 Passwords and tokens are never arguments: --user asks for the password, or a file or standard input has it.
 
 Examples:

@@ -27,6 +27,7 @@ import { CHECK } from "./commands/load/check.ts";
 import { DELETE } from "./commands/keys/delete.ts";
 import { EXPORT } from "./commands/keys/export.ts";
 import { GET } from "./commands/keys/get.ts";
+import { CONTEXT_COMMANDS } from "./commands/cluster/context.ts";
 import { DOCTOR } from "./commands/cluster/doctor.ts";
 import { HEALTH } from "./commands/cluster/health.ts";
 import { COMPACT, HISTORY } from "./commands/keys/history.ts";
@@ -114,6 +115,7 @@ export const COMMANDS: readonly Command[] = [
   IMPORT,
   BENCH,
   CHECK,
+  ...CONTEXT_COMMANDS,
   HELP,
   QUIT,
 ];

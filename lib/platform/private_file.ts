@@ -43,12 +43,15 @@ export class PrivateFileError extends Error {
   readonly code = "privateFile";
 }
 
+/** The reason of {@link fileErrorReason} for a file that does not exist. */
+export const NO_SUCH_FILE = "there is no such file";
+
 /** Returns why a file could not be read or written, as part of a sentence. */
 export function fileErrorReason(error: unknown): string {
   if (error instanceof Deno.errors.NotCapable) {
     return "the permissions that this program was compiled or started with exclude it";
   }
-  if (error instanceof Deno.errors.NotFound || errorCode(error) === "ENOENT") return "there is no such file";
+  if (error instanceof Deno.errors.NotFound || errorCode(error) === "ENOENT") return NO_SUCH_FILE;
   if (error instanceof Deno.errors.PermissionDenied || errorCode(error) === "EACCES") {
     return "its owner does not permit it";
   }

@@ -260,6 +260,23 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: "if (number < 0) throw",
     },
   ]),
+  ...inFile("lib/cli/contexts/target.ts", [CLI], [
+    {
+      id: "M3000",
+      title: "the context in use adds its sign-in to nodes that a variable names",
+      failure: "the token of one cluster is sent to another",
+      from: 'nodesAlone(cluster, { origin: "KVRAFT_CLUSTER", options })',
+      to:
+        '({ ...inUse(options, environment) ?? { context: null, options }, origin: "KVRAFT_CLUSTER", cluster })',
+    },
+    {
+      id: "M3001",
+      title: "a user of the command line does not replace the token of the context",
+      failure: "a command runs as another user than it names, or not at all",
+      from: 'options.has("user") || options.has("token-file")',
+      to: 'options.has("token-file")',
+    },
+  ]),
   ...inFile("lib/cli/options.ts", [CLI], [
     {
       id: "M869",

@@ -55,7 +55,9 @@ interface ShellOptions {
   readonly output: OutputFormat;
   readonly timeoutMs: number | null;
   /** As in {@link CommandContext}. */
-  readonly commandLine: string;
+  readonly commandLine: CommandContext["commandLine"];
+  /** The source of the name of the cluster, as in Target. */
+  readonly origin: string;
 }
 
 /** A line that was typed. `problem`: why it is not run; null for a line that is run. */
@@ -93,12 +95,13 @@ function knowsLeader(state: ConnectionState): boolean {
   return state.kind === "connected" && state.leader !== null;
 }
 
-/** Returns `Connected: 3 of 3 nodes, leader n2`. */
-export function greetingFor({ leader, nodes }: ClusterStatus): string {
+/** Returns `Connected: 3 of 3 nodes, leader n2`, with what names the cluster, `origin`, unless that is a flag. */
+export function greetingFor({ leader, nodes }: ClusterStatus, origin = "--cluster"): string {
   const reachable = nodes.filter((node) => node.reachable).length;
   const nouns = nodes.length === 1 ? "node" : "nodes";
   const leading = leader === null ? "no leader" : `leader n${leader}`;
-  return `Connected: ${reachable} of ${nodes.length} ${nouns}, ${leading}`;
+  const from = origin === "--cluster" ? "" : ` (cluster from ${origin})`;
+  return `Connected: ${reachable} of ${nodes.length} ${nouns}, ${leading}${from}`;
 }
 
 /** Returns the report of a command that Ctrl-C ended. It says whether the command may have been applied. */
@@ -180,12 +183,12 @@ class Shell implements Disposable {
   }
 
   async run(): Promise<void> {
-    const { environment } = this.#options;
+    const { environment, origin } = this.#options;
     const status = await this.#client.cluster.status({ timeoutMs: GREETING_TIMEOUT_MS });
     const help = dim("help lists the commands, Tab completes, Ctrl-D leaves.", {
       color: environment.wantsColor,
     });
-    this.#editor.print(`${greetingFor(status)}\n${help}\n`);
+    this.#editor.print(`${greetingFor(status, origin)}\n${help}\n`);
     this.#editor.show();
     await this.#left.promise;
     await this.#untilIdle();

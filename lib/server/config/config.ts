@@ -31,7 +31,7 @@ import { TLS_OPTIONS } from "./tls_options.ts";
 export type { ServerOption } from "./option_kinds.ts";
 
 export { AddressError, formatAddress, parseMemberAddress } from "../../platform/address.ts";
-export { parseMembers } from "../../protocol/node_list.ts";
+export { parseContacts, parseMembers } from "../../protocol/node_list.ts";
 export { ConfigError } from "./config_file.ts";
 
 /** The methods that make a read linearizable: a round of heartbeats, or a lease, which depends on clocks. */

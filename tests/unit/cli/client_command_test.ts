@@ -263,7 +263,8 @@ Deno.test("client: a missing or unreadable --cluster is wrong usage", async () =
   );
   const example = "Example: --cluster 127.0.0.1:7001,127.0.0.1:7002";
   assertEquals(environment.stderr.text.split("\n"), [
-    `kvraft: --cluster is missing. ${example}`,
+    "kvraft: --cluster is missing, and neither KVRAFT_CLUSTER, KVRAFT_CONTEXT nor a context in use names a cluster. " +
+    example,
     JSON.stringify({ error: { code: "usage", message: "--cluster: Cannot read it." } }),
     "",
   ]);

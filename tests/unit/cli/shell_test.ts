@@ -42,7 +42,8 @@ class Session {
       },
       output: "text",
       timeoutMs: null,
-      commandLine: "kvraft client --cluster 127.0.0.1:7001",
+      commandLine: () => "kvraft client --cluster 127.0.0.1:7001",
+      origin: "--cluster",
     });
   }
 

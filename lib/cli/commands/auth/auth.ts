@@ -81,7 +81,7 @@ const ENABLE = defineCommand({
       if (user === null) {
         context.note(
           context.signIn === null
-            ? `this client has not signed in. From now on type: ${context.commandLine} --user <name>`
+            ? `this client has not signed in. From now on type: ${context.commandLine()} --user <name>`
             : "this client has not signed in. Type auth sign-in <name>",
         );
       }

@@ -1,7 +1,13 @@
 /** An environment in memory: input is given, output is kept. */
 import { resolve } from "@std/path";
 import { PassThrough } from "node:stream";
-import type { Diagnostics, Environment, Output, Terminal } from "../../../../lib/cli/environment.ts";
+import type {
+  Diagnostics,
+  Environment,
+  EnvironmentVariable,
+  Output,
+  Terminal,
+} from "../../../../lib/cli/environment.ts";
 import { OutputClosedError, OutputError } from "../../../../lib/cli/errors.ts";
 import type { SecretEnd } from "../../../../lib/cli/sign_in/secret_line.ts";
 import { terminalLine, terminalText } from "../../../../lib/cli/text.ts";
@@ -20,6 +26,7 @@ export interface FakeEnvironmentOptions {
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   readonly columns?: number;
   readonly isDiskFull?: boolean;
+  readonly variables?: Readonly<Partial<Record<EnvironmentVariable, string>>>;
   /** The error of reading standard input. */
   readonly inputError?: Error;
   /** Whether standard output fails. */
@@ -126,7 +133,7 @@ export class FakeEnvironment implements Environment {
   }
 
   readFile(path: string, maxBytes: number): Uint8Array {
-    const file = this.#options.files?.[path];
+    const file = this.written.get(path) ?? this.#options.files?.[path];
     if (file === undefined) throw new Error("there is no such file");
     return (typeof file === "string" ? new TextEncoder().encode(file) : file).subarray(0, maxBytes + 1);
   }
@@ -138,6 +145,14 @@ export class FakeEnvironment implements Environment {
   writeFile(path: string, text: string): void {
     if (this.#options.isDiskFull === true) throw new Error("the disk is full");
     this.written.set(path, text);
+  }
+
+  replaceFile(path: string, text: string): void {
+    this.writeFile(path, text);
+  }
+
+  variable(name: EnvironmentVariable): string | null {
+    return this.#options.variables?.[name] ?? null;
   }
 
   absolute(path: string): string {
