@@ -84,7 +84,7 @@ function coreOf(fake: FakeCore, ticket: string | null): ClientCore {
   };
   // UserClients uses nothing else of a client.
   const core: ClientCore = Object.create(null, {
-    signIns: { value: { ticket } },
+    signIns: { value: { answer: { ticket } } },
     pool: { value: { close } },
   });
   names.set(core, fake);
