@@ -85,6 +85,22 @@ export const ETCD_KV_MUTANTS: readonly Mutant[] = [
       to: "order(nextA, nextB) < 0",
     },
   ]),
+  ...inFile("lib/etcd/kv/range/read.ts", [RANGES], [
+    {
+      id: "M3030",
+      title: "any number of large ranges is sorted at once",
+      failure: "of many sorted reads none is answered in its time",
+      from: "const endTurn = await reading.sorts.begin(reading.limits);",
+      to: "const endTurn = () => {};",
+    },
+    {
+      id: "M3031",
+      title: "a sort of few keys waits for a turn",
+      failure: "a lock waits for sorts of all keys",
+      from: "if (pages.isAtEnd) return await sortPages(pages, { first, request, reading });",
+      to: "",
+    },
+  ]),
   ...inFile("lib/kv/scan.ts", [SCANS], [
     {
       id: "M2739",

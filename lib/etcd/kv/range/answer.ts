@@ -51,6 +51,8 @@ export class EncodedEntries implements RangeSink {
   clear(): void {
     this.#parts = [];
     this.#bytes = 0;
+    // The read begins again, and may wait for another turn: one that waits keeps none.
+    this.release();
   }
 
   /** Ends the turn of the answer: it was sent, or there is none. */

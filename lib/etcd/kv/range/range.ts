@@ -14,13 +14,19 @@ import { answeredEntries } from "../entries.ts";
 import { EncodedEntries, PlainEntries } from "./answer.ts";
 import { readRange } from "./read.ts";
 import { hasFilters, passes } from "./selection.ts";
-import { Turns } from "./turns.ts";
+import { MAX_LARGE_ANSWERS, MAX_LARGE_SORTS, Turns } from "./turns.ts";
 
 const READ = "read a key";
 
+/** A call, and the turns of all calls. */
+interface Reading {
+  readonly call: Call;
+  readonly turns: { readonly answers: Turns; readonly sorts: Turns };
+}
+
 /** Returns the method. */
 export function rangeMethod(context: EtcdContext): UnaryMethod {
-  const turns = new Turns();
+  const turns = { answers: new Turns(MAX_LARGE_ANSWERS), sorts: new Turns(MAX_LARGE_SORTS) };
   return {
     kind: "unary",
     path: "/etcdserverpb.KV/Range",
@@ -28,7 +34,7 @@ export function rangeMethod(context: EtcdContext): UnaryMethod {
     run: async (body, format, call) => {
       const request = format.decode(RANGE_REQUEST, body);
       checkRange(request);
-      return format.encode(RANGE_RESPONSE, await range(context, request, call));
+      return format.encode(RANGE_RESPONSE, await range(context, request, { call, turns }));
     },
     runInParts: async (body, call) => {
       const request = RANGE_REQUEST.decode(body);
@@ -41,10 +47,14 @@ export function rangeMethod(context: EtcdContext): UnaryMethod {
 }
 
 /** Reads a key or a range into one message. */
-async function range(context: EtcdContext, request: RangeRequest, call: Call): Promise<RangeResponseGiven> {
+async function range(
+  context: EtcdContext,
+  request: RangeRequest,
+  { call, turns }: Reading,
+): Promise<RangeResponseGiven> {
   if (isPresentKey(request)) return await readKey(context, request, call);
   const sink = new PlainEntries(request);
-  const { present, more, count } = await readRange(context, request, { call, sink });
+  const { present, more, count } = await readRange(context, request, { call, sink, sorts: turns.sorts });
   return { header: headerOf(context, present), kvs: sink.entries, more, count };
 }
 
@@ -52,14 +62,14 @@ async function range(context: EtcdContext, request: RangeRequest, call: Call): P
 async function rangeInParts(
   context: EtcdContext,
   request: RangeRequest,
-  { call, turns }: { readonly call: Call; readonly turns: Turns },
+  { call, turns }: Reading,
 ): Promise<MessageParts> {
   const sink = new EncodedEntries(request, {
-    turns,
+    turns: turns.answers,
     context: call.core.context({ timeoutMs: call.timeoutMs, signal: call.signal }),
   });
   try {
-    const { present, more, count } = await readRange(context, request, { call, sink });
+    const { present, more, count } = await readRange(context, request, { call, sink, sorts: turns.sorts });
     const last = RANGE_RESPONSE.encode({ header: headerOf(context, present), more, count });
     return { parts: [...sink.parts, last], sent: sink.release };
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Reads the entries of an answer, all as of one revision, and passes them on as they are read. */
 import { CompactedError } from "../../../client/errors.ts";
+import type { CallContext } from "../../../client/call_context.ts";
 import type { KeyValue } from "../../../kv/command.ts";
 import { pause } from "../../../platform/promise.ts";
 import type { EtcdContext } from "../../context.ts";
@@ -9,6 +10,7 @@ import { etcdError } from "../../rpc/status.ts";
 import { RangePages } from "./pages.ts";
 import { hasFilters, isKeyOrder, orderOf, passes } from "./selection.ts";
 import { SortedRuns } from "./sorted_runs.ts";
+import type { Turns } from "./turns.ts";
 
 /** Entries that are read at once: about a millisecond of work for a node. */
 export const PAGE_ENTRIES = 1_000;
@@ -35,13 +37,13 @@ export interface RangeFacts {
 export async function readRange(
   context: EtcdContext,
   request: RangeRequest,
-  { call, sink }: { readonly call: Call; readonly sink: RangeSink },
+  { call, sink, sorts }: { readonly call: Call; readonly sink: RangeSink; readonly sorts: Turns },
 ): Promise<RangeFacts> {
   const limits = call.core.context({ timeoutMs: call.timeoutMs, signal: call.signal });
   for (let attempt = 1;; attempt++) {
     const pages = new RangePages(request, { core: call.core, context: () => limits });
     try {
-      return await readPages(pages, request, { context, call, sink });
+      return await readPages(pages, request, { context, call, sink, sorts, limits });
     } catch (error) {
       if (!(error instanceof CompactedError) || request.revision > 0) throw error;
       // The history of a revision is compacted that the client has not named.
@@ -56,6 +58,9 @@ interface Reading {
   readonly context: EtcdContext;
   readonly call: Call;
   readonly sink: RangeSink;
+  /** The turns of sorts of more than a page. */
+  readonly sorts: Turns;
+  readonly limits: CallContext;
 }
 
 async function readPages(pages: RangePages, request: RangeRequest, reading: Reading): Promise<RangeFacts> {
@@ -96,10 +101,26 @@ async function readFiltered(pages: RangePages, request: RangeRequest, { sink }: 
 }
 
 /** Reads a whole range, and takes the first entries in another order; returns whether there are more. */
-async function readSorted(
+async function readSorted(pages: RangePages, request: RangeRequest, reading: Reading): Promise<boolean> {
+  const first = await pages.next(PAGE_ENTRIES);
+  // A recipe that looks for the oldest of a few keys does not wait for others.
+  if (pages.isAtEnd) return await sortPages(pages, { first, request, reading });
+  const endTurn = await reading.sorts.begin(reading.limits);
+  try {
+    return await sortPages(pages, { first, request, reading });
+  } finally {
+    endTurn();
+  }
+}
+
+/** Sorts the first page of a range and the others. */
+async function sortPages(
   pages: RangePages,
-  request: RangeRequest,
-  { context: { clock }, call: { signal }, sink }: Reading,
+  { first, request, reading: { context: { clock }, call: { signal }, sink } }: {
+    readonly first: readonly KeyValue[];
+    readonly request: RangeRequest;
+    readonly reading: Reading;
+  },
 ): Promise<boolean> {
   const limit = limitOf(request);
   const sorted = new SortedRuns({
@@ -108,14 +129,15 @@ async function readSorted(
     yieldToOthers: () => pause(0, { clock, signal }),
   });
   let found = 0;
-  while (!pages.isAtEnd) {
-    const entries = (await pages.next(PAGE_ENTRIES)).filter((entry) => passes(request, entry));
+  for (let page = first;; page = await pages.next(PAGE_ENTRIES)) {
+    const entries = page.filter((entry) => passes(request, entry));
     found += entries.length;
     await sorted.add(entries);
+    if (pages.isAtEnd) break;
   }
-  const first = await sorted.finish();
-  for (let position = 0; position < first.length; position += PAGE_ENTRIES) {
-    await sink.add(first.slice(position, position + PAGE_ENTRIES));
+  const taken = await sorted.finish();
+  for (let position = 0; position < taken.length; position += PAGE_ENTRIES) {
+    await sink.add(taken.slice(position, position + PAGE_ENTRIES));
   }
   return found > limit;
 }

@@ -1,6 +1,7 @@
 /**
- * The turns of large answers. An answer has up to 128 MiB, so a few are read and sent at once, and the others wait without
- * any memory: if all of them were read at once, the node would hold a part of every one, and no client would get its own in time.
+ * The turns of large answers, and of large sorts. An answer has up to 128 MiB, and 64 MiB are sorted for one, so a few are made
+ * at once, and the others wait without any memory: if all of them were made at once, the node would hold a part of every one,
+ * and no client would get its own in time.
  */
 import type { CallContext } from "../../../client/call_context.ts";
 import { withResolvers } from "../../../platform/promise.ts";
@@ -8,18 +9,26 @@ import { etcdError } from "../../rpc/status.ts";
 
 /** Large answers at once. */
 export const MAX_LARGE_ANSWERS = 3;
-/** Large answers that wait for a turn; further ones are refused at once. */
+/** Sorts of more than a page at once. */
+export const MAX_LARGE_SORTS = 2;
+/** Those that wait for a turn; further ones are refused at once. */
 const MAX_WAITING = 1_000;
 
 /** The turns of one front end. */
 export class Turns {
+  readonly #max: number;
   #running = 0;
   /** The one that waits longest is the first. */
   readonly #waiting = new Set<() => void>();
 
+  /** `max`: turns at once. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
   /** Resolves to a function that ends the turn, called once. Rejects with EtcdError if the call ends before its turn. */
   async begin(context: CallContext): Promise<() => void> {
-    if (this.#running < MAX_LARGE_ANSWERS) {
+    if (this.#running < this.#max) {
       this.#running += 1;
       return this.#end;
     }

@@ -1,8 +1,9 @@
 /** Range and RangeStream: answers equal those of a simple model, and are encoded and bounded as they must be. */
 import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { EncodedEntries, MAX_ANSWER_BYTES } from "../../../../lib/etcd/kv/range/answer.ts";
+import { EncodedEntries, MAX_ANSWER_BYTES, PlainEntries } from "../../../../lib/etcd/kv/range/answer.ts";
 import { encodeEntries } from "../../../../lib/etcd/kv/range/entry_output.ts";
+import { readRange } from "../../../../lib/etcd/kv/range/read.ts";
 import { MAX_SORTED_BYTES, SortedRuns } from "../../../../lib/etcd/kv/range/sorted_runs.ts";
 import { MAX_LARGE_ANSWERS, Turns } from "../../../../lib/etcd/kv/range/turns.ts";
 import { RANGE_REQUEST, RANGE_RESPONSE, SORT_ORDER, SORT_TARGET } from "../../../../lib/etcd/messages/kv.ts";
@@ -251,10 +252,40 @@ Deno.test("SortedRuns: more bytes than may be sorted are refused, but not where 
   await assertRejects(() => add(Infinity), EtcdError, "sorted");
 });
 
+Deno.test("Range: a sort of several pages takes a turn, and one of a page does not wait for it", async () => {
+  await using kv = await openKv();
+  fill(kv);
+  const sorts = new Turns(1);
+  const call = {
+    core: kv.core,
+    token: null,
+    needsLeader: false,
+    timeoutMs: 1_000,
+    signal: new AbortController().signal,
+    remote: "",
+  };
+  const sorted = async (rangeEnd: string): Promise<number> => {
+    const given = { key: bytes("k"), rangeEnd: bytes(rangeEnd), sortTarget: SORT_TARGET.value };
+    const request = RANGE_REQUEST.decode(RANGE_REQUEST.encode({ ...given, sortOrder: SORT_ORDER.ascend }));
+    const sink = new PlainEntries(request);
+    await readRange(kv.context, request, { call, sink, sorts });
+    return sink.entries.length;
+  };
+  const endTurn = await sorts.begin(kv.core.context({ timeoutMs: 1_000 }));
+  const [few, late] = await kv.cluster.finish(Promise.allSettled([sorted("k0100"), sorted("l")]));
+  assertEquals(few.status === "fulfilled" && few.value > 0, true);
+  assert(late.status === "rejected" && late.reason instanceof EtcdError, "it has had no turn in its time");
+  assertEquals(late.reason.message, "etcdserver: too many requests");
+  endTurn();
+  const all = await kv.cluster.finish(Promise.all([sorted("l"), sorted("l")]));
+  assertEquals(all[0] > 1_000, true);
+  assertEquals(all[1], all[0]);
+});
+
 Deno.test("EncodedEntries: a large answer takes a turn, and one that is too large is refused", async () => {
   await using kv = await openKv();
   const context = kv.core.context({ timeoutMs: 1_000 });
-  const turns = new Turns();
+  const turns = new Turns(MAX_LARGE_ANSWERS);
   const request = RANGE_REQUEST.decode(new Uint8Array(0));
   const page = Array.from({ length: 8 }, () => ({
     key: bytes("k"),
