@@ -124,6 +124,7 @@ export class Node {
   readonly membership: Membership;
   readonly description: NodeDescription;
   readonly authentication: Authentication;
+  readonly snapshots: Snapshots;
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #driver: Driver;
@@ -133,7 +134,6 @@ export class Node {
   readonly #forwarding: Forwarding;
   readonly #writes: Writes;
   readonly #leaderWork: LeaderWork;
-  readonly #snapshots: Snapshots;
   readonly #exchange: SnapshotExchange;
   readonly #diskSpace: DiskSpaceMonitor;
   readonly #termGuard: TermGuard;
@@ -167,7 +167,7 @@ export class Node {
     const yieldToEventLoop: YieldToEventLoop = () => new Promise((resolve) => clock.after(0, resolve));
     const store = start.snapshots;
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
-    this.#snapshots = this.#makeSnapshots();
+    this.snapshots = this.#makeSnapshots();
     this.description = new NodeDescription({
       ...options,
       raft,
@@ -175,13 +175,13 @@ export class Node {
       replica,
       watches: this.#watches,
       log: start.log,
-      snapshots: this.#snapshots,
+      snapshots: this.snapshots,
       exchange: this.#exchange,
       tickMs: tickMsOf(options),
     });
     this.#diskSpace = new DiskSpaceMonitor(start.log, {
       clock,
-      snapshots: this.#snapshots,
+      snapshots: this.snapshots,
       exchange: this.#exchange,
     });
     this.#forwarding = new Forwarding({
@@ -251,7 +251,7 @@ export class Node {
   openWork(options: ClientConnectionOptions): ClientWork {
     const { start, clock } = this.#options;
     const downloads = new SnapshotDownloads({
-      snapshots: this.#snapshots,
+      snapshots: this.snapshots,
       store: start.snapshots,
       clock,
       totals: this.#downloadTotals,
@@ -277,7 +277,7 @@ export class Node {
     this.#replica.close();
     this.authentication.close();
     await this.#driver.stop();
-    await Promise.all([this.#snapshots.stop(), this.#exchange.close()]);
+    await Promise.all([this.snapshots.stop(), this.#exchange.close()]);
   }
 
   /** Takes a message of another node. Throws DecodeError, with no effect, for a term that no correct node sends. */
@@ -304,7 +304,7 @@ export class Node {
         return this.#exchange.chunk(from, message);
       case "snapshotProgress": {
         const suspect = this.#exchange.progressed(from, message);
-        if (suspect !== null) void this.#snapshots.verify(suspect);
+        if (suspect !== null) void this.snapshots.verify(suspect);
         return;
       }
       default:
@@ -346,7 +346,7 @@ export class Node {
       install: (snapshot) => this.#exchange.install(snapshot),
       restore: (snapshot) => {
         this.#exchange.restore(snapshot);
-        this.#snapshots.received();
+        this.snapshots.received();
         this.#leaderWork.noteApplied();
       },
       sendSnapshot: (request) => this.#exchange.start(request),
@@ -354,7 +354,7 @@ export class Node {
         this.#replica.apply(entries);
         this.membership.entriesApplied(entries);
         this.#leaderWork.noteApplied();
-        this.#snapshots.consider();
+        this.snapshots.consider();
       },
       read: (read) => this.#replica.confirmRead(read),
       settled: () => {

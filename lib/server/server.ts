@@ -23,6 +23,7 @@ import { addressesOf, authorizePeer, membersOf } from "./membership/members.ts";
 import { EtcdUrls, ownEtcdUrl } from "./membership/etcd_urls.ts";
 import { MemberProbe } from "./membership/member_probe.ts";
 import { type Diagnostics, diagnosticsOf } from "./diagnostics/diagnostics.ts";
+import { type ScheduledBackups, scheduledBackupsOf } from "./backups/scheduled_backups.ts";
 import { EventLog } from "./diagnostics/events.ts";
 import type { Runtime } from "./diagnostics/node_report.ts";
 import { Metrics } from "./metrics/metrics.ts";
@@ -33,7 +34,12 @@ import { Node } from "./node.ts";
 import { Readiness } from "./metrics/readiness.ts";
 import type { ServerTls } from "./startup/server_tls.ts";
 import { recoverState, type StartingPoint } from "./startup/recovered_state.ts";
-import { SERVER_LIMITS, type ServerLimits, stateMachineOptionsOf } from "./config/server_limits.ts";
+import {
+  SERVER_LIMITS,
+  type ServerLimits,
+  stateMachineOptionsOf,
+  withConfig,
+} from "./config/server_limits.ts";
 
 /** The cluster refuses this node: it was removed, or its data folder is not the one that the cluster knows. */
 export class NodeRefusedError extends Error {
@@ -223,6 +229,7 @@ class Server implements RunningServer {
   readonly #etcdUrls = new EtcdUrls();
   readonly #node: Node;
   readonly #diagnostics: Diagnostics;
+  readonly #backups: ScheduledBackups | null;
   readonly #clients = new Set<ClientConnection>();
   readonly #finished = Promise.withResolvers<unknown>();
   #stopping: Promise<void> | null = null;
@@ -272,8 +279,10 @@ class Server implements RunningServer {
       probe: (change, configuration) => probe.find(change, configuration),
       describe: (nodes) => this.#diagnostics.describe(nodes),
     });
+    this.#backups = scheduledBackupsOf(config, { ...opened, node: this.#node });
     this.#diagnostics = diagnosticsOf(config, {
       ...opened,
+      backup: () => this.#backups?.figures ?? null,
       events: opened.logger,
       node: this.#node,
       peers: this.#peers,
@@ -315,6 +324,7 @@ class Server implements RunningServer {
       failed: (error) => this.#fail(error),
     });
     if (monitor !== null) this.#showIn(monitor);
+    this.#backups?.start();
   }
 
   /** Begins to serve the clients of front ends. Called once, after the start. */
@@ -474,6 +484,7 @@ class Server implements RunningServer {
       await frontEnds.close();
       this.#node.clients.stop();
       this.#diagnostics.close();
+      await this.#backups?.stop();
       if (orderly) await this.#node.leave(this.#config.electionTimeoutMs);
       await this.#node.stop();
       await listener.close();
@@ -485,14 +496,4 @@ class Server implements RunningServer {
       logger.info("stopped");
     }
   }
-}
-
-/**
- * Returns the limits with the values of the configuration. The tail of the log that is kept for followers is never larger
- * than the size that causes a snapshot, so that a small log stays small.
- */
-function withConfig(limits: ServerLimits, { historyBytes, snapshotLogBytes }: ServerConfig): ServerLimits {
-  const { snapshots } = limits;
-  const tailBytes = Math.min(snapshots.tailBytes, snapshotLogBytes);
-  return { ...limits, historyBytes, snapshots: { ...snapshots, logBytes: snapshotLogBytes, tailBytes } };
 }

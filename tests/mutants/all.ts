@@ -1,5 +1,6 @@
 /** Every mutant, by number. */
 import { AUTH_MUTANTS } from "./security/auth.ts";
+import { BACKUP_MUTANTS } from "./operation/backups.ts";
 import { CLIENT_MUTANTS } from "./client.ts";
 import { COMMAND_LINE_MUTANTS } from "./command_line.ts";
 import { CONSENSUS_MUTANTS } from "./consensus.ts";
@@ -44,6 +45,7 @@ const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 /** The mutants of `deno task mutants`. */
 export const MUTANTS: readonly Mutant[] = [
   ...AUTH_MUTANTS,
+  ...BACKUP_MUTANTS,
   ...CONSENSUS_MUTANTS,
   ...LEADERSHIP_MUTANTS,
   ...LEASE_MUTANTS,

@@ -71,6 +71,33 @@ const SNAPSHOT: Rule = {
     ),
 };
 
+/** Intervals between backups after which one is missing. */
+const LATE_BACKUPS = 3;
+
+/** The scheduled backups of a node fail, or are late. */
+const BACKUP: Rule = {
+  name: "backup-fails",
+  why: "Without a new backup, what is deleted by mistake or lost with the machines is lost for good.",
+  find: ({ nodes }) =>
+    nodes.flatMap(({ id, report: { backup, wallClockMs, uptimeMs } }): readonly Found[] => {
+      if (backup === null) return [];
+      const { everyMs, lastSuccessAtMs, lastFailure } = backup;
+      if (lastFailure !== null) {
+        const what = `n${id} could not write its last backup: ${lastFailure.replace(/\.$/, "")}.`;
+        const remedy =
+          "Do what the reason says: most often free space in the directory of --backup-to, or correct its owner.";
+        return [{ severity: "problem", node: id, what, remedy }];
+      }
+      const ageMs = lastSuccessAtMs === null ? uptimeMs : Math.min(wallClockMs - lastSuccessAtMs, uptimeMs);
+      if (ageMs < LATE_BACKUPS * everyMs) return [];
+      const remedy = "A node without a leader writes none: see the other findings, and its log.";
+      const what = `n${id} has written no backup for ${
+        Math.floor(ageMs / everyMs)
+      } intervals of --backup-every.`;
+      return [{ severity: "warning", node: id, what, remedy }];
+    }),
+};
+
 /** The quota is nearly used. */
 const QUOTA: Rule = {
   name: "quota",
@@ -111,4 +138,4 @@ const HISTORY: Rule = {
 };
 
 /** The rules of this file, the most important first. */
-export const DATA: readonly Rule[] = [SNAPSHOT, QUOTA, LAGGING, LEARNER, HISTORY];
+export const DATA: readonly Rule[] = [SNAPSHOT, BACKUP, QUOTA, LAGGING, LEARNER, HISTORY];

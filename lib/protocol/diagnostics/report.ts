@@ -201,6 +201,15 @@ export interface NodeReport {
   readonly config: readonly NodeSetting[];
   /** Its newest notable events, the oldest first. */
   readonly events: readonly NotableEvent[];
+  /** The backups that it writes by itself; null without `--backup-to`. */
+  readonly backup: {
+    /** Milliseconds between two of them. */
+    readonly everyMs: number;
+    /** When the newest one was made, or found unchanged, in milliseconds since 1970; null before the first. */
+    readonly lastSuccessAtMs: number | null;
+    /** Why the last attempt failed; null after a success. */
+    readonly lastFailure: string | null;
+  } | null;
 }
 
 /** The report of one member, as the node that was asked has got it. */

@@ -111,6 +111,11 @@ export const REPORT: Field<NodeReport> = record("report", {
     }),
     MAX_REPORTED_EVENTS,
   ),
+  backup: nullable(record("backup", {
+    everyMs: integer(1),
+    lastSuccessAtMs: nullable(integer()),
+    lastFailure: nullable(sentence()),
+  })),
 });
 
 /** The reports of the members that were asked, sorted by id. */

@@ -25,6 +25,7 @@ import {
 } from "./option_kinds.ts";
 
 import { fromDirectoryOf, pathsNamedBy, refuseDefaultInRoot } from "./paths.ts";
+import { BACKUP_OPTIONS, checkBackups } from "./backup_options.ts";
 import { checkProtection } from "./protection.ts";
 import { TLS_OPTIONS } from "./tls_options.ts";
 
@@ -283,6 +284,7 @@ const OPTIONS = {
     fallback: "67108864",
     example: "268435456",
   }),
+  ...BACKUP_OPTIONS,
 };
 
 /** The configuration of a server; each field is documented at its option. */
@@ -329,7 +331,9 @@ export function readServerConfig(sources: ConfigSources): ServerConfig {
   for (const [name, text] of sources.flags) settings.set(name, { text, origin: `--${name}` });
   const config = readAll(settings, sources.absolute);
   checkTogether(config, settings);
-  checkProtection(config, (name) => settings.get(name)?.origin ?? null);
+  const originOf = (name: string): string | null => settings.get(name)?.origin ?? null;
+  checkProtection(config, originOf);
+  checkBackups(config, originOf);
   const { dataDir } = config;
   if (!settings.has(OPTIONS.dataDir.name)) refuseDefaultInRoot(dataDir, sources.absolute("."));
   if (sources.mayWrite(dataDir)) return config;

@@ -52,6 +52,34 @@ export function integerOption(
   };
 }
 
+/** Milliseconds of the units of time in which durations are given. */
+const UNITS_MS: Readonly<Record<string, number>> = {
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** Makes an option with a duration such as 15m; a number alone is seconds. Its value is in milliseconds. */
+export function durationOption(
+  { range: { minMs, maxMs }, ...option }: Omit<ServerOption, "allowed"> & {
+    readonly range: { readonly minMs: number; readonly maxMs: number };
+  },
+): TypedOption<number> {
+  return {
+    ...option,
+    type: "text",
+    allowed: `a number of s, m, h or d, from ${minMs / 1_000}s to ${maxMs / 86_400_000}d`,
+    read(text): { value: number } | { reason: string } {
+      const [, number = "", unit = ""] = /^([0-9]{1,9})([smhd]?)$/.exec(text) ?? [];
+      const value = Number(number) * (UNITS_MS[unit === "" ? "s" : unit] ?? NaN);
+      if (number === "") return { reason: `"${shortened(text)}" is no time` };
+      if (value > maxMs) return { reason: `${text} is too long` };
+      return value < minMs ? { reason: `${text} is too short` } : { value };
+    },
+  };
+}
+
 /** Makes an option that `parse` reads; it throws AddressError. */
 export function addressOption<T>(option: ServerOption, parse: (text: string) => T): TypedOption<T> {
   return {

@@ -9,6 +9,7 @@ import {
 import { MAX_SNAPSHOT_CHUNK_DATA_BYTES } from "../../protocol/limits.ts";
 import { DEFAULT_LIMITS, type RaftLimits } from "../../raft/mod.ts";
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from "../snapshot/snapshots.ts";
+import type { ServerConfig } from "./config.ts";
 
 /** The bounds of one server. */
 export interface ServerLimits {
@@ -40,4 +41,17 @@ export function stateMachineOptionsOf(
   { sessions, leases = LEASE_LIMITS }: ServerLimits,
 ): StateMachineOptions {
   return { ...sessions, sessionTtlMs: sessions.ttlMs, leaseLimits: leases };
+}
+
+/**
+ * Returns the limits with the values of the configuration. The tail of the log that is kept for followers is never larger
+ * than the size that causes a snapshot, so that a small log stays small.
+ */
+export function withConfig(
+  limits: ServerLimits,
+  { historyBytes, snapshotLogBytes }: ServerConfig,
+): ServerLimits {
+  const { snapshots } = limits;
+  const tailBytes = Math.min(snapshots.tailBytes, snapshotLogBytes);
+  return { ...limits, historyBytes, snapshots: { ...snapshots, logBytes: snapshotLogBytes, tailBytes } };
 }

@@ -143,7 +143,7 @@ export class Diagnostics {
 /** The parts of a server that its diagnostics read. */
 export interface DiagnosedServer
   extends
-    Pick<ReportSources, "clock" | "wallClock" | "events" | "metrics">,
+    Pick<ReportSources, "clock" | "wallClock" | "events" | "metrics" | "backup">,
     Partial<Pick<ReportSources, "runtime" | "freeDescriptors">> {
   readonly node: Pick<Node, "status" | "description" | "featureLevel" | "committedConfiguration">;
   readonly peers: Pick<Peers, "views" | "send">;

@@ -25,6 +25,8 @@ export const EVENTS = {
   snapshotTaken: "Nothing.",
   snapshotFailed: "Do what the reason says: most often free disk space. Until then the log grows.",
   snapshotReceived: "Nothing: the node was too far behind for the leader's log.",
+  backupWritten: "Nothing. Copy the file to another machine.",
+  backupFailed: "Do what the reason says; it is tried again within a minute. Older backups stay.",
   nodeStops: "Do what the reason says, and start the node again.",
 } as const satisfies Readonly<Record<string, string>>;
 /** The name of an event. */

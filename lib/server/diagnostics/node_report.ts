@@ -49,6 +49,8 @@ export interface ReportSources {
   /** Returns the time of a node's last ping; null while it has no connection to this one. */
   readonly heardAtMs: (id: NodeId) => number | null;
   readonly clientCount: () => number;
+  /** The scheduled backups; null without them. */
+  readonly backup: () => NodeReport["backup"];
 }
 
 /** Most descriptors that are counted: each takes 7 µs. */
@@ -107,6 +109,7 @@ export class NodeReporter {
       },
       config: sharedSettings(config),
       events: events.newest,
+      backup: this.#sources.backup(),
     };
   }
 

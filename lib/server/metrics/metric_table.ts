@@ -427,6 +427,19 @@ const STORE: readonly Metric[] = [
     measured: "lib/server/snapshot/snapshots.ts",
     read: ({ metrics }) => one(metrics.snapshotBytes),
   }),
+  counter("kvraft_backups_total", {
+    unit: "backups",
+    labels: ["result"],
+    help: "With --backup-to: backups that this node wrote, found unchanged, and failed to write.",
+    measured: "lib/server/backups/scheduled_backups.ts",
+    read: ({ metrics }) => counts("result", metrics.backups),
+  }),
+  gauge("kvraft_backup_last_success_timestamp_seconds", {
+    unit: "seconds since 1970",
+    help: "With --backup-to: when the newest backup of this node was made or found unchanged; 0 before that.",
+    measured: "lib/server/backups/scheduled_backups.ts",
+    read: ({ metrics }) => one(seconds(metrics.backedUpAtMs)),
+  }),
   counter("kvraft_snapshot_transfers_total", {
     unit: "transfers",
     labels: ["result"],

@@ -22,6 +22,8 @@ export type ProposalOutcome = "accepted" | "storageFull" | "notLeader" | "busy" 
 export type SignInResult = "ok" | "failed" | "tokenExpired" | "busy" | "noLeader";
 /** The outcome of a snapshot. */
 export type SnapshotResult = "taken" | "failed" | "received";
+/** The outcome of a scheduled backup. */
+export type BackupResult = "written" | "unchanged" | "failed";
 /** The outcome of sending a snapshot to another node. */
 export type TransferResult = "begun" | "failed";
 
@@ -105,6 +107,9 @@ export class Metrics {
     transferring: 0,
   };
   readonly snapshots: Record<SnapshotResult, number> = { taken: 0, failed: 0, received: 0 };
+  readonly backups: Record<BackupResult, number> = { written: 0, unchanged: 0, failed: 0 };
+  /** When the newest backup was made, or found unnecessary: milliseconds since 1970; 0 before the first. */
+  backedUpAtMs = 0;
   readonly transfers: Record<TransferResult, number> = { begun: 0, failed: 0 };
   readonly signIns: Record<SignInResult, number> = {
     ok: 0,
@@ -169,6 +174,17 @@ export class Metrics {
     this.snapshots.taken += 1;
     this.snapshotBytes = bytes;
     this.snapshotMicros.record(tookMs * 1_000);
+  }
+
+  /** Counts an attempt at a backup; `atMs` is null for a failure. */
+  backedUp(result: BackupResult, atMs: number | null): void {
+    this.backups[result] += 1;
+    if (atMs !== null) this.backedUpAtMs = atMs;
+  }
+
+  /** Notes the newest backup that an earlier process made. */
+  foundBackup(atMs: number): void {
+    this.backedUpAtMs = atMs;
   }
 
   /** Counts a received request; returns its time for {@link requestAnswered}. */

@@ -61,6 +61,7 @@ export function nodeReport(id: number, changes: Partial<NodeReport> = {}): NodeR
     tls: { enabled: false, certificateExpiresAtMs: null },
     config: [],
     events: [],
+    backup: null,
     ...changes,
   };
 }

@@ -97,6 +97,32 @@ const CASES: Readonly<Record<string, readonly [Parameters<typeof answersWith>[0]
     { 3: changed({ snapshot: { lastFailure: "No space left on device." } }) },
     ["problem snapshot-fails n3"],
   ],
+  "a backup failed": [
+    {
+      2: changed({
+        backup: { everyMs: 60_000, lastSuccessAtMs: null, lastFailure: "No space left on device." },
+      }),
+    },
+    ["problem backup-fails n2"],
+  ],
+  "a backup is late": [
+    {
+      2: changed({
+        uptimeMs: 1e9,
+        backup: { everyMs: 60_000, lastSuccessAtMs: NOW_MS - 180_000, lastFailure: null },
+      }),
+    },
+    ["warning backup-fails n2"],
+  ],
+  "a backup is of two intervals ago": [
+    {
+      2: changed({
+        uptimeMs: 1e9,
+        backup: { everyMs: 60_000, lastSuccessAtMs: NOW_MS - 120_000, lastFailure: null },
+      }),
+    },
+    [],
+  ],
   "four fifths of the quota are used": [{ 2: changed({ quota: { usedBytes: 800 } }) }, ["warning quota n2"]],
   "the quota is used": [{ 2: changed({ quota: { usedBytes: 950 } }) }, ["problem quota n2"]],
   "watches were cancelled": [{ 1: changed({ counters: { compactedWatches: 2 } }) }, ["warning history n1"]],

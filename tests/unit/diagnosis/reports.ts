@@ -95,6 +95,7 @@ export function report(id: number): NodeReport {
     tls: { enabled: false, certificateExpiresAtMs: null },
     config: [{ name: "election-timeout-ms", value: "1000" }, { name: "quota-bytes", value: "1000" }],
     events: [],
+    backup: null,
   };
 }
 

@@ -83,6 +83,7 @@ const DEFAULTS: ServerConfig = {
   historyBytes: 67_108_864,
   historySeconds: null,
   snapshotLogBytes: 67_108_864,
+  ...{ backupTo: null, backupEveryMs: 3_600_000, backupKeep: 24 },
 };
 
 Deno.test("readServerConfig: three flags suffice, and all others have defaults", () => {
@@ -136,6 +137,9 @@ const EVERY_FLAG = {
   "history-bytes": "0",
   "history-seconds": "3600",
   "snapshot-log-bytes": "8192",
+  "backup-to": "./backups",
+  "backup-every": "15m",
+  "backup-keep": "3",
 };
 
 Deno.test("readServerConfig: every setting can be given as a flag", () => {
@@ -175,6 +179,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     historyBytes: 0,
     historySeconds: 3_600,
     snapshotLogBytes: 8_192,
+    ...{ backupTo: "/work/backups", backupEveryMs: 900_000, backupKeep: 3 },
   });
 });
 
@@ -258,7 +263,7 @@ Deno.test("readServerConfig: the example in the help of each option is accepted"
   for (const { name, example } of SERVER_OPTIONS.filter((option) => option.name !== "config")) {
     const { cluster: _, ...joining } = REQUIRED;
     const tls = { "tls-cert": "node.crt", "tls-key": "node.key", "tls-ca": "ca.crt" };
-    const others = { ...tls, "peer-secret-file": "peer.secret", etcd: "127.0.0.1:2378" };
+    const others = { ...tls, "peer-secret-file": "peer.secret", etcd: "127.0.0.1:2378", "backup-to": "/b" };
     read({ flags: { ...(name === "join" ? joining : REQUIRED), ...others, [name]: example } });
   }
 });
@@ -395,7 +400,7 @@ const SETTINGS =
   "node-id, bind, http, denokv, etcd, etcd-advertise, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
   "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, peer-auth, " +
   "tls-cert, tls-key, tls-ca, tls-client-auth, tls-min-version, peer-name, allow-group-readable-keys, insecure, " +
-  "quota-bytes, history-bytes, history-seconds, snapshot-log-bytes";
+  "quota-bytes, history-bytes, history-seconds, snapshot-log-bytes, backup-to, backup-every, backup-keep";
 
 Deno.test("readServerConfig: an error in the config file has line and column", () => {
   const table = [
