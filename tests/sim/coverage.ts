@@ -25,6 +25,9 @@ export const RARE_STATES = {
   authenticationDisabled: "authentication was disabled while clients worked",
   requestsDenied: "a node refused a request for want of a right",
   usersSignedOut: "a connection learned that its user or token was removed",
+  tokensExpired: "a request was refused because the token of its connection had expired",
+  signInsExpired: "a sign-in was refused because its token had expired",
+  tokensLent: "clients that keep their rights were to sign in by a token that expires",
   deniedWhenApplied:
     "an entry was not executed, since its user had lost the right after a node had let it through",
   watchesEndedDenied: "a watch ended because its user had lost the right",

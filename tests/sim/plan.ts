@@ -206,6 +206,9 @@ export interface PeerSecretPlan {
   readonly replacedAtMs: number | null;
 }
 
+/** Most by which the wall clock of a machine is ahead or behind. */
+export const MAX_WALL_OFFSET_MS = 2_000;
+
 /** The users of a run with authentication. */
 export interface UsersPlan {
   /** Users whose rights change; each has a client. */
@@ -214,6 +217,8 @@ export interface UsersPlan {
   readonly changeMs: number;
   /** Whether authentication is disabled and enabled again; if not, the last user with the role root is to be removed. */
   readonly isSwitched: boolean;
+  /** Longest life of a token of a restricted user; null if tokens do not expire. */
+  readonly tokenLifeMs: number | null;
 }
 
 /** All decisions of a seed that are drawn before the run. */
@@ -351,6 +356,7 @@ function drawUsers(seed: number): UsersPlan | null {
     restricted: random.pick([1, 2, 3]),
     changeMs: random.pick([100, 400, 1_000]),
     isSwitched: random.chance(0.5),
+    tokenLifeMs: random.pick([null, 2_000, 6_000]),
   };
 }
 

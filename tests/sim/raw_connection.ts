@@ -16,6 +16,7 @@ import {
 } from "../../lib/protocol/client_frames.ts";
 import { dial } from "../../lib/transport/dial.ts";
 import type { ChannelSizes, FrameChannel } from "../../lib/transport/frame_channel.ts";
+import type { Process } from "./environment/process.ts";
 
 type Unnumbered<R> = R extends ClientRequest ? Omit<R, "requestId"> : never;
 
@@ -26,6 +27,15 @@ export type RawRequest<K extends RequestKind> = Unnumbered<ClientRequest> & { re
 export type RawAnswer<K extends RequestKind> = ResultOf<K> | ErrorResponse;
 
 const SIZES: ChannelSizes = { readBytes: 65_536, retainedBytes: 65_536, maxQueuedBytes: 1_048_576 };
+
+/** A node to connect to. */
+export interface NodeChoice {
+  readonly address: string;
+  /** The process that runs there now. */
+  readonly process: () => Process | null;
+  /** Milliseconds by which its wall clock is ahead. */
+  readonly wallOffsetMs: number;
+}
 
 /** A connection. */
 export class RawConnection {

@@ -15,7 +15,7 @@ import { Invariants } from "./invariants/invariants.ts";
 import { LeaseTimes, type SeenLeader } from "./invariants/lease_times.ts";
 import { Machine, wallMsOf } from "./environment/machine.ts";
 import { assert } from "../../lib/platform/assert.ts";
-import { peerSecretAt, type Plan, type UsersPlan } from "./plan.ts";
+import { MAX_WALL_OFFSET_MS, peerSecretAt, type Plan, type UsersPlan } from "./plan.ts";
 import { Process } from "./environment/process.ts";
 import { Replay } from "./invariants/replay.ts";
 import { Scheduler } from "./environment/scheduler.ts";
@@ -27,13 +27,12 @@ import { DatabaseUser } from "./database_user.ts";
 import { LeaseHolder, type LeaseHolderOptions } from "./lease_holder.ts";
 import { LockUser } from "./lock_user.ts";
 import { Administrator } from "./users/administrator.ts";
-import { type NodeChoice, RestrictedClient } from "./users/restricted_client.ts";
+import { RestrictedClient } from "./users/restricted_client.ts";
+import type { NodeChoice } from "./raw_connection.ts";
 import { SimWatcher } from "./watcher.ts";
 import { SimClient } from "./workload.ts";
 
 const PORT = 7_000;
-/** Wall clocks of nodes are wrong by up to this much. */
-export const MAX_WALL_OFFSET_MS = 2_000;
 /** Rare states that a line of a log reports. */
 const LOGGED_STATES: Readonly<Record<string, RareState>> = {
   "Connected to a node": "peersProved",
@@ -255,7 +254,9 @@ export class Simulation {
       ...this.clientProcess("administrator", "10.0.3.1"),
       cluster: () => this.cluster,
       plan: users,
+      wallClock: () => wallMsOf(this.scheduler),
       random: this.#fork(),
+      coverage: this.coverage,
       isOver: () => this.isOver,
       violated: (message) => this.violated(message),
       trace: (line) => this.trace(line),
@@ -269,6 +270,7 @@ export class Simulation {
       this.machines.map((machine) => ({
         address: addressOf(machine.id),
         process: () => machine.process,
+        wallOffsetMs: machine.wallOffsetMs,
       }));
     const clients = administrator.restricted.map((user, position) =>
       new RestrictedClient({

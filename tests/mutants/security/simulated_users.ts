@@ -11,6 +11,39 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       from: "const identity = { userId, credential, authRevision: auth.revision };",
       to: "const identity = { userId, credential, authRevision: auth.revision + 1 };",
     },
+    {
+      id: "M3040",
+      title: "the token of a connection does not end",
+      failure: "who has signed in by a token that expires keeps its rights as long as the connection lasts",
+      from: "return this.isOver() ? null : this.#current;",
+      to: "return this.#current;",
+    },
+  ]),
+  ...inFile("lib/server/auth/watch_rights.ts", [SIM_USERS], [
+    {
+      id: "M3041",
+      title: "a watch goes on when the token of its connection has expired",
+      failure: "a program whose token has expired is still sent every change",
+      from: "return this.#identity.isOver();",
+      to: "return false;",
+    },
+  ]),
+  ...inFile("lib/server/auth/sign_ins.ts", [SIM_USERS], [
+    {
+      id: "M3042",
+      title: "a token is taken after its time",
+      failure: "an expired token signs in on every new connection",
+      from: "if (expiresAtMs !== null && expiresAtMs <= wallClock()) return",
+      to: "if (expiresAtMs !== null && expiresAtMs + 10_000 <= wallClock()) return",
+    },
+    {
+      id: "M3043",
+      title: "a token ends before its time",
+      failure: "programs are refused while their tokens are good",
+      from: "const { userId, credential, expiresAtMs } = token;",
+      to:
+        "const { userId, credential } = token;\n        const expiresAtMs = token.expiresAtMs === null ? null : token.expiresAtMs - 500;",
+    },
   ]),
   ...inFile("lib/server/watch/watch_requests.ts", [SIM_USERS], [
     {
@@ -44,6 +77,22 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       failure: "users see keys to which they have no right",
       from: "return this.#target.identity.user(auth)?.rights.readableRanges ?? [];",
       to: "return null;",
+    },
+    {
+      id: "M3044",
+      title: "a read that waits is answered although the token of its connection has expired",
+      failure: "an expired token reads another time",
+      from: "if (isDecided && !identity.isOver()) return null;",
+      to: "if (isDecided) return null;",
+    },
+  ]),
+  ...inFile("lib/client/retry.ts", [SIM_USERS], [
+    {
+      id: "M3045",
+      title: "a client whose token has expired does not sign in again",
+      failure: "a program fails when its token ends, although it has another",
+      from: '(failure.code === "unauthenticated" || failure.code === "tokenExpired")',
+      to: 'failure.code === "unauthenticated"',
     },
   ]),
 ];

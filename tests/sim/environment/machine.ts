@@ -161,8 +161,12 @@ export class Machine {
 
   /** Milliseconds since 1970, by its wall clock. */
   get wallMs(): number {
-    const { scheduler, wallOffsetMs } = this.#options;
-    return wallMsOf(scheduler) + wallOffsetMs;
+    return wallMsOf(this.#options.scheduler) + this.wallOffsetMs;
+  }
+
+  /** Milliseconds by which its wall clock is ahead. */
+  get wallOffsetMs(): number {
+    return this.#options.wallOffsetMs;
   }
 
   /** Starts the server, unless it runs or something keeps it down. */

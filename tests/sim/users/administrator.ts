@@ -27,7 +27,8 @@ import { bytesOfText } from "../../../lib/loadgen/mod.ts";
 import { sha256Of } from "../../../lib/platform/secrets.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import type { Process } from "../environment/process.ts";
-import type { UsersPlan } from "../plan.ts";
+import type { Coverage } from "../coverage.ts";
+import { MAX_WALL_OFFSET_MS, type UsersPlan } from "../plan.ts";
 
 /** Options of an administrator. */
 export interface AdministratorOptions {
@@ -35,7 +36,10 @@ export interface AdministratorOptions {
   readonly platform: ClientPlatform;
   readonly cluster: () => readonly string[];
   readonly plan: UsersPlan;
+  /** Returns milliseconds since 1970, by a clock that is right. */
+  readonly wallClock: () => number;
   readonly random: SeededRandom;
+  readonly coverage: Coverage;
   readonly isOver: () => boolean;
   readonly violated: (message: string) => void;
   readonly trace: (line: () => string) => void;
@@ -55,6 +59,8 @@ const TIMEOUT_MS = 3_000;
 const RETRY_MS = 300;
 /** Least time for which the old token of the workers is good after the new one. */
 const OVERLAP_MS = 3_000;
+/** Life of a token that expires when the workers have a lasting one again: it is added, used, and then still good so long. */
+const LENT_TOKEN_MS = 3 * OVERLAP_MS;
 /** Longest time for which authentication is disabled. */
 const MAX_DISABLED_MS = 1_500;
 
@@ -74,6 +80,8 @@ export function isDenial(error: KvraftError): boolean {
 export interface Secret {
   readonly kind: "token" | "password";
   readonly text: string;
+  /** Null if it does not expire. */
+  readonly expiresAtMs: number | null;
 }
 
 /** Returns the hash of a secret. The nodes compute it in place of scrypt, which takes too much time for a simulation. */
@@ -114,6 +122,11 @@ export class Administrator {
   /** The present token of the clients that keep their rights; null before there are users. */
   get workerToken(): string | null {
     return this.#isSetUp ? this.#workerToken : null;
+  }
+
+  /** Milliseconds since 1970, by a clock that is right. */
+  get wallMs(): number {
+    return this.#options.wallClock();
   }
 
   /** Returns the tokens and passwords that a restricted user has been given, the newest last. */
@@ -280,6 +293,19 @@ export class Administrator {
     this.#newToken = change.token;
     this.#workerToken = text;
     this.#rotatedAt = this.#options.process.scheduler.nowMs;
+    if (this.#options.plan.tokenLifeMs !== null) await this.#lend(core, text);
+  }
+
+  /** Lends the workers a token that expires after they have the lasting one again: they sign in again, and none is refused. */
+  async #lend(core: ClientCore, lasting: string): Promise<void> {
+    const { platform, coverage, wallClock } = this.#options;
+    const { text, change } = this.#token(WORKER, wallClock() + MAX_WALL_OFFSET_MS + LENT_TOKEN_MS);
+    await changeAuth(core, change, { action: "lend", options: { timeoutMs: TIMEOUT_MS } });
+    this.#workerToken = text;
+    coverage.count("tokensLent");
+    platform.clock.after(OVERLAP_MS, () => {
+      if (this.#workerToken === text) this.#workerToken = lasting;
+    });
   }
 
   async #switch(core: ClientCore): Promise<void> {
@@ -305,15 +331,17 @@ export class Administrator {
   }
 
   #newTokenOf(user: string): AuthChange {
-    const { text, change } = this.#token(user);
-    this.#note(user, { kind: "token", text });
+    const { random, plan: { tokenLifeMs }, wallClock } = this.#options;
+    const expires = tokenLifeMs !== null && random.chance(0.6);
+    const { text, change } = this.#token(user, expires ? wallClock() + tokenLifeMs * random.next() : null);
+    this.#note(user, { kind: "token", text, expiresAtMs: change.expiresAtMs });
     return change;
   }
 
   #newPasswordOf(user: string): PasswordHash {
     this.#made += 1;
     const text = `password-${this.#made}`;
-    this.#note(user, { kind: "password", text });
+    this.#note(user, { kind: "password", text, expiresAtMs: null });
     const parameters = {
       cost: MIN_SCRYPT_COST,
       blockSize: SCRYPT_BLOCK_SIZE,
@@ -332,15 +360,16 @@ export class Administrator {
   }
 
   /** Returns a new token, whose name is its text. */
-  #token(user: string): {
+  #token(user: string, expiryMs: number | null = null): {
     readonly text: string;
     readonly change: Extract<AuthChange, { readonly kind: "addToken" }>;
   } {
     this.#made += 1;
     const text = `${user}-${this.#made}`;
+    const expiresAtMs = expiryMs === null ? null : Math.floor(expiryMs);
     return {
       text,
-      change: { kind: "addToken", user, token: text, hash: hashOf(text), expiresAtMs: null },
+      change: { kind: "addToken", user, token: text, hash: hashOf(text), expiresAtMs },
     };
   }
 

@@ -58,6 +58,10 @@ export class AppliedUsers {
   readonly #appliedBy = new WeakMap<Process, number>();
   /** The states from which requests were answered, by the requests' numbers. */
   readonly #repliedFrom = new Map<number, number>();
+  /** The times of the replies to requests, by the requests' numbers. */
+  readonly #repliedAt = new Map<number, number>();
+  /** The times at which entries were first applied. */
+  readonly #appliedAt = new Map<number, number>();
   #lastIndex = 0;
 
   constructor(options: AppliedUsersOptions) {
@@ -81,8 +85,21 @@ export class AppliedUsers {
 
   /** Notes that a node sends a reply, from the state that it has now. */
   replied(requestId: number): void {
-    const index = this.appliedBy(this.#options.current());
-    if (requestId >= FIRST_KNOWN_REQUEST && index > 0) this.#repliedFrom.set(requestId, index);
+    if (requestId < FIRST_KNOWN_REQUEST) return;
+    const process = this.#options.current();
+    const index = this.appliedBy(process);
+    if (index > 0) this.#repliedFrom.set(requestId, index);
+    if (process !== null) this.#repliedAt.set(requestId, process.scheduler.nowMs);
+  }
+
+  /** Returns when a node has replied to a request; null where it is not known. */
+  timeOfReply(requestId: number): number | null {
+    return this.#repliedAt.get(requestId) ?? null;
+  }
+
+  /** Returns when an entry was first applied by a node; null where it is not known. */
+  timeOfEntry(index: number): number | null {
+    return this.#appliedAt.get(index) ?? null;
   }
 
   /** Returns the state from which a request was answered; null where it is not known. */
@@ -119,6 +136,8 @@ export class AppliedUsers {
     leaseFacts: LeaseFactsOf,
   ): void {
     this.#lastIndex = index;
+    const process = this.#options.current();
+    if (process !== null) this.#appliedAt.set(index, process.scheduler.nowMs);
     if (what === null || what.command === null) return;
     const { command, result } = what;
     // A command that is above the feature level is not looked into.
@@ -153,6 +172,11 @@ export class AppliedUsers {
   /** Whether a token or password was there in all of these states. */
   isSecretIn(secret: string, { first, last }: StateSpan): boolean {
     return this.#within(first, last).every((facts) => userOfSecret(facts, secret) !== null);
+  }
+
+  /** Whether authentication was enabled in all of them. */
+  isEnabledIn({ first, last }: StateSpan): boolean {
+    return this.#within(first, last).every(({ enabled }) => enabled);
   }
 
   /** Returns the different users and roles of these states. */

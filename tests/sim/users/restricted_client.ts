@@ -14,7 +14,7 @@ import type { SeededRandom } from "../../support/seeded_random.ts";
 import type { Coverage } from "../coverage.ts";
 import type { Process } from "../environment/process.ts";
 import type { AppliedHistory } from "../invariants/applied_history.ts";
-import { RawConnection } from "../raw_connection.ts";
+import { type NodeChoice, RawConnection } from "../raw_connection.ts";
 import {
   type Administrator,
   hashOf,
@@ -24,13 +24,6 @@ import {
 } from "./administrator.ts";
 import { type AppliedUsers, FIRST_KNOWN_REQUEST, type StateSpan } from "./applied_users.ts";
 import { type Need, oneKey, rangeOf, type TextRange } from "./user_model.ts";
-
-/** A node to connect to. */
-export interface NodeChoice {
-  readonly address: string;
-  /** The process that runs there now. */
-  readonly process: () => Process | null;
-}
 
 /** Options of a client. */
 export interface RestrictedClientOptions {
@@ -56,6 +49,8 @@ interface Signed {
   readonly node: NodeChoice;
   /** The hash of its token or password, as the model has it. */
   readonly secret: string;
+  /** When the secret expires, in milliseconds of the simulation by the node's clock; Infinity: never. */
+  readonly overAtMs: number;
   /** No later message is from a state before this one: a node sends them in order. */
   floor: number;
   /** The keys of the watches, by id. */
@@ -80,6 +75,8 @@ const PREFIX = bytesOfText(RESTRICTED_PREFIX);
 const BURST_REQUESTS = 3;
 const MAX_BURST_MS = 40;
 const LEASE_TTL_MS = 2_000;
+/** The secret of a user that has none yet. */
+const NO_SECRET: Secret = { kind: "token", text: "none", expiresAtMs: null };
 
 /** One client. */
 export class RestrictedClient {
@@ -135,6 +132,7 @@ export class RestrictedClient {
       connection,
       node,
       secret: keyText(hashOf(secret.text)),
+      overAtMs: this.#overAt(secret, node),
       floor: 0,
       watches: new Map(),
     };
@@ -154,12 +152,24 @@ export class RestrictedClient {
   #chosenSecret(): Secret {
     const { administrator, user, random } = this.#options;
     const secrets = administrator.secretsOf(user);
-    return (random.chance(0.1) ? random.pick(secrets) : secrets.at(-1)) ?? { kind: "token", text: "none" };
+    return (random.chance(0.1) ? random.pick(secrets) : secrets.at(-1)) ?? NO_SECRET;
+  }
+
+  /** Returns the time of the simulation from which on a node may take a secret no longer. */
+  #overAt({ expiresAtMs }: Secret, { wallOffsetMs }: NodeChoice): number {
+    if (expiresAtMs === null) return Infinity;
+    const { administrator } = this.#options;
+    return expiresAtMs - administrator.wallMs - wallOffsetMs + this.#nowMs;
+  }
+
+  get #nowMs(): number {
+    return this.#options.process.scheduler.nowMs;
   }
 
   #signIn(signed: Signed, { kind, text }: Secret): void {
     const { users, commitIndex, violated, coverage, user } = this.#options;
     const first = commitIndex();
+    const askedMs = this.#nowMs;
     const method = kind === "token"
       ? { kind, token: text } as const
       : { kind, user, password: text } as const;
@@ -167,7 +177,12 @@ export class RestrictedClient {
       if (answer.kind !== "error") {
         coverage.count("signIns");
         this.#signed = signed;
+        if (askedMs >= signed.overAtMs) violated(`${user} has signed in by an expired token`);
         return;
+      }
+      if (answer.code === "tokenExpired") {
+        coverage.count("signInsExpired");
+        this.#mustBeExpired(signed, answer.requestId, "a sign-in");
       }
       if (answer.code === "signInFailed" && users.isSecretIn(signed.secret, this.#span(first))) {
         violated(`${user} cannot sign in with a token or password that it has: ${answer.message}`);
@@ -286,18 +301,22 @@ export class RestrictedClient {
   }
 
   #keepAlive(signed: Signed): void {
+    const refusedFrom = this.#firstOf(signed);
+    const askedMs = this.#nowMs;
     signed.connection.send({ kind: "keepAlive", leaseIds: [this.#leaseId] }, (answer) => {
       if (answer.kind === "error") {
         this.#denied(signed, answer, { refusedFrom: 0, need: null, what: "a keep-alive" });
-      }
+      } else this.#mustBeSigned(signed, "a keep-alive", { atMs: askedMs, span: this.#span(refusedFrom) });
     });
   }
 
   /** Sends a command. The entries of the log are checked for what it may; here only its refusal is (null: not even that). */
   #send(signed: Signed, command: Command, need: Need | null): void {
     const refusedFrom = this.#firstOf(signed);
+    const askedMs = this.#nowMs;
     signed.connection.send({ kind: "write", command: encodeCommand(command) }, (answer) => {
       if (answer.kind === "error") this.#denied(signed, answer, { refusedFrom, need, what: command.kind });
+      else this.#mustBeSigned(signed, command.kind, { atMs: askedMs, span: this.#span(refusedFrom) });
     });
   }
 
@@ -333,14 +352,18 @@ export class RestrictedClient {
     }
     if (notice.kind !== "watchEvents") return;
     const { revision, events } = notice;
-    signed.floor = Math.max(signed.floor, history.at(revision)?.index ?? 0);
+    const index = history.at(revision)?.index ?? 0;
+    signed.floor = Math.max(signed.floor, index);
+    const span = this.#span(signed.floor);
+    const atMs = this.#options.users.timeOfEntry(index);
+    this.#mustBeSigned(signed, `an event of revision ${revision}`, { atMs, span });
     for (const event of events) {
       const key = keyText(event.kind === "put" ? event.entry.key : event.key);
       const need: Need = { right: "read", keys: oneKey(key) };
       this.#mustHaveBeen(
         signed,
         { what: `the event of ${key} at revision ${revision}`, need },
-        this.#span(signed.floor),
+        span,
       );
     }
   }
@@ -372,7 +395,9 @@ export class RestrictedClient {
     const first = Math.max(asked.first, signed.floor, history.at(revision)?.index ?? 0);
     const last = Math.min(users.lastIndex, (history.at(revision + 1)?.index ?? Infinity) - 1);
     signed.floor = first;
-    this.#mustHaveBeen(signed, asked, users.stateOfReply(requestId) ?? { first, last });
+    const span = users.stateOfReply(requestId) ?? { first, last };
+    this.#mustBeSigned(signed, asked.what, { atMs: users.timeOfReply(requestId), span });
+    this.#mustHaveBeen(signed, asked, span);
   }
 
   /** Checks a refusal, or an answer about the past, from any state. */
@@ -382,8 +407,33 @@ export class RestrictedClient {
     answer: ErrorResponse | { readonly kind: "getResult"; readonly requestId: number },
   ): void {
     if (answer.kind === "error") return this.#denied(signed, answer, asked);
-    const known = this.#options.users.stateOfReply(answer.requestId);
-    this.#mustHaveBeen(signed, asked, known ?? this.#span(Math.max(asked.first, signed.floor)));
+    const { users } = this.#options;
+    const span = users.stateOfReply(answer.requestId) ?? this.#span(Math.max(asked.first, signed.floor));
+    this.#mustBeSigned(signed, asked.what, { atMs: users.timeOfReply(answer.requestId), span });
+    this.#mustHaveBeen(signed, asked, span);
+  }
+
+  /** Checks that the token of a connection had not expired when the node served it (null: not known). */
+  #mustBeSigned(
+    { overAtMs, node }: Signed,
+    what: string,
+    { atMs, span }: { readonly atMs: number | null; readonly span: StateSpan },
+  ): void {
+    const { users, violated, user } = this.#options;
+    if (atMs === null || atMs < overAtMs || !users.isEnabledIn(span)) return;
+    violated(
+      `${user} is served ${what} by ${node.address} at ${atMs} ms, and its token expired at ${overAtMs} ms`,
+    );
+  }
+
+  /** Checks that the token of a connection had expired when the node said so. */
+  #mustBeExpired({ overAtMs, node }: Signed, requestId: number, what: string): void {
+    const { users, violated, user } = this.#options;
+    const atMs = users.timeOfReply(requestId) ?? this.#nowMs;
+    if (atMs >= overAtMs) return;
+    violated(
+      `${user} is refused ${what} by ${node.address} at ${atMs} ms, and its token expires at ${overAtMs} ms`,
+    );
   }
 
   #mustHaveBeen(
@@ -400,18 +450,24 @@ export class RestrictedClient {
 
   /** Checks that a refused request was without a right, a null need aside, or without a user. */
   #denied(
-    { secret, connection, node }: Signed,
-    { code, message }: ErrorResponse,
+    signed: Signed,
+    { code, message, requestId }: ErrorResponse,
     { refusedFrom, need, what }: {
       readonly refusedFrom: number;
       readonly need: Need | null;
       readonly what: string;
     },
   ): void {
-    const { users, violated, user, coverage, trace } = this.#options;
+    const { users, violated, user, coverage, trace, random } = this.#options;
+    const { secret, connection, node } = signed;
     trace(() => `${user} is refused ${what} by ${node.address} (${code}): ${message}`);
     const span = this.#span(refusedFrom);
-    if (code === "tokenExpired") violated(`${user} is refused ${what} for a token that does not expire`);
+    if (code === "tokenExpired") {
+      coverage.count("tokensExpired");
+      this.#mustBeExpired(signed, requestId, what);
+      // At times it goes on, and must be refused again.
+      if (random.chance(0.2)) connection.close("its token has expired");
+    }
     if (code === "permissionDenied") {
       coverage.count("requestsDenied");
       if (need === null || !users.mayInAll(secret, need, span)) return;
