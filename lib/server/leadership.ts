@@ -11,16 +11,19 @@ export interface Leadership {
 /** A function that is called with the new leadership after a change. */
 export type LeadershipListener = (leadership: Leadership) => void;
 
+/** The part of the core that a {@link LeadershipWatch} reads. */
+export type ObservedCore = Pick<Raft, "leader" | "term"> & { status(): { readonly id: NodeId } };
+
 /** The leadership that one node knows of, with those that listen to its changes. */
 export class LeadershipWatch {
   /** This node. */
   readonly self: NodeId;
-  readonly #raft: Raft;
+  readonly #raft: ObservedCore;
   readonly #logger: Logger;
   readonly #listeners = new Set<LeadershipListener>();
   #current: Leadership;
 
-  constructor(raft: Raft, logger: Logger) {
+  constructor(raft: ObservedCore, logger: Logger) {
     this.self = raft.status().id;
     this.#raft = raft;
     this.#logger = logger;
@@ -50,12 +53,17 @@ export class LeadershipWatch {
 
   #log(before: Leadership): void {
     const { leader, term } = this.#current;
-    if (leader !== null) {
-      const event = leader === this.self ? "becameLeader" : "leaderKnown";
-      this.#logger.info("leader known", { event, leader, term });
-    } else if (before.leader !== null) {
-      const event = before.leader === this.self ? "steppedDown" : "leaderLost";
-      this.#logger.warn("leader lost", { event, leader: before.leader, term });
+    const isOver = before.leader !== null && before.leader !== leader;
+    if (isOver && before.leader === this.self) {
+      // The same term without a leader: the check of the quorum failed. A newer one was begun by another node.
+      const reason = term === before.term
+        ? "no majority of the voters answered for an election timeout"
+        : "a newer term has begun: another node was elected, or asks for votes";
+      this.#logger.warn("this node no longer leads", { event: "steppedDown", reason, term });
+    } else if (isOver && leader === null) {
+      this.#logger.warn("leader lost", { event: "leaderLost", leader: before.leader, term });
     }
+    if (leader === this.self) this.#logger.info("this node leads", { event: "becameLeader", term });
+    else if (leader !== null) this.#logger.info("leader known", { event: "leaderKnown", leader, term });
   }
 }

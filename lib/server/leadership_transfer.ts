@@ -92,6 +92,7 @@ export class LeadershipTransfers {
       reply.send({ kind: "transferLeadershipResult", requestId, leader });
     if (target === self) return sendResult(self);
     if (accepted === null) return reply.refuse(whyRefused(target, members()));
+    this.#logTransfer(accepted, "an operator asked for it");
     const waiting = this.#waitForSuccessor(timeoutMs, (leader) => {
       forget();
       if (leader !== null) return sendResult(leader);
@@ -108,6 +109,7 @@ export class LeadershipTransfers {
   async leave(timeoutMs: number): Promise<void> {
     const successor = this.#options.driver.ask((raft) => raft.transferLeadership(null));
     if (successor === null) return;
+    this.#logTransfer(successor, "this node stops");
     await new Promise<unknown>((resolve) => this.#waitForSuccessor(timeoutMs, resolve));
   }
 
@@ -121,7 +123,8 @@ export class LeadershipTransfers {
     const to = driver.ask((raft) => raft.transferFromFullDisk());
     this.#diskNotBefore = clock.now() + (to === null ? NO_SPACE_RETRY_MS : DISK_RETRY_MS);
     if (to !== null) {
-      return logger.warn("disk nearly full: leadership is transferred to a node that has space", { to });
+      const message = "disk nearly full: leadership is transferred to a node that has space";
+      return logger.warn(message, { event: "leadershipTransferred", node: to });
     }
     if (this.#isRefusalLogged) return;
     this.#isRefusalLogged = true;
@@ -133,6 +136,10 @@ export class LeadershipTransfers {
   /** Ends every wait, with an unknown outcome. */
   stop(): void {
     for (const waiting of [...this.#waiting]) this.#settle(waiting, null);
+  }
+
+  #logTransfer(node: NodeId, reason: string): void {
+    this.#options.logger.info("leadership is transferred", { event: "leadershipTransferred", node, reason });
   }
 
   #waitForSuccessor(timeoutMs: number, settled: (leader: NodeId | null) => void): WaitingTransfer {

@@ -167,7 +167,8 @@ export class Node {
     const yieldToEventLoop: YieldToEventLoop = () => new Promise((resolve) => clock.after(0, resolve));
     const store = start.snapshots;
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
-    this.snapshots = this.#makeSnapshots();
+    const exchange = this.#exchange;
+    const snapshots = this.snapshots = this.#makeSnapshots();
     this.description = new NodeDescription({
       ...options,
       raft,
@@ -175,15 +176,11 @@ export class Node {
       replica,
       watches: this.#watches,
       log: start.log,
-      snapshots: this.snapshots,
-      exchange: this.#exchange,
+      snapshots,
+      exchange,
       tickMs: tickMsOf(options),
     });
-    this.#diskSpace = new DiskSpaceMonitor(start.log, {
-      clock,
-      snapshots: this.snapshots,
-      exchange: this.#exchange,
-    });
+    this.#diskSpace = new DiskSpaceMonitor(start.log, { clock, snapshots, exchange });
     this.#forwarding = new Forwarding({
       clock,
       firstId: Math.floor(options.random() * 2 ** 48),
@@ -414,6 +411,7 @@ export class Node {
     const quota = new Quota({
       quotaBytes,
       stateMachine: () => this.#replica.stateMachine,
+      exceeded: (bytes) => this.description.events.quotaExceeded(bytes),
       isDiskNearlyFull: () => {
         if (!start.log.isNearlyFull) return false;
         // While leadership is transferred, the core refuses the write, and its client retries at the next leader.
@@ -463,6 +461,7 @@ export class Node {
     if (applied !== before.applied) this.membership.applied(applied);
     this.membership.settled();
     this.leadership.check();
+    this.description.events.settled();
     this.#transfers.checkDisk(this.#raft);
     this.#exchange.settled();
     this.#commitRequests.settled();

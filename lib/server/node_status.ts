@@ -1,8 +1,11 @@
 /** A node's description of itself: its status, which clients can request, and its condition, for metrics. */
 import type { DiskState, Member, MemberUrl, NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
+import type { Logger } from "../platform/logger.ts";
+import { StateEvents } from "./diagnostics/state_events.ts";
 import type { Driver } from "./driver.ts";
 import { membersOf } from "./membership/members.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 import type { Replica } from "./replica.ts";
 import type { StartingPoint } from "./startup/recovered_state.ts";
 import type { SnapshotExchange } from "./snapshot/exchange.ts";
@@ -54,6 +57,8 @@ export interface DescribedNode {
   /** Duration of a tick of the core. */
   readonly tickMs: number;
   readonly quotaBytes: number | null;
+  readonly logger: Logger;
+  readonly metrics: Metrics | null;
   /** Where the members serve etcd's clients. */
   readonly etcdUrls: { of(members: readonly Member[]): readonly MemberUrl[] };
   /** Its connections to other nodes. */
@@ -62,10 +67,13 @@ export interface DescribedNode {
 
 /** Describes one node. */
 export class NodeDescription {
+  /** The changes of the state that are logged. */
+  readonly events: StateEvents;
   readonly #node: DescribedNode;
 
   constructor(node: DescribedNode) {
     this.#node = node;
+    this.events = new StateEvents({ ...node, recoveredIndex: node.raft.status().lastIndex });
   }
 
   /** The space on this node's disk. */

@@ -309,7 +309,7 @@ class Server implements RunningServer {
       },
     });
     listener.start(this.#connectionHandlers());
-    this.#opened.tls?.watch();
+    this.#opened.tls?.watch(this.#opened.logger);
     this.#opened.peerSecret?.watch((secrets) => {
       this.#opened.peerAuthentication?.setSecrets(secrets);
       listener.dropPeersOfOldSecrets();

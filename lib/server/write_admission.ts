@@ -109,6 +109,8 @@ export interface QuotaOptions {
   /** Maximum bytes of keys and values; null for no quota. */
   readonly quotaBytes: number | null;
   readonly stateMachine: () => StateMachine;
+  /** Takes the bytes that a write would have added that the quota refuses. */
+  readonly exceeded: (bytes: number) => void;
   /** Whether the disk has no space for the log's next file, and leadership is not being transferred. */
   readonly isDiskNearlyFull: () => boolean;
 }
@@ -149,6 +151,7 @@ export class Quota {
     if (quotaBytes === null || state.stateBytes + sizeOf(transaction) <= quotaBytes) return null;
     const growth = growthOf(transaction, state);
     if (growth <= 0 || state.stateBytes + growth <= quotaBytes) return null;
+    this.#options.exceeded(growth);
     return notApplied(
       "storageFull",
       `Cannot write: the store holds ${state.stateBytes} bytes of keys and values, and its quota is ${quotaBytes} ` +

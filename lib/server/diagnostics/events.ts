@@ -9,16 +9,37 @@ import type { NotableEvent } from "../../protocol/diagnostics/report.ts";
 /** Every event with what an operator does about it: docs/operations.md lists them. */
 export const EVENTS = {
   becameLeader: "Nothing. Often: see leaderLost.",
-  steppedDown: "Nothing, if another node leads soon. Often: the node or its connections are too slow.",
+  steppedDown:
+    "Nothing, if another node leads soon. Often: the node or its connections are too slow. `reason` says which.",
+  leadershipTransferred: "Nothing: an operator asked for it, or this leader stops or lacks disk space.",
   leaderKnown: "Nothing.",
   leaderLost:
     "Nothing, if a leader is known soon. Else see that a majority of the voters runs and is reachable.",
   peerConnected: "Nothing.",
   peerUnreachable: "See that the other node runs and that its address can be dialled from this one.",
   twoProcesses: "Stop the copy: a data directory must be used by one process only.",
-  membershipChanges: "Nothing: an operator changed the members.",
+  membershipChanges:
+    "Nothing: an operator changes the members. The leader logs it; memberAdded and others follow.",
+  memberAdded:
+    "Nothing: the change is committed. A learner becomes a voter by itself unless it was added as one.",
+  memberPromoted: "Nothing: the node votes from now on.",
+  memberDemoted: "Nothing: the node has no vote any more.",
+  memberRemoved: "Stop the machine of the removed node, if it was not replaced.",
+  memberMoved: "Nothing: the node has another address.",
+  authEnabled: "Nothing: an administrator enabled authentication.",
+  authDisabled: "See that an administrator did it: every client may read and write everything.",
+  certificateReloaded: "Nothing: the files of the certificate were replaced.",
+  certificateUnusable: "Correct the file that the reason names; the certificate before stays in use.",
+  certificateExpires: "Replace the certificate before the day that the line names.",
+  certificateExpired: "Replace the certificate now: other nodes and clients refuse it.",
+  quotaReached: "Delete keys, or raise --quota-bytes on all nodes.",
+  quotaLeft: "Nothing.",
+  nodeSlow:
+    "Look at the disk if syncP99Ms is 100 or more, at the load of the machine if loopDelayP99Ms is 250 or more.",
+  nodeNotSlow: "Nothing: for a minute the node was not slow.",
   featureLevelRaised: "Nothing: all nodes run the new version. Older versions can no longer join.",
   diskFull: "Free disk space; the node goes on by itself.",
+  diskNearlyFull: "Free disk space: the node gives up leadership, or refuses writes that add data.",
   diskHasSpace: "Nothing.",
   descriptorsShort: "Raise ulimit -n and restart the node.",
   descriptorsFree: "Nothing now; raise ulimit -n.",

@@ -137,6 +137,7 @@ export class Metrics {
     loop: new LatencyWindow(this.loopMicros),
   };
   #windowEndMs: number;
+  #onPeriod: (() => void) | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -149,8 +150,14 @@ export class Metrics {
     this.loopMicros.record(Math.max(0, Math.round((now - dueMs) * 1_000)));
     if (now < this.#windowEndMs) return;
     this.#windowEndMs = now + WINDOW_MS;
+    this.#onPeriod?.();
     const { write, get, sync, loop } = this.#windows;
     for (const window of [write, get, sync, loop]) window.rotate();
+  }
+
+  /** Has `listener` called at the end of each period of {@link WINDOW_MS}, before the windows of latencies end. */
+  onPeriod(listener: () => void): void {
+    this.#onPeriod = listener;
   }
 
   /** Returns the latencies of the last one to two periods. */

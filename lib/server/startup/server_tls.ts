@@ -89,6 +89,7 @@ export class ServerTls {
   #current: CheckedCredentials;
   /** The reason for which the files could not be used at the last check; null if they could. */
   #problem: string | null = null;
+  #logger: Logger;
   #timer: Timer | null = null;
   #expiryTimer: Timer | null = null;
 
@@ -100,6 +101,7 @@ export class ServerTls {
     this.#config = config;
     this.#paths = paths;
     this.#platform = platform;
+    this.#logger = platform.logger;
     checkVersion(platform.denoVersion);
     this.#current = this.#readAtStart();
     const credentials = (): CheckedCredentials["credentials"] => this.#current.credentials;
@@ -138,8 +140,12 @@ export class ServerTls {
     return isForHost(this.#current, host);
   }
 
-  /** Reads the files again at intervals, and uses them for new connections if they have changed. */
-  watch(): void {
+  /**
+   * Reads the files again at intervals, and uses them for new connections if they have changed. `logger` takes its lines
+   * from now on.
+   */
+  watch(logger: Logger = this.#logger): void {
+    this.#logger = logger;
     this.#timer = this.#platform.clock.after(TLS_FILES_CHECK_MS, () => {
       this.#check();
       this.watch();
@@ -182,7 +188,8 @@ export class ServerTls {
   }
 
   #check(): void {
-    const { logger, wallClock } = this.#platform;
+    const { wallClock } = this.#platform;
+    const logger = this.#logger;
     let found: CheckedCredentials;
     try {
       const texts = this.#read();
@@ -198,6 +205,7 @@ export class ServerTls {
       // The files are renamed one after the other: a key without its certificate is no problem yet.
       if (problem !== this.#problem) {
         logger.warn("Cannot use the TLS files as they are now; the ones read before stay in use", {
+          event: "certificateUnusable",
           reason: problem,
         });
       }
@@ -210,6 +218,7 @@ export class ServerTls {
     this.httpNetwork.replaceCredentials();
     this.webNetwork.replaceCredentials();
     logger.info("Read the TLS files again; new connections use them", {
+      event: "certificateReloaded",
       path: this.#paths.cert,
       expires: dateOf(found.expiresAtMs),
     });
@@ -218,9 +227,11 @@ export class ServerTls {
 
   /** Logs when the certificate ends soon; daily. */
   #announceExpiry(): void {
-    const { logger, clock } = this.#platform;
+    const { clock } = this.#platform;
+    const logger = this.#logger;
     const days = this.daysLeft;
-    const fields = { path: this.#paths.cert, expires: dateOf(this.#current.expiresAtMs), days };
+    const event = days < 0 ? "certificateExpired" : "certificateExpires";
+    const fields = { event, path: this.#paths.cert, expires: dateOf(this.#current.expiresAtMs), days };
     if (days < 0) {
       logger.error("The TLS certificate has expired: other nodes and clients refuse it. Renew it", fields);
     } else if (days < EXPIRY_WARNING_DAYS) logger.warn("The TLS certificate expires soon. Renew it", fields);
@@ -242,7 +253,7 @@ export class ServerTls {
     const message = reason === "notTls"
       ? "Closed a connection without TLS: this port takes connections with TLS only"
       : "A TLS handshake failed";
-    this.#platform.logger.info(message, { remote, reason, detail, failures: last.since });
+    this.#logger.info(message, { remote, reason, detail, failures: last.since });
     last.atMs = now;
     last.since = 0;
   }

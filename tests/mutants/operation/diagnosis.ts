@@ -26,6 +26,31 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
       to: "askedAtWallMs",
     },
   ]),
+  ...inFile("lib/server/diagnostics/state_events.ts", [SERVER], [
+    {
+      id: "M3020",
+      title: "changes that the log had at the start are logged again",
+      failure: "after each restart a node reports members that were added and removed long ago",
+      from: "const isNews = replica.appliedIndex > recoveredIndex;",
+      to: "const isNews = replica.appliedIndex > recoveredIndex - 1;",
+    },
+    {
+      id: "M3021",
+      title: "a quota is left before the refused write fits",
+      failure: "the log alternates between reached and left while clients are refused",
+      from: "if (bytes + this.#refusedBytes > quotaBytes) return;",
+      to: "if (bytes > quotaBytes) return;",
+    },
+  ]),
+  ...inFile("lib/server/leadership.ts", [SERVER], [
+    {
+      id: "M3022",
+      title: "a leader that learns of its successor at once does not say that it stepped down",
+      failure: "after a pause the log of the old leader has no line about the loss of its lead",
+      from: "const isOver = before.leader !== null && before.leader !== leader;",
+      to: "const isOver = before.leader !== null && leader === null;",
+    },
+  ]),
   ...inFile("lib/diagnosis/rules/reachability.ts", [DIAGNOSIS], [
     {
       id: "M2978",

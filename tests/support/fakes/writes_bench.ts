@@ -60,6 +60,7 @@ export class WritesBench {
     this.levels = new FeatureLevels({ self: 1, raft, peers: { isConnected: () => true } });
     const { driver, replica, forwarding } = this;
     const quota = new Quota({
+      exceeded: () => {},
       quotaBytes: null,
       stateMachine: () => replica.stateMachine,
       isDiskNearlyFull: () => false,

@@ -26,16 +26,19 @@ function stamp(sequence: number): SessionStamp {
 /** A store with one key of 90 bytes, and its quota. */
 function bench(
   { quotaBytes, isDiskNearlyFull = false }: { quotaBytes: number | null; isDiskNearlyFull?: boolean },
-): { machine: StateMachine; ask: (command: Command) => string } {
+): { machine: StateMachine; ask: (command: Command) => string; exceeded: readonly number[] } {
+  const exceeded: number[] = [];
   const machine = new StateMachine();
   machine.apply(1, put("a", 89, stamp(1)));
   const quota = new Quota({
+    exceeded: (bytes) => exceeded.push(bytes),
     quotaBytes,
     stateMachine: () => machine,
     isDiskNearlyFull: () => isDiskNearlyFull,
   });
   return {
     machine,
+    exceeded,
     ask: (command) => {
       const refusal = quota.problemOf(command);
       return refusal === null ? "admitted" : `${refusal.code}, ${refusal.outcome}`;
@@ -46,8 +49,9 @@ function bench(
 const FULL = "storageFull, not-applied";
 
 Deno.test("Quota: writes are admitted up to the quota, to the byte", () => {
-  const { ask } = bench({ quotaBytes: 100 });
+  const { ask, exceeded } = bench({ quotaBytes: 100 });
   assertEquals([ask(put("b", 9)), ask(put("b", 10))], ["admitted", FULL]);
+  assertEquals(exceeded, [11]);
 });
 
 Deno.test("Quota: a transaction with branches counts what the branch that would be executed adds", () => {
