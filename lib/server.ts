@@ -16,7 +16,8 @@
  * @module
  */
 import { resolve } from "@std/path";
-import { ConfigError, readServerConfig, SERVER_OPTIONS } from "./server/config/config.ts";
+import { ConfigError, SERVER_OPTIONS } from "./server/config/config.ts";
+import { readServerConfig } from "./server/config/reading.ts";
 import { type RunningServer, startServer as startOn } from "./server/server.ts";
 import { denoPlatform } from "./server/startup/deno_platform.ts";
 

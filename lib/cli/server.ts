@@ -10,10 +10,10 @@ import {
   ConfigError,
   formatAddress,
   namedPathsOf,
-  readServerConfig,
   SERVER_OPTIONS,
   type ServerConfig,
 } from "../server/config/config.ts";
+import { readServerConfig } from "../server/config/reading.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
 import { denoPlatform } from "../server/startup/deno_platform.ts";

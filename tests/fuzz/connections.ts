@@ -2,7 +2,7 @@
  * Targets on the port: a complete server over a network in memory, a connection that sends the input, and another
  * client, which must still be served. Each input gets a new server, so that runs are reproducible.
  */
-import { serverConfigOf } from "../../lib/server/config/config.ts";
+import { serverConfigOf } from "../../lib/server/config/reading.ts";
 import { assert, assertEquals } from "@std/assert";
 import type { ValueType } from "@std/msgpack";
 import { FRAME_KIND } from "../support/frames/kinds.ts";

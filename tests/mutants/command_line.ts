@@ -277,6 +277,24 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: 'options.has("token-file")',
     },
   ]),
+  ...inFile("lib/server/config/reading.ts", [SERVER], [
+    {
+      id: "M3002",
+      title: "settings that are wrong are compared with others",
+      failure: "an error names a contradiction to a value that was never given",
+      from: "if (!of.some((name) => wrong.has(name))) problems.push(error);",
+      to: "problems.push(error);",
+    },
+  ]),
+  ...inFile("lib/server/config/option_kinds.ts", [SERVER], [
+    {
+      id: "M3003",
+      title: "amounts are shown in the smallest unit of which they are a whole number",
+      failure: "a size is printed as 65536KiB in place of 64MiB",
+      from: ".findLast(([, factor]) =>",
+      to: ".find(([, factor]) =>",
+    },
+  ]),
   ...inFile("lib/cli/options.ts", [CLI], [
     {
       id: "M869",

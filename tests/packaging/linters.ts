@@ -1,6 +1,7 @@
 /** The files of packaging/, and the linters for them that a machine may have. */
 import { join } from "@std/path";
-import { readServerConfig, SERVER_OPTIONS, type ServerConfig } from "../../lib/server/config/config.ts";
+import { SERVER_OPTIONS, type ServerConfig } from "../../lib/server/config/config.ts";
+import { readServerConfig } from "../../lib/server/config/reading.ts";
 import { CHECKOUT } from "../support/checkout.ts";
 import { installPython } from "../support/etcd/stock_clients.ts";
 import { type Finished, Process, skip } from "../support/processes/process.ts";

@@ -3,7 +3,8 @@
  */
 import type { ConnectOptions } from "../../lib/mod.ts";
 import { formatAddress, parseAddress } from "../../lib/platform/address.ts";
-import { type ServerConfig, serverConfigOf } from "../../lib/server/config/config.ts";
+import { type ServerConfig } from "../../lib/server/config/config.ts";
+import { serverConfigOf } from "../../lib/server/config/reading.ts";
 import { foundingConfiguration } from "../../lib/server/membership/members.ts";
 import { stateMachineOptionsOf } from "../../lib/server/config/server_limits.ts";
 import type { Configuration, NodeId } from "../../lib/raft/mod.ts";

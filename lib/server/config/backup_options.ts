@@ -2,7 +2,8 @@
 import { isWithin } from "../../platform/named_paths.ts";
 import type { ServerConfig } from "./config.ts";
 import { ConfigError } from "./config_file.ts";
-import { durationOption, integerOption, nullWhenAbsent, pathOption } from "./option_kinds.ts";
+import type { Contradiction } from "./protection.ts";
+import { amountOption, integerOption, nullWhenAbsent, pathOption, SECONDS_IN_MS } from "./option_kinds.ts";
 
 /** Options that mean nothing without a directory. */
 const NEEDS_DIRECTORY = ["backup-every", "backup-keep"];
@@ -21,11 +22,12 @@ export const BACKUP_OPTIONS = {
     example: "/var/backups/kvraft",
   })),
   /** Milliseconds between two backups. */
-  backupEveryMs: durationOption({
+  backupEveryMs: amountOption({
     name: "backup-every",
     placeholder: "<time>",
     help: "time between two backups of --backup-to, such as 15m, 1h, 1d",
-    range: { minMs: 1_000, maxMs: 604_800_000 },
+    units: SECONDS_IN_MS,
+    range: { min: 1_000, max: 604_800_000 },
     fallback: "1h",
     example: "1h",
   }),
@@ -40,25 +42,28 @@ export const BACKUP_OPTIONS = {
   }),
 };
 
-/** Throws {@link ConfigError} for options of backups that contradict one another. `originOf` is as in `checkProtection`. */
-export function checkBackups(
+/** Yields the options of backups that contradict one another. `originOf` is as in `protectionProblems`. */
+export function* backupProblems(
   { backupTo, dataDir }: ServerConfig,
   originOf: (name: string) => string | null,
-): void {
-  const idle = NEEDS_DIRECTORY.find((name) => originOf(name) !== null);
+): Generator<Contradiction> {
   if (backupTo === null) {
-    if (idle === undefined) return;
-    throw new ConfigError(
-      `${
-        originOf(idle)
-      }: it has no effect without --backup-to. Allowed: both, or neither. Example: ${EXAMPLE}`,
-    );
+    for (const name of NEEDS_DIRECTORY.filter((name) => originOf(name) !== null)) {
+      const error = new ConfigError(
+        `${
+          originOf(name)
+        }: it has no effect without --backup-to. Allowed: both, or neither. Example: ${EXAMPLE}`,
+      );
+      yield { of: [name, "backup-to"], error };
+    }
+    return;
   }
   if (!isWithin(backupTo, dataDir) && !isWithin(dataDir, backupTo)) return;
-  throw new ConfigError(
+  const error = new ConfigError(
     `${
       originOf("backup-to")
     }: ${backupTo} and the data directory, ${dataDir}, are one in the other, so that both are ` +
       `lost together. Allowed: a directory outside of it, best on another disk. Example: ${EXAMPLE}`,
   );
+  yield { of: ["backup-to", "data-dir"], error };
 }

@@ -1,32 +1,34 @@
 /**
  * The configuration of a server. One table of options gives the type, the defaults, the flags, the keys of the config
- * file, the help and the checks. Nothing is started, opened or created before all of it is checked.
+ * file and its schema, the help and the checks. `reading.ts` reads and checks all of it before anything is started.
  */
-import { errorMessage } from "../../platform/errors.ts";
 import { MAX_VALUE_BYTES } from "../../kv/command.ts";
-import { formatAddress, parseAddress, parseMemberAddress } from "../../platform/address.ts";
+import { parseAddress, parseMemberAddress } from "../../platform/address.ts";
 import { FIRST_GATEWAY_ID } from "../../protocol/hello.ts";
 import { parseContacts, parseMembers } from "../../protocol/node_list.ts";
 import type { NamedPaths } from "../../platform/named_paths.ts";
 import type { Address } from "../../platform/network.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../../platform/logger.ts";
 import { PEER_AUTH_MODES } from "../../transport/handshake/peer_authentication.ts";
-import { ConfigError, readConfigFile, type Setting } from "./config_file.ts";
 import {
   addressOption,
+  amountOption,
+  amountText,
+  BYTES,
   choiceOption,
   integerOption,
+  MILLISECONDS,
   nullForZero,
   nullWhenAbsent,
   pathOption,
+  SECONDS,
   type ServerOption,
   textOption,
   type TypedOption,
 } from "./option_kinds.ts";
 
-import { fromDirectoryOf, pathsNamedBy, refuseDefaultInRoot } from "./paths.ts";
-import { BACKUP_OPTIONS, checkBackups } from "./backup_options.ts";
-import { checkProtection } from "./protection.ts";
+import { BACKUP_OPTIONS } from "./backup_options.ts";
+import { pathsNamedBy } from "./paths.ts";
 import { TLS_OPTIONS } from "./tls_options.ts";
 
 export type { ServerOption } from "./option_kinds.ts";
@@ -40,14 +42,11 @@ export const READ_MODES = ["read-index", "lease"] as const;
 /** One of {@link READ_MODES}. */
 export type ReadMode = typeof READ_MODES[number];
 
-/** Minimum number of heartbeats in an election timeout: one that is lost must not cause an election. */
-const HEARTBEATS_PER_ELECTION_TIMEOUT = 3;
-
 /** A year: longer timers than a sixteenth of it overflow. */
 const MAX_HISTORY_SECONDS = 31_536_000;
 
 /** All options, in the order of the help. A new option is a new entry here. */
-const OPTIONS = {
+export const OPTIONS = {
   /** Which of `members` this server is. */
   nodeId: integerOption({
     name: "node-id",
@@ -141,22 +140,24 @@ const OPTIONS = {
     example: "./data/node-1",
   }),
   /** A follower that receives nothing for this long, up to twice as long, campaigns. */
-  electionTimeoutMs: integerOption({
+  electionTimeoutMs: amountOption({
     name: "election-timeout-ms",
-    placeholder: "<ms>",
+    placeholder: "<time>",
     help: "time without messages of the leader after which a node campaigns",
+    units: MILLISECONDS,
     range: { min: 100, max: 60_000 },
-    fallback: "1000",
-    example: "1000",
+    fallback: "1s",
+    example: "1s",
   }),
   /** Interval between two heartbeats of the leader. */
-  heartbeatMs: integerOption({
+  heartbeatMs: amountOption({
     name: "heartbeat-ms",
-    placeholder: "<ms>",
+    placeholder: "<time>",
     help: "time between two heartbeats of the leader",
+    units: MILLISECONDS,
     range: { min: 10, max: 20_000 },
-    fallback: "100",
-    example: "100",
+    fallback: "100ms",
+    example: "100ms",
   }),
   readMode: choiceOption({
     name: "read-mode",
@@ -193,22 +194,24 @@ const OPTIONS = {
     example: "on",
   }),
   /** The longest value that a client may write. */
-  maxValueBytes: integerOption({
+  maxValueBytes: amountOption({
     name: "max-value-bytes",
-    placeholder: "<bytes>",
+    placeholder: "<size>",
     help: "the longest value a client may write",
+    units: BYTES,
     range: { min: 1, max: MAX_VALUE_BYTES },
-    fallback: String(MAX_VALUE_BYTES),
-    example: "65536",
+    fallback: amountText(MAX_VALUE_BYTES, BYTES),
+    example: "64KiB",
   }),
   /** Size at which a file of the log is ended and the next begun. */
-  segmentBytes: integerOption({
+  segmentBytes: amountOption({
     name: "segment-bytes",
-    placeholder: "<bytes>",
+    placeholder: "<size>",
     help: "size of one file of the log",
+    units: BYTES,
     range: { min: 4_096, max: 1_073_741_824 },
-    fallback: "67108864",
-    example: "16777216",
+    fallback: "64MiB",
+    example: "16MiB",
   }),
   /** Clients at a time; more are refused. Fewer where the process has too few file descriptors (descriptors.ts). */
   maxConnections: integerOption({
@@ -249,40 +252,44 @@ const OPTIONS = {
   }),
   ...TLS_OPTIONS,
   /** Maximum bytes of keys and values; null for no quota. */
-  quotaBytes: nullForZero(integerOption({
+  quotaBytes: nullForZero(amountOption({
     name: "quota-bytes",
-    placeholder: "<bytes>",
+    placeholder: "<size>",
     help: "keys and values together; beyond it only deletes are taken (0: no quota)",
+    units: BYTES,
     range: { min: 0, max: Number.MAX_SAFE_INTEGER },
     fallback: "0",
-    example: "2147483648",
+    example: "2GiB",
   })),
   /** Bytes that earlier versions of keys may take before the leader compacts them. */
-  historyBytes: integerOption({
+  historyBytes: amountOption({
     name: "history-bytes",
-    placeholder: "<bytes>",
+    placeholder: "<size>",
     help: "earlier versions of keys that are kept; the leader's value applies",
+    units: BYTES,
     range: { min: 0, max: Number.MAX_SAFE_INTEGER },
-    fallback: "67108864",
-    example: "16777216",
+    fallback: "64MiB",
+    example: "16MiB",
   }),
   /** Seconds after which the leader compacts earlier versions of keys; null for no bound of time. */
-  historySeconds: nullForZero(integerOption({
+  historySeconds: nullForZero(amountOption({
     name: "history-seconds",
-    placeholder: "<s>",
+    placeholder: "<time>",
     help: "time after which earlier versions of keys are dropped (0: no bound of time)",
+    units: SECONDS,
     range: { min: 0, max: MAX_HISTORY_SECONDS },
     fallback: "0",
-    example: "86400",
+    example: "24h",
   })),
   /** Bytes of log after which a snapshot is taken. */
-  snapshotLogBytes: integerOption({
+  snapshotLogBytes: amountOption({
     name: "snapshot-log-bytes",
-    placeholder: "<bytes>",
+    placeholder: "<size>",
     help: "log after which a snapshot is taken, if the last one was no larger",
+    units: BYTES,
     range: { min: 4_096, max: Number.MAX_SAFE_INTEGER },
-    fallback: "67108864",
-    example: "268435456",
+    fallback: "64MiB",
+    example: "256MiB",
   }),
   ...BACKUP_OPTIONS,
 };
@@ -293,7 +300,7 @@ export type ServerConfig = {
 };
 
 /** Names the config file; the only flag that the file cannot set. */
-const CONFIG_FILE_OPTION: ServerOption = {
+export const CONFIG_FILE_OPTION: ServerOption = {
   name: "config",
   placeholder: "<file.json>",
   help: "a file with any of these settings (JSON with comments); flags win",
@@ -306,146 +313,9 @@ const CONFIG_FILE_OPTION: ServerOption = {
 /** Every option of a server, in the order of the help. */
 export const SERVER_OPTIONS: readonly ServerOption[] = [...Object.values(OPTIONS), CONFIG_FILE_OPTION];
 
-/** The inputs of a configuration. */
-export interface ConfigSources {
-  /** The flags that were given, by name without dashes. */
-  readonly flags: ReadonlyMap<string, string>;
-  /** Reads the config file; throws when it cannot. */
-  readFile(path: string): string;
-  /** Returns the absolute path of one that may be relative to the working directory. */
-  absolute(path: string): string;
-  /** Whether this program is permitted to write there. */
-  mayWrite(path: string): boolean;
-}
-
-/** The settings that were given, by name. */
-type Settings = ReadonlyMap<string, Setting>;
-
-/**
- * Reads flags, config file and defaults, and checks all of it.
- *
- * @throws {ConfigError} for the first setting that is wrong
- */
-export function readServerConfig(sources: ConfigSources): ServerConfig {
-  const settings = new Map(fileSettings(sources));
-  for (const [name, text] of sources.flags) settings.set(name, { text, origin: `--${name}` });
-  const config = readAll(settings, sources.absolute);
-  checkTogether(config, settings);
-  const originOf = (name: string): string | null => settings.get(name)?.origin ?? null;
-  checkProtection(config, originOf);
-  checkBackups(config, originOf);
-  const { dataDir } = config;
-  if (!settings.has(OPTIONS.dataDir.name)) refuseDefaultInRoot(dataDir, sources.absolute("."));
-  if (sources.mayWrite(dataDir)) return config;
-  throw problem(OPTIONS.dataDir, {
-    settings,
-    reason: `this program runs with permissions that do not include ${dataDir}`,
-    allowed:
-      "a directory for which Deno's --allow-read and --allow-write, or KVRAFT_DATA_DIR at compilation, are",
-    example: "/var/lib/kvraft",
-  });
-}
-
 /** Returns the paths that a configuration names, and its file; null for none. */
 export function namedPathsOf(config: ServerConfig, configFile: string | null): NamedPaths {
   return pathsNamedBy(config, { options: OPTIONS, configFile });
-}
-
-/** Returns a configuration with these values, and the defaults for the others. Nothing is checked. */
-export function serverConfigOf(
-  values: Pick<ServerConfig, "nodeId" | "bind"> & Partial<ServerConfig>,
-): ServerConfig {
-  const { nodeId, bind } = values;
-  const required = [[OPTIONS.nodeId.name, String(nodeId)], [OPTIONS.bind.name, formatAddress(bind)]] as const;
-  return { ...readAll(new Map(required.map(([name, text]) => [name, { text, origin: name }]))), ...values };
-}
-
-function readAll(settings: Settings, absolute = (path: string): string => path): ServerConfig {
-  const nodeId = settings.get(OPTIONS.nodeId.name)?.text ?? "";
-  const options: Readonly<Record<string, TypedOption<unknown>>> = OPTIONS;
-  const values = Object.entries(options).map(([key, option]) => {
-    const value = readOption(option, settings, nodeId);
-    return [key, option.path !== undefined && typeof value === "string" ? absolute(value) : value];
-  });
-  // Each key has the value of its option: the type is made from the same table.
-  return Object.fromEntries(values) as ServerConfig;
-}
-
-function readOption<T>(option: TypedOption<T>, settings: Settings, nodeId: string): T {
-  const given = settings.get(option.name)?.text;
-  if (given === undefined && option.absent !== undefined) return option.absent;
-  const text = given ?? option.fallback?.replace("<n>", nodeId);
-  if (text === undefined) {
-    throw new ConfigError(
-      `--${option.name} is missing. Allowed: ${option.allowed}. Example: --${option.name} ${option.example}`,
-    );
-  }
-  const result = option.read(text);
-  if ("value" in result) return result.value;
-  throw problem(option, { settings, ...option, reason: result.reason });
-}
-
-/** Throws {@link ConfigError} for a setting that contradicts another. */
-function checkTogether(config: ServerConfig, settings: Settings): void {
-  const ids = config.members?.map(({ id }) => id) ?? [];
-  if (config.members !== null && config.join.length > 0) {
-    throw new ConfigError(
-      "--join and --cluster were both given. A new cluster begins with --cluster; a new node of a running cluster " +
-        `joins it. Example: --join ${OPTIONS.join.example}`,
-    );
-  }
-  if (config.members !== null && !ids.includes(config.nodeId)) {
-    throw problem(OPTIONS.nodeId, {
-      settings,
-      reason: `${config.nodeId} is not in --cluster`,
-      allowed: `one of its ids: ${ids.join(", ")}; a node that is to be added uses --join in its place`,
-      example: String(ids[0]),
-    });
-  }
-  if (config.peerSecretFile === null && settings.has(OPTIONS.peerAuth.name)) {
-    throw problem(OPTIONS.peerAuth, {
-      settings,
-      reason: "it has no effect without --peer-secret-file",
-      allowed: "both, or neither",
-      example: `${OPTIONS.peerAuth.example} --peer-secret-file ${OPTIONS.peerSecretFile.example}`,
-    });
-  }
-  if (config.etcdAdvertise !== null && config.etcd === null) {
-    throw problem(OPTIONS.etcdAdvertise, {
-      settings,
-      reason: "it has no effect without --etcd",
-      allowed: "both, or neither",
-      example: `${OPTIONS.etcdAdvertise.example} --etcd ${OPTIONS.etcd.example}`,
-    });
-  }
-  checkPorts(config, settings);
-  const longest = Math.floor(config.electionTimeoutMs / HEARTBEATS_PER_ELECTION_TIMEOUT);
-  if (config.heartbeatMs > longest) {
-    throw problem(OPTIONS.heartbeatMs, {
-      settings,
-      reason:
-        `${config.heartbeatMs} is too long for an election timeout of ${config.electionTimeoutMs} ms, ` +
-        `which must be at least ${HEARTBEATS_PER_ELECTION_TIMEOUT} heartbeats`,
-      allowed: `10 to ${longest}, or a longer --election-timeout-ms`,
-      example: String(Math.min(100, longest)),
-    });
-  }
-}
-
-/** Throws {@link ConfigError} if two of the server's listeners have one address. */
-function checkPorts({ bind, http, denokv, etcd }: ServerConfig, settings: Settings): void {
-  const taken = new Map([[formatAddress(bind), OPTIONS.bind.name]]);
-  const others = [[OPTIONS.http, http], [OPTIONS.denokv, denokv], [OPTIONS.etcd, etcd]] as const;
-  for (const [option, address] of others) {
-    if (address === null) continue;
-    const text = formatAddress(address);
-    const other = taken.get(text);
-    if (other !== undefined) {
-      const reason = `${text} is --${other} already`;
-      throw problem(option, { settings, reason, allowed: "another port", example: option.example });
-    }
-    taken.set(text, option.name);
-  }
 }
 
 /** Parses an address; without a host it is on loopback, since HTTP clients are not authenticated. */
@@ -462,31 +332,4 @@ function parseAddresses(text: string): readonly Address[] {
 /** Makes a parser that returns null for "none". */
 function orNone<T>(parse: (text: string) => T): (text: string) => T | null {
   return (text) => text === "none" ? null : parse(text);
-}
-
-function fileSettings(sources: ConfigSources): Settings {
-  const path = sources.flags.get(CONFIG_FILE_OPTION.name);
-  if (path === undefined) return new Map();
-  let text: string;
-  try {
-    text = sources.readFile(path);
-  } catch (error) {
-    const reason = errorMessage(error);
-    throw new ConfigError(
-      `--config: cannot read ${path}: ${reason}. Allowed: ${CONFIG_FILE_OPTION.allowed}. ` +
-        `Example: --config ${CONFIG_FILE_OPTION.example}`,
-    );
-  }
-  const options = Object.values(OPTIONS);
-  return fromDirectoryOf(path, { settings: readConfigFile({ path, text, keys: options }), options });
-}
-
-function problem(
-  option: ServerOption,
-  what: { settings: Settings; reason: string; allowed: string; example: string },
-): ConfigError {
-  const origin = what.settings.get(option.name)?.origin ?? `--${option.name}`;
-  return new ConfigError(
-    `${origin}: ${what.reason}. Allowed: ${what.allowed}. Example: --${option.name} ${what.example}`,
-  );
 }

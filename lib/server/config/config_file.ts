@@ -23,6 +23,10 @@ const VALUES: Readonly<
   Record<SettingType, { readonly isOfType: (value: unknown) => boolean; readonly inWords: string }>
 > = {
   number: { isOfType: (value) => typeof value === "number", inWords: "a number" },
+  amount: {
+    isOfType: (value) => typeof value === "number" || typeof value === "string",
+    inWords: 'a number, or text with a unit, such as "64MiB" or "30s"',
+  },
   text: { isOfType: (value) => typeof value === "string", inWords: "text in quotes" },
   switch: { isOfType: (value) => typeof value === "boolean", inWords: "true or false" },
 };
@@ -32,6 +36,14 @@ export interface Setting {
   readonly text: string;
   /** `--node-id`, or `"node-id" (kvraft.json, line 3, column 5)`: the beginning of an error's message. */
   readonly origin: string;
+  /** Whether its value has not the type of the setting; the problem is reported where the file is read. */
+  readonly isWrong: boolean;
+}
+
+/** The settings of a file, and the problems of single settings. */
+interface FileContent {
+  readonly settings: ReadonlyMap<string, Setting>;
+  readonly problems: readonly ConfigError[];
 }
 
 /** A key that the file may have. */
@@ -48,11 +60,14 @@ export interface ConfigFile {
   readonly keys: readonly FileKey[];
 }
 
+/** The key by which an editor finds the schema of the file. */
+const SCHEMA_KEY = "$schema";
+
 /**
  * Reads the settings of a file. Throws {@link ConfigError}, with line and column, for text that is not JSON (comments
- * and trailing commas are), unknown or repeated keys, and values of the wrong type.
+ * and trailing commas are); unknown or repeated keys, and values of the wrong type, are problems of the content.
  */
-export function readConfigFile(file: ConfigFile): ReadonlyMap<string, Setting> {
+export function readConfigFile(file: ConfigFile): FileContent {
   checkDepth(file);
   const errors: ParseError[] = [];
   const root = parseTree(file.text, errors, { allowTrailingComma: true });
@@ -69,17 +84,25 @@ export function readConfigFile(file: ConfigFile): ReadonlyMap<string, Setting> {
     throw new ConfigError(`--config: ${file.path} must hold one JSON object. Example: { "node-id": 1 }`);
   }
   const settings = new Map<string, Setting>();
+  const problems: ConfigError[] = [];
   for (const property of root.children ?? []) {
     const [key, value] = property.children ?? [];
     if (key === undefined || value === undefined) continue;
     const name = String(key.value);
     const origin = `"${shortened(name)}" (${place(file, key.offset)})`;
     const known = file.keys.find((candidate) => candidate.name === name);
-    if (known === undefined) throw unknownKey(origin, name, file.keys);
-    if (settings.has(name)) throw new ConfigError(`${origin} is given twice. Keep one of them.`);
-    settings.set(name, { text: textOf(value, { known, origin }), origin });
+    if (name === SCHEMA_KEY) continue;
+    if (known === undefined) {
+      problems.push(unknownKey(origin, name, file.keys));
+    } else if (settings.has(name)) {
+      problems.push(new ConfigError(`${origin} is given twice. Keep one of them.`));
+    } else {
+      const text = textOf(value, known.type);
+      settings.set(name, { text: text ?? "", origin, isWrong: text === null });
+      if (text === null) problems.push(new ConfigError(`${origin} must be ${VALUES[known.type].inWords}.`));
+    }
   }
-  return settings;
+  return { settings, problems };
 }
 
 /** Throws {@link ConfigError} for text nested deeper than {@link MAX_DEPTH}; the scanner itself does not recurse. */
@@ -104,11 +127,10 @@ function unknownKey(origin: string, name: string, keys: readonly FileKey[]): Con
   return new ConfigError(`${origin} is no setting. ${hint}`);
 }
 
-function textOf(value: Node, { known, origin }: { known: FileKey; origin: string }): string {
+/** Returns the text of a value; null for one of another type. */
+function textOf(value: Node, type: SettingType): string | null {
   const given: unknown = value.value;
-  const { isOfType, inWords } = VALUES[known.type];
-  if (isOfType(given)) return String(given);
-  throw new ConfigError(`${origin} must be ${inWords}.`);
+  return VALUES[type].isOfType(given) ? String(given) : null;
 }
 
 /** `kvraft.json, line 3, column 5`. */

@@ -24,7 +24,7 @@ export interface ServerOption {
 export type PathUse = "read" | "write";
 
 /** The types of values in the config file. */
-export type SettingType = "number" | "text" | "switch";
+export type SettingType = "number" | "amount" | "text" | "switch";
 
 /** An option with the reading of its value. */
 export interface TypedOption<T> extends ServerOption {
@@ -33,6 +33,8 @@ export interface TypedOption<T> extends ServerOption {
   readonly absent?: T;
   /** Returns the value that `text` stands for; a sentence with the reason when it stands for none. */
   read(text: string): { readonly value: T } | { readonly reason: string };
+  /** Returns a value as it is printed, where that is not the text that was given. */
+  show?(value: T): string;
 }
 
 /** Makes an option with an integer of a range. */
@@ -52,31 +54,78 @@ export function integerOption(
   };
 }
 
-/** Milliseconds of the units of time in which durations are given. */
-const UNITS_MS: Readonly<Record<string, number>> = {
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
+/** The units of an amount. */
+interface Units {
+  /** Names what is measured, with an article. */
+  readonly noun: string;
+  /** The values of the units, from the smallest to the greatest. */
+  readonly factors: Readonly<Record<string, number>>;
+  /** The value of a number without a unit; 1 where it is left out. */
+  readonly plain?: number;
+  /** Ways to write an amount. */
+  readonly examples: string;
+}
+
+/** Units of sizes in bytes. */
+export const BYTES: Units = {
+  noun: "a size",
+  factors: { KiB: 1_024, MiB: 1_048_576, GiB: 1_073_741_824, TiB: 1_099_511_627_776 },
+  examples: "65536, 512KiB or 64MiB",
+};
+/** Units of times in milliseconds. */
+export const MILLISECONDS: Units = {
+  noun: "a time",
+  factors: { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 },
+  examples: "1500 (milliseconds), 1500ms, 30s or 5m",
+};
+/** Units of times in seconds. */
+export const SECONDS: Units = {
+  noun: "a time",
+  factors: { s: 1, m: 60, h: 3_600, d: 86_400 },
+  examples: "90 (seconds), 90s, 5m, 24h or 7d",
 };
 
-/** Makes an option with a duration such as 15m; a number alone is seconds. Its value is in milliseconds. */
-export function durationOption(
-  { range: { minMs, maxMs }, ...option }: Omit<ServerOption, "allowed"> & {
-    readonly range: { readonly minMs: number; readonly maxMs: number };
+/** Units of times whose values are milliseconds, while a number without a unit counts seconds. */
+export const SECONDS_IN_MS: Units = {
+  noun: "a time",
+  factors: { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 },
+  plain: 1_000,
+  examples: "900 (seconds), 15m, 1h or 1d",
+};
+
+/** Returns an amount in the greatest unit of which it is a whole number: `64MiB`, `1s`, `100ms`, `1000` (bytes). */
+export function amountText(value: number, { factors }: Units): string {
+  const unit = Object.entries(factors).findLast(([, factor]) => value !== 0 && value % factor === 0);
+  return unit === undefined ? String(value) : `${value / unit[1]}${unit[0]}`;
+}
+
+/** Makes an option with an amount of a range: a number, or one with a unit. */
+export function amountOption(
+  { range: { min, max }, units, ...option }: Omit<ServerOption, "allowed"> & {
+    readonly range: { readonly min: number; readonly max: number };
+    readonly units: Units;
   },
 ): TypedOption<number> {
+  const { noun, factors, examples, plain = 1 } = units;
+  const greatest = max > 2 ** 51 ? `2^${Math.log2(max + 1)} - 1` : amountText(max, units);
   return {
     ...option,
-    type: "text",
-    allowed: `a number of s, m, h or d, from ${minMs / 1_000}s to ${maxMs / 86_400_000}d`,
+    type: "amount",
+    allowed: `${noun} from ${amountText(min, units)} to ${greatest}, such as ${examples}`,
     read(text): { value: number } | { reason: string } {
-      const [, number = "", unit = ""] = /^([0-9]{1,9})([smhd]?)$/.exec(text) ?? [];
-      const value = Number(number) * (UNITS_MS[unit === "" ? "s" : unit] ?? NaN);
-      if (number === "") return { reason: `"${shortened(text)}" is no time` };
-      if (value > maxMs) return { reason: `${text} is too long` };
-      return value < minMs ? { reason: `${text} is too short` } : { value };
+      const [, number, unit = ""] = /^([+-]?[0-9]+)([A-Za-z]*)$/.exec(text) ?? [];
+      if (number === undefined) return { reason: `"${shortened(text)}" is not ${noun}` };
+      const factor = unit === "" ? plain : factors[unit];
+      if (factor === undefined) {
+        return {
+          reason: `"${shortened(text)}" is not ${noun}; its units are ${Object.keys(factors).join(", ")}`,
+        };
+      }
+      const value = Number(number) * factor;
+      if (!Number.isSafeInteger(value) || value > max) return { reason: `${shortened(text)} is too large` };
+      return value < min ? { reason: `${shortened(text)} is too small` } : { value };
     },
+    show: (value) => amountText(value, units),
   };
 }
 
@@ -151,9 +200,10 @@ export function nullWhenAbsent<T>(option: TypedOption<T>): TypedOption<T | null>
 }
 
 /** Makes an option whose value 0 is read as null. */
-export function nullForZero(option: TypedOption<number>): TypedOption<number | null> {
+export function nullForZero({ show, ...option }: TypedOption<number>): TypedOption<number | null> {
   return {
     ...option,
+    ...(show === undefined ? {} : { show: (value: number | null): string => show(value ?? 0) }),
     read(text): { value: number | null } | { reason: string } {
       const result = option.read(text);
       return "value" in result && result.value === 0 ? { value: null } : result;

@@ -1,7 +1,7 @@
 /** Paths among the settings of a server: made absolute, listed, and checked. */
 import { dirname, isAbsolute, join } from "@std/path";
 import type { NamedPaths } from "../../platform/named_paths.ts";
-import { ConfigError, type Setting } from "./config_file.ts";
+import type { Setting } from "./config_file.ts";
 import type { PathUse, ServerOption } from "./option_kinds.ts";
 
 /** The settings that were given, by name. */
@@ -42,13 +42,9 @@ export function pathsNamedBy(
 }
 
 /**
- * Throws {@link ConfigError} for the default data directory in the root of the file system: a service manager starts
- * programs there, and /data/node-1 is hardly ever meant.
+ * Returns whether the default data directory would be in the root of the file system: a service manager starts programs
+ * there, and /data/node-1 is hardly ever meant.
  */
-export function refuseDefaultInRoot(dataDir: string, workingDirectory: string): void {
-  if (dirname(workingDirectory) !== workingDirectory) return;
-  throw new ConfigError(
-    `--data-dir is missing, and the default below the working directory, ${dataDir}, is in the root of the file ` +
-      "system. Example: --data-dir /var/lib/kvraft",
-  );
+export function isDefaultInRoot(workingDirectory: string): boolean {
+  return dirname(workingDirectory) === workingDirectory;
 }

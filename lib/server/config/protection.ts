@@ -14,33 +14,46 @@ const WEB_OPTIONS: readonly WebOption[] = ["http", "denokv", "etcd"];
 const NEEDS_TLS = ["tls-client-auth", "tls-min-version", "peer-name", "allow-group-readable-keys"];
 const EXAMPLE = "--tls-cert certs/node1.crt --tls-key certs/node1.key --tls-ca certs/ca.crt";
 
+/** Settings that do not go with one another. */
+export interface Contradiction {
+  /** The names of the options: where one of them is wrong itself, there is no contradiction. */
+  readonly of: readonly string[];
+  readonly error: ConfigError;
+}
+
 /**
- * Throws {@link ConfigError} for options of TLS that contradict one another, and for an address beyond loopback without
- * protection. `originOf` returns where an option was given, or null.
+ * Yields the options of TLS that contradict one another, and the addresses beyond loopback without protection. `originOf`
+ * returns where an option was given, or null.
  */
-export function checkProtection(config: ServerConfig, originOf: (name: string) => string | null): void {
+export function* protectionProblems(
+  config: ServerConfig,
+  originOf: (name: string) => string | null,
+): Generator<Contradiction> {
   const missing = Object.entries(FILES).filter(([, key]) => config[key] === null).map(([name]) =>
     `--${name}`
   );
   const hasTls = missing.length === 0;
   if (!hasTls && missing.length < Object.keys(FILES).length) {
-    throw new ConfigError(
+    const error = new ConfigError(
       `${missing.join(" and ")} is missing. Allowed: all of --tls-cert, --tls-key and --tls-ca, or none. ` +
         `Example: ${EXAMPLE}`,
     );
+    yield { of: Object.keys(FILES), error };
+    return;
   }
-  const idle = NEEDS_TLS.find((name) => originOf(name) !== null);
-  if (!hasTls && idle !== undefined) {
-    throw new ConfigError(
+  for (const name of hasTls ? [] : NEEDS_TLS.filter((name) => originOf(name) !== null)) {
+    const error = new ConfigError(
       `${
-        originOf(idle)
+        originOf(name)
       }: it has no effect without TLS. Allowed: with TLS, or not at all. Example: ${EXAMPLE}`,
     );
+    yield { of: [name, ...Object.keys(FILES)], error };
   }
   if (hasTls || config.insecure) return;
   const { bind, peerSecretFile } = config;
+  const others = [...Object.keys(FILES), "insecure"];
   if (!isLoopback(bind) && peerSecretFile === null) {
-    throw new ConfigError(
+    const error = new ConfigError(
       `${originOf("bind")}: other machines reach ${
         formatAddress(bind)
       }, and nothing protects it: any program there could read ` +
@@ -48,10 +61,12 @@ export function checkProtection(config: ServerConfig, originOf: (name: string) =
         "all connections and authenticate nodes; --peer-secret-file authenticates nodes, without encryption; " +
         `--insecure takes the risk. Example: ${EXAMPLE}`,
     );
+    yield { of: ["bind", "peer-secret-file", ...others], error };
   }
   for (const name of WEB_OPTIONS) {
     const address = config[name];
-    if (address !== null && !isLoopback(address)) throw unprotected(name, { address, originOf });
+    if (address === null || isLoopback(address)) continue;
+    yield { of: [name, ...others], error: unprotected(name, { address, originOf }) };
   }
 }
 

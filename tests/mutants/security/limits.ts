@@ -180,8 +180,8 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       id: "M2972",
       title: "a node that a service manager starts in / takes the default data directory",
       failure: "data is in /data/node-1, which no operator named",
-      from: "if (dirname(workingDirectory) !== workingDirectory) return;",
-      to: "if (workingDirectory !== dataDir) return;",
+      from: "return dirname(workingDirectory) === workingDirectory;",
+      to: 'return workingDirectory === "";',
     },
   ]),
 ];

@@ -2,7 +2,8 @@
 import type { KvClient } from "../../../lib/mod.ts";
 import { connectOn } from "../../../lib/testing.ts";
 import type { NodeAddress } from "../../../lib/protocol/node_list.ts";
-import { type ServerConfig, serverConfigOf } from "../../../lib/server/config/config.ts";
+import { type ServerConfig } from "../../../lib/server/config/config.ts";
+import { serverConfigOf } from "../../../lib/server/config/reading.ts";
 import type { Resources } from "../../../lib/server/metrics/metric.ts";
 import { type RunningServer, startServer } from "../../../lib/server/mod.ts";
 import { SERVER_LIMITS, type ServerLimits } from "../../../lib/server/config/server_limits.ts";

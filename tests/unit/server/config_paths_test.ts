@@ -1,12 +1,8 @@
 /** The paths among the settings of a server: those that its flags and its configuration file name. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { resolve } from "@std/path";
-import {
-  ConfigError,
-  namedPathsOf,
-  readServerConfig,
-  type ServerConfig,
-} from "../../../lib/server/config/config.ts";
+import { ConfigError, namedPathsOf, type ServerConfig } from "../../../lib/server/config/config.ts";
+import { readServerConfig } from "../../../lib/server/config/reading.ts";
 
 const REQUIRED = { "node-id": "1", bind: "127.0.0.1:7001", cluster: "1=127.0.0.1:7001" };
 

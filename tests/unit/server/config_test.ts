@@ -1,12 +1,7 @@
 /** ServerConfig: the values of flags, config file and defaults, and the error for each wrong one. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import {
-  ConfigError,
-  readServerConfig,
-  SERVER_OPTIONS,
-  type ServerConfig,
-  serverConfigOf,
-} from "../../../lib/server/config/config.ts";
+import { ConfigError, SERVER_OPTIONS, type ServerConfig } from "../../../lib/server/config/config.ts";
+import { readServerConfig, serverConfigOf } from "../../../lib/server/config/reading.ts";
 import { resolve } from "@std/path";
 import { readCheckout } from "../../support/checkout.ts";
 import { editDistance, nearest } from "../../../lib/server/config/nearest.ts";
@@ -329,8 +324,13 @@ Deno.test("readServerConfig: the error for a wrong flag has the reason, the allo
     ],
     [
       { "segment-bytes": "1e6" },
-      '--segment-bytes: "1e6" is not an integer. Allowed: an integer from 4096 to 1073741824. ' +
-      "Example: --segment-bytes 16777216",
+      '--segment-bytes: "1e6" is not a size. Allowed: a size from 4KiB to 1GiB, such as 65536, 512KiB or 64MiB. ' +
+      "Example: --segment-bytes 16MiB",
+    ],
+    [
+      { "segment-bytes": "2GiB" },
+      "--segment-bytes: 2GiB is too large. Allowed: a size from 4KiB to 1GiB, such as 65536, 512KiB or 64MiB. " +
+      "Example: --segment-bytes 16MiB",
     ],
     [
       { "heartbeat-ms": "400" },
@@ -428,8 +428,8 @@ Deno.test("readServerConfig: an error in the config file has line and column", (
     ],
     [
       '{ "heartbeat-ms": 5 }',
-      '"heartbeat-ms" (node.json, line 1, column 3): 5 is too small. Allowed: an integer from 10 to 20000. ' +
-      "Example: --heartbeat-ms 100",
+      '"heartbeat-ms" (node.json, line 1, column 3): 5 is too small. Allowed: a time from 10ms to 20s, such as 1500 ' +
+      "(milliseconds), 1500ms, 30s or 5m. Example: --heartbeat-ms 100ms",
     ],
   ] as const;
   for (const [file, message] of table) {

@@ -1,7 +1,8 @@
 /** The options of scheduled backups. */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { resolve } from "@std/path";
-import { ConfigError, readServerConfig, type ServerConfig } from "../../../../lib/server/config/config.ts";
+import { ConfigError, type ServerConfig } from "../../../../lib/server/config/config.ts";
+import { readServerConfig } from "../../../../lib/server/config/reading.ts";
 
 type Flags = Readonly<Record<string, string>>;
 
@@ -31,9 +32,13 @@ Deno.test("readServerConfig: times of backups have units, and a number alone is 
     7_200_000,
     604_800_000,
   ]);
-  const allowed = "Allowed: a number of s, m, h or d, from 1s to 7d. Example: --backup-every 1h";
+  const allowed =
+    "Allowed: a time from 1s to 7d, such as 900 (seconds), 15m, 1h or 1d. Example: --backup-every 1h";
   for (
-    const [text, reason] of [["1.5h", '"1.5h" is no time'], ["8d", "8d is too long"], ["0", "0 is too short"]]
+    const [text, reason] of [["1.5h", '"1.5h" is not a time'], ["8d", "8d is too large"], [
+      "0",
+      "0 is too small",
+    ]]
   ) assertEquals(everyRefusal(text ?? ""), `--backup-every: ${reason}. ${allowed}`);
 });
 

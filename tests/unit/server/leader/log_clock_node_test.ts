@@ -7,7 +7,7 @@ import type { PeerMessage } from "../../../../lib/protocol/peer_frames.ts";
 import { EtcdUrls } from "../../../../lib/server/membership/etcd_urls.ts";
 import { Node } from "../../../../lib/server/node.ts";
 import { recoverState } from "../../../../lib/server/startup/recovered_state.ts";
-import { serverConfigOf } from "../../../../lib/server/config/config.ts";
+import { serverConfigOf } from "../../../../lib/server/config/reading.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../../lib/server/config/server_limits.ts";
 import { DataDirectory } from "../../../../lib/storage/mod.ts";
 import type { MemoryDisk } from "../../../support/fakes/memory_disk.ts";

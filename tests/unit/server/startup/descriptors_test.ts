@@ -1,7 +1,7 @@
 /** Connections fitted to the file descriptors that a process has. */
 import { assert, assertEquals } from "@std/assert";
 import { MAX_PENDING_HELLOS } from "../../../../lib/protocol/limits.ts";
-import { serverConfigOf } from "../../../../lib/server/config/config.ts";
+import { serverConfigOf } from "../../../../lib/server/config/reading.ts";
 import { denoPlatform } from "../../../../lib/server/startup/deno_platform.ts";
 import { fitConnections, RESERVED_DESCRIPTORS } from "../../../../lib/server/startup/descriptors.ts";
 import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
