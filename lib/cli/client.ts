@@ -6,6 +6,7 @@ import {
   type AnswerPart,
   type CommandContext,
   type Invocation,
+  isLong,
   type StoreClient,
   textOfNote,
   textOfParts,
@@ -260,6 +261,7 @@ class Client {
       stdin,
       endOfInput,
       readSecret: async (prompt) => await this.#readSecret(prompt),
+      confirm: this.#questions(isOneOfMany),
       output: this.#environment.stdout,
       terminal: this.#terminal(isOneOfMany),
       show: (parts) => this.#showParts(parts),
@@ -268,11 +270,11 @@ class Client {
       showProgress: () => {},
       commandLine: () => commandLineOf(this.#targetOnce()),
       timeoutMs: this.#timeoutMs,
-      connectMs: () => invocation.command.isLong ? 0 : connectMs,
+      connectMs: () => isLong(invocation) ? 0 : connectMs,
       signal: null,
     };
     const answer =
-      await (invocation.command.isLong
+      await (isLong(invocation)
         ? this.#runLong(invocation, context)
         : this.#withWaitingLine(invocation.command.run(invocation, context), () => this.#look()))
         .catch((error: unknown) => {
@@ -381,6 +383,13 @@ class Client {
     } finally {
       this.#isAsking = false;
     }
+  }
+
+  /** Returns how to ask on the terminal; null without one, and where the commands themselves are typed there. */
+  #questions(isOneOfMany: boolean): CommandContext["confirm"] {
+    const { stdin, stderr } = this.#environment;
+    if (!stdin.isTerminal || !stderr.isTerminal || isOneOfMany) return null;
+    return (question) => this.#environment.confirm(question);
   }
 
   /** Returns how the client signs in. The password is asked for once and kept in memory. */

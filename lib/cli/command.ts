@@ -57,6 +57,8 @@ export interface Command {
    * context's signal, to end with the result so far.
    */
   readonly isLong: boolean;
+  /** The option with which a command is long that otherwise is not; null for none. */
+  readonly longOption: string | null;
   readonly arguments: readonly ArgumentSpec[];
   /** The text that it takes in place of arguments; null for most commands. */
   readonly text: TextSpec | null;
@@ -100,6 +102,8 @@ export interface CommandContext {
    * Shows a prompt and reads a secret, which is not shown. Throws {@link UsageError} where there is no terminal to ask on.
    */
   readSecret(prompt: string): Promise<SecretEnd>;
+  /** Asks a question on the terminal, and returns whether the answer is yes; null where there is none to ask on. */
+  readonly confirm: ((question: string) => Promise<boolean>) | null;
   /**
    * Signs in as another user from now on; where that fails the client stays as it was. Null outside of the shell, where each
    * command signs in by its options.
@@ -195,7 +199,12 @@ export function defineCommand(
   spec: Pick<Command, "name" | "summary" | "example" | "run"> & Partial<Command>,
 ): Command {
   const nothing = { aliases: [], otherNames: [], arguments: [], text: null, options: [], details: [] };
-  return { isLong: false, takesPassword: false, ...nothing, ...spec };
+  return { isLong: false, longOption: null, takesPassword: false, ...nothing, ...spec };
+}
+
+/** Returns whether a command is long ({@link Command.isLong}) with the options that were given. */
+export function isLong({ command, options }: Invocation): boolean {
+  return command.isLong || (command.longOption !== null && options.has(command.longOption));
 }
 
 /** Returns an answer; the properties that `spec` leaves out are those of a command that reads and succeeds. */

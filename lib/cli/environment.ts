@@ -5,7 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import process from "node:process";
 import { dirname, resolve } from "@std/path";
 import { ExitCode, InputError, OutputClosedError, OutputError } from "./errors.ts";
-import { type SecretEnd, SecretLine } from "./sign_in/secret_line.ts";
+import { isYes, type SecretEnd, SecretLine } from "./sign_in/secret_line.ts";
 import { terminalLine, terminalText } from "./text.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import { DenoDisk } from "../platform/deno_disk.ts";
@@ -86,6 +86,8 @@ export interface Environment {
   openTerminal(): Terminal;
   /** Shows a prompt on the terminal and reads a secret, which is not shown. Only if standard input is a terminal. */
   readSecret(prompt: string): Promise<SecretEnd>;
+  /** Asks a question on the terminal, and returns whether the answer is yes. Only as {@link readSecret}. */
+  confirm(question: string): Promise<boolean>;
   /**
    * Calls `handler` at every {@link END_SIGNALS} instead of ending the process. Returns a function that undoes this.
    */
@@ -144,7 +146,8 @@ export function denoEnvironment(): Environment {
       Deno.permissions.querySync({ name: "write", path }).state === "granted" &&
       Deno.permissions.querySync({ name: "read", path }).state === "granted",
     openTerminal: (): Terminal => ({ input: process.stdin, output: process.stdout }),
-    readSecret,
+    readSecret: (prompt) => readTyped(prompt, new SecretLine()),
+    confirm: async (question) => isYes(await readTyped(question, new SecretLine({ echo: writeDiagnostics }))),
     onEndSignal: (handler) => onSignals(END_SIGNALS, handler),
     onHangup: (handler) => onSignals(["SIGHUP"], handler),
     exit: (code) => Deno.exit(code),
@@ -171,8 +174,7 @@ function readInput(): ReadableStream<Uint8Array> {
 /** Keys that were typed before the prompt for them was shown, such as a pasted password behind another one. */
 let typedAhead = "";
 
-async function readSecret(prompt: string): Promise<SecretEnd> {
-  const line = new SecretLine();
+async function readTyped(prompt: string, line: SecretLine): Promise<SecretEnd> {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const buffer = new Uint8Array(INPUT_CHUNK_BYTES);
   const restore = (): void => Deno.stdin.setRaw(false);

@@ -333,7 +333,6 @@ function optionNames(words: readonly string[]): readonly string[] {
 /** Commands that do what an option of etcdctl does, by the command and the option that are typed. */
 const OTHER_COMMANDS: ReadonlyMap<string, string> = new Map([
   ["get --prefix", "list <prefix> reads all keys with a prefix"],
-  ["delete --prefix", "txn 'delete <prefix> --prefix' deletes all keys with a prefix"],
 ]);
 
 function misplacedOption(option: string, command: Command | null): UsageError {

@@ -1,5 +1,5 @@
 /** The shell in a real terminal with a real cluster: tests type keys and read the screen. */
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { kvraftCommand } from "../support/processes/process.ts";
 import { step } from "../support/step.ts";
@@ -23,6 +23,74 @@ Deno.test({
     await typing(t, { terminal, leader });
     await slips(t, terminal);
     await losses(t, { terminal, leader, cluster });
+  },
+});
+
+Deno.test({
+  name: `shell: delete --prefix asks in the shell and before a single command${
+    tmuxIsHere ? "" : " (skipped: tmux is not installed)"
+  }`,
+  ignore: !tmuxIsHere,
+  async fn(t): Promise<void> {
+    await using cluster = await TestCluster.start({ nodes: 1 });
+    await cluster.waitForLeader();
+    await using client = await cluster.connect();
+    const cwd = cluster.folder.path;
+    const command = ["client", "--cluster", cluster.address(1)];
+    await step(t, "deletes nothing at Enter, and all keys of the prefix at y", async () => {
+      await using terminal = await Terminal.open({ cwd, command: kvraftCommand(command) });
+      await terminal.waitFor(/n1 \(leader\)>$/);
+      for (const key of ["user:1", "user:2", "other"]) await client.put(key, "v");
+      await terminal.type("delete --prefix user:");
+      await terminal.press("Enter");
+      await terminal.waitFor(/\nDelete 2 keys that begin with user:\? \[y\/N\]$/);
+      await terminal.press("Enter");
+      await terminal.waitFor(/\nnothing was deleted {2}revision 3 {2}[0-9.]+ m?s\nn1 \(leader\)>$/);
+      await terminal.press("Up", "Enter");
+      await terminal.waitFor(/> delete --prefix user:\nDelete [^\n]*\[y\/N\]$/);
+      await terminal.type("yx");
+      await terminal.press("BSpace");
+      await terminal.waitFor(/\[y\/N\] y$/);
+      await terminal.press("Enter");
+      await terminal.waitFor(/\nok {2}2 keys {2}revision 4 {2}[0-9.]+ m?s\nn1 \(leader\)>$/);
+      assertEquals((await client.count()).count, 1);
+    });
+    await step(
+      t,
+      "asks before a single command, deletes 10,100 keys in pages, and the terminal is as before",
+      async () => {
+        const numbers = Array.from({ length: 10_100 }, (_, number) => number);
+        for (let at = 0; at < numbers.length; at += 100) {
+          const mutations = numbers.slice(at, at + 100).map((number) =>
+            ({ kind: "put", key: `n/${number}`, value: "v" }) as const
+          );
+          await client.transaction({ mutations });
+        }
+        await using terminal = await Terminal.open({
+          cwd,
+          command: kvraftCommand([...command, "delete", "--prefix", "n/"]),
+        });
+        await terminal.waitFor(/^Delete 10 100 keys that begin with n\/\? \[y\/N\]$/);
+        await terminal.type("y");
+        await terminal.press("Enter");
+        await terminal.waitFor(
+          /\[y\/N\] y\nok {2}10 100 keys in 11 transactions {2}revision \d+\nended with 0$/,
+        );
+        assertEquals((await client.count()).count, 1);
+        await terminal.type("echoed");
+        await terminal.waitFor(/\nechoed$/);
+      },
+    );
+    await step(t, "takes Ctrl-C at the question as no", async () => {
+      await using terminal = await Terminal.open({
+        cwd,
+        command: kvraftCommand([...command, "delete", "--prefix", ""]),
+      });
+      await terminal.waitFor(/^Delete the only key\? \[y\/N\]$/);
+      await terminal.press("C-c");
+      await terminal.waitFor(/\nnothing was deleted {2}revision \d+\nended with 1$/);
+      assertEquals((await client.count()).count, 1);
+    });
   },
 });
 

@@ -3,6 +3,22 @@ import { CLI, SERVER } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/cli/commands/keys/delete.ts", [CLI], [
+    {
+      id: "M3050",
+      title: "delete --prefix deletes after any answer",
+      failure: "Enter, or Ctrl-C at the question, deletes all keys of a prefix",
+      from: "if (isMeant !== true) return",
+      to: "if (isMeant === undefined) return",
+    },
+    {
+      id: "M3051",
+      title: "delete --prefix does not stop at Ctrl-C",
+      failure: "the wrong prefix, noticed too late, is deleted to its last key",
+      from: "        signal?.throwIfAborted();\n        const range",
+      to: "        const range",
+    },
+  ]),
   ...inFile("lib/cli/server_tools.ts", [CLI], [
     {
       id: "M355",

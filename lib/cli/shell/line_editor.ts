@@ -13,7 +13,7 @@ import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
 import type { Terminal } from "../environment.ts";
-import { type SecretEnd, SecretLine } from "../sign_in/secret_line.ts";
+import { isYes, type SecretEnd, SecretLine } from "../sign_in/secret_line.ts";
 import { dim, terminalLine, terminalText } from "../text.ts";
 
 /** Longest line, in characters; a longer one is refused. */
@@ -173,7 +173,7 @@ export class LineEditor implements Disposable {
   readonly #screen: Screen;
   readonly #input: TypedInput;
   readonly #readline: Interface;
-  /** Ends the prompt for a secret; null while there is none. */
+  /** Ends the prompt for a secret or answer; null while there is none. */
   #cancelSecret: (() => void) | null = null;
   #isTooLong = false;
   #isHintShown = false;
@@ -264,9 +264,20 @@ export class LineEditor implements Disposable {
 
   /** Shows a prompt and reads a secret, which is neither shown nor remembered. Only while hidden. */
   readSecret(prompt: string): Promise<SecretEnd> {
+    return this.#readTyped(prompt, new SecretLine());
+  }
+
+  /** Shows a question, and returns whether what is typed then says yes. Only while hidden. */
+  async confirm(question: string): Promise<boolean> {
+    const { output } = this.#options.terminal;
+    return isYes(
+      await this.#readTyped(question, new SecretLine({ echo: (text) => void output.write(text) })),
+    );
+  }
+
+  #readTyped(prompt: string, line: SecretLine): Promise<SecretEnd> {
     const { promise, resolve } = Promise.withResolvers<SecretEnd>();
     if (this.#isClosed) return Promise.resolve({ kind: "cancelled" });
-    const line = new SecretLine();
     const finish = (end: SecretEnd): void => {
       this.#cancelSecret = null;
       this.print("\n");

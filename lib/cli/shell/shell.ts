@@ -9,6 +9,7 @@ import { describeWaiting } from "../cluster_view.ts";
 import {
   type CommandContext,
   type Invocation,
+  isLong,
   type PasswordSignIn,
   SHELL_LEFT,
   type StoreClient,
@@ -269,11 +270,20 @@ class Shell implements Disposable {
     const startedAt = environment.clock.now();
     let isLineShown = false;
     let isAsking = false;
-    let askedMs = 0; // the time that typing secrets took is none of the command's
+    let askedMs = 0; // the time that typing took is none of the command's
     const showLine = (line: string): void => {
       if (isAsking || (line === "" && !isLineShown)) return;
       isLineShown = line !== "";
       this.#editor.showLine(dim(fit(line, environment.columns() - 1), this.#view()));
+    };
+    const ask = async <T>(read: () => Promise<T>): Promise<T> => {
+      showLine("");
+      isAsking = true;
+      const askedAt = environment.clock.now();
+      const end = await read();
+      askedMs += environment.clock.now() - askedAt;
+      isAsking = false;
+      return end;
     };
     const context: CommandContext = {
       client: () => Promise.resolve(this.#client),
@@ -282,15 +292,8 @@ class Shell implements Disposable {
       stdin: refuseStdin,
       // Ctrl-D ends the command through the signal.
       endOfInput: () => new Promise(() => {}),
-      readSecret: async (prompt) => {
-        showLine("");
-        isAsking = true;
-        const askedAt = environment.clock.now();
-        const end = await this.#editor.readSecret(prompt);
-        askedMs += environment.clock.now() - askedAt;
-        isAsking = false;
-        return end;
-      },
+      readSecret: (prompt) => ask(() => this.#editor.readSecret(prompt)),
+      confirm: (question) => ask(() => this.#editor.confirm(question)),
       terminal: null,
       output: { isTerminal: true, write: (text) => Promise.resolve(this.#editor.print(text)) },
       show: (parts) => {
@@ -310,7 +313,7 @@ class Shell implements Disposable {
       signal: how.signal,
     };
     const run = invocation.command.run(invocation, context);
-    const answer = await (invocation.command.isLong ? run.finally(() => showLine("")) : withWaitingLine(run, {
+    const answer = await (isLong(invocation) ? run.finally(() => showLine("")) : withWaitingLine(run, {
       clock: environment.clock,
       look: async () => describeWaiting(await this.#client.cluster.status({ timeoutMs: LOOK_TIMEOUT_MS })),
       show: showLine,

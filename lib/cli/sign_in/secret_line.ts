@@ -1,4 +1,6 @@
-/** A secret that is typed on a terminal, which does not show it. */
+/** A secret, or the answer to a question, that is typed on a terminal. Only the answer is shown. */
+
+import { columnsOf } from "../text.ts";
 
 /** The longest secret, in characters. */
 export const MAX_SECRET_CHARACTERS = 1_024;
@@ -13,9 +15,20 @@ export type SecretEnd =
 // deno-lint-ignore no-control-regex -- keys are control sequences
 const ESCAPE_SEQUENCE = /^\x1b(?:\[[0-?]*[ -/]*[@-~]?|O[ -~]?|[^[O])?/u;
 
-/** The keys of one secret: Backspace and Ctrl-U correct it, Enter ends it, other control keys have no effect. */
+/** Returns whether what was typed says yes. Enter alone does not. */
+export function isYes(end: SecretEnd): boolean {
+  return end.kind === "typed" && /^\s*y(?:es)?\s*$/i.test(end.secret);
+}
+
+/** The keys of one secret or answer: Backspace and Ctrl-U correct it, Enter ends it, other control keys have no effect. */
 export class SecretLine {
   #characters: string[] = [];
+  readonly #echo: (text: string) => void;
+
+  /** `echo` shows what is typed; nothing does for a secret. */
+  constructor({ echo = (): void => {} }: { readonly echo?: (text: string) => void } = {}) {
+    this.#echo = echo;
+  }
 
   /** Takes keys. Returns how the typing ended, with the keys behind the end; null while it goes on. */
   take(keys: string): { readonly end: SecretEnd; readonly rest: string } | null {
@@ -41,14 +54,22 @@ export class SecretLine {
         return this.#characters.length === 0 ? { kind: "cancelled" } : null;
       case "\x7f":
       case "\b":
-        this.#characters.pop();
+        this.#remove(1);
         return null;
       case "\x15":
-        this.#characters = [];
+        this.#remove(this.#characters.length);
         return null;
     }
     // One more than allowed is kept, so that a longer secret is refused and not cut off.
-    if (key >= " " && this.#characters.length <= MAX_SECRET_CHARACTERS) this.#characters.push(key);
+    if (key >= " " && this.#characters.length <= MAX_SECRET_CHARACTERS) {
+      this.#characters.push(key);
+      this.#echo(key);
+    }
     return null;
+  }
+
+  #remove(count: number): void {
+    const removed = this.#characters.splice(Math.max(0, this.#characters.length - count), count);
+    this.#echo("\b \b".repeat(columnsOf(removed.join(""))));
   }
 }

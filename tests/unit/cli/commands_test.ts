@@ -373,10 +373,6 @@ Deno.test("parseCommand: an option of another command is answered with the comma
     "get has no option --prefix: list <prefix> reads all keys with a prefix. See help get.",
   );
   assertEquals(
-    refusal("delete", "--prefix", "app/"),
-    "delete has no option --prefix: txn 'delete <prefix> --prefix' deletes all keys with a prefix. See help delete.",
-  );
-  assertEquals(
     refusal("txn", "if absent a then put a b", "--timeout-ms", "3000"),
     '"--timeout-ms" is behind the text of txn, which is one argument in quotes or one argument a word. ' +
       "Options of txn come before its text.",

@@ -33,6 +33,8 @@ export interface FakeEnvironmentOptions {
   readonly isOutputFull?: boolean;
   /** Secrets that are typed, one for each prompt; Ctrl-C where there are none left. */
   readonly secrets?: readonly string[];
+  /** The answer to every question. */
+  readonly confirms?: boolean;
 }
 
 /** Keeps what is written to it, until its reader goes away. */
@@ -96,7 +98,7 @@ export class FakeEnvironment implements Environment {
   readonly written = new Map<string, string>();
   /** Streams of the terminal. */
   readonly terminal = { input: new PassThrough(), output: new PassThrough() };
-  /** Prompts for secrets that were shown. */
+  /** Prompts for secrets, and questions, that were shown. */
   readonly prompts: string[] = [];
   /** CPU time that the program reports. */
   cpuTimeMs = 0;
@@ -171,6 +173,11 @@ export class FakeEnvironment implements Environment {
     const secret = this.#options.secrets?.[this.prompts.length];
     this.prompts.push(prompt);
     return Promise.resolve(secret === undefined ? { kind: "cancelled" } : { kind: "typed", secret });
+  }
+
+  confirm(question: string): Promise<boolean> {
+    this.prompts.push(question);
+    return Promise.resolve(this.#options.confirms ?? false);
   }
 
   onEndSignal(handler: () => void): () => void {

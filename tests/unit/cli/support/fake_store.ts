@@ -123,6 +123,8 @@ export class FakeStore implements StoreClient {
   readonly transactions: unknown[] = [];
   /** The result of every transaction with branches; null: they are refused. */
   branchingResult: BranchingResult | null = { succeeded: true, results: [], revision: 0 };
+  /** The result of a transaction with branches, in place of `branchingResult`; null: that. */
+  onBranches: (request: BranchingRequest) => BranchingResult | null = () => null;
   readonly auth = new FakeAuth((name, options) => this.#call(name, options));
   readonly databases = new FakeDatabases((name, options) => this.#call(name, options));
   readonly leases = new FakeLeases((name, options) => this.#call(name, options));
@@ -231,7 +233,8 @@ export class FakeStore implements StoreClient {
       const { checks, then, else: otherwise, ...options } = request;
       await this.#call("transaction", options);
       this.transactions.push({ checks, then, else: otherwise });
-      if (this.branchingResult !== null) return this.branchingResult;
+      const result = this.onBranches(request) ?? this.branchingResult;
+      if (result !== null) return result;
       throw new InvalidRequestError("every node must run kvraft 0.2 or later");
     }
     const { checks = [], mutations, ...options } = request;
