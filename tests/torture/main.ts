@@ -4,6 +4,7 @@
  *     --seconds N      duration, in trials of 45 seconds plus the time to heal (the default: 60)
  *     --nodes 3|5      servers of each trial (the default: 3 and 5 by turns)
  *     --seed S         seed of the first trial (random); the ones after it have the next ones
+ *     --auth           clients sign in, and the right of a user to write is taken and given again and again (rights.ts)
  *     --compactions N  in place of trials: kill -9 in the middle of N snapshots (compaction.ts)
  *
  * Real servers from source on loopback, their links through proxies, clients, and a nemesis. The last line
@@ -31,6 +32,7 @@ interface Flags {
   readonly seed: number;
   /** Null: trials. */
   readonly compactions: number | null;
+  readonly hasUsers: boolean;
 }
 
 if (import.meta.main) Deno.exit(await main(flagsOf(Deno.args)));
@@ -43,6 +45,7 @@ function flagsOf(args: string[]): Flags {
       nodes: { type: "string" },
       seed: { type: "string" },
       compactions: { type: "string" },
+      auth: { type: "boolean", default: false },
     },
   });
   const seconds = Number(values.seconds ?? DEFAULT_SECONDS);
@@ -53,13 +56,15 @@ function flagsOf(args: string[]): Flags {
     !(seconds > 0) || (nodes !== null && !SIZES.includes(nodes)) || !Number.isSafeInteger(seed) ||
     !Number.isSafeInteger(compactions ?? 1)
   ) {
-    console.error("Usage: deno task torture [--seconds <n>] [--nodes 3|5] [--seed <n>] [--compactions <n>]");
+    console.error(
+      "Usage: deno task torture [--seconds <n>] [--nodes 3|5] [--seed <n>] [--auth] [--compactions <n>]",
+    );
     Deno.exit(2);
   }
-  return { seconds, nodes, seed, compactions };
+  return { seconds, nodes, seed, compactions, hasUsers: values.auth };
 }
 
-async function main({ seconds, nodes, seed: firstSeed, compactions }: Flags): Promise<number> {
+async function main({ seconds, nodes, seed: firstSeed, compactions, hasUsers }: Flags): Promise<number> {
   const startedAt = performance.now();
   if (compactions !== null) {
     const tell = (line: string): void => console.log(`  ${secondsSince(startedAt).padStart(6)} s  ${line}`);
@@ -77,6 +82,7 @@ async function main({ seconds, nodes, seed: firstSeed, compactions }: Flags): Pr
       const report = await runTrial({
         nodes: size,
         seed,
+        hasUsers,
         goesOn: ({ elapsedMs }) => elapsedMs < TRIAL_MS && !isOver(),
         tell: (line) => console.log(`  ${secondsSince(begin).padStart(6)} s  ${line}`),
       });
@@ -88,7 +94,9 @@ async function main({ seconds, nodes, seed: firstSeed, compactions }: Flags): Pr
       );
       keepEvidence(error, seed);
       console.log(
-        `again, with the same faults: deno task torture --nodes ${size} --seed ${seed} --seconds 45`,
+        `again, with the same faults: deno task torture --nodes ${size} --seed ${seed} --seconds 45${
+          hasUsers ? " --auth" : ""
+        }`,
       );
       console.log(`${summaryText(reports, startedAt)}, and 1 that failed (seed ${seed})`);
       return 1;
@@ -102,13 +110,13 @@ function secondsSince(begin: number): string {
   return ((performance.now() - begin) / 1_000).toFixed(1);
 }
 
-function trialText({ figures, watching, acknowledged, struck }: TrialReport): string {
+function trialText({ figures, watching, acknowledged, struck, rights }: TrialReport): string {
   const { operations, unknown, notApplied, longestWithoutWriteMs } = figures;
   const quiet = ((longestWithoutWriteMs ?? 0) / 1_000).toFixed(1);
   return `linearizable: ${operations} operations (${notApplied} failed, ${unknown} of unknown outcome), ` +
     `${watchText([watching])}, ` +
     `${acknowledged} numbered writes acknowledged and found, ${faultCount([...struck.values()])} faults, ` +
-    `longest time without a write ${quiet} s`;
+    `longest time without a write ${quiet} s${rightsText(rights)}`;
 }
 
 function summaryText(reports: readonly TrialReport[], startedAt: number): string {
@@ -127,6 +135,13 @@ function summaryText(reports: readonly TrialReport[], startedAt: number): string
       sum(({ acknowledged }) => acknowledged)
     } numbered writes acknowledged and found, ` +
     `${faultCount([...struck.values()])} faults (${faults})`;
+}
+
+/** Returns `; a right was taken 30 times, …`. */
+function rightsText(rights: TrialReport["rights"]): string {
+  if (rights === null) return "";
+  const { taken, acknowledged, refused } = rights;
+  return `; a right was taken ${taken} times, with ${acknowledged} writes by it and ${refused} refused`;
 }
 
 /** Returns `120 watches right: 48123 events, 3 resets`. */

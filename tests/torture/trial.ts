@@ -14,6 +14,7 @@ import { CheckedWorkload } from "../support/processes/checked_workload.ts";
 import { SeededRandom } from "../support/seeded_random.ts";
 import { Workload as Writers } from "../support/processes/workload.ts";
 import { DISK_NODE, type Fault, Nemesis } from "./nemesis.ts";
+import { ChangingRights, type RightsFigures } from "./rights.ts";
 import { SmallDisk } from "./small_disk.ts";
 
 /** Small, so that the log of a trial has many segments, and is compacted often. */
@@ -41,6 +42,8 @@ export interface TrialOptions {
   readonly nodes: number;
   /** Decides the faults and the clients' operations, but not their timing, which depends on real processes. */
   readonly seed: number;
+  /** Whether clients sign in, and the right of one user changes. Default false. */
+  readonly hasUsers?: boolean;
   /** Whether to go on, given the time since the beginning and whether every kind of fault has struck. */
   readonly goesOn: (sofar: { readonly elapsedMs: number; readonly hasStruckAll: boolean }) => boolean;
   /** Called with a sentence for each event. */
@@ -54,6 +57,8 @@ export interface TrialReport {
   /** Numbered writes that were acknowledged and found. */
   readonly acknowledged: number;
   readonly struck: ReadonlyMap<Fault, number>;
+  /** Null without users. */
+  readonly rights: RightsFigures | null;
 }
 
 /** The error of a failed trial. */
@@ -72,7 +77,7 @@ export class TrialError extends Error {
 
 /** Runs a trial. Throws {@link TrialError}. */
 export async function runTrial(options: TrialOptions): Promise<TrialReport> {
-  const { nodes, seed, tell } = options;
+  const { nodes, seed, tell, hasUsers = false } = options;
   // Seeds in pairs, since the sizes of clusters alternate.
   const readMode: ReadMode = Math.floor(seed / 2) % 2 === 0 ? "lease" : "read-index";
   const mounted: { disk: SmallDisk | null } = { disk: null };
@@ -91,13 +96,14 @@ export async function runTrial(options: TrialOptions): Promise<TrialReport> {
       return null;
     },
   });
+  await using rights = hasUsers ? await ChangingRights.start(cluster) : null;
   await using client = await cluster.connect();
   await using writers = Writers.start(client);
   await using workload = await CheckedWorkload.start(cluster, { seed, watchers: WATCHERS });
   try {
     const random = new SeededRandom(seed);
     const nemesis = new Nemesis({ cluster, random, disk: mounted.disk, tell });
-    return await torment(options, { cluster, workload, writers, nemesis, random });
+    return await torment(options, { cluster, workload, writers, nemesis, random, rights });
   } catch (cause) {
     throw new TrialError(cause, { logs: cluster.logs(), run: workload.run });
   }
@@ -110,10 +116,11 @@ interface Cast {
   readonly writers: Writers;
   readonly nemesis: Nemesis;
   readonly random: SeededRandom;
+  readonly rights: ChangingRights | null;
 }
 
 async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<TrialReport> {
-  const { cluster, workload, writers, nemesis, random } = cast;
+  const { cluster, workload, writers, nemesis, random, rights } = cast;
   await cluster.waitForLeader();
   const startedAt = performance.now();
   const sofar = (): { elapsedMs: number; hasStruckAll: boolean } => ({
@@ -134,9 +141,16 @@ async function torment({ goesOn, tell }: TrialOptions, cast: Cast): Promise<Tria
   const { watching } = workload;
   assert(watching !== null, "a trial has watchers");
   await writers.stopAndVerify();
+  const rightsFigures = await rights?.stopAndCheck(cluster.logs) ?? null;
   tell(`the history begins at revision ${await compactedRevisionOf(reader)}`);
   await cluster.waitForEqualStates();
-  return { figures, watching, acknowledged: writers.acknowledged, struck: nemesis.struck };
+  return {
+    figures,
+    watching,
+    acknowledged: writers.acknowledged,
+    struck: nemesis.struck,
+    rights: rightsFigures,
+  };
 }
 
 async function compactedRevisionOf(client: KvClient): Promise<number> {

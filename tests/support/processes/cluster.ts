@@ -59,6 +59,8 @@ export class TestCluster implements AsyncDisposable {
   readonly folder: TemporaryFolder;
   /** The `--cluster` flag of the founding nodes. */
   readonly membersFlag: string;
+  /** By which its clients sign in; null, the default: they do not. */
+  token: string | null = null;
   readonly #flagsOf: (id: number) => readonly string[];
   readonly #checkout: string;
   readonly #proxied: boolean;
@@ -249,7 +251,9 @@ export class TestCluster implements AsyncDisposable {
 
   /** Connects a client to these nodes (default: to all). Use with `await using`. */
   async connect(ids: readonly number[] = this.ids): Promise<KvClient> {
-    return await KvClient.connect({ cluster: ids.map((id) => this.address(id)), timeoutMs: DEADLINE_MS });
+    const cluster = ids.map((id) => this.address(id));
+    const { token } = this;
+    return await KvClient.connect({ cluster, timeoutMs: DEADLINE_MS, ...token === null ? {} : { token } });
   }
 
   /** Returns the status of a node; null when it does not answer. */
@@ -315,7 +319,7 @@ export class TestCluster implements AsyncDisposable {
 
   async #ask(id: number, kind: "status" | "stateHash"): ReturnType<typeof ask> {
     const deadlineMs = kind === "status" ? PROBE_DEADLINE_MS : DEADLINE_MS;
-    return await ask({ port: this.port(id), kind, deadlineMs });
+    return await ask({ port: this.port(id), kind, deadlineMs, token: this.token });
   }
 
   #member(id: number): Member {
