@@ -1,6 +1,7 @@
 /** Help pages, made from the tables of commands and options. */
 import { SERVER_OPTIONS } from "../server/config/config.ts";
 import { type OptionSpec, optionUsage } from "./arguments.ts";
+import { REPORT_OPTIONS } from "./processes/config_report.ts";
 import { argumentsUsage, type Command, commandUsage } from "./command.ts";
 
 /** The text of `kvraft --help`. */
@@ -34,6 +35,7 @@ export function serverHelp(tools: string): string {
       : `${option.help}\n${option.allowed} ${fallback}`;
     return [optionUsage(option), text];
   });
+  rows.push(...REPORT_OPTIONS.map((option): [string, string] => [optionUsage(option), option.help]));
   rows.push(["--help", "explain, and do nothing"]);
   return `Runs one node of a cluster.
 
@@ -57,6 +59,7 @@ Examples:
   kvraft server --node-id 1 --bind 127.0.0.1:7001 \\
     --cluster 1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003
   kvraft server --config node1.json --log-format json
+  kvraft server --config node1.json --check-config
 
 node1.json, with the names of the options as keys:
   {

@@ -19,13 +19,13 @@ import { type RunningServer, startServer } from "../server/mod.ts";
 import { denoPlatform } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
 import type { NamedPaths } from "../platform/named_paths.ts";
+import { problemsOfFiles } from "../server/startup/config_files.ts";
+import { configSources, REPORT_OPTIONS, reportConfig } from "./processes/config_report.ts";
 import { narrowPermissions } from "./processes/permissions.ts";
 import { StopRequest } from "./processes/stop_request.ts";
 
 /** Longest duration of a clean stop; after it the process ends, within 5 s of the signal. */
 const STOP_DEADLINE_MS = 4_500;
-/** Longest configuration file. */
-const MAX_CONFIG_BYTES = 65_536;
 
 /** Options of a start besides its configuration. */
 export interface StartOptions {
@@ -53,6 +53,8 @@ interface ServerDependencies {
   readonly start: StartServer;
   /** The tools for the data folders of stopped servers. */
   readonly tools: ServerTools;
+  /** Returns every problem of the files that a configuration names. Default: on this machine. */
+  readonly checkFiles?: typeof problemsOfFiles;
 }
 
 /** Starts a server with the disk, network and clock of this machine. */
@@ -74,13 +76,15 @@ export async function startDenoServer(
 /** Runs `kvraft server` with these arguments until a signal or an error stops it. Resolves to the exit code. */
 export async function serverCommand(
   args: readonly string[],
-  { environment, start, tools }: ServerDependencies,
+  { environment, start, tools, checkFiles = problemsOfFiles }: ServerDependencies,
 ): Promise<ExitCode> {
   let read: { readonly config: ServerConfig; readonly named: NamedPaths } | null;
   try {
     refuseReplaced(args, "Give paths and names as UTF-8.");
     const ended = await serverTool(args, { environment, tools });
     if (ended !== null) return ended;
+    const reported = await reportConfig(args, { environment, checkFiles });
+    if (reported !== null) return reported;
     read = readConfig(args, environment);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
@@ -119,7 +123,7 @@ function readConfig(
   environment: Environment,
 ): { readonly config: ServerConfig; readonly named: NamedPaths } | null {
   const help = { name: "help", placeholder: null, help: "" };
-  const { options, positionals } = parseArguments(args, [...SERVER_OPTIONS, help]);
+  const { options, positionals } = parseArguments(args, [...SERVER_OPTIONS, ...REPORT_OPTIONS, help]);
   if (options.has("help")) return null;
   const [extra] = positionals;
   if (extra !== undefined) {
@@ -127,27 +131,12 @@ function readConfig(
     const hint = near === null ? "See kvraft server --help." : `Did you mean kvraft server ${near}?`;
     throw new UsageError(`"${shortened(extra.text)}" is not an option. ${hint}`);
   }
-  const config = readServerConfig({
-    flags: options,
-    readFile: (path) => readConfigText(path, environment),
-    absolute: (path) => environment.absolute(path),
-    mayWrite: (path) => environment.mayWrite(path),
-  });
+  const config = readServerConfig(configSources(options, environment));
   const configFile = options.get("config");
   return {
     config,
     named: namedPathsOf(config, configFile === undefined ? null : environment.absolute(configFile)),
   };
-}
-
-function readConfigText(path: string, environment: Environment): string {
-  const bytes = environment.readFile(path, MAX_CONFIG_BYTES);
-  if (bytes.length > MAX_CONFIG_BYTES) throw new Error(`it is longer than ${MAX_CONFIG_BYTES} bytes`);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error("it is not UTF-8");
-  }
 }
 
 async function serve(

@@ -311,6 +311,15 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: ".find(([, factor]) =>",
     },
   ]),
+  ...inFile("lib/server/startup/config_files.ts", [CLI], [
+    {
+      id: "M3004",
+      title: "--check-config does not open the files of TLS",
+      failure: "a key of another certificate is found only by the start that it prevents",
+      from: "unreadable.length === 0 ? problemOf(openTls) : []",
+      to: "unreadable.length < 0 ? problemOf(openTls) : []",
+    },
+  ]),
   ...inFile("lib/cli/options.ts", [CLI], [
     {
       id: "M869",

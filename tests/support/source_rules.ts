@@ -69,7 +69,7 @@ const PURE_FOLDERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Packages that only tests may use. */
-const TEST_PACKAGES = ["axe-core", "fast-check", "puppeteer-core", "@std/assert", "yaml"];
+const TEST_PACKAGES = ["ajv", "axe-core", "fast-check", "puppeteer-core", "@std/assert", "yaml"];
 
 /** Globals that a pure function may not use. `Math.random` is checked separately. */
 const IMPURE_GLOBALS = new Set([

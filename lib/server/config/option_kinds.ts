@@ -29,6 +29,10 @@ export type SettingType = "number" | "amount" | "text" | "switch";
 /** An option with the reading of its value. */
 export interface TypedOption<T> extends ServerOption {
   readonly type: SettingType;
+  /** The least and the greatest number, of a number or an amount. */
+  readonly range?: { readonly min: number; readonly max: number };
+  /** The allowed texts, where they can be listed. */
+  readonly choices?: readonly string[];
   /** The value when none is given, where it is not what `fallback` reads as. */
   readonly absent?: T;
   /** Returns the value that `text` stands for; a sentence with the reason when it stands for none. */
@@ -44,6 +48,7 @@ export function integerOption(
   return {
     ...option,
     type: "number",
+    range: { min, max },
     allowed: `an integer from ${min} to ${max > 2 ** 51 ? `2^${Math.log2(max + 1)} - 1` : max}`,
     read(text): { value: number } | { reason: string } {
       const value = Number(text);
@@ -111,6 +116,7 @@ export function amountOption(
   return {
     ...option,
     type: "amount",
+    range: { min: min / plain, max: max / plain },
     allowed: `${noun} from ${amountText(min, units)} to ${greatest}, such as ${examples}`,
     read(text): { value: number } | { reason: string } {
       const [, number, unit = ""] = /^([+-]?[0-9]+)([A-Za-z]*)$/.exec(text) ?? [];
@@ -166,6 +172,7 @@ export function choiceOption<T extends string>(
   return {
     ...option,
     type: "text",
+    choices,
     allowed: choices.join(", "),
     read(text): { value: T } | { reason: string } {
       const value = choices.find((choice) => choice === text);

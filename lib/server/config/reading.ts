@@ -36,6 +36,8 @@ export interface AppliedSetting {
 export interface InspectedConfig {
   /** Null if there are problems. */
   readonly config: ServerConfig | null;
+  /** The same for a check of the files that it names, also if it has problems; null if a path itself is wrong. */
+  readonly files: ServerConfig | null;
   /** The problems, those of the config file first. */
   readonly problems: readonly ConfigError[];
   /** The settings without a problem, in the order of the help. */
@@ -70,7 +72,7 @@ export function inspectServerConfig(sources: ConfigSources): InspectedConfig {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     // Without the file most settings would seem to be missing.
-    return { config: null, problems: [error], settings: [] };
+    return { config: null, files: null, problems: [error], settings: [] };
   }
   for (const [name, text] of sources.flags) {
     settings.set(name, { text, origin: `--${name}`, isWrong: false });
@@ -86,8 +88,10 @@ export function inspectServerConfig(sources: ConfigSources): InspectedConfig {
   for (const { of, error } of allContradictions(config, { settings, sources })) {
     if (!of.some((name) => wrong.has(name))) problems.push(error);
   }
+  const isPathWrong = Object.values(ALL).some(({ name, path }) => path !== undefined && wrong.has(name));
   return {
     config: problems.length === 0 ? config : null,
+    files: isPathWrong ? null : config,
     problems,
     settings: appliedSettings(config, settings).filter(({ name }) => !wrong.has(name)),
   };

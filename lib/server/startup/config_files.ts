@@ -1,0 +1,80 @@
+/** Checks the files that a configuration names, without starting anything: `kvraft server --check-config`. */
+import { errorMessage } from "../../platform/errors.ts";
+import type { Logger } from "../../platform/logger.ts";
+import { fileErrorReason, readPrivateFile } from "../../platform/private_file.ts";
+import { SystemClock } from "../../platform/system.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { ConfigError } from "../config/config_file.ts";
+import { openPeerSecret } from "./peer_secret_file.ts";
+import { openServerTls } from "./server_tls.ts";
+
+/** Longest key that is read. */
+const MAX_KEY_BYTES = 1_048_576;
+const ignore = (): void => {};
+const SILENT: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+
+/** Returns every problem of the files: which cannot be read, and certificates, keys and secrets that cannot be used. */
+export function problemsOfFiles(config: ServerConfig): readonly ConfigError[] {
+  const { tlsCert, tlsKey, tlsCa, dataDir, allowGroupReadableKeys: mayGroupRead } = config;
+  const platform = { clock: new SystemClock(), logger: SILENT, readPrivateFile };
+  const unreadable = [
+    ...problemOfFile("tls-cert", tlsCert, Deno.readTextFileSync),
+    ...problemOfFile(
+      "tls-key",
+      tlsKey,
+      (path) => readPrivateFile(path, { maxBytes: MAX_KEY_BYTES, mayGroupRead }),
+    ),
+    ...problemOfFile("tls-ca", tlsCa, Deno.readTextFileSync),
+  ];
+  const openTls = (): void => {
+    const { deno: denoVersion } = Deno.version;
+    const reading = { readFile: Deno.readTextFileSync, wallClock: Date.now, denoVersion };
+    openServerTls(config, { ...platform, ...reading })?.close();
+  };
+  return [
+    ...unreadable,
+    // With a file that cannot be read it would only say so again.
+    ...unreadable.length === 0 ? problemOf(openTls) : [],
+    ...problemOf(() => void openPeerSecret(config, platform)),
+    ...problemOfDataDirectory(dataDir),
+  ];
+}
+
+function problemOfFile(
+  flag: string,
+  path: string | null,
+  read: (path: string) => string,
+): readonly ConfigError[] {
+  if (path === null) return [];
+  try {
+    read(path);
+    return [];
+  } catch (error) {
+    const reason = error instanceof Error && "code" in error && error.code === "privateFile"
+      ? errorMessage(error)
+      : fileErrorReason(error);
+    return [new ConfigError(`--${flag}: cannot use ${path}: ${reason}.`)];
+  }
+}
+
+/** Returns the ConfigError that a function throws, in a list. */
+function problemOf(open: () => void): readonly ConfigError[] {
+  try {
+    open();
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return [error];
+    throw error;
+  }
+}
+
+function problemOfDataDirectory(path: string): readonly ConfigError[] {
+  try {
+    if (Deno.statSync(path).isDirectory) return [];
+    return [new ConfigError(`--data-dir: ${path} is not a directory. Choose another --data-dir.`)];
+  } catch (error) {
+    // A directory that is missing is created at the start.
+    if (error instanceof Deno.errors.NotFound) return [];
+    return [new ConfigError(`--data-dir: cannot use ${path}: ${fileErrorReason(error)}.`)];
+  }
+}
