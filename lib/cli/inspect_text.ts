@@ -35,12 +35,13 @@ function snapshotRows(report: SnapshotFileReport): string[][] {
 
 /** Returns the rows on a loaded state. `structure`: null when it was not checked, or is damaged. */
 function stateRows(state: StateFigures, structure: StructureFigures | null): string[][] {
-  const { keys, keyBytes, valueBytes, sessions, historyBytes } = state;
+  const { keys, keyBytes, valueBytes, sessions, leases, historyBytes } = state;
   return [
     ["keys", `${withThousands(keys)}, ${sizeText(keyBytes)}`],
     ["values", sizeText(valueBytes)],
     ["history", `${historyText(state)}, ${sizeText(historyBytes)}`],
     ["sessions", withThousands(sessions)],
+    ...(leases === 0 ? [] : [["leases", withThousands(leases)]]),
     ...usersRows(state),
     ...(structure === null ? [] : [["structure", structureText(structure)]]),
   ];

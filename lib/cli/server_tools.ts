@@ -13,7 +13,7 @@ import { columns } from "./help.ts";
 import { readLines } from "./input.ts";
 import { failureAsJson, jsonText } from "./json.ts";
 import { inspectText, membersText } from "./inspect_text.ts";
-import { countOf, escapeText, escapeUnprintable, shellWord, textOfBytes } from "./text.ts";
+import { countOf, escapeText, escapeUnprintable, shellWord, sizeText, textOfBytes } from "./text.ts";
 import { shortened, wrongPathReason } from "../platform/errors.ts";
 import { AddressError, formatAddress, parseMemberAddress, parseMembers } from "../server/config/config.ts";
 import type {
@@ -56,6 +56,12 @@ const DISABLE_AUTH: OptionSpec = {
   name: "disable-auth",
   placeholder: null,
   help: "clients need not sign in until auth enable: every password and token of the role root was lost",
+};
+
+const CHECK: OptionSpec = {
+  name: "check",
+  placeholder: null,
+  help: "only say whether --from can be restored, and what it has; nothing is written",
 };
 
 const DEEP: OptionSpec = {
@@ -102,19 +108,26 @@ const RESTORE: Tool = {
     DATA_DIR,
     { name: "cluster-name", placeholder: "<name>", help: "the same on every node (kvraft)" },
     DISABLE_AUTH,
+    CHECK,
+    OUTPUT,
     HELP,
   ],
   summary: "make the data folder of one node of a new cluster out of a backup",
   details: [
+    "With --check it does all of that in memory and writes nothing: it says what the file has and whether a restore would",
+    "succeed. Exit codes then: 0 it would; 1 the file is damaged or cannot be restored; 2 usage, or it could not be read.",
     "Run it once for each node of --cluster, with the same file, on the machine where the node is to run. The cluster is",
     "a new one with an id of its own: nodes of the old one are refused by it.",
   ],
   examples: [
     "kvraft server restore --from backup.snap --node-id 1 --cluster 1=10.0.0.1:7001,2=10.0.0.2:7001,3=10.0.0.3:7001",
+    "kvraft server restore --check --from backup.snap",
   ],
   async run(parsed, { environment, tools }): Promise<ExitCode> {
     refusePositionals(parsed);
     const from = required(parsed, "from", RESTORE);
+    if (parsed.options.has(CHECK.name)) return await checkRestore(from, { parsed, environment, tools });
+    if (parsed.options.has(OUTPUT.name)) throw new UsageError("--output is for restore --check.");
     const nodeId = nodeIdOf(required(parsed, "node-id", RESTORE));
     const members = addressOf("--cluster", () => parseMembers(required(parsed, "cluster", RESTORE)));
     if (!members.some(({ id }) => id === nodeId)) {
@@ -136,6 +149,30 @@ const RESTORE: Tool = {
     return ExitCode.done;
   },
 };
+
+/** Options that `restore --check` takes. */
+const CHECK_OPTIONS = [CHECK, OUTPUT].map(({ name }) => name).concat("from");
+
+/** Runs `restore --check`. */
+async function checkRestore(
+  from: string,
+  { parsed, environment, tools }: Dependencies & { readonly parsed: ParsedArguments },
+): Promise<ExitCode> {
+  const other = [...parsed.options.keys()].find((name) => !CHECK_OPTIONS.includes(name));
+  if (other !== undefined) {
+    throw new UsageError(`restore --check makes nothing, so it does not take --${other}.`);
+  }
+  const { file, restored } = await tools.checkRestore(from);
+  const text = restored === null
+    ? inspectText(file)
+    : `${
+      inspectText(file)
+    }it can be restored: the new cluster continues from revision ${restored.revision}, ` +
+      `with ${sizeText(restored.bytes)} of state\n`;
+  const isJson = outputOf(parsed.options) === "json";
+  await environment.stdout.write(isJson ? `${jsonText({ ...file, restored })}\n` : text);
+  return restored === null ? ExitCode.no : ExitCode.done;
+}
 
 const RECOVER: Tool = {
   name: "recover",

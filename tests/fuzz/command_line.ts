@@ -38,7 +38,7 @@ async function run(
       configs.push(config);
       return Promise.reject(new ConfigError("servers are not started here"));
     },
-    tools: { inspect: refuseTool, restore: refuseTool, recover: refuseTool },
+    tools: { inspect: refuseTool, restore: refuseTool, checkRestore: refuseTool, recover: refuseTool },
   }).finally(() => hasEnded = true);
   await settle();
   for (let interrupts = 0; !hasEnded && interrupts < MAX_INTERRUPTS; interrupts += 1) {

@@ -1,5 +1,5 @@
 /** Inspects a snapshot file or a data folder, and reports its content. Changes nothing. */
-import { FIRST_FEATURE_LEVEL } from "../../kv/mod.ts";
+import { FIRST_FEATURE_LEVEL, type StateMachine } from "../../kv/mod.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";
 import type { Configuration } from "../../raft/mod.ts";
@@ -73,25 +73,37 @@ function requireDataFolder(path: string, disk: Disk): void {
 /** Inspects a snapshot. Damage after the header is part of the report; without a header nothing can be reported. */
 async function inspectFile(path: string, { disk, isDeep }: InspectOptions): Promise<SnapshotFileReport> {
   return await withStateFile({ disk, path }, async (file) => {
-    const { formatVersion, clusterId, index, term, revision } = file.header;
-    const { contents, structure, damage } = await contentsOf(file, { isDeep });
-    const members = membersOf(file.configuration);
-    const head = { kind: "snapshot", path, formatVersion, clusterId, index, term, revision } as const;
-    return { ...head, bytes: file.bytes, contents, structure, members, damage };
+    const { state: _, ...report } = await inspectState(path, file, { isDeep });
+    return report;
   });
+}
+
+/** Inspects an open file; returns its state too, null when damage prevented reading it. */
+export async function inspectState(
+  path: string,
+  file: StateFile,
+  { isDeep }: { readonly isDeep: boolean },
+): Promise<SnapshotFileReport & { readonly state: StateMachine | null }> {
+  const { formatVersion, clusterId, index, term, revision } = file.header;
+  const { state, contents, structure, damage } = await contentsOf(file, { isDeep });
+  const members = membersOf(file.configuration);
+  const head = { kind: "snapshot", path, formatVersion, clusterId, index, term, revision } as const;
+  return { ...head, bytes: file.bytes, contents, structure, members, damage, state };
 }
 
 async function contentsOf(
   file: StateFile,
   { isDeep }: { readonly isDeep: boolean },
-): Promise<Pick<SnapshotFileReport, "contents" | "structure" | "damage">> {
+): Promise<
+  Pick<SnapshotFileReport, "contents" | "structure" | "damage"> & { readonly state: StateMachine | null }
+> {
   try {
     const state = await file.load();
     const { state: structure, damage } = isDeep ? checkStructure(state) : { state: null, damage: [] };
-    return { contents: figuresOf(state), structure, damage };
+    return { state, contents: figuresOf(state), structure, damage };
   } catch (error) {
     if (!isDamage(error)) throw error;
-    return { contents: null, structure: null, damage: [error.message] };
+    return { state: null, contents: null, structure: null, damage: [error.message] };
   }
 }
 

@@ -52,12 +52,22 @@ export function figuresOf(state: StateMachine): StateFigures {
   let keyBytes = 0;
   using view = state.snapshot();
   for (const record of view.records()) if (record[0] === "key") keyBytes += record[1].length;
-  const { keyCount: keys, sessionCount: sessions, stateBytes } = state;
+  const { keyCount: keys, sessionCount: sessions, leaseCount: leases, stateBytes } = state;
   const { historyBytes, compactedRevision, featureLevel } = state;
   const valueBytes = stateBytes - keyBytes;
   const { enabled, userCount: users, roleCount: roles, tokenCount: tokens } = state.auth;
   const auth = { enabled, users, roles, tokens };
-  return { keys, sessions, auth, keyBytes, valueBytes, historyBytes, compactedRevision, featureLevel };
+  return {
+    keys,
+    sessions,
+    leases,
+    auth,
+    keyBytes,
+    valueBytes,
+    historyBytes,
+    compactedRevision,
+    featureLevel,
+  };
 }
 
 /** Checks the complete structure of a state. Damage of it names the page and the key. */

@@ -8,9 +8,15 @@ import { MAX_SNAPSHOT_INDEX } from "../../protocol/limits.ts";
 import type { Disk } from "../../storage/mod.ts";
 import { resolve } from "@std/path";
 import { confinedDisk } from "../../platform/named_paths.ts";
-import { inspect } from "./inspect.ts";
+import { inspect, inspectState } from "./inspect.ts";
 import { recover } from "./recover.ts";
-import type { RecoverReport, RestoreReport, RestoreRequest, ServerTools } from "./tools_port.ts";
+import type {
+  RecoverReport,
+  RestoreCheck,
+  RestoreReport,
+  RestoreRequest,
+  ServerTools,
+} from "./tools_port.ts";
 import { formatAddress } from "../../platform/address.ts";
 import { clusterIdOf, neighboursOf } from "../startup/identity.ts";
 import { foundingConfiguration } from "../membership/members.ts";
@@ -39,6 +45,7 @@ export function serverTools(platform: { readonly disk: Disk; readonly random: Ra
   return {
     inspect: (path, { isDeep = false } = {}) => inspect(path, { disk: diskFor([path], []), isDeep }),
     restore: (request) => restore(request, { disk: diskFor([request.from], [request.dataDir]), random }),
+    checkRestore: (from) => checkRestore(from, diskFor([from], [])),
     recover(request): Promise<RecoverReport | null> {
       const { old, fresh } = neighboursOf(resolve(request.dataDir));
       return recover(request, { disk: diskFor([], [request.dataDir, old, fresh]), random });
@@ -83,6 +90,22 @@ export async function restore(
       writeChunks: (write) => writeState(view, { write, yieldToEventLoop: () => Promise.resolve() }),
     });
     return { clusterId, revision: state.revision, keys: state.keyCount };
+  });
+}
+
+/** Does all of {@link restore} but writes nothing. */
+async function checkRestore(path: string, disk: Disk): Promise<RestoreCheck> {
+  return await withStateFile({ disk, path }, async (file) => {
+    const { state, ...report } = await inspectState(path, file, { isDeep: true });
+    if (state === null || report.damage.length > 0) return { file: report, restored: null };
+    renumber(state);
+    using view = state.snapshot();
+    let bytes = 0;
+    await writeState(view, {
+      write: (chunk) => void (bytes += chunk.length),
+      yieldToEventLoop: () => Promise.resolve(),
+    });
+    return { file: report, restored: { revision: state.revision, bytes } };
   });
 }
 

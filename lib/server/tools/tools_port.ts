@@ -17,6 +17,12 @@ export interface ServerTools {
    */
   restore(request: RestoreRequest): Promise<RestoreReport>;
   /**
+   * Does all of a restore but writes nothing: reads, verifies and loads the file, checks the structure of the state, and
+   * encodes it as the new folder would have it. Damage is part of the report, as of {@link inspect}; rejects with a named
+   * error for a file that cannot be restored for another reason.
+   */
+  checkRestore(from: string): Promise<RestoreCheck>;
+  /**
    * Makes the node of a data folder the only voter of its cluster. Nothing is changed before `confirm` has returned true for
    * the data that may be lost; null when it returned false.
    */
@@ -51,6 +57,7 @@ export interface SnapshotFileReport {
 export interface StateFigures {
   readonly keys: number;
   readonly sessions: number;
+  readonly leases: number;
   /** Users, roles besides the role root, and tokens. */
   readonly auth: {
     readonly enabled: boolean;
@@ -124,6 +131,18 @@ export interface DataFolderReport {
   readonly removedIds: readonly number[];
   /** Sentences, each with file, offset, index; none when all of it can be read. */
   readonly damage: readonly string[];
+}
+
+/** The effect that a restore of a file would have. */
+export interface RestoreCheck {
+  readonly file: SnapshotFileReport;
+  /** The state as a restore would write it; null if it is damaged. */
+  readonly restored: {
+    /** The revision from which on the new cluster continues. */
+    readonly revision: number;
+    /** Bytes of the encoded state. */
+    readonly bytes: number;
+  } | null;
 }
 
 /** A restore to make. */

@@ -21,6 +21,7 @@ const SNAPSHOT: InspectReport = {
   contents: {
     keys: 100_000,
     sessions: 3,
+    leases: 2,
     auth: { enabled: true, users: 1_200, roles: 3, tokens: 0 },
     keyBytes: 1_300_000,
     valueBytes: 25_600_000,
@@ -63,6 +64,7 @@ const CHECKED_FOLDER: InspectReport = {
     revision: 9,
     keys: 4,
     sessions: 1,
+    leases: 0,
     auth: { enabled: false, users: 0, roles: 0, tokens: 0 },
     keyBytes: 20,
     valueBytes: 40,
@@ -81,10 +83,14 @@ interface Ended {
   readonly tools: FakeTools;
 }
 
-async function run(args: readonly string[], options: FakeEnvironmentOptions = {}): Promise<Ended> {
+async function run(
+  args: readonly string[],
+  options: FakeEnvironmentOptions = {},
+  others: readonly InspectReport[] = [],
+): Promise<Ended> {
   const environment = new FakeEnvironment(options);
   const tools = new FakeTools();
-  for (const report of [SNAPSHOT, FOLDER, CHECKED_FOLDER]) tools.reports.set(report.path, report);
+  for (const report of [SNAPSHOT, FOLDER, CHECKED_FOLDER, ...others]) tools.reports.set(report.path, report);
   const start: StartServer = () => Promise.reject(new Error("no server is started"));
   const connect = (): Promise<FakeStore> => Promise.reject(new Error("no client is opened"));
   const code = await runKvraft(["server", ...args], { environment, connect, start, tools });
@@ -106,6 +112,7 @@ Deno.test("inspect: it shows the contents of a backup", async () => {
       "values    25.6 MB\n",
       "history   feature level 2, compacted at revision 900, 3.2 MB\n",
       "sessions  3\n",
+      "leases    2\n",
       "users     1 200, roles 3, tokens 0, authentication enabled\n",
       "members   1=10.0.0.1:7001, 4=10.0.0.4:7001 (learner)\n",
       "no damage: everything can be read\n",
@@ -339,4 +346,24 @@ Deno.test("server tools: a file that cannot be read is reported as such, not as 
     );
     assertStringIncludes(environment.stderr.text, `This is not damage, and nothing was changed. ${advice}`);
   }
+});
+
+Deno.test("restore --check: it says what the file has and whether a restore would succeed, and restores nothing", async () => {
+  const good = await run(["restore", "--check", "--from", "backup.snap"]);
+  assertEquals([good.code, good.tools.restored, good.err], [0, [], ""]);
+  assertStringIncludes(good.out, "leases    2\n");
+  assertStringIncludes(
+    good.out,
+    "no damage: everything can be read\n" +
+      "it can be restored: the new cluster continues from revision 1000, with 27.0 MB of state\n",
+  );
+  const json = await run(["restore", "--check", "--from", "backup.snap", "--output", "json"]);
+  assertEquals(JSON.parse(json.out), { ...SNAPSHOT, restored: { revision: 1_000, bytes: 27_000_000 } });
+  const damaged = { ...SNAPSHOT, path: "torn.snap", contents: null, damage: ["byte 9: it ends"] };
+  const bad = await run(["restore", "--check", "--from", "torn.snap"], {}, [damaged]);
+  assertEquals([bad.code, bad.tools.restored], [1, []]);
+  assertStringIncludes(bad.out, "DAMAGED: byte 9: it ends\n");
+  const other = await run(["restore", "--check", "--from", "backup.snap", "--node-id", "1"]);
+  assertEquals([other.code, other.out], [2, ""]);
+  assertStringIncludes(other.err, "restore --check makes nothing, so it does not take --node-id.");
 });

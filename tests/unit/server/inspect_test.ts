@@ -3,9 +3,10 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { type Command, type Mutation, StateMachine } from "../../../lib/kv/mod.ts";
 import { InvariantError } from "../../../lib/platform/assert.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
+import { MAX_SNAPSHOT_INDEX } from "../../../lib/protocol/limits.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
 import { NothingThereError } from "../../../lib/server/tools/inspect.ts";
-import { serverTools } from "../../../lib/server/tools/tools.ts";
+import { RevisionsUsedUpError, serverTools } from "../../../lib/server/tools/tools.ts";
 import type { DataFolderReport } from "../../../lib/server/tools/tools_port.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { machineAt, openStore, storeState } from "../../support/server_state.ts";
@@ -86,6 +87,7 @@ Deno.test("inspect: the report of a file has its position, content and damage", 
     contents: {
       keys: 7,
       sessions: 0,
+      leases: 0,
       auth: { enabled: false, users: 0, roles: 0, tokens: 0 },
       keyBytes: 35,
       valueBytes: 70,
@@ -169,4 +171,36 @@ Deno.test("inspect --deep: a folder that a start would refuse has no state, and 
   disk.edit("/data/wal/00000000000000000001.log", (bytes) => bytes.with(250, 0x21));
   const report = await inspected(disk);
   assertEquals([report.state, report.damage.length], [null, 1]);
+});
+
+Deno.test("restore --check: a file is read, checked and encoded as its restore would, and nothing is written", async () => {
+  const disk = await withHistory();
+  const tools = serverTools({ disk, random: () => 0.5 });
+  const [before, operations] = [disk.contents(), disk.operations];
+  const { file, restored } = await tools.checkRestore(SNAPSHOT);
+  assertEquals([disk.contents(), disk.operations, disk.openFiles], [before, operations, 0]);
+  assertEquals([file.contents?.keys, file.structure?.versions, file.damage], [2, 5, []]);
+  const members = [{ id: 4, address: { host: "n4", port: 7001 } }];
+  const request = {
+    from: SNAPSHOT,
+    nodeId: 4,
+    members,
+    dataDir: "/new",
+    clusterName: "new",
+    disablesAuth: false,
+  };
+  assertEquals(restored?.revision, (await tools.restore(request)).revision);
+  disk.edit(SNAPSHOT, (bytes) => bytes.with(-60, 255 - (bytes.at(-60) ?? 0)));
+  const damaged = await tools.checkRestore(SNAPSHOT);
+  assertEquals([damaged.restored, damaged.file.damage.length], [null, 1]);
+});
+
+Deno.test("restore --check: a backup that can be read but not restored is refused as its restore is", async () => {
+  const disk = new MemoryDisk();
+  const machine = machineAfter(6);
+  machine.advanceRevision(MAX_SNAPSHOT_INDEX - 10 - machine.revision);
+  const stored = await storeState(await openStore(disk), machine, { term: 3 });
+  assert(stored.damage === null);
+  const tools = serverTools({ disk, random: () => 0.5 });
+  await assertRejects(() => tools.checkRestore(SNAPSHOT), RevisionsUsedUpError);
 });

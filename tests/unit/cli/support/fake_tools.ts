@@ -4,6 +4,7 @@ import type {
   RecoverReport,
   RecoverRequest,
   RecoveryStakes,
+  RestoreCheck,
   RestoreReport,
   RestoreRequest,
   ServerTools,
@@ -50,6 +51,14 @@ export class FakeTools implements ServerTools {
     if (this.failure !== null) return Promise.reject(this.failure);
     this.restored.push(request);
     return Promise.resolve({ clusterId: "9c41", revision: 7, keys: 20_019 });
+  }
+
+  checkRestore(from: string): Promise<RestoreCheck> {
+    if (this.failure !== null) return Promise.reject(this.failure);
+    const file = this.reports.get(from);
+    if (file?.kind !== "snapshot") return Promise.reject(new Error(`there is no ${from}`));
+    const isSound = file.damage.length === 0;
+    return Promise.resolve({ file, restored: isSound ? { revision: 1_000, bytes: 27_000_000 } : null });
   }
 
   async recover({ confirm, ...request }: RecoverRequest): Promise<RecoverReport | null> {
