@@ -1,12 +1,12 @@
 /** A rolling upgrade from an earlier version under load; the earlier code comes from this repository's history. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { KvraftError } from "../../lib/client/errors.ts";
 import { eventually } from "../support/eventually.ts";
 import { CHECKOUT } from "../support/checkout.ts";
 import { EARLIER_COMMIT, unpackEarlier } from "../support/processes/earlier.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { underLoad } from "../support/processes/under_load.ts";
-import { skip } from "../support/processes/process.ts";
+import { skip, startKvraft } from "../support/processes/process.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 
 /** Log lines of a leader that raises the level, and of a node that refuses an earlier version. */
@@ -20,7 +20,7 @@ async function withEarlier(test: (checkout: string) => Promise<void>): Promise<v
   else skip(`commit ${EARLIER_COMMIT} is not in this clone's history`);
 }
 
-Deno.test("upgrade: a cluster of 0.1.0 is upgraded node by node under load, with one downgrade in between", async () => {
+Deno.test("upgrade: a cluster of 0.1.0 is upgraded node by node under load, after it has gone back from two nodes to none", async () => {
   await withEarlier(async (earlier) => {
     await underLoad({ checked: true, checkout: earlier }, async ({ cluster, progress }) => {
       const replace = async (id: number, checkout: string): Promise<void> => {
@@ -28,8 +28,8 @@ Deno.test("upgrade: a cluster of 0.1.0 is upgraded node by node under load, with
         await cluster.startNode(id, checkout);
         await progress();
       };
-      await replace(1, CHECKOUT);
-      await replace(1, earlier);
+      for (const id of [1, 2]) await replace(id, CHECKOUT);
+      for (const id of [1, 2]) await replace(id, earlier);
       for (const id of cluster.ids) {
         assert(
           !cluster.logs().includes(LEVEL_RAISED),
@@ -94,8 +94,22 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the fe
     await cluster.kill(3);
     await cluster.startNode(3, CHECKOUT);
     await cluster.waitForEqualStates();
+    await assertNoNodeStartsAgain(cluster, earlier);
   });
 });
+
+/** Asserts that no node of the earlier version starts once each node has a snapshot, also if all of them are stopped. */
+async function assertNoNodeStartsAgain(cluster: TestCluster, earlier: string): Promise<void> {
+  for (const id of cluster.ids) await cluster.client(["snapshot", "now", `${id}`]);
+  for (const id of cluster.ids) await cluster.kill(id);
+  for (const id of cluster.ids) {
+    const args = ["server", ...cluster.serverArguments(id)];
+    await using process = startKvraft(args, { checkout: earlier, cwd: cluster.folder.path });
+    const { code, stderr } = await process.end({ explain: cluster.logs });
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, "it has format version 2, and this kvraft knows versions up to 1.");
+  }
+}
 
 Deno.test("upgrade: nodes with a peer secret take nodes of 0.1.0 with --peer-auth accept, and refuse them without", async () => {
   await withEarlier(async (earlier) => {
