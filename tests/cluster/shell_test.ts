@@ -180,6 +180,30 @@ async function slips(t: Deno.TestContext, terminal: Terminal): Promise<void> {
     await terminal.waitFor(/\n1 +2 +3 *\n/);
     await terminal.press("C-u");
   });
+  await step(
+    t,
+    "searches its lines at Ctrl-R: older ones, none at Ctrl-C, edited by arrows, run by Enter",
+    async () => {
+      await terminal.press("C-r");
+      await terminal.type("evil");
+      await terminal.waitFor(/\n\(reverse-i-search\)'evil': get evil --raw$/);
+      await terminal.press("C-r");
+      await terminal.waitFor(/\n\(reverse-i-search\)'evil': put evil "a[^\n]*b"$/);
+      await terminal.press("C-c");
+      await terminal.waitFor(/m?s\n[^]*\nn\d \(leader\)>$/);
+      await terminal.press("C-r");
+      await terminal.type("il --");
+      await terminal.press("Left");
+      await terminal.waitFor(/\nn\d \(leader\)> get evil --raw$/);
+      await terminal.press("C-u", "C-e", "C-u", "C-r");
+      await terminal.type("get evil");
+      await terminal.waitFor(/\n\(reverse-i-search\)'get evil': get evil --raw$/);
+      await terminal.press("Enter");
+      await terminal.waitFor(
+        /\nn\d \(leader\)> get evil --raw\n[^\n]*\nrevision 4, [^\n]*\nn\d \(leader\)>$/,
+      );
+    },
+  );
   await step(t, "offers the nearest of a mistyped command", async () => {
     await terminal.type("lsit");
     await terminal.press("Enter");

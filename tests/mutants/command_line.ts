@@ -3,6 +3,15 @@ import { CLI, SERVER } from "./checks.ts";
 import { inFile, type Mutant } from "./mutant.ts";
 
 export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/cli/shell/history_search.ts", [CLI], [
+    {
+      id: "M3052",
+      title: "Enter at Ctrl-R runs the line from before the search",
+      failure: "another line is run than the one that is shown",
+      from: "return { line: this.line, rest",
+      to: "return { line: this.#before, rest",
+    },
+  ]),
   ...inFile("lib/cli/commands/keys/delete.ts", [CLI], [
     {
       id: "M3050",

@@ -1,6 +1,6 @@
 /**
  * The line editor of the shell: node:readline, extended by a grey hint behind the cursor, a prompt that changes while a
- * line is typed, and silence while a command runs (what is typed meanwhile is kept and shown with the next prompt).
+ * line is typed, the search of the history at Ctrl-R, and silence while a command runs (what is typed meanwhile is kept and shown with the next prompt).
  *
  * Readline reads from {@link TypedInput}, which differs from the terminal in three points. Pasted text arrives as one key
  * press instead of one for each character, because each key press costs readline the length of the line. Bytes that are
@@ -12,6 +12,7 @@ import { Readable } from "node:stream";
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
+import { HistorySearch } from "./history_search.ts";
 import type { Terminal } from "../environment.ts";
 import { isYes, type SecretEnd, SecretLine } from "../sign_in/secret_line.ts";
 import { dim, terminalLine, terminalText } from "../text.ts";
@@ -20,6 +21,9 @@ import { dim, terminalLine, terminalText } from "../text.ts";
 export const MAX_LINE_CHARACTERS = 32_768;
 /** The replacement of a character that cannot be kept as it was typed. */
 export const REPLACEMENT = "\ufffd";
+
+/** The key that searches the history; readline gives it no meaning. */
+const CTRL_R = "\x12";
 
 /** NUL, which readline drops, and the line separators, at which it would end the line. */
 const UNKEPT = /[\0\u2028\u2029]/g;
@@ -43,12 +47,17 @@ class TypedInput extends Readable {
   readonly #end = (): void => void this.emit("end");
   /** Takes what is typed in place of readline; null while readline does. */
   #taker: ((typed: string) => string | null) | null = null;
+  readonly #onSearch: () => void;
   /** Whether an escape sequence is incomplete: readline then reads its rest character by character. */
   #isWithinSequence = false;
 
-  /** `freeFor` returns how many of so many characters the line can still take. */
-  constructor(source: Readable, { freeFor }: { freeFor(characters: number): number }) {
+  /** `freeFor` returns how many of so many characters the line can still take. `onSearch` is called at Ctrl-R. */
+  constructor(
+    source: Readable,
+    { freeFor, onSearch }: { freeFor(characters: number): number; onSearch(): void },
+  ) {
     super({ read: () => {} });
+    this.#onSearch = onSearch;
     this.#source = source;
     this.#freeFor = freeFor;
     this.#take = (chunk) => this.#receive(this.#decoder.decode(chunk, { stream: true }));
@@ -85,6 +94,7 @@ class TypedInput extends Readable {
   }
 
   #receive(typed: string): void {
+    if (typed === "") return;
     if (this.#taker === null) return this.#emitKeys(typed);
     const rest = this.#taker(typed);
     if (rest === null) return;
@@ -102,6 +112,10 @@ class TypedInput extends Readable {
         continue;
       }
       const key = this.#nextKey(rest);
+      if (key === CTRL_R) {
+        this.#onSearch();
+        return this.#receive(rest.slice(key.length));
+      }
       // readline reads keys from the bytes that it is sent.
       if (!isText(key) || this.#freeFor(key.length) === key.length) this.emit("data", Buffer.from(key));
       rest = rest.slice(key.length);
@@ -132,7 +146,7 @@ function isText(key: string): boolean {
   return !/^[\x00-\x1f\x7f-\x9f]/.test(key);
 }
 
-/** Lines that the up key reaches. They are kept in memory only. */
+/** Lines that the up key and Ctrl-R reach. */
 const HISTORY_LINES = 500;
 /** How long after Esc the rest of a key's sequence can arrive. */
 const ESCAPE_TIMEOUT_MS = 50;
@@ -154,6 +168,8 @@ interface LineEditorOptions {
   columns(): number;
   hint(line: string): string;
   complete(line: string): Promise<Completions>;
+  /** Lines of earlier sessions, the newest first. */
+  readonly history: readonly string[];
   /** Whether the up key may bring a line back: not one with a secret. */
   mayRemember(line: string): boolean;
   /**
@@ -175,6 +191,11 @@ export class LineEditor implements Disposable {
   readonly #readline: Interface;
   /** Ends the prompt for a secret or answer; null while there is none. */
   #cancelSecret: (() => void) | null = null;
+  /** As the terminal shows it unless the history is searched. */
+  #prompt: string;
+  /** The newest line first. */
+  #history: readonly string[];
+  #isSearching = false;
   #isTooLong = false;
   #isHintShown = false;
   #isClosed = false;
@@ -182,7 +203,12 @@ export class LineEditor implements Disposable {
   /** Uses the terminal until it is disposed of. */
   constructor(options: LineEditorOptions) {
     const { terminal: { input: source, output }, prompt } = options;
-    const input = new TypedInput(source, { freeFor: (characters) => this.#freeFor(characters) });
+    const input = new TypedInput(source, {
+      freeFor: (characters) => this.#freeFor(characters),
+      onSearch: () => this.#search(),
+    });
+    this.#prompt = prompt;
+    this.#history = options.history;
     this.#options = options;
     this.#input = input;
     this.#screen = new Screen(output, () => options.columns());
@@ -194,6 +220,7 @@ export class LineEditor implements Disposable {
       output: this.#screen,
       terminal: true,
       prompt,
+      history: [...options.history],
       historySize: HISTORY_LINES,
       removeHistoryDuplicates: true,
       escapeCodeTimeout: ESCAPE_TIMEOUT_MS,
@@ -210,6 +237,7 @@ export class LineEditor implements Disposable {
     input.on("keypress", drawHint);
     this.#readline.on("history", (lines: string[]) => {
       if (!options.mayRemember(lines[0] ?? "")) lines.shift();
+      this.#history = lines;
     });
     this.#readline.on("line", (line: string) => this.#endLine(line));
     this.#readline.on("SIGINT", () => options.onInterrupt(this.#readline.line));
@@ -240,6 +268,8 @@ export class LineEditor implements Disposable {
 
   /** Changes the prompt, at once if it is shown; the line stays unchanged. */
   setPrompt(prompt: string): void {
+    this.#prompt = prompt;
+    if (this.#isSearching) return;
     this.#readline.setPrompt(prompt);
     if (!this.#screen.isMuted) this.show();
   }
@@ -298,6 +328,34 @@ export class LineEditor implements Disposable {
     if (!this.#isClosed) this.#readline.close();
   }
 
+  /** Searches the history until a key ends that, which is then readline's. */
+  #search(): void {
+    if (this.#screen.isMuted || this.#isClosed) return;
+    this.#clearHint();
+    this.#isSearching = true;
+    const search = new HistorySearch({ lines: this.#history, before: this.#readline.line });
+    this.#showInstead(search);
+    this.#input.passTo((typed) => {
+      const end = search.take(typed);
+      if (end === null) {
+        this.#showInstead(search);
+        return null;
+      }
+      this.#isSearching = false;
+      this.#showInstead({ prompt: this.#prompt, line: end.line });
+      return end.rest;
+    });
+  }
+
+  /** Shows another prompt and line in place of those there. */
+  #showInstead({ prompt, line }: { readonly prompt: string; readonly line: string }): void {
+    this.#readline.setPrompt(prompt);
+    if (line === this.#readline.line) return this.#readline.prompt(true);
+    this.#readline.write(null, { ctrl: true, name: "e" });
+    this.#readline.write(null, { ctrl: true, name: "u" });
+    this.#readline.write(line);
+  }
+
   #freeFor(characters: number): number {
     const free = Math.max(0, MAX_LINE_CHARACTERS - this.#readline.line.length);
     if (characters > free) this.#isTooLong = true;
@@ -313,6 +371,7 @@ export class LineEditor implements Disposable {
   #drawHint(): void {
     const { line, cursor } = this.#readline;
     if (!this.#options.color || this.#screen.isMuted || this.#isClosed || cursor < line.length) return;
+    if (this.#isSearching) return;
     if (line.length > MAX_HINTED_CHARACTERS) return;
     const freeColumns = this.#options.columns() - this.#readline.getCursorPos().cols - 1;
     const hint = this.#options.hint(line).slice(0, Math.max(0, freeColumns));

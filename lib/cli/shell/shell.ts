@@ -159,6 +159,7 @@ class Shell implements Disposable {
           leases: () => this.#leaseIds(),
           names: (kind) => this.#names(kind),
         }),
+      history: [],
       mayRemember,
       onLine: (line, problem) => this.#takeLine({ line, problem }),
       onInterrupt: (line) => this.#interrupt(line),

@@ -1,13 +1,13 @@
 /** The shell on streams in memory: typed input, and the screen. */
 import { assert, assertEquals } from "@std/assert";
-import { greetingFor, promptFor, runShell } from "../../../lib/cli/shell/shell.ts";
-import type { StoreClient } from "../../../lib/cli/command.ts";
-import { AbortError, AuthenticationError, NoLeaderError } from "../../../lib/client/errors.ts";
-import type { ConnectionState } from "../../../lib/client/types.ts";
-import { eventually, within } from "../../support/eventually.ts";
-import { settle } from "../../support/fakes/manual_clock.ts";
-import { FakeStore, STATUS } from "./support/fake_store.ts";
-import { FakeEnvironment } from "./support/fake_environment.ts";
+import { greetingFor, promptFor, runShell } from "../../../../lib/cli/shell/shell.ts";
+import type { StoreClient } from "../../../../lib/cli/command.ts";
+import { AbortError, AuthenticationError, NoLeaderError } from "../../../../lib/client/errors.ts";
+import type { ConnectionState } from "../../../../lib/client/types.ts";
+import { eventually, within } from "../../../support/eventually.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
+import { FakeStore, STATUS } from "../support/fake_store.ts";
+import { FakeEnvironment } from "../support/fake_environment.ts";
 
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
@@ -173,6 +173,30 @@ Deno.test("shell: the prompt follows the leader while a line is typed, and keeps
   await session.type("\r");
   await session.shows("ok  revision 1");
   assertEquals(session.store.entries.size, 1);
+  await session.leave();
+});
+
+Deno.test("shell: Ctrl-R finds a line of the session, and Enter runs it", async () => {
+  const session = new Session();
+  await session.shows("n2 (leader)> ");
+  await session.type("put a 1\r");
+  await session.shows("revision 1  ");
+  await session.type("get a\r");
+  await session.shows("version 1");
+  await session.type("half\x12pu");
+  await session.shows("(reverse-i-search)'pu': put a 1");
+  session.store.become({ kind: "connected", node: 3, leader: 3 });
+  const mark = session.screen.length;
+  await session.type("\r");
+  await session.shows("revision 2  ");
+  assert(session.since(mark).includes("n3 (leader)> put a 1"), session.since(mark));
+  await session.type("half\x12get\x1b[D2\r");
+  await eventually("the edited line is run", () => session.store.calls.length === 4 ? true : null);
+  await session.type("typed\x12put");
+  const before = session.screen.length;
+  await session.type("\x1b");
+  assert(session.since(before).includes("n3 (leader)> typed"), session.since(before));
+  await session.type(CTRL_U);
   await session.leave();
 });
 

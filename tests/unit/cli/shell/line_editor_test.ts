@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { PassThrough } from "node:stream";
 import fc from "fast-check";
-import { LineEditor, MAX_LINE_CHARACTERS } from "../../../lib/cli/shell/line_editor.ts";
-import { settle } from "../../support/fakes/manual_clock.ts";
+import { LineEditor, MAX_LINE_CHARACTERS } from "../../../../lib/cli/shell/line_editor.ts";
+import { settle } from "../../../support/fakes/manual_clock.ts";
 
 /** An editor that is shown, what it gave, and how often it did what costs the length of the line. */
 class Typing implements Disposable {
@@ -25,6 +25,7 @@ class Typing implements Disposable {
         this.hints += 1;
         return "";
       },
+      history: [],
       complete: () => Promise.resolve({ words: [], typed: "" }),
       mayRemember: () => true,
       onLine: (line, problem) => void this.lines.push([line, problem]),
