@@ -80,7 +80,11 @@ export const CLI = tests("cli", "tests/unit/cli");
 /** The rules of doctor. */
 export const DIAGNOSIS = tests("diagnosis", "tests/unit/diagnosis");
 /** Secrets on the command line and in the shell. */
-export const PROMPTS = tests("prompts", "tests/unit/cli/secrets_test.ts", "tests/unit/cli/shell_test.ts");
+export const PROMPTS = tests(
+  "prompts",
+  "tests/unit/cli/secrets_test.ts",
+  "tests/unit/cli/shell/shell_test.ts",
+);
 /** The linearizability checker on transactions with branches and on reads of the past. */
 export const LINCHECK = tests("lincheck", "tests/unit/lincheck/branches_test.ts");
 /** All reachable states of three cores within small bounds. */
