@@ -19,6 +19,7 @@ import {
 } from "../messages/lease.ts";
 import type { GivenOf, MessageOf } from "../protobuf/message.ts";
 import { existingLeaseId, storeLeaseId } from "../revisions.ts";
+import { yieldOf } from "../rpc/long_lists.ts";
 import { type Call, type Method, streaming, unary } from "../rpc/method.ts";
 import { EtcdError, etcdError } from "../rpc/status.ts";
 import { KeepAlives } from "./keep_alives.ts";
@@ -76,6 +77,7 @@ export function leaseMethods(context: EtcdContext): readonly Method[] {
         http: ["/v3/lease/timetolive", "/v3/kv/lease/timetolive"],
         request: LEASE_TIME_TO_LIVE_REQUEST,
         response: LEASE_TIME_TO_LIVE_RESPONSE,
+        stepClock: context.clock,
       },
       (request, call) => timeToLive(context, request, call),
     ),
@@ -86,6 +88,7 @@ export function leaseMethods(context: EtcdContext): readonly Method[] {
         http: ["/v3/lease/leases", "/v3/kv/lease/leases"],
         request: LEASE_LEASES_REQUEST,
         response: LEASE_LEASES_RESPONSE,
+        stepClock: context.clock,
       },
       (_, call) => leases(context, call),
     ),
@@ -157,9 +160,11 @@ async function timeToLive(
 /** Returns all leases by id, which are at most 250,000, read page by page. */
 async function leases(
   context: EtcdContext,
-  { core, timeoutMs }: Call,
+  { core, timeoutMs, signal }: Call,
 ): Promise<GivenOf<typeof LEASE_LEASES_RESPONSE>> {
-  const limits = core.context({ timeoutMs });
+  const limits = core.context({ timeoutMs, signal });
+  // A node alone answers its own front end at once, page after page.
+  const yieldToOthers = yieldOf({ clock: context.clock, signal });
   const found: { readonly id: number }[] = [];
   for (let after = 0;;) {
     const query = { after, limit: MAX_LIST_ENTRIES, consistency: "linearizable" } as const;
@@ -167,5 +172,6 @@ async function leases(
     for (const { leaseId } of page.leases) found.push({ id: leaseId });
     if (page.after === null) return { header: headerOf(context, page.revision), leases: found };
     after = page.after;
+    await yieldToOthers();
   }
 }

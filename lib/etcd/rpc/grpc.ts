@@ -2,12 +2,14 @@
  * gRPC over HTTP/2: the frames around messages, deadlines, metadata, and the status in the trailers (the gRPC over HTTP2
  * specification of grpc/grpc).
  */
+import { concat } from "@std/bytes";
 import { errorMessage } from "../../platform/errors.ts";
 import { SlabCopier } from "../../platform/memory/slab.ts";
 import type { WebHeaders, WebRequest, WebStream } from "../../web/mod.ts";
 import { BodyTooLargeError, constantFields, WebError } from "../../web/mod.ts";
 import type { Message } from "../protobuf/message.ts";
 import { type ByteMessages, type Format, MAX_CALL_MS, type MessageParts } from "./method.ts";
+import { cutLists } from "./long_lists.ts";
 import { EtcdError, etcdError } from "./status.ts";
 
 /** Bytes of a request's message, as in etcd: `--max-request-bytes` and half a mebibyte. */
@@ -42,6 +44,16 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 export const PROTOBUF: Format = {
   decode: <T, G>(type: Message<T, G>, body: Uint8Array): T => type.decode(body),
   encode: <T, G>(type: Message<T, G>, message: G): Uint8Array => type.encode(message),
+  encodeInSteps: async (type, message, yieldToOthers) => {
+    const { head, rest } = cutLists(message);
+    const parts = [type.encode(head)];
+    for (const part of rest) {
+      await yieldToOthers();
+      parts.push(type.encode(part));
+    }
+    // Parts of a message that follow each other are one message.
+    return parts.length === 1 && parts[0] !== undefined ? parts[0] : concat(parts);
+  },
 };
 
 /** Whether a request is one of gRPC. */

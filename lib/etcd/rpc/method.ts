@@ -3,7 +3,9 @@
  * messages arrive as protobuf over gRPC or as JSON over the gateway.
  */
 import type { ClientCore } from "../../client/core.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { Message } from "../protobuf/message.ts";
+import { yieldOf, type YieldToOthers } from "./long_lists.ts";
 
 /** A request of a client, beside its messages. */
 export interface Call {
@@ -50,6 +52,8 @@ export interface Format {
   /** Throws MalformedMessageError. */
   decode<T, G>(type: Message<T, G>, body: Uint8Array): T;
   encode<T, G>(type: Message<T, G>, message: G): Uint8Array;
+  /** As {@link encode}, in steps of a millisecond or so. Rejects as `yieldToOthers` does. */
+  encodeInSteps<T, G>(type: Message<T, G>, message: G, yieldToOthers: YieldToOthers): Promise<Uint8Array>;
 }
 
 /** An encoded message in parts, which are sent one after the other. */
@@ -93,11 +97,13 @@ export interface MethodOptions<Request, RequestGiven, Response, ResponseGiven> {
   readonly http?: readonly string[];
   readonly request: Message<Request, RequestGiven>;
   readonly response: Message<Response, ResponseGiven>;
+  /** Given for a method whose answers may have long lists: they are encoded in steps. */
+  readonly stepClock?: Pick<Clock, "after">;
 }
 
 /** Declares a method with one message in each direction. */
 export function unary<Request, RequestGiven, Response, ResponseGiven>(
-  { service, name, http = [], request, response }: MethodOptions<
+  { service, name, http = [], request, response, stepClock: clock }: MethodOptions<
     Request,
     RequestGiven,
     Response,
@@ -109,8 +115,12 @@ export function unary<Request, RequestGiven, Response, ResponseGiven>(
     kind: "unary",
     path: `/${service}/${name}`,
     http,
-    run: async (body, format, call) =>
-      format.encode(response, await handle(format.decode(request, body), call)),
+    run: async (body, format, call) => {
+      const answer = await handle(format.decode(request, body), call);
+      return clock === undefined
+        ? format.encode(response, answer)
+        : await format.encodeInSteps(response, answer, yieldOf({ clock, signal: call.signal }));
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 import { tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
+const LONG_LISTS = tests("long lists", "tests/unit/etcd/rpc/long_lists_test.ts");
 const MESSAGES = tests("messages", "tests/unit/etcd/protobuf");
 const OUTPUT = tests("output", "tests/unit/etcd/rpc/grpc_stream_test.ts");
 const INPUT = tests("input", "tests/unit/etcd/rpc/grpc_input_test.ts");
@@ -95,6 +96,24 @@ export const ETCD_HOSTILE_MUTANTS: readonly Mutant[] = [
       failure: "a request with two messages is carried out in part",
       from: "body.length === PREFIX_BYTES + size",
       to: "body.length >= PREFIX_BYTES + size",
+    },
+  ]),
+  ...inFile("lib/etcd/gateway/json_format.ts", [LONG_LISTS], [
+    {
+      id: "M3032",
+      title: "a long list is written to JSON in one turn",
+      failure: "a list of all leases holds up every other request for a second",
+      from: "const { head, rest } = cutLists(message);",
+      to: "const { head, rest } = { head: message, rest: [] as typeof message[] };",
+    },
+  ]),
+  ...inFile("lib/etcd/lease/methods.ts", [LONG_LISTS], [
+    {
+      id: "M3033",
+      title: "all pages of leases are read in one turn",
+      failure: "a node alone answers no other request while it reads 250,000 leases",
+      from: "    await yieldToOthers();\n",
+      to: "",
     },
   ]),
 ];

@@ -9,6 +9,7 @@ import {
   type RangeResponseGiven,
 } from "../../messages/kv.ts";
 import type { Call, MessageParts, UnaryMethod } from "../../rpc/method.ts";
+import { yieldOf } from "../../rpc/long_lists.ts";
 import { checkRange } from "../checks.ts";
 import { answeredEntries } from "../entries.ts";
 import { EncodedEntries, PlainEntries } from "./answer.ts";
@@ -34,7 +35,8 @@ export function rangeMethod(context: EtcdContext): UnaryMethod {
     run: async (body, format, call) => {
       const request = format.decode(RANGE_REQUEST, body);
       checkRange(request);
-      return format.encode(RANGE_RESPONSE, await range(context, request, { call, turns }));
+      const answer = await range(context, request, { call, turns });
+      return await format.encodeInSteps(RANGE_RESPONSE, answer, yieldOf({ ...context, ...call }));
     },
     runInParts: async (body, call) => {
       const request = RANGE_REQUEST.decode(body);

@@ -2,10 +2,10 @@
 import { CompactedError } from "../../../client/errors.ts";
 import type { CallContext } from "../../../client/call_context.ts";
 import type { KeyValue } from "../../../kv/command.ts";
-import { pause } from "../../../platform/promise.ts";
 import type { EtcdContext } from "../../context.ts";
 import type { RangeRequest } from "../../messages/kv.ts";
 import type { Call } from "../../rpc/method.ts";
+import { yieldOf } from "../../rpc/long_lists.ts";
 import { etcdError } from "../../rpc/status.ts";
 import { RangePages } from "./pages.ts";
 import { hasFilters, isKeyOrder, orderOf, passes } from "./selection.ts";
@@ -123,11 +123,8 @@ async function sortPages(
   },
 ): Promise<boolean> {
   const limit = limitOf(request);
-  const sorted = new SortedRuns({
-    order: orderOf(request),
-    limit,
-    yieldToOthers: () => pause(0, { clock, signal }),
-  });
+  const yieldToOthers = yieldOf({ clock, signal });
+  const sorted = new SortedRuns({ order: orderOf(request), limit, yieldToOthers });
   let found = 0;
   for (let page = first;; page = await pages.next(PAGE_ENTRIES)) {
     const entries = page.filter((entry) => passes(request, entry));
@@ -138,6 +135,7 @@ async function sortPages(
   const taken = await sorted.finish();
   for (let position = 0; position < taken.length; position += PAGE_ENTRIES) {
     await sink.add(taken.slice(position, position + PAGE_ENTRIES));
+    await yieldToOthers();
   }
   return found > limit;
 }
