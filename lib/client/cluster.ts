@@ -124,7 +124,7 @@ export class ClusterClient {
     const { scope = "all" } = checkObject(options, "the options of a call");
     const checked = checkChoice(scope, ["self", "all"], "a scope");
     const note = {
-      kind: "read",
+      kind: checked === "all" ? "collection" : "read",
       action: "describe the nodes",
       context: this.#core.context(options),
     } as const;

@@ -40,6 +40,8 @@ const SEPARATOR = ": ";
 
 /** The longest wait of the first attempt of a call; each further one may wait twice as long as the one before. */
 export const ATTEMPT_TIMEOUT_MS = 1_000;
+/** The same of a collection: longer than the node waits for the others (ANSWER_TIMEOUT_MS of the server's diagnostics). */
+const COLLECTION_TIMEOUT_MS = 2_000;
 /** The shortest wait of an attempt, unless the deadline is nearer. */
 export const MIN_ATTEMPT_TIMEOUT_MS = 50;
 /** The middle of the pause before the second attempt; each further one is twice as long. */
@@ -53,6 +55,8 @@ export const BUSY_BACKOFF_MAX_MS = 2_000;
 export type CallKind =
   /** Changes nothing. */
   | "read"
+  /** Changes nothing, and the node that is asked waits a second for members that do not answer. */
+  | "collection"
   /** Changes nothing and may take long: an attempt has all the time that is left. */
   | "longRead"
   /** Has a stamp by which the store recognizes a retry. */
@@ -322,7 +326,8 @@ function refusalError(
  */
 export function attemptTimeoutMs(attempt: number, remainingMs: number, call: CallKind = "read"): number {
   if (call === "longRead" || call === "once") return remainingMs;
-  const patienceMs = Math.min(ATTEMPT_TIMEOUT_MS * 2 ** attempt, remainingMs / 2);
+  const firstMs = call === "collection" ? COLLECTION_TIMEOUT_MS : ATTEMPT_TIMEOUT_MS;
+  const patienceMs = Math.min(firstMs * 2 ** attempt, remainingMs / 2);
   return Math.min(remainingMs, Math.max(MIN_ATTEMPT_TIMEOUT_MS, patienceMs));
 }
 

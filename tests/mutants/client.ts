@@ -108,6 +108,15 @@ export const CLIENT_MUTANTS: readonly Mutant[] = [
       to: "spentMs >= 0 ? wholeMs",
     },
   ]),
+  ...inFile("lib/client/cluster.ts", [SERVER], [
+    {
+      id: "M3055",
+      title: "reports of all nodes have the time that a node waits for a frozen member",
+      failure: "top shows old figures, and programs get an error, in the seconds after a node was suspended",
+      from: 'checked === "all" ? "collection" : "read"',
+      to: '"read"',
+    },
+  ]),
   ...inFile("lib/client/retry.ts", [CLIENT], [
     {
       id: "M267",

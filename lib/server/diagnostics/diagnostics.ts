@@ -99,7 +99,7 @@ export class Diagnostics {
     const answers = others.map((member) => this.#ask(member));
     this.#timer = clock.after(ANSWER_TIMEOUT_MS, () => {
       this.#giveUp(
-        `it has not answered within ${ANSWER_TIMEOUT_MS} ms; a version before this question existed does not`,
+        `it has not answered within ${ANSWER_TIMEOUT_MS} ms; an older version never answers this question`,
       );
     });
     const reports = [this.#own(), ...await Promise.all(answers)];

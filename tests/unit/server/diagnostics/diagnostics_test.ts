@@ -44,6 +44,24 @@ Deno.test("describe: every member reports itself and its links, and one that is 
   assertEquals([link?.agoMs, link?.connectedFrom, link?.connectedTo], [null, false, false]);
 });
 
+Deno.test("describe: a member that has just been suspended delays the answer of the others, and does not prevent it", async () => {
+  await using cluster = new MemoryCluster();
+  for (const id of [1, 2]) await cluster.start(id, { founders: [1, 2, 3] });
+  const client = await cluster.client(1, 2);
+  await cluster.run(client.put("key", "value"));
+  const { connections } = cluster.network;
+  const begun = connections.length;
+  await cluster.start(3, { founders: [1, 2, 3] });
+  await cluster.pass(2_000);
+  assertEquals([...byId(await cluster.run(client.cluster.describe())).values()].includes(null), false);
+  for (const connection of connections.slice(begun)) connection.stall();
+  const members = await cluster.run(client.cluster.describe({ timeoutMs: 3_000 }));
+  assertEquals([...byId(members)].map(([id, report]) => [id, report !== null]), [[1, true], [2, true], [
+    3,
+    false,
+  ]]);
+});
+
 Deno.test("describe: the scope self asks no other node", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
