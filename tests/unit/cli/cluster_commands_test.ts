@@ -245,6 +245,10 @@ Deno.test("doctor: it ends with 0 for a healthy cluster, and names each finding 
     ].join("\n"),
     err: "",
   });
+  store.descriptions = answersWith({ 2: null, 3: null });
+  const { out: all } = await run(["doctor"], { store });
+  assertEquals(all.split("\n").at(-2), "3 findings (1 critical and 2 problems), 3 nodes asked");
+  store.descriptions = answersWith({ 3: null });
   const { code, out } = await run(["doctor", "--output", "json"], { store });
   const { healthy, findings, nodes } = JSON.parse(out);
   assertEquals([code, healthy, findings[0].rule, nodes.length], [1, false, "silent-node", 3]);

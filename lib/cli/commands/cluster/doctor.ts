@@ -76,7 +76,9 @@ function reportText(
     count: findings.filter((finding) => finding.severity === severity).length,
   })).filter(({ count }) => count > 0);
   const sum = `${countOf(findings.length, "finding")} (${
-    enumeration(counts.map(({ severity, count }) => `${count} ${severity}`))
+    enumeration(counts.map(({ severity, count }) =>
+      severity === "critical" ? `${count} critical` : countOf(count, severity)
+    ))
   }), ${asked} asked`;
   const why = reason === null ? [] : [escapeText(reason)];
   return [...findings.map(findingText), ...why, sum].map((line) => `${line}\n`).join("");

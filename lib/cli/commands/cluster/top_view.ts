@@ -1,6 +1,6 @@
 /** The tables of the command `top`, made from the reports of the nodes. */
 import type { MemberReport, NodeReport, NotableEvent } from "../../../protocol/diagnostics/report.ts";
-import { dim, duration, escapeText, perSecond, sizeText, table } from "../../text.ts";
+import { countOf, dim, duration, escapeText, perSecond, sizeText, table } from "../../text.ts";
 
 /** The reports of one moment, and those before, from which rates are made. */
 export interface Sample {
@@ -164,7 +164,7 @@ export function clusterLine({ members }: Sample): string {
   const nodes = `${up} of ${members.length} nodes answer`;
   if (leader === null) return `${nodes}, no leader`;
   const { id, term, revision, keys } = leader.status;
-  return `${nodes}, leader n${id}, term ${term}, revision ${revision}, ${keys} keys`;
+  return `${nodes}, leader n${id}, term ${term}, revision ${revision}, ${countOf(keys, "key")}`;
 }
 
 /** Returns the table of the nodes, sorted by the column at `sort`, which a star marks. */
