@@ -11,7 +11,7 @@
  * log without an identity, or an identity without the log's folder. A restore marks the directory as unfinished first
  * and founds it last: a node does not start from a part of the state, nor does it begin an empty log there.
  */
-import { errorMessage, wrongPathReason } from "../platform/errors.ts";
+import { errorCode, errorMessage, wrongPathReason } from "../platform/errors.ts";
 import { dirname } from "@std/path";
 import { assert, assertNever } from "../platform/assert.ts";
 import { type Disk, type DiskLock, isForbidden } from "../platform/disk.ts";
@@ -265,7 +265,11 @@ function createDirectories(disk: Disk, path: string): void {
     disk.createDirectory(path);
   } catch (error) {
     // Nodes that start concurrently may create a common parent folder at the same moment.
-    if (disk.stat(path) !== "directory") throw error;
+    const found = disk.stat(path);
+    if (found === "directory") return;
+    throw found === null && errorCode(error) === "EEXIST"
+      ? new Error(`${path} is a symbolic link to a directory that does not exist`, { cause: error })
+      : error;
   }
 }
 

@@ -16,6 +16,7 @@ import type { Logger } from "../../platform/logger.ts";
 import type { Address, Network } from "../../platform/network.ts";
 import { probeAny, probePeer } from "../../transport/dial.ts";
 import type { PeerSecretFile } from "./peer_secret_file.ts";
+import { isForbidden } from "../../platform/disk.ts";
 import { type DataDirectory, type Disk, type Identity, readIdentity } from "../../storage/mod.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_file.ts";
@@ -93,7 +94,7 @@ function requireFolderPath(path: string, disk: Disk): void {
   try {
     reason = disk.stat(path) === "file" ? "it is a file, not a folder" : null;
   } catch (error) {
-    reason = wrongPathReason(error);
+    reason = isForbidden(error) ? "this user may not enter a directory above it" : wrongPathReason(error);
     if (reason === null) throw error;
   }
   if (reason === null) return;

@@ -14,15 +14,34 @@ import {
   DataDirectoryError,
   DataDirectoryLockedError,
   DataDirectoryUnusableError,
+  DenoDisk,
   NewerFormatError,
   OtherClusterError,
   OtherNodeError,
   readIdentity,
 } from "../../../lib/storage/mod.ts";
+import { TemporaryFolder } from "../../support/temporary.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { IDENTITY } from "../../support/storage.ts";
 
 const PATH = "/srv/data/node-1";
+
+Deno.test({
+  name:
+    "DataDirectory.open: a link to a disk that is not mounted is named, and nothing is created at its target",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using directory = await TemporaryFolder.make();
+    const [path, target] = [`${directory.path}/node-1`, `${directory.path}/disk`];
+    await Deno.symlink(target, path);
+    await assertRejects(
+      () => DataDirectory.open({ disk: new DenoDisk(), path }),
+      DataDirectoryUnusableError,
+      `${path} is a symbolic link to a directory that does not exist`,
+    );
+    await assertRejects(() => Deno.stat(target), Deno.errors.NotFound);
+  },
+});
 
 const NAMES = ["LOCK", "identity", "snapshots", "wal"];
 

@@ -42,6 +42,17 @@ Deno.test({
   },
 });
 
+Deno.test("requireOrigin: a data directory below one that the user may not enter is a wrong flag", async () => {
+  const disk = new MemoryDisk();
+  const forbidden = Object.assign(new Error("permission denied"), { code: "EACCES" });
+  disk.stat = (path) => {
+    if (path === ORIGIN.dataDir) throw forbidden;
+    return null;
+  };
+  const refused = `--data-dir: cannot use ${ORIGIN.dataDir}: this user may not enter a directory above it.`;
+  await assertRejects(() => requireOrigin(ORIGIN, disk), ConfigError, refused);
+});
+
 Deno.test("requireOrigin: an empty folder needs --cluster or --join", async () => {
   await assertRejects(
     () => requireOrigin({ ...ORIGIN, members: null }, new MemoryDisk()),
