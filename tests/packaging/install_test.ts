@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parse } from "jsonc-parser";
 import { CHECKOUT, readCheckout } from "../support/checkout.ts";
-import { kvraftCommand, Process, READY_LINE, runKvraft, startKvraft } from "../support/processes/process.ts";
+import { kvraftCommand, Process, READY_LINE, startKvraft } from "../support/processes/process.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 import { runProgram } from "./linters.ts";
 
@@ -89,8 +89,9 @@ Deno.test("install.md: a node starts with the configuration file, beside a secre
   );
   assertEquals(parse(text)["node-id"], 1);
   await Deno.writeTextFile(`${at}/kvraft.json`, here);
-  const secret = await runKvraft(["secret", "new"], { cwd: "/" });
-  await Deno.writeTextFile(`${at}/peer.secret`, secret.stdout, { mode: 0o600 });
+  const words = kvraftCommand([]).map((word) => `'${word}'`).join(" ");
+  const command = blockWith("The configuration file", "secret new").replace("kvraft", words);
+  assertEquals((await runProgram("sh", ["-c", command], at)).code, 0);
   await using node = startKvraft(["server", "--config", `${at}/kvraft.json`, "--data-dir", `${at}/data`], {
     cwd: "/",
   });
@@ -108,8 +109,9 @@ Deno.test("install.md: every block is typed by a test, or changes the machine or
     "npx -y deno", // JSR
     "useradd", // changes the machine
     "docker build", // needs a daemon
+    "--cluster 10.0.0.1:7001,10.0.0.2:7001", // three machines; tests/cluster types both commands on one
   ];
-  const tested = ["sha256sum", "deno install"];
+  const tested = ["sha256sum", "deno install", "kvraft secret new"];
   const blocks = [...PAGE.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text = ""]) => text);
   assertEquals(blocks.filter((text) => ![...elsewhere, ...tested].some((part) => text.includes(part))), []);
 });
