@@ -33,7 +33,7 @@ function commandProblems(source: string): readonly string[] {
 function limitProblems(source: string): readonly string[] {
   const names = [...source.matchAll(/`([A-Z][A-Z\d]*(?:_[A-Z\d]+)+)`/g)].map(([, name = ""]) => name);
   return names
-    .filter((name) => !/^(KVRAFT|NO|DENO)_/.test(name) && !limits().has(name))
+    .filter((name) => !/^(KVRAFT|NO|DENO|OTEL)_/.test(name) && !limits().has(name))
     .map((name) => `names ${name}, and lib has no constant of that name`);
 }
 
