@@ -13,7 +13,10 @@ import {
   SERVER_OPTIONS,
   type ServerConfig,
 } from "../server/config/config.ts";
-import { readServerConfig } from "../server/config/reading.ts";
+import { inspectServerConfig } from "../server/config/reading.ts";
+import type { Logger } from "../platform/logger.ts";
+import { resolve } from "@std/path";
+import { LiveConfig } from "./processes/reload.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { type RunningServer, startServer } from "../server/mod.ts";
 import { denoPlatform } from "../server/startup/deno_platform.ts";
@@ -43,6 +46,7 @@ export type StartServer = (config: ServerConfig, options: StartOptions) => Promi
 /** A running server and its log. */
 interface StartedServer {
   readonly server: RunningServer;
+  readonly logger: Logger;
   /** Writes the lines that the log has buffered. */
   closeLog(): void;
 }
@@ -66,7 +70,8 @@ export async function startDenoServer(
   const closeLog = (): void => platform.logger[Symbol.dispose]();
   const onDirectoryOpen = (): void => narrowPermissions(named);
   try {
-    return { server: await startServer(config, { ...platform, signal, onDirectoryOpen }), closeLog };
+    const server = await startServer(config, { ...platform, signal, onDirectoryOpen });
+    return { server, logger: platform.logger, closeLog };
   } catch (error) {
     closeLog();
     throw error;
@@ -78,7 +83,7 @@ export async function serverCommand(
   args: readonly string[],
   { environment, start, tools, checkFiles = problemsOfFiles }: ServerDependencies,
 ): Promise<ExitCode> {
-  let read: { readonly config: ServerConfig; readonly named: NamedPaths } | null;
+  let read: ReadConfig | null;
   try {
     refuseReplaced(args, "Give paths and names as UTF-8.");
     const ended = await serverTool(args, { environment, tools });
@@ -95,9 +100,15 @@ export async function serverCommand(
     await environment.stdout.write(serverHelp(toolsHelp()));
     return ExitCode.done;
   }
-  const { config, named } = read;
-  using stop = new StopRequest(environment, "this node");
-  let started: StartedServer;
+  const { live, named } = read;
+  const { config } = live;
+  let started: StartedServer | null = null;
+  // Before the start there is nothing to reload.
+  using stop = new StopRequest(
+    environment,
+    "this node",
+    () => started !== null && read?.reload(started.logger),
+  );
   try {
     started = await start(config, {
       writeLog: (line) => environment.stderr.write(line),
@@ -117,11 +128,16 @@ export async function serverCommand(
   return await serve(started, { config, environment, stop });
 }
 
+/** The configuration of a start. */
+interface ReadConfig {
+  readonly live: LiveConfig;
+  readonly named: NamedPaths;
+  /** Reads it again. */
+  reload(logger: Logger): void;
+}
+
 /** Returns the configuration; null if help was asked for. */
-function readConfig(
-  args: readonly string[],
-  environment: Environment,
-): { readonly config: ServerConfig; readonly named: NamedPaths } | null {
+function readConfig(args: readonly string[], environment: Environment): ReadConfig | null {
   const help = { name: "help", placeholder: null, help: "" };
   const { options, positionals } = parseArguments(args, [...SERVER_OPTIONS, ...REPORT_OPTIONS, help]);
   if (options.has("help")) return null;
@@ -131,11 +147,18 @@ function readConfig(
     const hint = near === null ? "See kvraft server --help." : `Did you mean kvraft server ${near}?`;
     throw new UsageError(`"${shortened(extra.text)}" is not an option. ${hint}`);
   }
-  const config = readServerConfig(configSources(options, environment));
+  // Later the permission for the working directory may be gone.
+  const directory = environment.absolute(".");
+  const absolute = (path: string): string => resolve(directory, path);
+  const sources = { ...configSources(options, environment), absolute };
+  const { config, problems: [problem], settings } = inspectServerConfig(sources);
+  if (config === null) throw problem ?? new ConfigError("The configuration has a problem.");
+  const live = new LiveConfig(config, settings);
   const configFile = options.get("config");
   return {
-    config,
-    named: namedPathsOf(config, configFile === undefined ? null : environment.absolute(configFile)),
+    live,
+    named: namedPathsOf(config, configFile === undefined ? null : absolute(configFile)),
+    reload: (logger) => live.reload(inspectServerConfig(sources), logger),
   };
 }
 

@@ -5,7 +5,7 @@
 import { assert } from "../platform/assert.ts";
 import type { NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { Clock, Random } from "../platform/clock.ts";
-import type { ReadMode } from "./config/config.ts";
+import type { LiveSettings, ReadMode } from "./config/config.ts";
 import { CONFIGURATION_CODEC } from "../protocol/configuration.ts";
 import { DecodeError } from "../protocol/errors.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -64,8 +64,7 @@ export interface NodeOptions extends UserOptions {
   readonly heartbeatMs: number;
   readonly readMode: ReadMode;
   readonly maxValueBytes: number;
-  readonly quotaBytes: number | null;
-  readonly historySeconds: number | null;
+  readonly live: LiveSettings;
   readonly limits: ServerLimits;
   readonly start: StartingPoint;
   readonly clock: Clock;
@@ -196,8 +195,7 @@ export class Node {
       members: () => membersOf(raft.committedConfiguration),
       hasDiskSpace: () => this.description.disk === "ok",
     });
-    const { historyBytes } = options.limits;
-    this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica, historyBytes });
+    this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica });
     this.#writes = this.#makeWrites();
     this.membership = this.#makeMembership();
     this.clients = this.#makeClients(yieldToEventLoop);
@@ -407,9 +405,9 @@ export class Node {
   }
 
   #makeWrites(): Writes {
-    const { start, maxValueBytes, quotaBytes, clock, logger, metrics } = this.#options;
+    const { start, maxValueBytes, live, clock, logger, metrics } = this.#options;
     const quota = new Quota({
-      quotaBytes,
+      live,
       stateMachine: () => this.#replica.stateMachine,
       exceeded: (bytes) => this.description.events.quotaExceeded(bytes),
       isDiskNearlyFull: () => {

@@ -1,4 +1,5 @@
 /** A node's description of itself: its status, which clients can request, and its condition, for metrics. */
+import type { LiveSettings } from "./config/config.ts";
 import type { DiskState, Member, MemberUrl, NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -56,7 +57,7 @@ export interface DescribedNode {
   readonly exchange: SnapshotExchange;
   /** Duration of a tick of the core. */
   readonly tickMs: number;
-  readonly quotaBytes: number | null;
+  readonly live: Pick<LiveSettings, "quotaBytes">;
   readonly logger: Logger;
   readonly metrics: Metrics | null;
   /** Where the members serve etcd's clients. */
@@ -91,7 +92,7 @@ export class NodeDescription {
 
   /** Returns this node's view of itself. */
   status(): NodeStatus {
-    const { raft, replica, snapshots, exchange, tickMs, quotaBytes, peers: connected } = this.#node;
+    const { raft, replica, snapshots, exchange, tickMs, live: { quotaBytes }, peers: connected } = this.#node;
     const members = membersOf(raft.committedConfiguration);
     const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = raft.status();
     const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = replica.stateMachine;

@@ -268,6 +268,7 @@ class Server implements RunningServer {
     this.#node = new Node({
       ...opened,
       ...config,
+      live: config,
       id: self,
       clusterId,
       dataId,

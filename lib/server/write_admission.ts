@@ -2,6 +2,7 @@
  * Decides whether a leader admits a write: not while too many wait ({@link WriteAdmission}, {@link RangeAdmission}), and
  * not when it would make the state exceed its quota, or when the disk is nearly full ({@link Quota}).
  */
+import type { LiveSettings } from "./config/config.ts";
 import { assert, assertNever } from "../platform/assert.ts";
 import type { Clock } from "../platform/clock.ts";
 import {
@@ -106,8 +107,8 @@ type QuotaWrite = Transaction | BranchingTransaction | DatabaseWrite;
 
 /** The state that a quota depends on. */
 export interface QuotaOptions {
-  /** Maximum bytes of keys and values; null for no quota. */
-  readonly quotaBytes: number | null;
+  /** Its `quotaBytes`: the maximum bytes of keys and values; null for no quota. */
+  readonly live: Pick<LiveSettings, "quotaBytes">;
   readonly stateMachine: () => StateMachine;
   /** Takes the bytes that a write would have added that the quota refuses. */
   readonly exceeded: (bytes: number) => void;
@@ -143,7 +144,7 @@ export class Quota {
   }
 
   #excessOf(transaction: QuotaWrite): ErrorAnswer | null {
-    const { quotaBytes, stateMachine } = this.#options;
+    const { live: { quotaBytes }, stateMachine } = this.#options;
     const state = stateMachine();
     const diskProblem = this.#diskProblem();
     if (diskProblem !== null && growthOf(transaction, state) > 0) return diskProblem;

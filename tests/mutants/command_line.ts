@@ -329,6 +329,15 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: "unreadable.length < 0 ? problemOf(openTls) : []",
     },
   ]),
+  ...inFile("lib/cli/processes/reload.ts", [CLI], [
+    {
+      id: "M3005",
+      title: "a setting that needs a restart is said to have changed",
+      failure: "an operator believes that the server uses a value that it does not",
+      from: "if (!this.#isLive(name)) {",
+      to: "if (!this.#isLive(name) && to.length < 0) {",
+    },
+  ]),
   ...inFile("lib/cli/options.ts", [CLI], [
     {
       id: "M869",

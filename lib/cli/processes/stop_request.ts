@@ -6,8 +6,8 @@ import { ExitCode } from "../errors.ts";
  * Listens for the first signal that asks the process to end; the second one ends it at once.
  *
  * A hangup (SIGHUP) is such a signal if the server was started on a terminal, which is then closed. A server that was
- * started with nohup or by a supervisor has no terminal and continues: whether nohup had the signal ignored cannot be
- * known, because Deno replaces the handler when it starts.
+ * started with nohup or by a supervisor has no terminal, continues, and reads its configuration again: whether nohup had
+ * the signal ignored cannot be known, because Deno replaces the handler when it starts.
  */
 export class StopRequest implements Disposable {
   /** Resolves at the first signal. */
@@ -19,8 +19,8 @@ export class StopRequest implements Disposable {
   readonly #resolve: (stop: "stop") => void;
   #isHangupLogged = false;
 
-  /** `name`: of what stops, for its log line. */
-  constructor(environment: Environment, name: string) {
+  /** `name`: of what stops, for its log line. `onReload`: takes a hangup without a terminal; null where that does nothing. */
+  constructor(environment: Environment, name: string, onReload: (() => void) | null = null) {
     const { promise, resolve } = Promise.withResolvers<"stop">();
     this.requested = promise;
     this.#environment = environment;
@@ -35,7 +35,7 @@ export class StopRequest implements Disposable {
         else this.#stop();
       }),
       // A terminal that closes may send it twice: by the kernel and by the shell.
-      environment.onHangup(() => isOnTerminal ? this.#stop() : this.#logHangup()),
+      environment.onHangup(() => isOnTerminal ? this.#stop() : (onReload ?? (() => this.#logHangup()))()),
     ];
   }
 

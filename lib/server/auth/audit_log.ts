@@ -41,8 +41,7 @@ export interface AuditedRequest {
 
 /** Writes the audit lines of a node. */
 export class AuditLog {
-  /** Whether requests that were let through have lines. */
-  readonly recordsAllowed: boolean;
+  readonly #recordsAllowed: () => boolean;
   readonly #withoutUser: BoundedLines;
   readonly #refused: BoundedLines;
   readonly #failedSignIns: BoundedLines;
@@ -51,9 +50,12 @@ export class AuditLog {
 
   constructor(
     writer: AuditWriter,
-    { clock, recordsAllowed }: { readonly clock: Pick<Clock, "after">; readonly recordsAllowed: boolean },
+    { clock, recordsAllowed }: {
+      readonly clock: Pick<Clock, "after">;
+      readonly recordsAllowed: () => boolean;
+    },
   ) {
-    this.recordsAllowed = recordsAllowed;
+    this.#recordsAllowed = recordsAllowed;
     const aMinute = { writer, clock, max: MAX_REFUSED_LINES_A_MINUTE, windowMs: MINUTE_MS };
     this.#withoutUser = new BoundedLines({ ...aMinute, about: "refused requests without a user" });
     this.#refused = new BoundedLines({ ...aMinute, about: "refused requests of users" });
@@ -66,6 +68,11 @@ export class AuditLog {
       windowMs: SECOND_MS,
       about: "allowed requests",
     });
+  }
+
+  /** Whether requests that were let through have lines. */
+  get recordsAllowed(): boolean {
+    return this.#recordsAllowed();
   }
 
   /** Records a request that was refused for want of a user or of rights. */

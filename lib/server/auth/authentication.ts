@@ -1,4 +1,5 @@
 /** The users of one node's clients: who they are, what they may do, and the record of it. */
+import type { LiveSettings } from "../config/config.ts";
 import type { StateMachine } from "../../kv/mod.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Metrics } from "../metrics/metrics.ts";
@@ -20,7 +21,7 @@ export interface UserOptions {
   /** Takes audit lines. */
   readonly audit: AuditWriter;
   /** Whether the writes and administrative requests that are let through have lines. */
-  readonly auditLog: "on" | "off";
+  readonly live: Pick<LiveSettings, "auditLog">;
   /** Counts sign-ins; null counts none. */
   readonly metrics: Metrics | null;
 }
@@ -40,9 +41,12 @@ export class Authentication {
   readonly #wallClock: () => number;
 
   constructor(options: UserOptions, { stateMachine, whenUpToDate }: AuthenticationState) {
-    const { clock, wallClock, auditLog } = options;
+    const { clock, wallClock, live } = options;
     this.#wallClock = wallClock;
-    const audit = this.#audit = new AuditLog(options.audit, { clock, recordsAllowed: auditLog === "on" });
+    const audit = this.#audit = new AuditLog(options.audit, {
+      clock,
+      recordsAllowed: () => live.auditLog === "on",
+    });
     this.access = new Access({ stateMachine, audit });
     this.signIns = new SignIns({ ...options, audit, auth: () => stateMachine().auth, whenUpToDate });
   }

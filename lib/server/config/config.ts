@@ -299,6 +299,21 @@ export type ServerConfig = {
   readonly [Name in keyof typeof OPTIONS]: typeof OPTIONS[Name] extends TypedOption<infer T> ? T : never;
 };
 
+/**
+ * The settings that can change while a server runs (SIGHUP). They change in the object of its configuration: nothing keeps
+ * a copy of them. `history-seconds` changes only from one time to another.
+ */
+export const LIVE_SETTINGS = [
+  "logLevel",
+  "logFormat",
+  "auditLog",
+  "quotaBytes",
+  "historyBytes",
+  "historySeconds",
+] as const satisfies readonly (keyof ServerConfig)[];
+/** The values of {@link LIVE_SETTINGS}. */
+export type LiveSettings = Pick<ServerConfig, typeof LIVE_SETTINGS[number]>;
+
 /** Names the config file; the only flag that the file cannot set. */
 export const CONFIG_FILE_OPTION: ServerOption = {
   name: "config",

@@ -2,6 +2,7 @@
  * Notices changes of a node's state that an operator waits for, and logs each of them once: members, authentication, quota,
  * disk space, and a node that is slow.
  */
+import type { LiveSettings } from "../config/config.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { Member } from "../../protocol/messages.ts";
 import { membersOf } from "../membership/members.ts";
@@ -23,7 +24,7 @@ export interface StateEventSources {
     readonly stateMachine: { readonly auth: { readonly enabled: boolean }; readonly stateBytes: number };
   };
   readonly log: { readonly isNearlyFull: boolean };
-  readonly quotaBytes: number | null;
+  readonly live: Pick<LiveSettings, "quotaBytes">;
   /** Null where nothing is counted: then slowness, the end of a quota and disk space are not noticed. */
   readonly metrics: Pick<Metrics, "latency" | "onPeriod"> | null;
   /** Index of the last entry in the log at the start: what entries up to it changed is no news. */
@@ -69,7 +70,7 @@ export class StateEvents {
 
   /** Notes that a write was refused that would have added these bytes. */
   quotaExceeded(bytes: number): void {
-    const { logger, replica, quotaBytes } = this.#sources;
+    const { logger, replica, live: { quotaBytes } } = this.#sources;
     if (this.#refusedBytes === null) {
       logger.warn("the quota is reached: this leader refuses writes that add data", {
         event: "quotaReached",
@@ -122,7 +123,7 @@ export class StateEvents {
   }
 
   #checkQuota(): void {
-    const { logger, replica, quotaBytes } = this.#sources;
+    const { logger, replica, live: { quotaBytes } } = this.#sources;
     if (this.#refusedBytes === null || quotaBytes === null) return;
     const bytes = replica.stateMachine.stateBytes;
     if (bytes + this.#refusedBytes > quotaBytes) return;

@@ -6,6 +6,7 @@
  * time, and compacts at the newest revision that it noted long enough ago. A new leader counts from the beginning: after
  * an election versions are kept for longer, and never for less time.
  */
+import type { LiveSettings } from "../config/config.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import { NODE_IDENTITY, type StateMachine } from "../../kv/mod.ts";
 import { encodeCommand } from "../../protocol/command.ts";
@@ -22,10 +23,8 @@ const MIN_NOTE_MS = 1_000;
 export interface HistoryBoundOptions extends LeaderProposals {
   readonly clock: Clock;
   readonly replica: { readonly stateMachine: StateMachine };
-  /** Bytes that the history may take. */
-  readonly bytes: number;
-  /** Seconds for which versions are kept; null for no bound of time. */
-  readonly seconds: number | null;
+  /** The bytes that the history may take, and the seconds for which versions are kept; null for no bound of time. */
+  readonly live: Pick<LiveSettings, "historyBytes" | "historySeconds">;
 }
 
 /** Proposes compactions while this node leads. */
@@ -44,7 +43,7 @@ export class HistoryBound {
 
   /** Begins to note revisions, if the history has a bound of time. */
   start(): void {
-    const { clock, seconds } = this.#options;
+    const { clock, live: { historySeconds: seconds } } = this.#options;
     if (seconds === null) return;
     const boundMs = seconds * 1_000;
     const intervalMs = Math.max(MIN_NOTE_MS, boundMs / NOTES_PER_BOUND);
@@ -61,7 +60,7 @@ export class HistoryBound {
 
   /** Proposes a compaction if the history takes too many bytes, after entries or a snapshot were applied. Else O(1). */
   noteApplied(): void {
-    const { replica: { stateMachine: machine }, bytes } = this.#options;
+    const { replica: { stateMachine: machine }, live: { historyBytes: bytes } } = this.#options;
     if (machine.historyBytes <= bytes) return;
     this.#compact(machine, () => machine.revisionToKeep(Math.floor(bytes * KEPT_PART)));
   }

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../../platform/clock.ts";
 import type { Raft } from "../../raft/mod.ts";
+import type { LiveSettings } from "../config/config.ts";
 import type { Driver } from "../driver.ts";
 import type { Replica } from "../replica.ts";
 import { ExpiredKeys } from "./expired_keys.ts";
@@ -19,10 +20,8 @@ export interface LeaderWorkOptions {
   readonly clock: Clock;
   /** Returns milliseconds since 1970. */
   readonly wallClock: () => number;
-  /** Bytes that the history may take. */
-  readonly historyBytes: number;
-  /** Seconds for which earlier versions are kept; null for no bound of time. */
-  readonly historySeconds: number | null;
+  /** The bounds of the history. */
+  readonly live: Pick<LiveSettings, "historyBytes" | "historySeconds">;
 }
 
 /** The work of a leader. */
@@ -32,11 +31,11 @@ export class LeaderWork {
   readonly #expiredKeys: ExpiredKeys;
 
   constructor(options: LeaderWorkOptions) {
-    const { replica, clock, wallClock, historyBytes: bytes, historySeconds: seconds } = options;
+    const { replica, clock, wallClock, live } = options;
     const proposals = leaderProposals(options);
     const countIndex = (): number => replica.countIndex;
     this.logClock = new LogClock({ clock, applied: () => replica.stateMachine, countIndex, ...proposals });
-    this.#historyBound = new HistoryBound({ clock, replica, bytes, seconds, ...proposals });
+    this.#historyBound = new HistoryBound({ clock, replica, live, ...proposals });
     this.#expiredKeys = new ExpiredKeys({ clock, wallClock, replica, ...proposals });
   }
 

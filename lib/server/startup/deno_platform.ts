@@ -26,9 +26,19 @@ export function denoPlatform(
   config: ServerConfig,
   writeLog: (line: string) => void,
 ): ServerPlatform & { readonly logger: Log } {
-  const { logLevel: level, logFormat: format } = config;
   const clock = new SystemClock();
-  const logger = new Log({ level, format, write: writeLog, now: () => new Date(), clock });
+  const logger = new Log({
+    // Both can change while the server runs.
+    get level(): ServerConfig["logLevel"] {
+      return config.logLevel;
+    },
+    get format(): ServerConfig["logFormat"] {
+      return config.logFormat;
+    },
+    write: writeLog,
+    now: () => new Date(),
+    clock,
+  });
   const tls = openTls(config, { clock, logger });
   const plain = new DenoNetwork();
   const network = tls?.network ?? plain;

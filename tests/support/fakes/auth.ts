@@ -54,7 +54,7 @@ export function noSignIns(stateMachine: () => StateMachine): SignIns {
 }
 
 function auditWithoutLines(): AuditLog {
-  return new AuditLog(new RecordingAudit(), { clock: new ManualClock(), recordsAllowed: false });
+  return new AuditLog(new RecordingAudit(), { clock: new ManualClock(), recordsAllowed: () => false });
 }
 
 /** Returns the decisions by a state, without audit lines. */

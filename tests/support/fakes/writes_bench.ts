@@ -61,7 +61,7 @@ export class WritesBench {
     const { driver, replica, forwarding } = this;
     const quota = new Quota({
       exceeded: () => {},
-      quotaBytes: null,
+      live: { quotaBytes: null },
       stateMachine: () => replica.stateMachine,
       isDiskNearlyFull: () => false,
     });

@@ -51,7 +51,10 @@ function start(
       return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     }
     if (options.failure !== undefined) return Promise.reject(options.failure);
-    return Promise.resolve({ server, closeLog: () => writeLog("log closed\n") });
+    const log = (message: string, fields: object = {}): void =>
+      writeLog(`${message} ${JSON.stringify(fields)}\n`);
+    const logger = { debug: log, info: log, warn: log, error: log };
+    return Promise.resolve({ server, logger, closeLog: () => writeLog("log closed\n") });
   };
   const connect = (): Promise<FakeStore> => Promise.resolve(new FakeStore());
   return {
@@ -104,17 +107,37 @@ Deno.test("server: hangups stop one that was started on a terminal, once and cle
   assertEquals([await code, environment.listensForSignals], [0, false]);
 });
 
-Deno.test("server: one without a terminal continues after a hangup, logs it once, and stops at a signal", async () => {
-  const { environment, server, code } = start(FLAGS);
+Deno.test("server: without a terminal a hangup applies what the config file changes live, and names the rest", async () => {
+  const files = { "/work/node.json": '{ "quota-bytes": "1GiB" }' };
+  const { environment, server, configs, code } = start([...FLAGS, "--config", "/work/node.json"], {
+    files,
+  });
   await settle();
-  environment.hangup();
-  environment.hangup();
-  await settle();
-  assertEquals(server.stops, 0);
-  assertEquals(
-    environment.stderr.text,
-    "kvraft: this node continues after SIGHUP; SIGTERM or SIGINT stops it\n",
+  const [config] = configs;
+  environment.written.set(
+    "/work/node.json",
+    '{ "quota-bytes": "2GiB", "log-level": "debug", "segment-bytes": "8MiB" }',
   );
+  environment.hangup();
+  assertEquals([config?.quotaBytes, config?.logLevel, config?.segmentBytes], [
+    2_147_483_648,
+    "debug",
+    67_108_864,
+  ]);
+  environment.written.set("/work/node.json", '{ "quota-bytes": "3GiB", "log-level": "loud" }');
+  environment.hangup();
+  assertEquals([config?.quotaBytes, config?.logLevel], [2_147_483_648, "debug"]);
+  environment.written.set("/work/node.json", '{ "quota-bytes": "2GiB", "log-level": "debug" }');
+  environment.hangup();
+  assertEquals([server.stops, environment.stderr.text.split("\n")], [0, [
+    'A setting has changed {"setting":"log-level","from":"info","to":"debug"}',
+    'A setting has changed and needs a restart {"setting":"segment-bytes","from":"64MiB","to":"8MiB"}',
+    'A setting has changed {"setting":"quota-bytes","from":"1GiB","to":"2GiB"}',
+    'Cannot reload the configuration: nothing has changed {"reason":"\\"log-level\\" (/work/node.json, line 1, column 26): ' +
+    'there is no \\"loud\\". Allowed: debug, info, warn, error. Example: --log-level warn"}',
+    "The configuration was read again: no setting has changed {}",
+    "",
+  ]]);
   environment.signal();
   server.stopped.resolve();
   assertEquals([await code, environment.exits], [0, []]);

@@ -34,6 +34,8 @@ import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { noYield, openStore } from "../../support/server_state.ts";
 import { IDENTITY } from "../../support/storage.ts";
 
+const NO_QUOTA = { quotaBytes: null };
+
 const ELECTION_TICKS = 10;
 const TICK_MS = 10;
 /** So many that no server has as many waiting transfers. */
@@ -91,7 +93,7 @@ class Bench {
     const { driver } = this;
     const levels = new FeatureLevels({ self: 1, raft, peers: { isConnected: () => true } });
     const stateMachine = (): StateMachine => replica.stateMachine;
-    const quota = new Quota({ quotaBytes: null, stateMachine, exceeded, isDiskNearlyFull: () => false });
+    const quota = new Quota({ live: NO_QUOTA, stateMachine, exceeded, isDiskNearlyFull: () => false });
     this.forwarding = new Forwarding({ clock, firstId: 1, timeoutMs: 50, send: () => true });
     const access = accessTo(stateMachine);
     const writes = new Writes({

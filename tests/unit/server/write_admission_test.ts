@@ -32,7 +32,7 @@ function bench(
   machine.apply(1, put("a", 89, stamp(1)));
   const quota = new Quota({
     exceeded: (bytes) => exceeded.push(bytes),
-    quotaBytes,
+    live: { quotaBytes },
     stateMachine: () => machine,
     isDiskNearlyFull: () => isDiskNearlyFull,
   });

@@ -37,7 +37,7 @@ const REQUEST = { user: "alice", remote: "10.0.0.1:5000", request: "get", keys: 
 
 Deno.test("AuditLog: a line says who asked, from where, for what, about which keys, and with what result", () => {
   const audit = new RecordingAudit();
-  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: true });
+  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: () => true });
   log.refused(REQUEST, "permissionDenied");
   log.allowed(REQUEST);
   log.signIn({ user: "alice", remote: "10.0.0.1:5000", via: "password" }, "failed");
@@ -55,7 +55,7 @@ Deno.test("AuditLog: a line says who asked, from where, for what, about which ke
 Deno.test("AuditLog: a minute has a bounded number of refusals, and a line says how many were left out", () => {
   const audit = new RecordingAudit();
   const clock = new ManualClock();
-  const log = new AuditLog(audit, { clock, recordsAllowed: false });
+  const log = new AuditLog(audit, { clock, recordsAllowed: () => false });
   for (let number = 0; number < MAX_REFUSED_LINES_A_MINUTE + 30; number++) {
     log.refused(REQUEST, "unauthenticated");
   }
@@ -72,7 +72,7 @@ Deno.test("AuditLog: a minute has a bounded number of refusals, and a line says 
 
 Deno.test("AuditLog: refusals do not keep allowed requests out, which have a bound of their own", () => {
   const audit = new RecordingAudit();
-  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: true });
+  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: () => true });
   for (let number = 0; number <= MAX_REFUSED_LINES_A_MINUTE; number++) {
     log.refused(REQUEST, "unauthenticated");
   }
@@ -86,7 +86,7 @@ Deno.test("AuditLog: refusals do not keep allowed requests out, which have a bou
 
 Deno.test("AuditLog: lines that clients without a user cause do not keep out those about users and successful sign-ins", () => {
   const audit = new RecordingAudit();
-  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: false });
+  const log = new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: () => false });
   const attempt = { user: "alice", remote: "10.0.0.1:5000", via: "password" };
   const written = (write: () => void): number => {
     const before = audit.lines.length;
@@ -111,7 +111,7 @@ Deno.test("AuditLog: lines that clients without a user cause do not keep out tho
 Deno.test("AuditLog: lines after the end of the log start no timer, and are no more than of one window", () => {
   const audit = new RecordingAudit();
   const clock = new ManualClock();
-  const log = new AuditLog(audit, { clock, recordsAllowed: false });
+  const log = new AuditLog(audit, { clock, recordsAllowed: () => false });
   log.close();
   for (let number = 0; number < MAX_REFUSED_LINES_A_MINUTE + 30; number++) {
     log.refused(REQUEST, "unauthenticated");
@@ -182,7 +182,7 @@ Deno.test("Access: the line about a change of users names the change and its tar
   auth.change({ kind: "addUser", user: "alice", password: passwordHash("right") });
   const access = new Access({
     stateMachine: () => stateMachine,
-    audit: new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: true }),
+    audit: new AuditLog(audit, { clock: new ManualClock(), recordsAllowed: () => true }),
   });
   const client = signedIn(auth, "alice");
   const ask = (change: AuthChange): string | null => {

@@ -81,7 +81,7 @@ class Bench {
       if (!this.isQuick) await new Promise<void>((resolve) => this.hashing.push(resolve));
       return hashOf(password, parameters);
     },
-    audit: new AuditLog(this.audit, { clock: this.clock, recordsAllowed: false }),
+    audit: new AuditLog(this.audit, { clock: this.clock, recordsAllowed: () => false }),
     metrics: this.metrics,
   });
 

@@ -32,7 +32,7 @@ class Bench {
     this.events = new StateEvents({
       logger: this.logger,
       recoveredIndex,
-      quotaBytes: 100,
+      live: { quotaBytes: 100 },
       log: node,
       metrics: {
         onPeriod: (listener) => void (this.#endPeriod = listener),

@@ -26,8 +26,7 @@ class Bench {
     this.bound = new HistoryBound({
       clock: this.clock,
       replica: { stateMachine: this.machine },
-      bytes: BOUND,
-      seconds,
+      live: { historyBytes: BOUND, historySeconds: seconds },
       leadingTerm: () => this.term,
       propose: (command) => this.accepts ? this.proposed.push(command) : null,
     });

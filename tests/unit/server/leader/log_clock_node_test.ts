@@ -60,8 +60,10 @@ class Bench {
   private constructor(
     options: Pick<ConstructorParameters<typeof Node>[0], "start" | "clusterId" | "dataId">,
   ) {
+    const config = serverConfigOf({ nodeId: 1, bind: { host: "n1", port: 7001 } });
     this.node = new Node({
-      ...serverConfigOf({ nodeId: 1, bind: { host: "n1", port: 7001 } }),
+      ...config,
+      live: config,
       ...options,
       id: 1,
       etcdUrls: new EtcdUrls(),
