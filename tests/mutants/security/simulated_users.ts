@@ -1,6 +1,10 @@
 /** Mutants of users and rights that take a whole cluster, with requests in progress when a right is taken away, to show. */
-import { SIM_USERS } from "../checks.ts";
+import { SIM_USERS, tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
+
+const REVOKED_RIGHTS = tests("revoked rights", "tests/unit/server/auth/revoked_rights_test.ts");
+const NEW_SIGN_INS = tests("new sign-ins", "tests/unit/client/auth/sign_in_test.ts");
+const LATE_REFUSALS = tests("late refusals", "tests/unit/server/auth/late_refusal_test.ts");
 
 export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/auth/connection_identity.ts", [SIM_USERS], [
@@ -19,7 +23,7 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       to: "return this.#current;",
     },
   ]),
-  ...inFile("lib/server/auth/watch_rights.ts", [SIM_USERS], [
+  ...inFile("lib/server/auth/watch_rights.ts", [REVOKED_RIGHTS], [
     {
       id: "M3041",
       title: "a watch goes on when the token of its connection has expired",
@@ -84,9 +88,10 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       failure: "an expired token reads another time",
       from: "if (isDecided && !identity.isOver()) return null;",
       to: "if (isDecided) return null;",
+      checks: [LATE_REFUSALS],
     },
   ]),
-  ...inFile("lib/client/retry.ts", [SIM_USERS], [
+  ...inFile("lib/client/retry.ts", [NEW_SIGN_INS], [
     {
       id: "M3045",
       title: "a client whose token has expired does not sign in again",
