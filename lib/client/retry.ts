@@ -40,10 +40,10 @@ const SEPARATOR = ": ";
 
 /** The longest wait of the first attempt of a call; each further one may wait twice as long as the one before. */
 export const ATTEMPT_TIMEOUT_MS = 1_000;
-/** The same of a collection: longer than the node waits for the others (ANSWER_TIMEOUT_MS of the server's diagnostics). */
-const COLLECTION_TIMEOUT_MS = 2_000;
 /** The shortest wait of an attempt, unless the deadline is nearer. */
 export const MIN_ATTEMPT_TIMEOUT_MS = 50;
+/** The same of a collection: longer than a node waits for the others (ANSWER_TIMEOUT_MS of the server's diagnostics). */
+const MIN_COLLECTION_TIMEOUT_MS = 1_500;
 /** The middle of the pause before the second attempt; each further one is twice as long. */
 const BACKOFF_MIN_MS = 10;
 /** The longest middle of a pause: below the time of an election, so that a new leader is not kept waiting. */
@@ -326,9 +326,9 @@ function refusalError(
  */
 export function attemptTimeoutMs(attempt: number, remainingMs: number, call: CallKind = "read"): number {
   if (call === "longRead" || call === "once") return remainingMs;
-  const firstMs = call === "collection" ? COLLECTION_TIMEOUT_MS : ATTEMPT_TIMEOUT_MS;
-  const patienceMs = Math.min(firstMs * 2 ** attempt, remainingMs / 2);
-  return Math.min(remainingMs, Math.max(MIN_ATTEMPT_TIMEOUT_MS, patienceMs));
+  const leastMs = call === "collection" ? MIN_COLLECTION_TIMEOUT_MS : MIN_ATTEMPT_TIMEOUT_MS;
+  const patienceMs = Math.min(ATTEMPT_TIMEOUT_MS * 2 ** attempt, remainingMs / 2);
+  return Math.min(remainingMs, Math.max(leastMs, patienceMs));
 }
 
 /** Returns the pause after `attempt` (from 0), with jitter so that clients that failed together do not retry together. */
