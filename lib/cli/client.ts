@@ -22,6 +22,7 @@ import { failureAsJson, jsonText } from "./json.ts";
 import { COMMANDS, parseCommand, parseLine, QUIT } from "./registry.ts";
 import type { SecretEnd } from "./sign_in/secret_line.ts";
 import { SIGN_IN_OPTIONS, type SignIn, signInOf } from "./sign_in/secrets.ts";
+import { HistoryFile } from "./shell/history_file.ts";
 import { runShell } from "./shell/shell.ts";
 import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
@@ -43,6 +44,11 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
   },
   ...CLIENT_TLS_OPTIONS,
   ...SIGN_IN_OPTIONS,
+  {
+    name: "history-file",
+    placeholder: "<path>",
+    help: "the shell keeps its lines in this file, but none with passwords (off)",
+  },
 ];
 
 /** The options of a connection to a cluster. */
@@ -141,7 +147,9 @@ class Client {
       );
     }
     if (!stdin.isTerminal || !stdout.isTerminal) return await this.#runLines();
+    const historyFile = options.get("history-file");
     await runShell({
+      history: historyFile === undefined ? null : HistoryFile.open(historyFile, this.#environment),
       environment: this.#environment,
       client: await this.#client(),
       connect: () => this.#open(),

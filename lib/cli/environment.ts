@@ -76,6 +76,11 @@ export interface Environment {
    * Writes a file, its owner's alone, as a whole or not at all. Creates its folders, and throws, as {@link writeFile}.
    */
   replaceFile(path: string, text: string): void;
+  /**
+   * Adds text at the end of a file in one write, so that several programs may do so. A new file is its owner's alone. Creates
+   * its folders, and throws, as {@link writeFile}.
+   */
+  appendFile(path: string, text: string): void;
   /** Returns the value of an environment variable; null if it is not set, empty, or not permitted to be read. */
   variable(name: EnvironmentVariable): string | null;
   /** Returns the absolute path of one that may be relative to the working directory. */
@@ -140,6 +145,7 @@ export function denoEnvironment(): Environment {
     writeFile,
     disk: new DenoDisk(),
     replaceFile,
+    appendFile,
     variable,
     absolute: resolve,
     mayWrite: (path) =>
@@ -269,6 +275,15 @@ function writeFile(path: string, text: string): void {
   try {
     Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_FOLDER });
     Deno.writeTextFileSync(path, text, { mode: OWNERS_FILE });
+  } catch (error) {
+    throw new Error(fileErrorReason(error), { cause: error });
+  }
+}
+
+function appendFile(path: string, text: string): void {
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_FOLDER });
+    Deno.writeTextFileSync(path, text, { append: true, mode: OWNERS_FILE });
   } catch (error) {
     throw new Error(fileErrorReason(error), { cause: error });
   }

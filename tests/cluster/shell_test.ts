@@ -94,6 +94,45 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: `shell: --history-file keeps the lines for the next shell, and no password${
+    tmuxIsHere ? "" : " (skipped: tmux is not installed)"
+  }`,
+  ignore: !tmuxIsHere,
+  async fn(): Promise<void> {
+    await using cluster = await TestCluster.start({ nodes: 1 });
+    await cluster.waitForLeader();
+    const cwd = cluster.folder.path;
+    const path = `${cwd}/state/history`;
+    const command = kvraftCommand(["client", "--cluster", cluster.address(1), "--history-file", path]);
+    {
+      await using terminal = await Terminal.open({ cwd, command });
+      await terminal.waitFor(/n1 \(leader\)>$/);
+      for (const line of ["put a käse日本", "auth sign-in ada hunter2", "get a"]) {
+        await terminal.type(line);
+        await terminal.press("Enter");
+        await terminal.waitUntil("the line and the next prompt", (screen) => {
+          const behind = screen.split(`> ${line}\n`)[1] ?? "";
+          return /n1 \(leader\)>$/.test(behind);
+        });
+      }
+      await terminal.press("C-d");
+      await terminal.waitFor(/\nended with 0$/);
+    }
+    assertEquals(await Deno.readTextFile(path), "put a käse日本\nget a\n");
+    assertEquals(((await Deno.stat(path)).mode ?? 0) & 0o777, 0o600);
+    await using terminal = await Terminal.open({ cwd, command });
+    await terminal.waitFor(/n1 \(leader\)>$/);
+    await terminal.press("C-r");
+    await terminal.type("put");
+    await terminal.waitFor(/\n\(reverse-i-search\)'put': put a käse日本$/);
+    await terminal.press("Enter");
+    await terminal.waitFor(/> put a käse日本\nok {2}revision 2 {2}[0-9.]+ m?s\nn1 \(leader\)>$/);
+    await terminal.press("Up", "Up");
+    await terminal.waitFor(/> get a$/);
+  },
+});
+
 /** Tests editing, completion and answers. */
 async function typing(
   t: Deno.TestContext,

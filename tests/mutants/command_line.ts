@@ -12,6 +12,24 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: "return { line: this.#before, rest",
     },
   ]),
+  ...inFile("lib/cli/shell/shell.ts", [CLI], [
+    {
+      id: "M3053",
+      title: "a line with a password is kept in the history file",
+      failure: "a password that was refused stays readable on the disk",
+      from: "      const parsed = parseLine(line);\n      this.#keep(line);",
+      to: "      this.#keep(line);\n      const parsed = parseLine(line);",
+    },
+  ]),
+  ...inFile("lib/cli/shell/history_file.ts", [CLI], [
+    {
+      id: "M3054",
+      title: "a damaged line of the history file is taken",
+      failure: "a file that another program wrote commands the terminal",
+      from: "text.length <= MAX_KEPT_CHARACTERS && isPrintable(text) &&",
+      to: "text.length <= MAX_KEPT_CHARACTERS &&",
+    },
+  ]),
   ...inFile("lib/cli/commands/keys/delete.ts", [CLI], [
     {
       id: "M3050",

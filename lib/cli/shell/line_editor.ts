@@ -12,6 +12,7 @@ import { Readable } from "node:stream";
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
 import type { Completions } from "./completion.ts";
+import { HISTORY_LINES } from "./history_file.ts";
 import { HistorySearch } from "./history_search.ts";
 import type { Terminal } from "../environment.ts";
 import { isYes, type SecretEnd, SecretLine } from "../sign_in/secret_line.ts";
@@ -146,8 +147,6 @@ function isText(key: string): boolean {
   return !/^[\x00-\x1f\x7f-\x9f]/.test(key);
 }
 
-/** Lines that the up key and Ctrl-R reach. */
-const HISTORY_LINES = 500;
 /** How long after Esc the rest of a key's sequence can arrive. */
 const ESCAPE_TIMEOUT_MS = 50;
 /** Longest line for which a hint is drawn: a longer one leaves little space, and each key press costs time. */

@@ -22,6 +22,7 @@ import { argumentHint, complete } from "./completion.ts";
 import type { Environment } from "../environment.ts";
 import { type Failure, failureOf, SecretArgumentError, UsageError } from "../errors.ts";
 import { failureAsJson, jsonText } from "../json.ts";
+import type { HistoryFile } from "./history_file.ts";
 import { LineEditor } from "./line_editor.ts";
 import { parseLine, QUIT } from "../registry.ts";
 import { dim, escapeUnprintable, fit } from "../text.ts";
@@ -57,6 +58,8 @@ interface ShellOptions {
   readonly timeoutMs: number | null;
   /** As in {@link CommandContext}. */
   readonly commandLine: CommandContext["commandLine"];
+  /** The file that keeps the lines; null for none. */
+  readonly history: HistoryFile | null;
   /** The source of the name of the cluster, as in Target. */
   readonly origin: string;
 }
@@ -159,7 +162,7 @@ class Shell implements Disposable {
           leases: () => this.#leaseIds(),
           names: (kind) => this.#names(kind),
         }),
-      history: [],
+      history: options.history?.lines ?? [],
       mayRemember,
       onLine: (line, problem) => this.#takeLine({ line, problem }),
       onInterrupt: (line) => this.#interrupt(line),
@@ -245,6 +248,7 @@ class Shell implements Disposable {
     try {
       if (problem !== null) throw new UsageError(problem);
       const parsed = parseLine(line);
+      this.#keep(line);
       if (parsed === null) return true;
       const { invocation, options } = parsed;
       format = outputOf(options) ?? format;
@@ -261,6 +265,12 @@ class Shell implements Disposable {
       );
       return true;
     }
+  }
+
+  /** Adds a line to the history file, if there is one: only a line that is a command, since others may have a password. */
+  #keep(line: string): void {
+    const failure = this.#options.history?.add(line) ?? null;
+    if (failure !== null) this.#editor.print(`error: ${escapeUnprintable(failure)}\n`);
   }
 
   async #runInvocation(

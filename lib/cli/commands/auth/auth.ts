@@ -42,6 +42,7 @@ const STATUS = defineCommand({
 const SIGN_IN = defineCommand({
   name: "auth sign-in",
   otherNames: ["login", "authenticate", "su"],
+  takesPassword: true,
   arguments: [USER],
   summary: "in the shell: sign in as a user, by a password that is asked for",
   details: [

@@ -1,5 +1,6 @@
 /** The shell on streams in memory: typed input, and the screen. */
 import { assert, assertEquals } from "@std/assert";
+import { HistoryFile } from "../../../../lib/cli/shell/history_file.ts";
 import { greetingFor, promptFor, runShell } from "../../../../lib/cli/shell/shell.ts";
 import type { StoreClient } from "../../../../lib/cli/command.ts";
 import { AbortError, AuthenticationError, NoLeaderError } from "../../../../lib/client/errors.ts";
@@ -40,6 +41,7 @@ class Session {
         const after = this.#afterSignIn;
         return after instanceof Error ? Promise.reject(after) : Promise.resolve(after);
       },
+      history: HistoryFile.open("/history", this.environment),
       output: "text",
       timeoutMs: null,
       commandLine: () => "kvraft client --cluster 127.0.0.1:7001",
@@ -179,9 +181,7 @@ Deno.test("shell: the prompt follows the leader while a line is typed, and keeps
 Deno.test("shell: Ctrl-R finds a line of the session, and Enter runs it", async () => {
   const session = new Session();
   await session.shows("n2 (leader)> ");
-  await session.type("put a 1\r");
-  await session.shows("revision 1  ");
-  await session.type("get a\r");
+  await session.type("put a 1\rget a\r");
   await session.shows("version 1");
   await session.type("half\x12pu");
   await session.shows("(reverse-i-search)'pu': put a 1");
@@ -385,6 +385,13 @@ Deno.test("shell: a password is asked for twice, not shown, and not among the li
   await session.leave();
 });
 
+Deno.test("shell: the history file gets the commands that were typed, and no password", async () => {
+  const session = new Session();
+  await session.type("put a 1\rauth sign-in ada s3cret\rlogin ada s3cret\rget a\r");
+  await session.leave();
+  assertEquals(session.environment.written.get("/history"), "put a 1\nget a\n");
+});
+
 Deno.test("shell: after auth sign-in the commands and the prompt are those of the client that has signed in", async () => {
   const signedIn = new FakeStore();
   const session = new Session(new FakeStore(), signedIn);
@@ -454,7 +461,14 @@ Deno.test("shell: a line with a password among its arguments is refused and forg
   await session.shows("n2 (leader)> ");
   await session.type("get before\r");
   await session.shows("(not found)");
-  for (const line of ["user add eve s3cret", "user passwd eve --password s3cret", "get k --token=s3cret"]) {
+  for (
+    const line of [
+      "user add eve s3cret",
+      "auth sign-in eve s3cret",
+      "user passwd eve --password s3cret",
+      "get k --token=s3cret",
+    ]
+  ) {
     const mark = session.screen.length;
     await session.type(`${line}\r`);
     await session.shows("Passwords and tokens are no arguments");

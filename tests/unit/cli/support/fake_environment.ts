@@ -149,6 +149,10 @@ export class FakeEnvironment implements Environment {
     this.written.set(path, text);
   }
 
+  appendFile(path: string, text: string): void {
+    this.writeFile(path, `${this.written.get(path) ?? ""}${text}`);
+  }
+
   replaceFile(path: string, text: string): void {
     this.writeFile(path, text);
   }
