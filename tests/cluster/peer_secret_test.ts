@@ -1,5 +1,6 @@
 /** The peer secret between real processes: introduced, required and replaced under load, and refused. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "@std/path";
 import { eventually } from "../support/eventually.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { runKvraft } from "../support/processes/process.ts";
@@ -99,12 +100,13 @@ Deno.test("peer secret: a file that others may read, and one with a short secret
     return finished.stderr;
   };
   const { uid } = await Deno.stat(folder.path);
-  assertStringIncludes(await start(), "--peer-secret-file: cannot use peer-1.secret: there is no such file.");
+  const path = join(await Deno.realPath(folder.path), "peer-1.secret");
+  assertStringIncludes(await start(), `--peer-secret-file: cannot use ${path}: there is no such file.`);
   await writeSecret(folder.path, 1, OLD, 0o640);
   assertStringIncludes(
     await start(),
-    `cannot use peer-1.secret: others than its owner may open it: its mode is 0640, its owner user ${uid}. ` +
-      "Run: chmod 0600 peer-1.secret.",
+    `cannot use ${path}: others than its owner may open it: its mode is 0640, its owner user ${uid}. ` +
+      `Run: chmod 0600 ${path}.`,
   );
   await writeSecret(folder.path, 1, "short");
   assertStringIncludes(await start(), "line 1 has 5 characters, and a secret has at least 32.");

@@ -42,6 +42,7 @@ function settled(text: string): string {
   return text.trimEnd()
     .replaceAll(/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/g, "TIME")
     .replaceAll(/expires=[0-9-]+/g, "expires=DATE")
+    .replaceAll(/path=\S*\//g, "path=DIRECTORY/")
     .replaceAll(/remote=127\.0\.0\.1:[0-9]+/g, "remote=ADDRESS")
     .replaceAll(/node [0-9] answered/g, "node N answered");
 }

@@ -101,7 +101,13 @@ export class Process implements AsyncDisposable {
 
   /** Sends a signal; without effect when the program has ended. */
   signal(signal: Deno.Signal): void {
-    if (!this.#ended) this.#child.kill(signal);
+    if (this.#ended) return;
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It ends at this moment, and that was not reported yet.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   /** Ends the program as a failing machine would (SIGKILL) and waits until it has ended. */
