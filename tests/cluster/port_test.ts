@@ -133,7 +133,7 @@ Deno.test("ports: a node with few file descriptors serves its clients under all 
 
   await step(t, "a hangup does not end it, and SIGTERM does, cleanly", async () => {
     node.signal("SIGHUP");
-    await node.waitForOutput(/continues after SIGHUP/);
+    await node.waitForOutput(/read again: no setting has changed/);
     await client.put("a", "2");
     const { code } = await node.stop();
     assertEquals(code, 0, node.printed);
