@@ -1,5 +1,6 @@
 /** The commands of docs/install.md that can run on any machine, typed as printed, and its configuration file. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { dirname } from "@std/path";
 import { parse } from "jsonc-parser";
 import { CHECKOUT, readCheckout } from "../support/checkout.ts";
 import { kvraftCommand, Process, READY_LINE, startKvraft } from "../support/processes/process.ts";
@@ -64,8 +65,10 @@ Deno.test("install.md: what `deno install` installs runs a node, with the permis
     .replace("deno install", `${Deno.execPath()} install --root ${folder.path} ${imports.join(" ")}`);
   const installed = await runProgram("sh", ["-c", typed], folder.path);
   assertEquals(installed.code, 0, installed.stderr);
-  const program = `${folder.path}/bin/kvraft`;
-  assertMatch((await runProgram(program, ["--version"], "/")).stdout, /^kvraft [0-9.]+\n$/);
+  // `deno install` (2.9.6) writes a shell script that looks for `deno` on the PATH; the one that runs this test may not be there.
+  const onPath = `PATH=${dirname(Deno.execPath())}:${Deno.env.get("PATH")}`;
+  const program = [onPath, `${folder.path}/bin/kvraft`];
+  assertMatch((await runProgram("env", [...program, "--version"], "/")).stdout, /^kvraft [0-9.]+\n$/);
   const address = `127.0.0.1:${freePorts(1)}`;
   const flags = [
     "--node-id=1",
@@ -73,9 +76,10 @@ Deno.test("install.md: what `deno install` installs runs a node, with the permis
     `--cluster=1=${address}`,
     `--data-dir=${folder.path}/data`,
   ];
-  await using node = Process.start(program, ["server", ...flags], { cwd: "/", name: "installed" });
+  await using node = Process.start("env", [...program, "server", ...flags], { cwd: "/", name: "installed" });
   await node.waitForOutput(READY_LINE);
-  assertEquals((await runProgram(program, ["client", "--cluster", address, "put", "a", "b"], "/")).code, 0);
+  const put = ["client", "--cluster", address, "put", "a", "b"];
+  assertEquals((await runProgram("env", [...program, ...put], "/")).code, 0);
 });
 
 Deno.test("install.md: a node starts with the configuration file, beside a secret of `kvraft secret new`", async () => {
