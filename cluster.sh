@@ -5,7 +5,7 @@
 # there. Commands that start, stop or remove something hold a lock, so that two of them run one after the other.
 # Written for bash 3.2 (macOS) and later.
 set -eu
-# File names in the arguments of `client` are relative to the folder of the caller.
+# File names in the arguments of `client` are relative to the directory of the caller.
 caller=$PWD
 script=$0
 while [ -L "$script" ]; do
@@ -251,7 +251,7 @@ require_node() {
 
 # --- processes -----------------------------------------------------------------------------------------------
 
-data_folder() { printf '%s/data/node-%s' "$PWD" "$1"; }
+data_directory() { printf '%s/data/node-%s' "$PWD" "$1"; }
 
 # Prints the pid of a process that runs on the data directory $1, without the pid files; fails if there is none.
 process_on() {
@@ -282,9 +282,9 @@ pid_of() {
   local pid=
   if [ -r "data/node-$1.pid" ]; then
     read -r pid <"data/node-$1.pid" || pid=
-    if [ -n "$pid" ] && runs_on "$pid" "$(data_folder "$1")"; then return; fi
+    if [ -n "$pid" ] && runs_on "$pid" "$(data_directory "$1")"; then return; fi
   fi
-  process_on "$(data_folder "$1")"
+  process_on "$(data_directory "$1")"
 }
 
 running_nodes() {
@@ -358,7 +358,7 @@ choose_program() {
 
 run_client() { "${program[@]}" client --cluster "$(members)" ${client_flags[@]+"${client_flags[@]}"} "$@"; }
 
-# Becomes the client, in the folder of the caller, whose paths it uses.
+# Becomes the client, in the directory of the caller, whose paths it uses.
 become_client() {
   local here=$PWD
   choose_program
@@ -546,7 +546,7 @@ launch() {
   (
     trap '' HUP
     exec "${program[@]}" server --node-id "$n" --bind "$(address "$n")" "$how" "$whom" \
-      --data-dir "$(data_folder "$n")" ${node_flags[@]+"${node_flags[@]}"}
+      --data-dir "$(data_directory "$n")" ${node_flags[@]+"${node_flags[@]}"}
   ) </dev/null >>"$log" 2>&1 &
   echo $! >"data/node-$n.pid"
   disown

@@ -1,5 +1,5 @@
 /**
- * The client library in Node (20 or newer) or Bun. In a folder of its own:
+ * The client library in Node (20 or newer) or Bun. In a directory of its own:
  *
  *     deno task pack --output=kvraft.tgz && npm install ./kvraft.tgz && node examples/node_client.mjs
  */

@@ -70,6 +70,12 @@ Deno.test("plain words: sources and documents use the field's terms (deno task w
   assertEquals(hitsBelow([""]).filter(({ path }) => !isToClean(path)).map(textOfHit), []);
 });
 
+Deno.test("plain words: messages and documents say directory everywhere", () => {
+  assertEquals(hitsBelow([""]).filter(({ say }) => say === "directory").map(textOfHit), []);
+  assertEquals(wordHits("docs/a.md", "The data folder is empty.").map(({ found }) => found), ["folder"]);
+  assertEquals(wordHits("tests/a.ts", "const folder = 1;"), []);
+});
+
 Deno.test("client library: it imports its own modules and node: modules only, which npm users have", () => {
   const seen = new Set(["lib/mod.ts", "lib/testing.ts"]);
   const packages: string[] = [];

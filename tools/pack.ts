@@ -2,7 +2,7 @@
  * `deno task pack [--output=<file.tgz>]`: makes the npm package of the client library.
  *
  * `deno pack` alone would take the whole repository, and reads from JSR what the server imports. So the modules that the
- * two exports of the client import are copied to a temporary folder, and packed there. They must import each other and
+ * two exports of the client import are copied to a temporary directory, and packed there. They must import each other and
  * `node:` modules only: an npm user has neither this repository's import map nor JSR.
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
@@ -69,17 +69,17 @@ async function pack(output: string | null): Promise<void> {
   );
   const graphs = await Promise.all(Object.values(exports).map(modulesOf));
   const files = new Set([...graphs.flat(), ...DOCUMENTS]);
-  const folder = await Deno.makeTempDir({ prefix: "kvraft-pack-" });
+  const directory = await Deno.makeTempDir({ prefix: "kvraft-pack-" });
   try {
     for (const file of files) {
-      await Deno.mkdir(`${folder}/${file}`.replace(/\/[^/]*$/, ""), { recursive: true });
-      await Deno.copyFile(new URL(file, ROOT), `${folder}/${file}`);
+      await Deno.mkdir(`${directory}/${file}`.replace(/\/[^/]*$/, ""), { recursive: true });
+      await Deno.copyFile(new URL(file, ROOT), `${directory}/${file}`);
     }
     const { name, version, license, compilerOptions } = config;
     const staged = JSON.stringify({ name, version, license, exports, compilerOptions });
-    await Deno.writeTextFile(`${folder}/deno.json`, staged);
+    await Deno.writeTextFile(`${directory}/deno.json`, staged);
     const target = output ?? new URL(`kvraft-${version}.tgz`, ROOT).pathname;
-    await deno(["pack", "--no-source-maps", `--output=${target}`], folder);
+    await deno(["pack", "--no-source-maps", `--output=${target}`], directory);
     const kilobytes = Math.ceil((await Deno.stat(target)).size / 1_000);
     console.log(
       `Packed ${
@@ -87,7 +87,7 @@ async function pack(output: string | null): Promise<void> {
       } modules of ${name} ${version} into ${target} (${kilobytes} kB).`,
     );
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    await Deno.remove(directory, { recursive: true });
   }
 }
 
@@ -99,13 +99,13 @@ function outputOf(args: readonly string[]): string | null {
     throw new PackError(`Cannot pack with ${args.join(" ")}: the only option is --output=<file.tgz>.`);
   }
   const path = resolve(Deno.env.get("INIT_CWD") ?? Deno.cwd(), file);
-  const folder = dirname(path);
+  const directory = dirname(path);
   try {
-    if (Deno.statSync(folder).isDirectory) return path;
+    if (Deno.statSync(directory).isDirectory) return path;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  throw new PackError(`Cannot pack into ${path}: there is no directory ${folder}.`);
+  throw new PackError(`Cannot pack into ${path}: there is no directory ${directory}.`);
 }
 
 try {

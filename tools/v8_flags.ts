@@ -9,7 +9,7 @@
 /**
  * Returns the flag for Deno's command line in a list; an empty list if the task has none.
  *
- * @param checkout the folder of deno.json
+ * @param checkout the directory of deno.json
  */
 export function v8Flags(checkout: string): readonly string[] {
   const config: { readonly tasks: Readonly<Record<string, { readonly command: string } | string>> } = JSON

@@ -68,17 +68,17 @@ export interface Environment {
   readFile(path: string, maxBytes: number): Uint8Array;
   /** Reads a file with a secret, as {@link readFile}. Warns once of a file that others may open. */
   readSecretFile(path: string, maxBytes: number): Uint8Array;
-  /** Writes a file and creates its folders, its owner's alone. Throws an error whose message is the reason if that fails. */
+  /** Writes a file and creates its directories, its owner's alone. Throws an error whose message is the reason if that fails. */
   writeFile(path: string, text: string): void;
   /** The files of this machine; a command uses only paths that its user named (`confinedDisk`). */
   readonly disk: Disk;
   /**
-   * Writes a file, its owner's alone, as a whole or not at all. Creates its folders, and throws, as {@link writeFile}.
+   * Writes a file, its owner's alone, as a whole or not at all. Creates its directories, and throws, as {@link writeFile}.
    */
   replaceFile(path: string, text: string): void;
   /**
    * Adds text at the end of a file in one write, so that several programs may do so. A new file is its owner's alone. Creates
-   * its folders, and throws, as {@link writeFile}.
+   * its directories, and throws, as {@link writeFile}.
    */
   appendFile(path: string, text: string): void;
   /** Returns the value of an environment variable; null if it is not set, empty, or not permitted to be read. */
@@ -111,7 +111,7 @@ const DEFAULT_COLUMNS = 80;
 
 /** Modes of what is written: a history of a check has keys and values, which are the user's alone. */
 const OWNERS_FILE = 0o600;
-const OWNERS_FOLDER = 0o700;
+const OWNERS_DIRECTORY = 0o700;
 
 /** Bytes of standard input that are read at once. */
 const INPUT_CHUNK_BYTES = 65_536;
@@ -273,7 +273,7 @@ function readFile(
 
 function writeFile(path: string, text: string): void {
   try {
-    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_FOLDER });
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_DIRECTORY });
     Deno.writeTextFileSync(path, text, { mode: OWNERS_FILE });
   } catch (error) {
     throw new Error(fileErrorReason(error), { cause: error });
@@ -282,7 +282,7 @@ function writeFile(path: string, text: string): void {
 
 function appendFile(path: string, text: string): void {
   try {
-    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_FOLDER });
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_DIRECTORY });
     Deno.writeTextFileSync(path, text, { append: true, mode: OWNERS_FILE });
   } catch (error) {
     throw new Error(fileErrorReason(error), { cause: error });
@@ -291,7 +291,7 @@ function appendFile(path: string, text: string): void {
 
 function replaceFile(path: string, text: string): void {
   try {
-    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_FOLDER });
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_DIRECTORY });
     const target = targetOf(path);
     const unfinished = `${target}.${crypto.randomUUID()}.tmp`;
     const file = Deno.openSync(unfinished, { write: true, createNew: true, mode: OWNERS_FILE });

@@ -13,7 +13,7 @@ export const ExitCode = {
   /**
    * The answer is no: key not found, compare failed, conditions did not hold, transaction or membership change refused,
    * no such lease, lock lost or not had in time.
-   * For a server: an error that a restart cannot fix (the node was removed, or its folder is damaged, missing or another
+   * For a server: an error that a restart cannot fix (the node was removed, or its directory is damaged, missing or another
    * node's).
    */
   no: 1,
@@ -135,9 +135,9 @@ export function failureOf(
 }
 
 /**
- * Stable names of the server errors that a restart cannot fix: the node was removed, or its folder is another node's,
+ * Stable names of the server errors that a restart cannot fix: the node was removed, or its directory is another node's,
  * damaged, incomplete, or of a newer version. Any other error (no descriptors, a full or failing disk, a port in use, a
- * folder that another process still uses, an assertion) may be absent after a restart.
+ * directory that another process still uses, an assertion) may be absent after a restart.
  */
 const PERMANENT_ERRORS: ReadonlySet<string> = new Set([
   "nodeRefused",

@@ -52,7 +52,7 @@ other files back when it starts; elsewhere it refuses them itself (docs/security
 It prints one line to standard output when it is ready, logs to standard error, and stops cleanly on SIGINT and
 SIGTERM; a second signal ends it at once.
 
-Exit codes: 0 stopped; 1 no restart helps: it was removed, or its folder is damaged, incomplete or another node's;
+Exit codes: 0 stopped; 1 no restart helps: it was removed, or its directory is damaged, incomplete or another node's;
 2 usage; 70 any other reason to stop, which may be gone at the next start: let a supervisor restart it.
 
 Examples:
@@ -69,7 +69,7 @@ node1.json, with the names of the options as keys:
     "cluster": "1=node1:7001,2=node2:7001,3=node3:7001"
   }
 
-For backups, and for the folders of stopped servers (each explains itself with --help):
+For backups, and for the directories of stopped servers (each explains itself with --help):
 ${tools}
 `;
 }

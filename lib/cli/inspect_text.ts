@@ -3,15 +3,15 @@ import { countOf, escapeText, sizeText, table, withThousands } from "./text.ts";
 import type { StructureFigures } from "../kv/mod.ts";
 import type { Member } from "../protocol/messages.ts";
 import type {
-  DataFolderReport,
   InspectReport,
+  NodeDirectoryReport,
   SnapshotFileReport,
   StateFigures,
 } from "../server/tools/tools_port.ts";
 
-/** Returns the content of a backup or data folder as a table, followed by the damage that was found. */
+/** Returns the content of a backup or data directory as a table, followed by the damage that was found. */
 export function inspectText(report: InspectReport): string {
-  const rows = report.kind === "snapshot" ? snapshotRows(report) : folderRows(report);
+  const rows = report.kind === "snapshot" ? snapshotRows(report) : directoryRows(report);
   const verdict = report.damage.length === 0
     ? ["no damage: everything can be read"]
     : report.damage.map((sentence) => `DAMAGED: ${sentence}`);
@@ -65,7 +65,7 @@ function structureText({ pages, versions, events }: StructureFigures): string {
   return `sound: ${countOf(pages, "page")}, ${countOf(versions, "version")}, ${countOf(events, "event")}`;
 }
 
-function folderRows(report: DataFolderReport): string[][] {
+function directoryRows(report: NodeDirectoryReport): string[][] {
   const { path, identity, term, vote, commitIndex, log, snapshots, state, members, removedIds } = report;
   const owner = identity === null
     ? [["owner", "none yet"]]
@@ -83,7 +83,7 @@ function folderRows(report: DataFolderReport): string[][] {
     ...stateRows(state, state.structure),
   ];
   return [
-    ["data folder", path],
+    ["data directory", path],
     ...owner,
     ["term", vote === null ? `${term}, no vote` : `${term}, vote for n${vote}`],
     [

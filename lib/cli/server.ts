@@ -55,7 +55,7 @@ interface StartedServer {
 interface ServerDependencies {
   readonly environment: Environment;
   readonly start: StartServer;
-  /** The tools for the data folders of stopped servers. */
+  /** The tools for the data directories of stopped servers. */
   readonly tools: ServerTools;
   /** Returns every problem of the files that a configuration names. Default: on this machine. */
   readonly checkFiles?: typeof problemsOfFiles;

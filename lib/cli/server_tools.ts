@@ -45,11 +45,11 @@ interface Tool {
 }
 
 const HELP: OptionSpec = { name: "help", placeholder: null, help: "explain, and do nothing" };
-const NODE_ID: OptionSpec = { name: "node-id", placeholder: "<n>", help: "which node the folder is for" };
+const NODE_ID: OptionSpec = { name: "node-id", placeholder: "<n>", help: "which node the directory is for" };
 const DATA_DIR: OptionSpec = {
   name: "data-dir",
   placeholder: "<path>",
-  help: "the folder (./data/node-<n>)",
+  help: "the directory (./data/node-<n>)",
 };
 
 const DISABLE_AUTH: OptionSpec = {
@@ -74,7 +74,7 @@ const INSPECT: Tool = {
   name: "inspect",
   usage: "<path>",
   options: [DEEP, OUTPUT, HELP],
-  summary: "say what is in a backup or in the data folder of a stopped node",
+  summary: "say what is in a backup or in the data directory of a stopped node",
   details: [
     "Changes nothing. Exit codes: 0 all of it can be read; 1 something is damaged, or it is neither; 2 usage,",
     "or it could not be read, which is no damage.",
@@ -84,7 +84,7 @@ const INSPECT: Tool = {
     const [path, extra] = parsed.positionals.map(({ text }) => text);
     if (path === undefined || extra !== undefined) {
       throw new UsageError(
-        "inspect takes one path, of a backup or a data folder. Example: kvraft server inspect data/node-1",
+        "inspect takes one path, of a backup or a data directory. Example: kvraft server inspect data/node-1",
       );
     }
     const report = await tools.inspect(path, { isDeep: parsed.options.has("deep") });
@@ -112,7 +112,7 @@ const RESTORE: Tool = {
     OUTPUT,
     HELP,
   ],
-  summary: "make the data folder of one node of a new cluster out of a backup",
+  summary: "make the data directory of one node of a new cluster out of a backup",
   details: [
     "With --check it does all of that in memory and writes nothing: it says what the file has and whether a restore would",
     "succeed. Exit codes then: 0 it would; 1 the file is damaged or cannot be restored; 2 usage, or it could not be read.",
@@ -135,7 +135,7 @@ const RESTORE: Tool = {
         `--node-id is ${nodeId}, and --cluster has ${members.map(({ id }) => id).join(", ")}.`,
       );
     }
-    const dataDir = writableFolder(parsed.options.get("data-dir") ?? `./data/node-${nodeId}`, environment);
+    const dataDir = writableDirectory(parsed.options.get("data-dir") ?? `./data/node-${nodeId}`, environment);
     const clusterName = clusterNameOf(parsed.options.get("cluster-name") ?? "kvraft");
     const disablesAuth = parsed.options.has(DISABLE_AUTH.name);
     const request = { from, nodeId, members, dataDir, clusterName, disablesAuth };
@@ -178,8 +178,8 @@ const RECOVER: Tool = {
   name: "recover",
   usage: "--data-dir <path>",
   options: [
-    { ...DATA_DIR, help: "the folder of the survivor (required)" },
-    { ...NODE_ID, help: "the node whose folder it must be" },
+    { ...DATA_DIR, help: "the directory of the survivor (required)" },
+    { ...NODE_ID, help: "the node whose directory it must be" },
     { name: "address", placeholder: "<host:port>", help: "where it is dialled from now on (where it was)" },
     { name: "yes", placeholder: "<id>", help: "the cluster's id, in place of typing it" },
     DISABLE_AUTH,
@@ -187,14 +187,14 @@ const RECOVER: Tool = {
   ],
   summary: "a majority is lost for good: make a cluster of one node out of a survivor",
   details: [
-    "The last resort: writes that were acknowledged and never reached this node are lost. Inspect every folder that is",
+    "The last resort: writes that were acknowledged and never reached this node are lost. Inspect every directory that is",
     "left, and take the node with the highest last term; among those, the highest last index. Never start the others",
-    "again: they join again, with empty folders and new ids. Keep a copy of the folder.",
+    "again: they join again, with empty directories and new ids. Keep a copy of the directory.",
   ],
   examples: ["kvraft server recover --data-dir ./data/node-2"],
   async run(parsed, { environment, tools }): Promise<ExitCode> {
     refusePositionals(parsed);
-    const dataDir = writableFolder(required(parsed, "data-dir", RECOVER), environment);
+    const dataDir = writableDirectory(required(parsed, "data-dir", RECOVER), environment);
     const nodeId = parsed.options.get("node-id");
     const address = parsed.options.get("address");
     const confirmation = parsed.options.get("yes") ?? null;
@@ -262,7 +262,7 @@ function failureOfTool(error: unknown): Failure | null {
   return { code: error.code, message: error.message, exitCode };
 }
 
-/** Returns whether an error has a name of the operating system (`EACCES`): a file or folder could not be read. */
+/** Returns whether an error has a name of the operating system (`EACCES`): a file or directory could not be read. */
 function isSystemErrorCode(code: string): boolean {
   return /^E[A-Z0-9]+$/.test(code);
 }
@@ -378,7 +378,7 @@ function addressOf<T>(option: string, read: () => T): T {
   }
 }
 
-function writableFolder(path: string, environment: Environment): string {
+function writableDirectory(path: string, environment: Environment): string {
   if (environment.mayWrite(path)) return path;
   throw new UsageError(
     `--data-dir: this program runs with permissions that do not include ${path}. Compile it without KVRAFT_DATA_DIR, ` +
@@ -399,7 +399,7 @@ function stakesText(stakes: RecoveryStakes): string {
   ) + `
 LOST: every acknowledged write that did not reach this node.
 Node ${nodeId} becomes the only member, dialled at ${escapeText(address)}.${
-    others === "" ? "" : ` Never start ${others} again with the folders they have.`
+    others === "" ? "" : ` Never start ${others} again with the directories they have.`
   }
 `;
 }
@@ -435,7 +435,7 @@ function nextAfterRestore(
 
 /** Returns the commands to type after a recovery. */
 function nextAfterRecover({ nodeId, address }: RecoverReport, dataDir: string): string {
-  return `Next, start it, then add other nodes with empty folders and new ids:
+  return `Next, start it, then add other nodes with empty directories and new ids:
   kvraft server --node-id ${nodeId} --bind ${address} --cluster ${nodeId}=${address} --data-dir ${
     shellWord(dataDir)
   }

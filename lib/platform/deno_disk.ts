@@ -17,7 +17,7 @@ const SMALL_BYTES = 1024 * 1024;
 
 /** Modes of what is created: keys and values are readable for the user who runs the node only. */
 const OWNERS_FILE = 0o600;
-const OWNERS_FOLDER = 0o700;
+const OWNERS_DIRECTORY = 0o700;
 /** The bits of a mode that permit access to other users than the owner. */
 const OTHERS = 0o077;
 
@@ -60,7 +60,7 @@ export class DenoDisk implements Disk {
   }
 
   createDirectory(path: string): void {
-    fs.mkdirSync(path, OWNERS_FOLDER);
+    fs.mkdirSync(path, OWNERS_DIRECTORY);
   }
 
   syncDirectory(path: string): void {

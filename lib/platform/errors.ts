@@ -61,9 +61,9 @@ export function errorCode(error: unknown): string | null {
 export function wrongPathReason(error: unknown): string | null {
   switch (errorCode(error)) {
     case "EISDIR":
-      return "it is a folder, not a file";
+      return "it is a directory, not a file";
     case "ENOTDIR":
-      return "a part of the path is a file, not a folder";
+      return "a part of the path is a file, not a directory";
     case "ELOOP":
       return "its symbolic links lead in a circle";
     case "ENAMETOOLONG":

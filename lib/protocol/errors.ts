@@ -33,7 +33,7 @@ export const REFUSAL_CODES = [
   "unknownNode",
   /** A peer that was removed from the cluster, for good. */
   "removedNode",
-  /** A peer whose data folder is not the one in the configuration: its vote and acknowledged entries may be lost. */
+  /** A peer whose data directory is not the one in the configuration: its vote and acknowledged entries may be lost. */
   "otherData",
   /** A peer that has not proved that it belongs to the cluster: without the secret, or with another node's certificate. */
   "peerNotAuthenticated",

@@ -100,7 +100,7 @@ export interface PeerCaller {
   readonly clusterId: string;
   readonly nodeId: NodeId;
   readonly lane: Lane;
-  /** Identifies the caller's data folder: a node that comes back with another one has forgotten what it promised. */
+  /** Identifies the caller's data directory: a node that comes back with another one has forgotten what it promised. */
   readonly dataId: number;
   /** Where others dial the caller: `host:port`. */
   readonly address: string;
@@ -181,7 +181,7 @@ export const HELLO_ANSWERS = frameTable({ what: "the answer to a hello", copies:
       maxValueBytes: integer(),
       maxFrameBytes: integer(1),
     }),
-    /** Identifies the node's data folder. */
+    /** Identifies the node's data directory. */
     dataId: integer(),
     /** The highest feature level of the state that the node knows. */
     featureLevel: trailing(integer(1), FIRST_FEATURE_LEVEL),

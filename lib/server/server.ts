@@ -41,7 +41,7 @@ import {
   withConfig,
 } from "./config/server_limits.ts";
 
-/** The cluster refuses this node: it was removed, or its data folder is not the one that the cluster knows. */
+/** The cluster refuses this node: it was removed, or its data directory is not the one that the cluster knows. */
 export class NodeRefusedError extends Error {
   override readonly name = "NodeRefusedError";
   /** Stable name of this error. */
@@ -99,11 +99,11 @@ export interface RunningServer {
 }
 
 /**
- * Opens the data folder, reads snapshot and log back, and begins to serve. A new node that joins a cluster first asks
+ * Opens the data directory, reads snapshot and log back, and begins to serve. A new node that joins a cluster first asks
  * which cluster that is.
  *
  * @throws {ConfigError} if nothing says what the node is to belong to
- * @throws the named errors of lib/storage if the folder is locked, damaged or of another node: nothing is changed
+ * @throws the named errors of lib/storage if the directory is locked, damaged or of another node: nothing is changed
  * @throws {JoinError} if no node says which cluster it is
  * @throws {NetworkError} if an address is in use, or not local
  */
@@ -187,7 +187,7 @@ async function openDirectory(
   onDirectoryOpen?.();
   if (!directory.isPrivate) {
     const remedy = `chmod -R go= ${path}`;
-    logger.warn("other users of this machine can read the data folder", { path, remedy });
+    logger.warn("other users of this machine can read the data directory", { path, remedy });
   }
   return directory;
 }
@@ -447,7 +447,7 @@ class Server implements RunningServer {
     for (const id of appliedConfiguration.removedIds) this.#opened.listener.dropPeer(id);
     this.#opened.listener.dropPeersBelow(this.#node.featureLevel);
     this.#peers.dropBelowFeatureLevel();
-    // A peer that connected when its data folder was not known has to connect again and name it.
+    // A peer that connected when its data directory was not known has to connect again and name it.
     for (const { id, dataId } of this.#node.configuration.members) {
       if (dataId !== null) this.#opened.listener.dropPeer(id, { keptDataId: dataId });
     }
@@ -461,7 +461,7 @@ class Server implements RunningServer {
   #removed(): void {
     if (this.#leaving !== null || this.#stopping !== null) return;
     const reason = new NodeRefusedError(
-      `node ${this.#config.nodeId} was removed from the cluster, and its id cannot be used again. Its data folder is no longer needed.`,
+      `node ${this.#config.nodeId} was removed from the cluster, and its id cannot be used again. Its data directory is no longer needed.`,
     );
     this.#leaving = this.#opened.clock.after(this.#config.heartbeatMs, () => this.#fail(reason));
   }

@@ -8,7 +8,7 @@
  *     <data-dir>/unfinished  exists while a restore or a recovery creates the directory; has the advice to continue it
  *
  * The identity is written last when a directory is founded, after all the rest is durable, so a crash never leaves a
- * log without an identity, or an identity without the log's folder. A restore marks the directory as unfinished first
+ * log without an identity, or an identity without the log's directory. A restore marks the directory as unfinished first
  * and founds it last: a node does not start from a part of the state, nor does it begin an empty log there.
  */
 import { errorCode, errorMessage, wrongPathReason } from "../platform/errors.ts";
@@ -110,12 +110,12 @@ export class DataDirectory {
     return this.#disk.isPrivate(this.path);
   }
 
-  /** Path of the write-ahead log's folder. */
+  /** Path of the write-ahead log's directory. */
   get walDirectory(): string {
     return walDirectory(this.path);
   }
 
-  /** Path of the snapshots' folder. */
+  /** Path of the snapshots' directory. */
   get snapshotDirectory(): string {
     return snapshotDirectory(this.path);
   }
@@ -204,7 +204,7 @@ function unusable(path: string, error: unknown): DataDirectoryUnusableError {
   return new DataDirectoryUnusableError(path, {
     reason: wrongPath ?? errorMessage(error),
     advice: `Check that ${
-      wrongPath === null ? "this process may read and write it" : "it is the folder that you mean"
+      wrongPath === null ? "this process may read and write it" : "it is the directory that you mean"
     }. ${CHOOSE_ANOTHER}`,
     cause: error,
   });
@@ -264,7 +264,7 @@ function createDirectories(disk: Disk, path: string): void {
   try {
     disk.createDirectory(path);
   } catch (error) {
-    // Nodes that start concurrently may create a common parent folder at the same moment.
+    // Nodes that start concurrently may create a common parent directory at the same moment.
     const found = disk.stat(path);
     if (found === "directory") return;
     throw found === null && errorCode(error) === "EEXIST"
@@ -301,10 +301,10 @@ function beginMaking({ disk, path, advice }: MakingOptions): void {
   disk.syncDirectory(path);
   if (disk.stat(`${path}/identity`) !== null) disk.remove(`${path}/identity`);
   disk.syncDirectory(path);
-  for (const folder of [walDirectory(path), snapshotDirectory(path)]) {
-    if (disk.stat(folder) === null) continue;
-    for (const name of disk.list(folder)) disk.remove(`${folder}/${name}`);
-    disk.syncDirectory(folder);
+  for (const directory of [walDirectory(path), snapshotDirectory(path)]) {
+    if (disk.stat(directory) === null) continue;
+    for (const name of disk.list(directory)) disk.remove(`${directory}/${name}`);
+    disk.syncDirectory(directory);
   }
 }
 

@@ -52,7 +52,7 @@ export class TwinCallers {
     if (loggedAtMs !== null && now - loggedAtMs < TWIN_LOG_INTERVAL_MS) return;
     calls.loggedAtMs = now;
     this.#logger.error(
-      "Two processes connect as one node: does a copy of its data folder run beside the original? Stop the copy",
+      "Two processes connect as one node: does a copy of its data directory run beside the original? Stop the copy",
       { event: "twoProcesses", node, from: remotes.older, and: remotes.newer },
     );
   }

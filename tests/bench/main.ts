@@ -1,7 +1,7 @@
 /**
  * `deno task bench`: compares kvraft with etcd, antietcd and an echo server, on one machine, one disk, with one generator.
  *
- * Every peer is started once, with empty folders, and warmed up. Each round runs the workloads in order. Each workload
+ * Every peer is started once, with empty directories, and warmed up. Each round runs the workloads in order. Each workload
  * is measured on one peer after the other, in alternating order, so that a temporary disturbance of the machine affects
  * all of them. Writes to docs/benchmarks: the page, the plot, and all measurements.
  */

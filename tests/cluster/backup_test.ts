@@ -17,7 +17,7 @@ import { stateRecordEncoder } from "../../lib/server/snapshot/state_codec.ts";
 import { withStateFile } from "../../lib/server/startup/state_file.ts";
 import { hashState } from "../../lib/server/snapshot/state_hashes.ts";
 import { RESTORED_REVISION_STEP } from "../../lib/server/tools/tools.ts";
-import type { DataFolderReport, SnapshotFileReport } from "../../lib/server/tools/tools_port.ts";
+import type { NodeDirectoryReport, SnapshotFileReport } from "../../lib/server/tools/tools_port.ts";
 import { TestCluster } from "../support/processes/cluster.ts";
 import { eventually } from "../support/eventually.ts";
 import { addNode, rolesOf } from "../support/processes/members.ts";
@@ -197,7 +197,7 @@ Deno.test("restore: standard input is inspected and restored with the permission
 });
 
 /** Runs `server inspect --deep` on a node's folder; returns its output. */
-async function inspectFolder(cluster: TestCluster, id: number): Promise<DataFolderReport> {
+async function inspectFolder(cluster: TestCluster, id: number): Promise<NodeDirectoryReport> {
   const { code, stdout, stderr } = await cluster.run([
     "server",
     "inspect",

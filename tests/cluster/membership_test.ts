@@ -84,15 +84,15 @@ Deno.test("membership: a cluster moves to three new machines under load, and its
   });
 });
 
-/** Waits until the leader has recorded the data folder ids of the members: the second entry of a cluster without writes. */
+/** Waits until the leader has recorded the data directory ids of the members: the second entry of a cluster without writes. */
 async function waitForDataIds(cluster: TestCluster): Promise<void> {
-  await eventually("the leader has recorded the data folder ids", async () => {
+  await eventually("the leader has recorded the data directory ids", async () => {
     const leader = await cluster.status(await cluster.waitForLeader());
     return leader !== null && leader.commitIndex >= 2 ? true : null;
   }, { explain: cluster.logs });
 }
 
-Deno.test("membership: a node whose data folder is not the recorded one is refused with the remedy", async (t) => {
+Deno.test("membership: a node whose data directory is not the recorded one is refused with the remedy", async (t) => {
   await using cluster = await TestCluster.start();
   await waitForDataIds(cluster);
   const leader = await cluster.waitForLeader();
@@ -169,7 +169,7 @@ Deno.test("membership: changes that would cost the cluster its majority are refu
   // Of seven voters four run: exactly a majority.
   await using cluster = await TestCluster.start({ nodes: 7, started: [1, 2, 3, 4] });
   const running = [1, 2, 3, 4];
-  // Recording the data folder ids of the running nodes is a change, and only one change may be in flight.
+  // Recording the data directory ids of the running nodes is a change, and only one change may be in flight.
   await waitForDataIds(cluster);
   const leader = await cluster.waitForLeader();
   const follower = leader === 1 ? 2 : 1;
@@ -310,7 +310,7 @@ Deno.test("membership: an address where another node, or none, answers is refuse
 });
 
 // A copy of a node's folder that runs together with its original: the other nodes log the cause.
-Deno.test("data folder: two nodes that run from copies of one folder are reported by the nodes that both dial", async () => {
+Deno.test("data directory: two nodes that run from copies of one folder are reported by the nodes that both dial", async () => {
   await using cluster = await TestCluster.start();
   const leader = await cluster.waitForLeader();
   const original = cluster.ids.find((id) => id !== leader);

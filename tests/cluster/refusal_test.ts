@@ -61,7 +61,7 @@ Deno.test("startup: a port in use and an address of another machine exit with 70
   }
 });
 
-Deno.test("startup: a data folder that this node may not use is refused, and stays unchanged", async (t) => {
+Deno.test("startup: a data directory that this node may not use is refused, and stays unchanged", async (t) => {
   await using cluster = await TestCluster.start({ nodes: 1 });
   await using client = await cluster.connect();
   for (let number = 1; number <= 20; number++) await client.put(`key-${number}`, `value-${number}`);

@@ -23,7 +23,7 @@ function earlierEntries(): readonly unknown[] {
   return entries;
 }
 
-/** A temporary folder with a copy of the earlier node's data folder at data/node-1. */
+/** A temporary folder with a copy of the earlier node's data directory at data/node-1. */
 async function folderOfEarlierNode(): Promise<TemporaryFolder> {
   const folder = await TemporaryFolder.make();
   const target = join(folder.path, "data/node-1");
@@ -53,7 +53,7 @@ async function listOf(folder: string, origin: readonly string[] = []): Promise<L
   return JSON.parse(listed.stdout);
 }
 
-Deno.test("compatibility: a data folder of 0.1.0 after a kill -9 serves its keys and accepts writes", async () => {
+Deno.test("compatibility: a data directory of 0.1.0 after a kill -9 serves its keys and accepts writes", async () => {
   await using folder = await folderOfEarlierNode();
   const inspected = await runKvraft(["server", "inspect", "data/node-1", "--output", "json"], {
     cwd: folder.path,

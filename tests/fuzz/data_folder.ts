@@ -1,4 +1,4 @@
-/** Targets in the data folder: for any bytes in its files, a start fails with a named error or continues a valid log. */
+/** Targets in the data directory: for any bytes in its files, a start fails with a named error or continues a valid log. */
 import { crc32 } from "node:zlib";
 import { assert, assertEquals } from "@std/assert";
 import type { Entry } from "../../lib/raft/types.ts";

@@ -171,7 +171,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/server.ts", [SERVER], [
     {
       id: "M368",
-      title: "a data folder that others can read causes no warning",
+      title: "a data directory that others can read causes no warning",
       failure: "folders of older versions stay readable by every user of the machine",
       from: "if (!directory.isPrivate) {",
       to: 'if (directory.path === "") {',

@@ -60,7 +60,7 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
     {
       id: "M247",
       title: "a member's address becomes any address where a node with its id answers",
-      failure: "an address with an empty folder takes the place of the node that has the data",
+      failure: "an address with an empty directory takes the place of the node that has the data",
       from: "found.dataId !== record.dataId",
       to: "found.id !== id",
     },

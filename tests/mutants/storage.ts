@@ -171,10 +171,10 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/server/tools/inspect.ts", [SERVER], [
     {
       id: "M356",
-      title: "an empty folder passes an inspection",
+      title: "an empty directory passes an inspection",
       failure: "a copy that failed counts as a backup without damage",
-      from: "if (names.some((name) => FOLDER_NAMES.includes(name))) return;",
-      to: "if (names.length === 0 || names.some((name) => FOLDER_NAMES.includes(name))) return;",
+      from: "if (names.some((name) => DIRECTORY_NAMES.includes(name))) return;",
+      to: "if (names.length === 0 || names.some((name) => DIRECTORY_NAMES.includes(name))) return;",
     },
   ]),
   ...inFile("lib/storage/wal/torn_tail.ts", CHECKS, [

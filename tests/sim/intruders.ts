@@ -78,7 +78,7 @@ export function leapTerm(
     { id: position + 1, address: parseAddress(addressOf(position + 1)) }
   ));
   const dataId = invariants.committedConfiguration.members.find(({ id }) => id === from)?.dataId ?? null;
-  // A made-up data folder id would be recorded as that member's, which would be another fault.
+  // A made-up data directory id would be recorded as that member's, which would be another fault.
   if (dataId === null) return () => {};
   const caller: Caller = {
     role: "peer",

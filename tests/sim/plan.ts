@@ -152,7 +152,7 @@ export type BreakageKind =
   | "cornered"
   /** Its links fail and recover repeatedly. */
   | "flapping"
-  /** A bit of its data folder flips. It detects that at its start and refuses, or the bit has no effect. */
+  /** A bit of its data directory flips. It detects that at its start and refuses, or the bit has no effect. */
   | "damaged";
 
 const BREAKAGES: readonly BreakageKind[] = [

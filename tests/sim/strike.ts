@@ -233,7 +233,7 @@ function mayLose(simulation: Simulation, node: number): boolean {
 }
 
 /**
- * Returns whether a node may restart with an empty disk. The cluster detects that only for a node whose data folder id is
+ * Returns whether a node may restart with an empty disk. The cluster detects that only for a node whose data directory id is
  * recorded, and only for one node at a time, as two of them would not refuse each other.
  */
 function mayWipe(simulation: Simulation, node: number): boolean {

@@ -59,7 +59,7 @@ async function runRound({ kills, seed, tell }: CompactionOptions): Promise<void>
   await cluster.waitForEqualStates();
 }
 
-/** Waits for the beginning of a snapshot in the data folder, and then for so many file system events in it. */
+/** Waits for the beginning of a snapshot in the data directory, and then for so many file system events in it. */
 async function waitForCompaction(dataFolder: string, events: number): Promise<void> {
   using watcher = Deno.watchFs(dataFolder);
   let left: number | null = null;

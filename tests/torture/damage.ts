@@ -16,7 +16,7 @@ export interface Damage {
   undo(): void;
 }
 
-/** Flips a bit in the data folder of a node that is down; null when nothing of its log is known to be synced. */
+/** Flips a bit in the data directory of a node that is down; null when nothing of its log is known to be synced. */
 export function damageLog(dataFolder: string, random: SeededRandom): Damage | null {
   const folder = join(dataFolder, "wal");
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name.endsWith(".log"))

@@ -1,4 +1,4 @@
-/** A small file system in memory under a node's data folder, that can be filled to the last byte. */
+/** A small file system in memory under a node's data directory, that can be filled to the last byte. */
 import { join } from "@std/path";
 
 /** Far more than a node writes in one trial, and filled quickly. */

@@ -96,7 +96,7 @@ function namesOf(statement: StatementSync): readonly string[] {
   return statement.all().map((row) => String(row["name"]));
 }
 
-/** SQLite has one message for a missing file, a folder, and a file that this process may not read. */
+/** SQLite has one message for a missing file, a directory, and a file that this process may not read. */
 function requireFile(path: string): void {
   let isFile: boolean;
   try {
@@ -114,7 +114,7 @@ const CANNOT_OPEN = "unable to open database file";
 function unreadable(path: string, error: unknown): UsageError {
   const reason = errorMessage(error);
   const shown = reason.startsWith(CANNOT_OPEN)
-    ? "SQLite must be able to create -shm and -wal beside it, or to read them; copy all three into another folder"
+    ? "SQLite must be able to create -shm and -wal beside it, or to read them; copy all three into another directory"
     : reason;
   return new UsageError(`Cannot read the database file ${path}: ${shown}.`, { cause: error });
 }

@@ -101,7 +101,7 @@ export const OPTIONS = {
     fallback: "none",
     example: "node1.example:2379",
   }, orNone(parseMemberAddress)),
-  /** The nodes that a new cluster begins with, sorted by id; null where the data folder or `join` says. */
+  /** The nodes that a new cluster begins with, sorted by id; null where the data directory or `join` says. */
   members: addressOption({
     name: "cluster",
     placeholder: "<nodes>",

@@ -64,7 +64,7 @@ export function authorizePeer(
       code: "removedNode",
       message:
         `node ${nodeId} was removed from the cluster, and its id cannot be used again. Stop it; to bring the machine back, ` +
-        "start a new node with a new id and an empty data folder, and add it: member add <new id> <host:port>.",
+        "start a new node with a new id and an empty data directory, and add it: member add <new id> <host:port>.",
     };
   }
   const isOther = ({ members }: Configuration): boolean => {
@@ -76,8 +76,8 @@ export function authorizePeer(
       kind: "refusal",
       code: "otherData",
       message:
-        `node ${nodeId} comes with another data folder than the cluster knows: it does not hold the votes and ` +
-        "entries that the node acknowledged before. Bring its own folder back; or, where that is lost, start a new node with an id that " +
+        `node ${nodeId} comes with another data directory than the cluster knows: it does not hold the votes and ` +
+        "entries that the node acknowledged before. Bring its own directory back; or, where that is lost, start a new node with an id that " +
         `was never used and --join, and have it take its place: member replace ${nodeId} <new id> <host:port>.`,
     };
   }
@@ -89,6 +89,6 @@ export function authorizePeer(
     kind: "refusal",
     code: "busy",
     message:
-      `node ${nodeId} may come with another data folder than its own; this node does not know yet. Try again.`,
+      `node ${nodeId} may come with another data directory than its own; this node does not know yet. Try again.`,
   };
 }

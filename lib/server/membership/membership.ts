@@ -1,10 +1,10 @@
 /**
  * Carries out changes of membership at the leader: those that a client requests, and those that the leader makes by
- * itself. It promotes a learner that has caught up (thesis §4.2.1), records the data folders of the first members, and
+ * itself. It promotes a learner that has caught up (thesis §4.2.1), records the data directories of the first members, and
  * raises the feature level once all members know it.
  *
  * The data id of each member is part of the replicated configuration. So a node that returns with its old id and an empty
- * folder, without its vote and the entries that it acknowledged, is distinguished from the original member.
+ * directory, without its vote and the entries that it acknowledged, is distinguished from the original member.
  */
 import { errorMessage } from "../../platform/errors.ts";
 import { assertNever } from "../../platform/assert.ts";

@@ -238,7 +238,7 @@ function planUpdate(
   if (holder !== undefined) return refused(`${address} is the address of node ${holder.id}`);
   if (found !== null && record.dataId !== null && found.dataId !== record.dataId) {
     return refused(
-      `what answers at ${address} has the id of node ${id} and another data folder. Start node ${id} there with its own, ` +
+      `what answers at ${address} has the id of node ${id} and another data directory. Start node ${id} there with its own, ` +
         "or replace it: member replace",
     );
   }

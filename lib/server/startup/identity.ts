@@ -1,8 +1,8 @@
 /**
- * The identity of a data folder: read from it, or made for a new one, as a founder of a new cluster or as a node that joins
+ * The identity of a data directory: read from it, or made for a new one, as a founder of a new cluster or as a node that joins
  * a running one.
  *
- * After the first start the folder names the cluster of its node, and the replicated configuration names the members:
+ * After the first start the directory names the cluster of its node, and the replicated configuration names the members:
  * `--cluster` and `--join` take effect only once.
  */
 import { errorMessage, shortened, wrongPathReason } from "../../platform/errors.ts";
@@ -35,9 +35,9 @@ export class JoinError extends Error {
   readonly code: string = "cannotJoin";
 }
 
-/** The cluster has this node as a member, but its data folder is empty: its votes and entries are lost for good. */
-export class FolderLostError extends JoinError {
-  override readonly name = "FolderLostError";
+/** The cluster has this node as a member, but its data directory is empty: its votes and entries are lost for good. */
+export class DirectoryLostError extends JoinError {
+  override readonly name = "DirectoryLostError";
   override readonly code = "folderLost";
 }
 
@@ -56,7 +56,7 @@ export interface IdentityOptions {
 }
 
 /**
- * Returns the identity of the folder; makes one for a new folder, durably. Rejects with {@link JoinError}, the errors of
+ * Returns the identity of the directory; makes one for a new directory, durably. Rejects with {@link JoinError}, the errors of
  * lib/storage, and the signal's reason.
  */
 export async function establishIdentity(options: IdentityOptions): Promise<Identity> {
@@ -67,14 +67,14 @@ export async function establishIdentity(options: IdentityOptions): Promise<Ident
   return identity;
 }
 
-/** Refuses a start on an empty folder if neither --cluster nor --join was given, before anything is created. */
+/** Refuses a start on an empty directory if neither --cluster nor --join was given, before anything is created. */
 export async function requireOrigin(
   { members, join, nodeId, dataDir }: Pick<ServerConfig, "members" | "join" | "nodeId" | "dataDir">,
   disk: Disk,
 ): Promise<void> {
-  // Between its two renames a recovery leaves no folder of this name: no new one must be made in its place.
+  // Between its two renames a recovery leaves no directory of this name: no new one must be made in its place.
   const { fresh } = neighboursOf(dataDir);
-  requireFolderPath(dataDir, disk);
+  requireDirectoryPath(dataDir, disk);
   if (disk.stat(dataDir) === null && disk.stat(fresh) !== null) {
     throw new ConfigError(
       `--data-dir: a recovery of ${dataDir} was interrupted, and its result is ${fresh}. Run \`mv ${fresh} ${dataDir}\`.`,
@@ -88,23 +88,23 @@ export async function requireOrigin(
   );
 }
 
-/** Refuses a path at which there cannot be a folder. */
-function requireFolderPath(path: string, disk: Disk): void {
+/** Refuses a path at which there cannot be a directory. */
+function requireDirectoryPath(path: string, disk: Disk): void {
   let reason: string | null;
   try {
-    reason = disk.stat(path) === "file" ? "it is a file, not a folder" : null;
+    reason = disk.stat(path) === "file" ? "it is a file, not a directory" : null;
   } catch (error) {
     reason = isForbidden(error) ? "this user may not enter a directory above it" : wrongPathReason(error);
     if (reason === null) throw error;
   }
   if (reason === null) return;
   throw new ConfigError(
-    `--data-dir: cannot use ${path}: ${reason}. Allowed: a folder, which the first start creates. Example: ` +
+    `--data-dir: cannot use ${path}: ${reason}. Allowed: a directory, which the first start creates. Example: ` +
       "--data-dir ./data/node-1",
   );
 }
 
-/** Returns a data id for a new folder. */
+/** Returns a data id for a new directory. */
 export function newDataId(random: Random): number {
   return 1 + Math.floor(random() * (DATA_IDS - 1));
 }
@@ -133,11 +133,11 @@ async function newIdentity(options: IdentityOptions): Promise<Identity> {
   const welcome = await askForCluster(options, dataId);
   const known = welcome.members.find(({ id }) => id === nodeId);
   if (known !== undefined) {
-    throw new FolderLostError(
+    throw new DirectoryLostError(
       `Cannot join as node ${nodeId}: the cluster has a member of that id, at ${
         shortened(known.address)
-      }, and this data folder, ` +
-        `${config.dataDir}, is empty. Bring its data folder back; or, where that is lost, start a new node with an ` +
+      }, and this data directory, ` +
+        `${config.dataDir}, is empty. Bring its data directory back; or, where that is lost, start a new node with an ` +
         `id that was never used and have it take its place: kvraft client … member replace ${nodeId} <new id> <host:port>.`,
     );
   }
@@ -175,7 +175,7 @@ async function askForCluster(options: IdentityOptions, dataId: number): Promise<
 }
 
 /**
- * Returns the welcome of a node that has proved that it knows the peer secret, where that is required: the data folder
+ * Returns the welcome of a node that has proved that it knows the peer secret, where that is required: the data directory
  * must not be given to the cluster of another program that listens at the address.
  *
  * The first welcome is that of a client, since this node does not know the cluster's id yet, from which the key is
@@ -222,7 +222,7 @@ const CLUSTER_ID_LENGTH = 16;
 
 /**
  * Returns the id of a new cluster. It is made from values that all its nodes have: the cluster's name, its first members in
- * the order of their ids, and the origin where it continues from an older cluster's state. Each data folder stores it.
+ * the order of their ids, and the origin where it continues from an older cluster's state. Each data directory stores it.
  */
 export function clusterIdOf(
   clusterName: string,
@@ -238,7 +238,7 @@ export function clusterIdOf(
   );
 }
 
-/** Returns the names of the old folder after a recovery, and of the new one until it is renamed. */
+/** Returns the names of the old directory after a recovery, and of the new one until it is renamed. */
 export function neighboursOf(dataDir: string): { readonly old: string; readonly fresh: string } {
   return { old: `${dataDir}.before-recovery`, fresh: `${dataDir}.recovered` };
 }

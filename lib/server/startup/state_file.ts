@@ -1,4 +1,4 @@
-/** Reads a snapshot file at any path: a backup, or one in a data folder that is inspected. */
+/** Reads a snapshot file at any path: a backup, or one in a data directory that is inspected. */
 import { assert } from "../../platform/assert.ts";
 import { StateMachine } from "../../kv/mod.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
@@ -37,7 +37,7 @@ export interface StateFile {
 
 /**
  * Opens a file or a stream, passes it to `use`, and closes it. Rejects with SnapshotDamagedError for a file that is no
- * snapshot, and with {@link BackupPathError} for a folder.
+ * snapshot, and with {@link BackupPathError} for a directory.
  */
 export async function withStateFile<T>(
   { disk, path }: { readonly disk: Disk; readonly path: string },
@@ -45,7 +45,7 @@ export async function withStateFile<T>(
 ): Promise<T> {
   const kind = disk.stat(path);
   if (kind === "directory") {
-    throw new BackupPathError(`Cannot read ${path} as a backup: it is a folder. Name the file in it.`);
+    throw new BackupPathError(`Cannot read ${path} as a backup: it is a directory. Name the file in it.`);
   }
   const file = disk.open(path, "read");
   try {

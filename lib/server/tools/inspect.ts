@@ -1,4 +1,4 @@
-/** Inspects a snapshot file or a data folder, and reports its content. Changes nothing. */
+/** Inspects a snapshot file or a data directory, and reports its content. Changes nothing. */
 import { FIRST_FEATURE_LEVEL, type StateMachine } from "../../kv/mod.ts";
 import { decodeConfiguration } from "../../protocol/configuration.ts";
 import { DecodeError } from "../../protocol/errors.ts";
@@ -16,11 +16,11 @@ import {
 import { foundingConfiguration, membersOf } from "../membership/members.ts";
 import { readStateHeader } from "../snapshot/state_codec.ts";
 import { type StateFile, withStateFile } from "../startup/state_file.ts";
-import { checkStructure, figuresOf, loadFolderState } from "./loaded_state.ts";
+import { checkStructure, figuresOf, loadDirectoryState } from "./loaded_state.ts";
 import type {
-  DataFolderReport,
-  FolderSnapshotReport,
+  DirectorySnapshotReport,
   InspectReport,
+  NodeDirectoryReport,
   SnapshotFileReport,
 } from "./tools_port.ts";
 
@@ -38,7 +38,7 @@ export interface InspectOptions {
   readonly isDeep: boolean;
 }
 
-/** Inspects the file or folder at `path`. */
+/** Inspects the file or directory at `path`. */
 export async function inspect(path: string, options: InspectOptions): Promise<InspectReport> {
   const { disk } = options;
   switch (disk.stat(path)) {
@@ -46,27 +46,27 @@ export async function inspect(path: string, options: InspectOptions): Promise<In
     case "stream":
       return await inspectFile(path, options);
     case "directory":
-      requireDataFolder(path, disk);
-      return await inspectFolder(path, options);
+      requireDataDirectory(path, disk);
+      return await inspectDirectory(path, options);
     case null:
       throw new NothingThereError(
-        `Cannot inspect ${path}: there is nothing. Name a backup or a data folder, such as ./data/node-1.`,
+        `Cannot inspect ${path}: there is nothing. Name a backup or a data directory, such as ./data/node-1.`,
       );
   }
 }
 
-/** Names of files and folders, at least one of which a data folder has. */
-const FOLDER_NAMES = ["identity", "wal", "snapshots"];
+/** Names of files and directories, at least one of which a data directory has. */
+const DIRECTORY_NAMES = ["identity", "wal", "snapshots"];
 
-/** Refuses an empty folder, and one without kvraft's files: a failed copy must not count as undamaged. */
-function requireDataFolder(path: string, disk: Disk): void {
+/** Refuses an empty directory, and one without kvraft's files: a failed copy must not count as undamaged. */
+function requireDataDirectory(path: string, disk: Disk): void {
   const names = disk.list(path);
-  if (names.some((name) => FOLDER_NAMES.includes(name))) return;
+  if (names.some((name) => DIRECTORY_NAMES.includes(name))) return;
   throw new NothingThereError(
     `Cannot inspect ${path}: ${
       names.length === 0 ? "it is empty, and thus" : "it is"
-    } no data folder, which would hold ${FOLDER_NAMES.join(", ")}. Name a backup or a ` +
-      "data folder, such as ./data/node-1.",
+    } no data directory, which would hold ${DIRECTORY_NAMES.join(", ")}. Name a backup or a ` +
+      "data directory, such as ./data/node-1.",
   );
 }
 
@@ -111,18 +111,21 @@ function isDamage(error: unknown): error is SnapshotDamagedError | DecodeError {
   return error instanceof SnapshotDamagedError || error instanceof DecodeError;
 }
 
-async function inspectFolder(path: string, { disk, isDeep }: InspectOptions): Promise<DataFolderReport> {
+async function inspectDirectory(
+  path: string,
+  { disk, isDeep }: InspectOptions,
+): Promise<NodeDirectoryReport> {
   const report = await inspectDataDirectory({ disk, path });
   const snapshots = [];
   for (const snapshot of report.snapshots) snapshots.push(await snapshotReport(snapshot, disk));
-  const { state, damage } = isDeep ? await loadFolderState(report, disk) : { state: null, damage: [] };
-  return folderReport(report, { snapshots, state, damage });
+  const { state, damage } = isDeep ? await loadDirectoryState(report, disk) : { state: null, damage: [] };
+  return directoryReport(report, { snapshots, state, damage });
 }
 
 async function snapshotReport(
   { index, term, bytes, file, damage }: SnapshotReport,
   disk: Disk,
-): Promise<FolderSnapshotReport> {
+): Promise<DirectorySnapshotReport> {
   if (damage !== null) return { index, term, bytes, state: null };
   const state = await withSnapshotFile({ disk, file }, async (source) => {
     try {
@@ -138,10 +141,10 @@ async function snapshotReport(
   return { index, term, bytes, state };
 }
 
-function folderReport(
+function directoryReport(
   report: DataDirectoryReport,
-  { snapshots, state, damage: found }: Pick<DataFolderReport, "snapshots" | "state" | "damage">,
-): DataFolderReport {
+  { snapshots, state, damage: found }: Pick<NodeDirectoryReport, "snapshots" | "state" | "damage">,
+): NodeDirectoryReport {
   const { path, identity, refusal, segments, log } = report;
   const damage = [...report.snapshots.map((one) => one.damage), ...segments.map((one) => one.damage)]
     .filter((sentence) => sentence !== null);

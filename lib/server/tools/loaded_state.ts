@@ -1,5 +1,5 @@
 /**
- * Loads the state of a data folder as a start would, without any change on the disk, and checks its structure: the newest
+ * Loads the state of a data directory as a start would, without any change on the disk, and checks its structure: the newest
  * snapshot that can be used, and the entries after it that are known to be committed.
  */
 import { StateMachine, type StructureFigures } from "../../kv/mod.ts";
@@ -29,8 +29,8 @@ interface Found<T> {
   readonly damage: readonly string[];
 }
 
-/** Loads and checks the state of an inspected folder. `report.log` and `report.identity` are null if a start would refuse it. */
-export async function loadFolderState(
+/** Loads and checks the state of an inspected directory. `report.log` and `report.identity` are null if a start would refuse it. */
+export async function loadDirectoryState(
   report: DataDirectoryReport,
   disk: Disk,
 ): Promise<Found<LoadedStateReport>> {

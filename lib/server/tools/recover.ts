@@ -2,7 +2,7 @@
  * Makes a cluster of one node out of a survivor, with all entries of its log, after a majority was lost for good.
  *
  * Writes that only the lost nodes had are lost, and entries of the survivor that were not known to be committed become so:
- * only an operator can decide that. The cluster gets a new id, so that a lost node that returns is refused. The old folder
+ * only an operator can decide that. The cluster gets a new id, so that a lost node that returns is refused. The old directory
  * is kept under another name.
  */
 import { dirname } from "@std/path";
@@ -12,7 +12,7 @@ import type { Configuration, NodeId } from "../../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity, readIdentity } from "../../storage/mod.ts";
 import { clusterIdOf, neighboursOf } from "../startup/identity.ts";
 import { foundingConfiguration, membersOf } from "../membership/members.ts";
-import { FolderInUseError, makeFolder } from "../startup/new_folder.ts";
+import { DirectoryInUseError, makeDirectory } from "../startup/new_directory.ts";
 import { recoverState } from "../startup/recovered_state.ts";
 import { Replica } from "../replica.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../config/server_limits.ts";
@@ -24,7 +24,7 @@ const READ_BYTES = 4_194_304;
 /** Segment size of a log that is only read. */
 const SEGMENT_BYTES = 4_096;
 
-/** A folder cannot be recovered. */
+/** A directory cannot be recovered. */
 export class RecoveryError extends Error {
   override readonly name = "RecoveryError";
   /** Stable name of this error. */
@@ -39,7 +39,7 @@ interface Survivor {
   readonly commitIndex: number;
 }
 
-/** Makes the folder that of a cluster of one node; null when `confirm` returned false. */
+/** Makes the directory that of a cluster of one node; null when `confirm` returned false. */
 export async function recover(
   request: RecoverRequest,
   platform: { readonly disk: Disk; readonly random: Random },
@@ -62,7 +62,7 @@ export async function recover(
   }
 }
 
-/** Refuses a folder that cannot be recovered before anything is opened, so that no folder is made at a wrong path. */
+/** Refuses a directory that cannot be recovered before anything is opened, so that no directory is made at a wrong path. */
 async function requireRecoverable(dataDir: string, disk: Disk): Promise<void> {
   const { old, fresh } = neighboursOf(dataDir);
   if (disk.stat(dataDir) === null && disk.stat(old) !== null && disk.stat(fresh) !== null) {
@@ -71,13 +71,13 @@ async function requireRecoverable(dataDir: string, disk: Disk): Promise<void> {
     );
   }
   if (await readIdentity({ disk, path: dataDir }) === null) {
-    throw new RecoveryError(`Cannot recover ${dataDir}: it is not the data folder of a node.`);
+    throw new RecoveryError(`Cannot recover ${dataDir}: it is not the data directory of a node.`);
   }
   for (const path of [old, fresh]) {
     if (disk.stat(path) === null) continue;
     // An interrupted recovery, from which no server was started: recover again from the beginning.
     if (path === fresh && DataDirectory.isLeftover({ disk, path })) continue;
-    throw new FolderInUseError(
+    throw new DirectoryInUseError(
       `Cannot recover ${dataDir}: ${path} exists from an earlier recovery. Move it away first.`,
     );
   }
@@ -86,13 +86,13 @@ async function requireRecoverable(dataDir: string, disk: Disk): Promise<void> {
 function ownerOf(directory: DataDirectory, { dataDir, nodeId }: RecoverRequest): Identity {
   const { identity } = directory;
   if (identity === null) {
-    throw new RecoveryError(`Cannot recover ${dataDir}: it is not the data folder of a node.`);
+    throw new RecoveryError(`Cannot recover ${dataDir}: it is not the data directory of a node.`);
   }
   if (nodeId !== null) directory.requireOwner({ nodeId, clusterName: null, clusterId: null });
   return identity;
 }
 
-/** Returns the state after all entries of the folder. */
+/** Returns the state after all entries of the directory. */
 async function loadSurvivor(directory: DataDirectory, identity: Identity, disk: Disk): Promise<Survivor> {
   const silent = (): void => {};
   const { log, recovered, stateMachine, metadata } = await recoverState({
@@ -138,7 +138,7 @@ function stakesOf(
   }
   if (lastIndex === 0) {
     throw new RecoveryError(
-      `Cannot recover ${dataDir}: its log is empty. Begin with a new folder and --cluster.`,
+      `Cannot recover ${dataDir}: its log is empty. Begin with a new directory and --cluster.`,
     );
   }
   return {
@@ -153,7 +153,7 @@ function stakesOf(
   };
 }
 
-/** Makes the new folder under another name, then gives it the old folder's name. */
+/** Makes the new directory under another name, then gives it the old directory's name. */
 async function rebuildDataDirectory(
   { replica, lastIndex, lastTerm }: Survivor,
   { identity, stakes, platform }: {
@@ -171,7 +171,7 @@ async function rebuildDataDirectory(
   using view = replica.stateMachine.snapshot();
   const founders = [{ id: nodeId, address }];
   const { old, fresh } = neighboursOf(dataDir);
-  await makeFolder({
+  await makeDirectory({
     disk,
     random,
     path: fresh,

@@ -1,5 +1,5 @@
 /**
- * The tools of an operator for files and folders of stopped servers: inspect them, restore a backup as a new cluster, make
+ * The tools of an operator for files and directories of stopped servers: inspect them, restore a backup as a new cluster, make
  * a cluster out of the last survivor.
  */
 import { DATABASE_LEVEL, type StateMachine } from "../../kv/mod.ts";
@@ -20,7 +20,7 @@ import type {
 import { formatAddress } from "../../platform/address.ts";
 import { clusterIdOf, neighboursOf } from "../startup/identity.ts";
 import { foundingConfiguration } from "../membership/members.ts";
-import { makeFolder } from "../startup/new_folder.ts";
+import { makeDirectory } from "../startup/new_directory.ts";
 import { writeState } from "../snapshot/state_codec.ts";
 import { withStateFile } from "../startup/state_file.ts";
 
@@ -54,8 +54,8 @@ export function serverTools(platform: { readonly disk: Disk; readonly random: Ra
 }
 
 /**
- * Restores a backup into a new folder. The new cluster has its own id, so that nodes of the old one are refused; the id is
- * made from the file, the members and the cluster's name, so that all nodes' folders get the same one.
+ * Restores a backup into a new directory. The new cluster has its own id, so that nodes of the old one are refused; the id is
+ * made from the file, the members and the cluster's name, so that all nodes' directories get the same one.
  *
  * The file is read once, as a stream, and completely before anything is made.
  */
@@ -70,11 +70,11 @@ export async function restore(
     using view = state.snapshot();
     const { index, term, revision } = header;
     const origin = [header.clusterId, String(index), String(term), String(revision)];
-    // Folders that were made with it and without are of different states, and so of different clusters.
+    // Directories that were made with it and without are of different states, and so of different clusters.
     if (disablesAuth) origin.push("without authentication");
     const founders = members.map(({ id, address }) => ({ id, address: formatAddress(address) }));
     const clusterId = clusterIdOf(clusterName, members, ["restored from", ...origin]);
-    await makeFolder({
+    await makeDirectory({
       disk,
       random,
       path: dataDir,

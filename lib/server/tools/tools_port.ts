@@ -1,36 +1,36 @@
-/** The interface between the command line and the tools for data folders of stopped servers. */
+/** The interface between the command line and the tools for data directories of stopped servers. */
 import type { NodeAddress } from "../../protocol/node_list.ts";
 import type { StructureFigures } from "../../kv/mod.ts";
 import type { Member } from "../../protocol/messages.ts";
 
-/** Inspects files and folders of stopped servers, and makes new ones. */
+/** Inspects files and directories of stopped servers, and makes new ones. */
 export interface ServerTools {
   /**
-   * Reads a snapshot file or a data folder and changes nothing. Damage is part of the report; rejects with a named error for
-   * a path that is neither, or cannot be read. A deep inspection also loads the state, of a folder with the committed
+   * Reads a snapshot file or a data directory and changes nothing. Damage is part of the report; rejects with a named error for
+   * a path that is neither, or cannot be read. A deep inspection also loads the state, of a directory with the committed
    * entries of its log, and checks its complete structure.
    */
   inspect(path: string, options?: { readonly isDeep?: boolean }): Promise<InspectReport>;
   /**
-   * Makes a data folder for one node of a new cluster out of a snapshot file. The same file and members give the same
-   * cluster id on every machine. Refuses a folder that is not empty.
+   * Makes a data directory for one node of a new cluster out of a snapshot file. The same file and members give the same
+   * cluster id on every machine. Refuses a directory that is not empty.
    */
   restore(request: RestoreRequest): Promise<RestoreReport>;
   /**
    * Does all of a restore but writes nothing: reads, verifies and loads the file, checks the structure of the state, and
-   * encodes it as the new folder would have it. Damage is part of the report, as of {@link inspect}; rejects with a named
+   * encodes it as the new directory would have it. Damage is part of the report, as of {@link inspect}; rejects with a named
    * error for a file that cannot be restored for another reason.
    */
   checkRestore(from: string): Promise<RestoreCheck>;
   /**
-   * Makes the node of a data folder the only voter of its cluster. Nothing is changed before `confirm` has returned true for
+   * Makes the node of a data directory the only voter of its cluster. Nothing is changed before `confirm` has returned true for
    * the data that may be lost; null when it returned false.
    */
   recover(request: RecoverRequest): Promise<RecoverReport | null>;
 }
 
 /** The content of a path. */
-export type InspectReport = SnapshotFileReport | DataFolderReport;
+export type InspectReport = SnapshotFileReport | NodeDirectoryReport;
 
 /** A snapshot file. */
 export interface SnapshotFileReport {
@@ -75,7 +75,7 @@ export interface StateFigures {
   readonly featureLevel: number;
 }
 
-/** The state that a deep inspection of a data folder loaded. */
+/** The state that a deep inspection of a data directory loaded. */
 export interface LoadedStateReport extends StateFigures {
   /** Index of the last entry in it. */
   readonly index: number;
@@ -84,8 +84,8 @@ export interface LoadedStateReport extends StateFigures {
   readonly structure: StructureFigures | null;
 }
 
-/** A snapshot in a data folder. */
-export interface FolderSnapshotReport {
+/** A snapshot in a data directory. */
+export interface DirectorySnapshotReport {
   readonly index: number;
   readonly term: number;
   readonly bytes: number;
@@ -97,8 +97,8 @@ export interface FolderSnapshotReport {
   } | null;
 }
 
-/** A data folder. */
-export interface DataFolderReport {
+/** A data directory. */
+export interface NodeDirectoryReport {
   readonly kind: "dataFolder";
   readonly path: string;
   /** Its identity; null when it has none. */
@@ -122,7 +122,7 @@ export interface DataFolderReport {
     readonly bytes: number;
   };
   /** Newest first. */
-  readonly snapshots: readonly FolderSnapshotReport[];
+  readonly snapshots: readonly DirectorySnapshotReport[];
   /** The state after the newest snapshot and the committed entries; null unless the inspection was deep and loaded it. */
   readonly state: LoadedStateReport | null;
   /** The members of the newest configuration in it. */
@@ -149,7 +149,7 @@ export interface RestoreCheck {
 export interface RestoreRequest {
   /** The snapshot file. */
   readonly from: string;
-  /** The member that the folder is for. */
+  /** The member that the directory is for. */
   readonly nodeId: number;
   /** All voters of the new cluster, sorted by id. */
   readonly members: readonly NodeAddress[];
@@ -170,13 +170,13 @@ export interface RestoreReport {
 /** A recovery to make. */
 export interface RecoverRequest {
   readonly dataDir: string;
-  /** Checked against the folder; null when it was not given. */
+  /** Checked against the directory; null when it was not given. */
   readonly nodeId: number | null;
   /** The new address of the node; null to keep the old one. */
   readonly address: string | null;
   /** As in {@link RestoreRequest}. */
   readonly disablesAuth: boolean;
-  /** Shows the data that may be lost and asks; called once, with the folder locked. */
+  /** Shows the data that may be lost and asks; called once, with the directory locked. */
   confirm(stakes: RecoveryStakes): Promise<boolean>;
 }
 

@@ -63,7 +63,7 @@ export interface RawSnapshotReader extends Disposable {
   close(): void;
 }
 
-/** The snapshots in one folder. It has one owner. */
+/** The snapshots in one directory. It has one owner. */
 export class SnapshotStore {
   readonly #disk: Disk;
   readonly #directory: string;
@@ -79,7 +79,7 @@ export class SnapshotStore {
   }
 
   /**
-   * Opens the folder, which exists: removes unfinished files, and reads the headers of the rest.
+   * Opens the directory, which exists: removes unfinished files, and reads the headers of the rest.
    * Throws {@link DataDirectoryUnusableError} when the disk fails.
    */
   static async open(options: { readonly disk: Disk; readonly directory: string }): Promise<SnapshotStore> {
@@ -178,7 +178,7 @@ export class SnapshotStore {
     }
   }
 
-  /** Removes a file without a sync of the folder: one that reappears after a crash is harmless, and removed later. */
+  /** Removes a file without a sync of the directory: one that reappears after a crash is harmless, and removed later. */
   #remove(name: string): void {
     try {
       this.#disk.remove(`${this.#directory}/${name}`);

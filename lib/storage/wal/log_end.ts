@@ -24,7 +24,7 @@ const SEGMENT_AT = 12;
 const OFFSET_AT = 20;
 const BYTES = 24;
 
-/** The log's folder. */
+/** The log's directory. */
 interface Place {
   readonly disk: Disk;
   readonly directory: string;

@@ -14,7 +14,7 @@ import { encodeRecord, type LogRecord, recordBytes, type SegmentHeader, segmentS
 const NAME_DIGITS = 20;
 /** The segment being prepared. */
 const NEXT_NAME = "next.new";
-/** Mark that exists from the creation of the folder until the first segment has its name: without both, a log was lost. */
+/** Mark that exists from the creation of the directory until the first segment has its name: without both, a log was lost. */
 const NOT_BEGUN_NAME = "not-begun";
 const ZEROS = new Uint8Array(256 * 1024);
 
@@ -29,7 +29,7 @@ export function segmentNumber(name: string): number | null {
   return Number.isSafeInteger(number) && number >= 1 && segmentName(number) === name ? number : null;
 }
 
-/** Marks the empty folder of a log, durably, as one that has never had a segment. */
+/** Marks the empty directory of a log, durably, as one that has never had a segment. */
 export function markNotBegun(disk: Disk, directory: string): void {
   disk.open(`${directory}/${NOT_BEGUN_NAME}`, "create").close();
   disk.syncDirectory(directory);
@@ -42,12 +42,12 @@ export function unmarkNotBegun(disk: Disk, directory: string): void {
   disk.syncDirectory(directory);
 }
 
-/** Returns whether the folder of a log has nothing but the mark that it has never had a segment. */
+/** Returns whether the directory of a log has nothing but the mark that it has never had a segment. */
 export function isNotBegun(disk: Disk, directory: string): boolean {
   return disk.list(directory).every((name) => name === NOT_BEGUN_NAME);
 }
 
-/** Returns whether the folder of a log had segments and has none any more. */
+/** Returns whether the directory of a log had segments and has none any more. */
 export function hasLostLog(disk: Disk, directory: string): boolean {
   const names = disk.list(directory);
   return !names.some((name) => name === NOT_BEGUN_NAME || segmentNumber(name) !== null);

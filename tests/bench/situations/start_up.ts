@@ -22,7 +22,7 @@ export const startUp: Situation = {
     for (let start = 0; start < lab.count(STARTS, 2); start++) {
       await nodes.stop(1);
       await nodes.forget(1);
-      figures.push(reported("empty folder, ready after", await nodes.startNode(1), "ms"));
+      figures.push(reported("empty directory, ready after", await nodes.startNode(1), "ms"));
     }
     const keyCount = lab.count(LOG_MIB, LOG_MIB / 8) * BYTES_OF_MIB / VALUE_BYTES;
     const work = { seconds: 1, clients: 8, valueBytes: VALUE_BYTES, loadsKeys: true };

@@ -84,7 +84,7 @@ export const PEER_SECRET_MUTANTS: readonly Mutant[] = [
     {
       id: "M909",
       title: "a new node joins a cluster that has proved nothing",
-      failure: "a program at the address of --join gives the data folder to a cluster of its own",
+      failure: "a program at the address of --join gives the data directory to a cluster of its own",
       from: 'config.peerAuth === "accept" || isMember',
       to: 'config.peerAuth !== "accept" || isMember',
     },

@@ -4,7 +4,7 @@ import { formatAddress } from "../../../lib/platform/address.ts";
 import type { ServerConfig } from "../../../lib/server/config/config.ts";
 import { DataDirectory, type Disk, WriteAheadLog } from "../../../lib/storage/mod.ts";
 
-/** Makes a data folder for a node whose log is empty and whose term is `term`, with the production code. */
+/** Makes a data directory for a node whose log is empty and whose term is `term`, with the production code. */
 export async function prepareDisk(
   disk: Disk,
   { config, term }: { readonly config: ServerConfig; readonly term: number },

@@ -31,7 +31,7 @@ export interface ClusterOptions {
   /** Which nodes to start. Default all. */
   readonly started?: readonly number[];
   /**
-   * Called before the nodes start, to prepare their data folders. Its result is disposed of once their processes have
+   * Called before the nodes start, to prepare their data directories. Its result is disposed of once their processes have
    * ended.
    */
   readonly prepare?: (cluster: TestCluster) => Promise<AsyncDisposable | null>;
@@ -122,7 +122,7 @@ export class TestCluster implements AsyncDisposable {
     return this.#member(id).port;
   }
 
-  /** Returns a node's data folder. */
+  /** Returns a node's data directory. */
   dataFolder(id: number): string {
     return `${this.folder.path}/data/node-${id}`;
   }

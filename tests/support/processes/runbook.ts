@@ -113,12 +113,12 @@ export class Site implements AsyncDisposable {
     return await this.#process(id).end({ explain: this.logs });
   }
 
-  /** Removes a node's data folder. */
+  /** Removes a node's data directory. */
   async lose(id: number): Promise<void> {
     await Deno.remove(this.folderOf(id), { recursive: true });
   }
 
-  /** Returns a node's data folder. */
+  /** Returns a node's data directory. */
   folderOf(id: number): string {
     return join(this.path, "data", `node-${id}`);
   }

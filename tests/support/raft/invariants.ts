@@ -135,7 +135,7 @@ export class RaftInvariants implements CoreObserver {
     return this.#commits.deciding;
   }
 
-  /** Returns whether every voter has recorded this node's data folder id on disk. */
+  /** Returns whether every voter has recorded this node's data directory id on disk. */
   isKnownByData(node: NodeId): boolean {
     const { confState: { voters, votersOutgoing } } = this.committedConfiguration;
     return [...voters, ...votersOutgoing].every((voter) => {

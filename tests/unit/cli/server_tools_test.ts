@@ -120,21 +120,21 @@ Deno.test("inspect: it shows the contents of a backup", async () => {
   ]);
 });
 
-Deno.test("inspect: it shows the contents of a data folder, and ends with 1 for damage", async () => {
+Deno.test("inspect: it shows the contents of a data directory, and ends with 1 for damage", async () => {
   const { code, out } = await run(["inspect", "data/node-1"]);
   assertEquals([code, out], [
     1,
     [
-      "data folder  data/node-1\n",
-      "owner        node 1\n",
-      "cluster      7f3a (kvraft)\n",
-      "format       version 1\n",
-      "term         5, vote for n2\n",
-      "log          index 3 to 12, last term 5, committed to 10 at least; 1 file, 4.1 kB\n",
-      "snapshot     index 8, term 4, 900 B; revision 6, feature level 2, compacted at revision 2\n",
-      "snapshot     index 5, term 4, 800 B\n",
-      "members      1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001\n",
-      "removed      n7\n",
+      "data directory  data/node-1\n",
+      "owner           node 1\n",
+      "cluster         7f3a (kvraft)\n",
+      "format          version 1\n",
+      "term            5, vote for n2\n",
+      "log             index 3 to 12, last term 5, committed to 10 at least; 1 file, 4.1 kB\n",
+      "snapshot        index 8, term 4, 900 B; revision 6, feature level 2, compacted at revision 2\n",
+      "snapshot        index 5, term 4, 800 B\n",
+      "members         1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001\n",
+      "removed         n7\n",
       "DAMAGED: wal/3.log, offset 120: the checksum of entry 9 does not fit.\n",
     ].join(""),
   ]);
@@ -145,14 +145,14 @@ Deno.test("inspect: --deep shows the loaded state and its checked structure", as
   assertEquals([code, tools.deepPaths], [0, ["data/node-2"]]);
   const rows = out.split("\n");
   assertEquals(rows.slice(rows.findIndex((row) => row.startsWith("state")), -2), [
-    "state        at index 10, revision 9",
-    "keys         4, 20 B",
-    "values       40 B",
-    "history      feature level 2, compacted at revision 2, 120 B",
-    "sessions     1",
-    "structure    sound: 2 pages, 9 versions, 7 events",
-    "members      1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001",
-    "removed      n7",
+    "state           at index 10, revision 9",
+    "keys            4, 20 B",
+    "values          40 B",
+    "history         feature level 2, compacted at revision 2, 120 B",
+    "sessions        1",
+    "structure       sound: 2 pages, 9 versions, 7 events",
+    "members         1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001",
+    "removed         n7",
   ]);
 });
 
@@ -205,12 +205,12 @@ Deno.test("recover: it shows what may be lost, takes the cluster's id as confirm
     "data/node-2 is node 2 of cluster 7f3a: 1=10.0.0.1:7001, 2=10.0.0.2:7001, 3=10.0.0.3:7001. Its log ends at index 12, " +
     "term 5. Entries 11 to 12 were not known to be committed; they count from now on.",
     "LOST: every acknowledged write that did not reach this node.",
-    "Node 2 becomes the only member, dialled at 10.0.0.2:7001. Never start n1, n3 again with the folders they have.",
+    "Node 2 becomes the only member, dialled at 10.0.0.2:7001. Never start n1, n3 again with the directories they have.",
     "",
   ]);
   assertEquals(out.split("\n"), [
     "Node 2 is a cluster of its own now, b002, with the log to index 12.",
-    "Next, start it, then add other nodes with empty folders and new ids:",
+    "Next, start it, then add other nodes with empty directories and new ids:",
     "  kvraft server --node-id 2 --bind 10.0.0.9:7001 --cluster 2=10.0.0.9:7001 --data-dir data/node-2",
     "  kvraft server --node-id <new> --bind <host:port> --join 10.0.0.9:7001",
     "  kvraft client --cluster 10.0.0.9:7001 member add <new> <host:port>",
@@ -268,7 +268,7 @@ Deno.test("server tools: wrong usage ends with 2, and nothing is done", async ()
   const table: readonly (readonly [readonly string[], string])[] = [
     [
       ["inspect"],
-      "inspect takes one path, of a backup or a data folder. Example: kvraft server inspect data/node-1",
+      "inspect takes one path, of a backup or a data directory. Example: kvraft server inspect data/node-1",
     ],
     [["restore"], `restore needs --from. ${example}`],
     [["restore", "--from", "f"], `restore needs --node-id. ${example}`],

@@ -64,6 +64,6 @@ Deno.test({
     await Deno.writeFile(path, Uint8Array.of(0x61, 0xff), { mode: 0o600 });
     assertEquals(reasonOf(path), "it is not UTF-8");
     assertEquals(reasonOf(path, { maxBytes: 1 }), "it is longer than 1 bytes");
-    assertEquals(reasonOf(`${path}/below`), "a part of the path is a file, not a folder");
+    assertEquals(reasonOf(`${path}/below`), "a part of the path is a file, not a directory");
   },
 });

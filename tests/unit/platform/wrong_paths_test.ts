@@ -10,7 +10,7 @@ import { FakeEnvironment } from "../cli/support/fake_environment.ts";
 const IS_WINDOWS = Deno.build.os === "windows";
 
 /** A folder with a file and a symbolic link that leads to itself. */
-async function makeFolder(): Promise<TemporaryFolder> {
+async function makeDirectory(): Promise<TemporaryFolder> {
   const folder = await TemporaryFolder.make();
   await Deno.writeTextFile(`${folder.path}/file`, "text");
   await Deno.symlink("circle", `${folder.path}/circle`);
@@ -21,11 +21,11 @@ Deno.test({
   name: "Environment: the reason for which a file cannot be read is a part of a sentence",
   ignore: IS_WINDOWS,
   fn: async () => {
-    await using folder = await makeFolder();
+    await using folder = await makeDirectory();
     const { readFile } = denoEnvironment();
     const table = [
-      [".", "it is a folder, not a file"],
-      ["file/below", "a part of the path is a file, not a folder"],
+      [".", "it is a directory, not a file"],
+      ["file/below", "a part of the path is a file, not a directory"],
       ["circle", "its symbolic links lead in a circle"],
       ["x".repeat(300), "it, or a part of it, is longer than a name may be"],
       ["none", "there is no such file"],
@@ -41,7 +41,7 @@ Deno.test({
   name: "inspect, DataDirectory: a path that cannot be a file or folder is named with the reason",
   ignore: IS_WINDOWS,
   fn: async () => {
-    await using folder = await makeFolder();
+    await using folder = await makeDirectory();
     const disk = new DenoDisk();
     const tools = serverTools({ disk, random: () => 0.5 });
     const environment = new FakeEnvironment();
@@ -61,7 +61,7 @@ Deno.test({
     const refused = await DataDirectory.open({ disk, path: below }).then(() => null, (error: Error) => error);
     assertEquals(
       refused?.message,
-      `Cannot open the data directory ${below}: a part of the path is a file, not a folder. Check that it is the folder ` +
+      `Cannot open the data directory ${below}: a part of the path is a file, not a directory. Check that it is the directory ` +
         "that you mean. Choose another --data-dir.",
     );
   },

@@ -226,7 +226,7 @@ Deno.test("readServerConfig: etcd is off without --etcd, on a port of its own, a
   );
 });
 
-Deno.test("readServerConfig: a node of a running cluster needs no list of nodes, but --join or its data folder", () => {
+Deno.test("readServerConfig: a node of a running cluster needs no list of nodes, but --join or its data directory", () => {
   const { cluster: _, ...flags } = REQUIRED;
   assertEquals(read({ flags }), { ...DEFAULTS, members: null });
   const join = [{ host: "n1", port: 7001 }, { host: "n2", port: 7002 }];

@@ -7,7 +7,7 @@ import { MAX_SNAPSHOT_INDEX } from "../../../lib/protocol/limits.ts";
 import type { Entry } from "../../../lib/raft/mod.ts";
 import { NothingThereError } from "../../../lib/server/tools/inspect.ts";
 import { RevisionsUsedUpError, serverTools } from "../../../lib/server/tools/tools.ts";
-import type { DataFolderReport } from "../../../lib/server/tools/tools_port.ts";
+import type { NodeDirectoryReport } from "../../../lib/server/tools/tools_port.ts";
 import { MemoryDisk } from "../../support/fakes/memory_disk.ts";
 import { machineAt, openStore, storeState } from "../../support/server_state.ts";
 import { appendSynced, batch, hardState, IDENTITY, openNode } from "../../support/storage.ts";
@@ -37,7 +37,7 @@ const COMMANDS = [
   "put d 9",
 ];
 
-/** The folder /data with a snapshot of the first six commands, and a log of nine, of which eight are committed. */
+/** The directory /data with a snapshot of the first six commands, and a log of nine, of which eight are committed. */
 async function withHistory(): Promise<MemoryDisk> {
   const disk = new MemoryDisk();
   const { log, store } = await openNode(disk);
@@ -60,7 +60,7 @@ function machineAfter(count: number): StateMachine {
 }
 
 /** Inspects /data deeply, and checks that nothing changed. */
-async function inspected(disk: MemoryDisk): Promise<DataFolderReport> {
+async function inspected(disk: MemoryDisk): Promise<NodeDirectoryReport> {
   const [before, operations] = [disk.contents(), disk.operations];
   const report = await serverTools({ disk, random: () => 0.5 }).inspect("/data", { isDeep: true });
   assertEquals([disk.contents(), disk.operations, disk.openFiles], [before, operations, 0]);
@@ -113,7 +113,7 @@ Deno.test("inspect: the report of a file has its position, content and damage", 
   await assertRejects(() => tools.inspect("/empty"), NothingThereError, "it is empty");
 });
 
-Deno.test("inspect --deep: the state of a folder is that of the newest snapshot with the committed entries of the log", async () => {
+Deno.test("inspect --deep: the state of a directory is that of the newest snapshot with the committed entries of the log", async () => {
   const report = await inspected(await withHistory());
   const expected = machineAfter(8);
   assertEquals(report.snapshots.map(({ state }) => state), [
@@ -166,7 +166,7 @@ Deno.test("inspect --deep: a snapshot that cannot be used is damage, and the sta
   assertStringIncludes(report.damage[0] ?? "", "it is of cluster another");
 });
 
-Deno.test("inspect --deep: a folder that a start would refuse has no state, and the reason is named", async () => {
+Deno.test("inspect --deep: a directory that a start would refuse has no state, and the reason is named", async () => {
   const disk = await withHistory();
   disk.edit("/data/wal/00000000000000000001.log", (bytes) => bytes.with(250, 0x21));
   const report = await inspected(disk);

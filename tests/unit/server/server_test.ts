@@ -18,7 +18,7 @@ async function members(
   return all.map(({ id, role }) => `${id} ${role}`).join(", ");
 }
 
-/** Advances the clock until the leader has recorded the data folder of each node. */
+/** Advances the clock until the leader has recorded the data directory of each node. */
 async function knowEachOther(cluster: MemoryCluster): Promise<void> {
   await cluster.pass(5_000);
 }
@@ -34,7 +34,7 @@ Deno.test("Server: a stopped server leaves neither timers nor open files nor a l
   assertEquals([cluster.clock.timerCount, cluster.disk(1).openFiles], [0, 0]);
 });
 
-Deno.test("Server: a data folder that others can read is logged as a warning, with the command that fixes it", async () => {
+Deno.test("Server: a data directory that others can read is logged as a warning, with the command that fixes it", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1);
   await cluster.stop(1);
@@ -88,7 +88,7 @@ Deno.test("Server: a node that reaches no node to join fails with the addresses 
   assertEquals([cluster.clock.timerCount, cluster.logger.messages.length], [0, 1]);
 });
 
-Deno.test("Server: an empty folder does not join under the id of a member", async () => {
+Deno.test("Server: an empty directory does not join under the id of a member", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   await cluster.stop(3);
@@ -96,11 +96,11 @@ Deno.test("Server: an empty folder does not join under the id of a member", asyn
   const error = await assertRejects(() => cluster.start(3, { join: [1] }), JoinError);
   assertMatch(
     error.message,
-    /the cluster has a member of that id, at n3:7001, and this data folder, \/data, is empty/,
+    /the cluster has a member of that id, at n3:7001, and this data directory, \/data, is empty/,
   );
 });
 
-Deno.test("Server: a node that returns with another data folder is refused, and stops", async () => {
+Deno.test("Server: a node that returns with another data directory is refused, and stops", async () => {
   await using cluster = new MemoryCluster();
   await cluster.found(1, 2, 3);
   await knowEachOther(cluster);
@@ -109,7 +109,7 @@ Deno.test("Server: a node that returns with another data folder is refused, and 
   const amnesiac = await cluster.start(3, { founders: [1, 2, 3] });
   const ended = await cluster.run(amnesiac.finished);
   assert(ended instanceof NodeRefusedError, String(ended));
-  assertMatch(ended.message, /node 3 comes with another data folder/);
+  assertMatch(ended.message, /node 3 comes with another data directory/);
 });
 
 Deno.test("Server: a removed node stops by itself, also the leader, and the client gets its answer", async () => {

@@ -1,10 +1,10 @@
-/** The tools for stopped servers: an inspection changes nothing, and a new folder is complete or absent. */
+/** The tools for stopped servers: an inspection changes nothing, and a new directory is complete or absent. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
 import { DecodeError } from "../../../lib/protocol/errors.ts";
 import { encodeConfiguration } from "../../../lib/protocol/configuration.ts";
 import type { Configuration, Entry } from "../../../lib/raft/mod.ts";
-import { FolderInUseError } from "../../../lib/server/startup/new_folder.ts";
+import { DirectoryInUseError } from "../../../lib/server/startup/new_directory.ts";
 import { NothingThereError } from "../../../lib/server/tools/inspect.ts";
 import { RecoveryError } from "../../../lib/server/tools/recover.ts";
 import { recoverState } from "../../../lib/server/startup/recovered_state.ts";
@@ -49,7 +49,7 @@ function command(index: number): Entry {
   };
 }
 
-/** The folder /data of node 1, which knows a removed node 9 and has a log of 12 entries, 11 of them committed. */
+/** The directory /data of node 1, which knows a removed node 9 and has a log of 12 entries, 11 of them committed. */
 async function withSurvivor(): Promise<MemoryDisk> {
   const disk = new MemoryDisk();
   const { log } = await openNode(disk);
@@ -89,7 +89,7 @@ async function opened(disk: MemoryDisk, path: string): Promise<Awaited<ReturnTyp
   }
 }
 
-Deno.test("restore: the folder has the backup's state, and every node that restores it becomes a member of the same new cluster", async () => {
+Deno.test("restore: the directory has the backup's state, and every node that restores it becomes a member of the same new cluster", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
   const report = await tools.restore(restoreRequest());
@@ -185,19 +185,23 @@ Deno.test("restore: a backup whose header does not fit its state is refused befo
   assertEquals([report.contents, report.damage.length], [null, 1]);
 });
 
-Deno.test("inspect, restore: a folder as a backup, and a folder of other files as a data folder, are refused as such", async () => {
+Deno.test("inspect, restore: a directory as a backup, and a directory of other files as a data directory, are refused as such", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
-  await assertRejects(() => tools.restore(restoreRequest({ from: "/data" })), BackupPathError, "is a folder");
+  await assertRejects(
+    () => tools.restore(restoreRequest({ from: "/data" })),
+    BackupPathError,
+    "is a directory",
+  );
   disk.createDirectory("/photos");
   disk.open("/photos/cat.jpg", "create").close();
   await assertRejects(
     () => tools.restore(restoreRequest({ dataDir: "/photos" })),
-    FolderInUseError,
+    DirectoryInUseError,
     "other files (cat.jpg)",
   );
   assertEquals(disk.list("/photos"), ["cat.jpg"]);
-  await assertRejects(() => tools.inspect("/photos"), NothingThereError, "no data folder");
+  await assertRejects(() => tools.inspect("/photos"), NothingThereError, "no data directory");
 });
 
 Deno.test({
@@ -244,20 +248,20 @@ Deno.test("recoverState: the error for an unreadable snapshot that the log needs
   assertEquals((await opened(disk, "/new")).metadata.index, 7);
 });
 
-Deno.test("restore: a folder with an identity is refused", async () => {
+Deno.test("restore: a directory with an identity is refused", async () => {
   const disk = await withBackup();
   const tools = serverTools({ disk, random });
   await tools.restore(restoreRequest());
   const before = disk.contents();
   await assertRejects(
     () => tools.restore(restoreRequest({ nodeId: 5 })),
-    FolderInUseError,
+    DirectoryInUseError,
     "node 4 of cluster",
   );
   assertEquals(disk.contents(), before);
 });
 
-Deno.test("restore: after an interruption at any point the folder is complete, or refused with the command that finishes it", async () => {
+Deno.test("restore: after an interruption at any point the directory is complete, or refused with the command that finishes it", async () => {
   const counting = await withBackup();
   const begin = counting.operations;
   await serverTools({ disk: counting, random }).restore(restoreRequest());
@@ -377,9 +381,9 @@ Deno.test("recover: it can change the node's address", async () => {
   assertEquals(metadata.configuration.members.map(({ address }) => address), ["n8:7008"]);
 });
 
-Deno.test("recover: an unsuitable folder is refused before it is changed, and a wrong path is not created", async () => {
+Deno.test("recover: an unsuitable directory is refused before it is changed, and a wrong path is not created", async () => {
   const disk = await withSurvivor();
-  await assertRejects(() => recovered(disk, { dataDir: "/dtaa" }), RecoveryError, "not the data folder");
+  await assertRejects(() => recovered(disk, { dataDir: "/dtaa" }), RecoveryError, "not the data directory");
   assertEquals(disk.stat("/dtaa"), null);
   const empty = new MemoryDisk();
   const { log } = await openNode(empty);
@@ -390,11 +394,11 @@ Deno.test("recover: an unsuitable folder is refused before it is changed, and a 
   running.close();
   await recovered(disk);
   const before = disk.contents();
-  await assertRejects(() => recovered(disk), FolderInUseError, "/data.before-recovery exists");
+  await assertRejects(() => recovered(disk), DirectoryInUseError, "/data.before-recovery exists");
   assertEquals(disk.contents(), before);
 });
 
-Deno.test("recover: after a loss of power at any point there is the old folder, the new one, or an error with the next step", async () => {
+Deno.test("recover: after a loss of power at any point there is the old directory, the new one, or an error with the next step", async () => {
   const counting = await withSurvivor();
   const begin = counting.operations;
   await recovered(counting);
@@ -422,7 +426,7 @@ Deno.test("recover: after a loss of power at any point there is the old folder, 
   assertEquals((await opened(after, "/data")).metadata.configuration.confState.voters, [1]);
 });
 
-Deno.test("inspect: the report of a folder has its newest configuration, and nothing is changed", async () => {
+Deno.test("inspect: the report of a directory has its newest configuration, and nothing is changed", async () => {
   const disk = await withSurvivor();
   const before = disk.contents();
   const report = await serverTools({ disk, random }).inspect("/data");

@@ -130,7 +130,7 @@ Deno.test("inspectDataDirectory: segments before a reset are reported as dead", 
   await log.close();
 });
 
-Deno.test("inspectDataDirectory: the report of an empty folder has neither owner nor data", async () => {
+Deno.test("inspectDataDirectory: the report of an empty directory has neither owner nor data", async () => {
   await using folder = await TemporaryFolder.make();
   const report = await inspectDataDirectory({ disk: new DenoDisk(), path: folder.path });
   assertEquals(report, {

@@ -124,7 +124,7 @@ Deno.test("ConnectionListener: dropPeer closes the connections of that peer alon
     await welcomed(network, peerHello(2));
   }));
 
-Deno.test("ConnectionListener.dropPeer: connections with the data folder that is kept stay", () =>
+Deno.test("ConnectionListener.dropPeer: connections with the data directory that is kept stay", () =>
   withNode(async ({ node, network }) => {
     const control = await welcomed(network, peerHello(2, 1));
     const other = peerHello(2, 2);

@@ -185,7 +185,7 @@ Deno.test("Peers: every refusal is reported with its reason", async () => {
   await scene.close(node);
 });
 
-Deno.test("Peers: the hello of a node has its data folder's id and its address", async () => {
+Deno.test("Peers: the hello of a node has its data directory's id and its address", async () => {
   const scene = new LinkScene();
   const node = scene.listen();
   await scene.connected();

@@ -8,7 +8,7 @@ import { until } from "../../support/fakes/accepting_node.ts";
 import { peerHello, welcomed, withNode } from "./listener_scene.ts";
 
 const WARNING =
-  "Two processes connect as one node: does a copy of its data folder run beside the original? Stop the copy";
+  "Two processes connect as one node: does a copy of its data directory run beside the original? Stop the copy";
 const REMOTES = { older: "10.0.0.2:5000", newer: "10.0.0.9:5000" };
 
 Deno.test("TwinCallers: connections of a node that replace open ones in quick succession are logged once a minute", () => {

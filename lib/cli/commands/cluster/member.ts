@@ -110,7 +110,7 @@ const REMOVE = memberCommand({
   options: [FORCE],
   summary: "remove node n for good",
   details: [
-    "Its process reports it and stops. Its id is not used again; its data folder can be removed. Refused where the voters",
+    "Its process reports it and stops. Its id is not used again; its data directory can be removed. Refused where the voters",
     "that answer would be no majority of those left; --force removes it nevertheless, and then nothing can be written until",
     "others come back.",
   ],

@@ -78,7 +78,7 @@ Deno.test("HistoryFile: of a damaged file the lines are used, and a line written
 Deno.test("HistoryFile: one that cannot be used is refused at the start, and a full disk is reported once", async () => {
   await using temporary = await TemporaryFolder.make();
   const error = assertThrows(() => HistoryFile.open(temporary.path, files), UsageError);
-  assertMatch(error.message, /^Cannot use the history file .*: it is a folder, not a file\.$/);
+  assertMatch(error.message, /^Cannot use the history file .*: it is a directory, not a file\.$/);
   let isFull = false;
   const history = HistoryFile.open(`${temporary.path}/history`, {
     ...files,

@@ -71,7 +71,7 @@ Deno.test("authorizePeer: a node that does not know the cluster's feature level 
   assertEquals(verdictOn({ ...lower, featureLevel: FEATURE_LEVEL + 1 }, known), null);
 });
 
-Deno.test("authorizePeer: a node is accepted with its recorded data folder", () => {
+Deno.test("authorizePeer: a node is accepted with its recorded data directory", () => {
   const known = { applied: KNOWN, newest: KNOWN };
   assertEquals(verdictOn({ nodeId: 2, dataId: 102 }, known), null);
   assertEquals(verdictOn({ nodeId: 2, dataId: 7 }, known), "otherData");
@@ -79,7 +79,7 @@ Deno.test("authorizePeer: a node is accepted with its recorded data folder", () 
   assertEquals(verdictOn({ nodeId: 9, dataId: 7 }, known), null);
 });
 
-Deno.test("authorizePeer: another data folder is refused, for now if the record is not known to be committed", () => {
+Deno.test("authorizePeer: another data directory is refused, for now if the record is not known to be committed", () => {
   const restarted = { applied: UNKNOWN, newest: KNOWN };
   assertEquals(verdictOn({ nodeId: 2, dataId: 7 }, restarted), "busy");
   assertEquals(verdictOn({ nodeId: 2, dataId: 102 }, restarted), null);

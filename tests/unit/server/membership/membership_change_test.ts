@@ -66,7 +66,7 @@ function replace(dead: number, id: number): MembershipChange {
   return { kind: "replace", dead, id, address: addressOf(id) };
 }
 
-Deno.test("planChange: an added node is a learner that is promoted by itself, with its data folder recorded", () => {
+Deno.test("planChange: an added node is a learner that is promoted by itself, with its data directory recorded", () => {
   assertEquals(proposed(plan(add(4), founded(1, 2, 3))), {
     confState: { voters: [1, 2, 3], learners: [4], votersOutgoing: [] },
     members: [record(1), record(2), record(3), record(4, { dataId: 104, autoPromote: true })],
@@ -181,7 +181,7 @@ Deno.test("planChange: a removal is refused if the configuration can hold no mor
   assertMatch(reason(planPromotion(4, situation(replacing))), /which is the maximum/);
 });
 
-Deno.test("planChange: data folders are recorded if unknown, and never changed", () => {
+Deno.test("planChange: data directories are recorded if unknown, and never changed", () => {
   const known = { ...founded(1, 2, 3), members: [record(1, { dataId: 7 }), record(2), record(3)] };
   assertEquals(withDataIds(known, new Map([[1, 8], [2, 9]])).members, [
     record(1, { dataId: 7 }),

@@ -390,7 +390,7 @@ Deno.test("Membership: the risk of a forced change is in the log, and in the ans
   await bench.stop();
 });
 
-Deno.test("Membership: a member's address is changed only if it was found there with its data folder, or by force", async () => {
+Deno.test("Membership: a member's address is changed only if it was found there with its data directory, or by force", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
   bench.membership.seen(2, { dataId: 102, featureLevel: FEATURE_LEVEL });
@@ -404,7 +404,7 @@ Deno.test("Membership: a member's address is changed only if it was found there 
   assertEquals(bench.answers, [
     "membershipRefused, not-applied: Cannot update node 2: node 3 answers at n9:7001.",
     "membershipRefused, not-applied: Cannot update node 2: what answers at n9:7001 has the id of node 2 and another data " +
-    "folder. Start node 2 there with its own, or replace it: member replace.",
+    "directory. Start node 2 there with its own, or replace it: member replace.",
   ]);
   const addressOf2 = (): string | undefined => bench.raft.configuration.members[1]?.address;
   assertEquals(addressOf2(), "n2:7001");
@@ -417,7 +417,7 @@ Deno.test("Membership: a member's address is changed only if it was found there 
   await bench.stop();
 });
 
-Deno.test("Membership: the founders' data folders are recorded once all are known, or after a time the known ones", async () => {
+Deno.test("Membership: the founders' data directories are recorded once all are known, or after a time the known ones", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
   bench.membership.seen(2, { dataId: 102, featureLevel: FEATURE_LEVEL });

@@ -61,7 +61,7 @@ Deno.test("peer secret: nodes with one secret form a cluster, and a node with an
   );
 });
 
-Deno.test("peer secret: a server without its file does not start, and makes no data folder", async () => {
+Deno.test("peer secret: a server without its file does not start, and makes no data directory", async () => {
   await using cluster = new MemoryCluster();
   const error = await assertRejects(
     () => cluster.start(1, { founders: [1], changes: secretOf(1) }),

@@ -13,7 +13,7 @@ const ORIGIN = {
   join: [],
 };
 
-Deno.test("requireOrigin: no new cluster is founded in a folder whose recovery was interrupted", async () => {
+Deno.test("requireOrigin: no new cluster is founded in a directory whose recovery was interrupted", async () => {
   const disk = new MemoryDisk();
   disk.createDirectory("/data");
   await requireOrigin(ORIGIN, disk);
@@ -23,7 +23,7 @@ Deno.test("requireOrigin: no new cluster is founded in a folder whose recovery w
 
 Deno.test({
   name:
-    "requireOrigin: a data folder that is a file, below a file, or behind a circle of links is a wrong flag",
+    "requireOrigin: a data directory that is a file, below a file, or behind a circle of links is a wrong flag",
   ignore: Deno.build.os === "windows",
   fn: async () => {
     await using folder = await TemporaryFolder.make();
@@ -31,8 +31,8 @@ Deno.test({
     await Deno.writeTextFile(file, "");
     await Deno.symlink("circle", circle);
     const table = [
-      [file, "it is a file, not a folder"],
-      [`${file}/node-1`, "a part of the path is a file, not a folder"],
+      [file, "it is a file, not a directory"],
+      [`${file}/node-1`, "a part of the path is a file, not a directory"],
       [circle, "its symbolic links lead in a circle"],
     ] as const;
     for (const [dataDir, reason] of table) {
@@ -53,7 +53,7 @@ Deno.test("requireOrigin: a data directory below one that the user may not enter
   await assertRejects(() => requireOrigin(ORIGIN, disk), ConfigError, refused);
 });
 
-Deno.test("requireOrigin: an empty folder needs --cluster or --join", async () => {
+Deno.test("requireOrigin: an empty directory needs --cluster or --join", async () => {
   await assertRejects(
     () => requireOrigin({ ...ORIGIN, members: null }, new MemoryDisk()),
     ConfigError,

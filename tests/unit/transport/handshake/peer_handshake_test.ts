@@ -166,7 +166,7 @@ Deno.test("peer handshake: a recorded exchange is refused when it is replayed to
   await scene.close();
 });
 
-Deno.test("peer handshake: a proof for one hello counts for no other node id, lane or data folder", async () => {
+Deno.test("peer handshake: a proof for one hello counts for no other node id, lane or data directory", async () => {
   const scene = new Scene(authentication("require"));
   const changes: readonly Partial<PeerCaller>[] = [{ nodeId: 3 }, { lane: "bulk" }, { dataId: 103 }, {
     address: "n9:7009",

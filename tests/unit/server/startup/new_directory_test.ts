@@ -1,8 +1,12 @@
-/** makeFolder: a server can start from the folder, and a folder of another node is not changed. */
+/** makeDirectory: a server can start from the directory, and a directory of another node is not changed. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { StateMachine } from "../../../../lib/kv/mod.ts";
 import { foundingConfiguration } from "../../../../lib/server/membership/members.ts";
-import { FolderInUseError, makeFolder, type NewFolder } from "../../../../lib/server/startup/new_folder.ts";
+import {
+  DirectoryInUseError,
+  makeDirectory,
+  type NewDirectory,
+} from "../../../../lib/server/startup/new_directory.ts";
 import { recoverState } from "../../../../lib/server/startup/recovered_state.ts";
 import { SERVER_LIMITS, stateMachineOptionsOf } from "../../../../lib/server/config/server_limits.ts";
 import { writeState } from "../../../../lib/server/snapshot/state_codec.ts";
@@ -13,7 +17,7 @@ const FOUNDERS = [{ id: 1, address: "n1:7001" }];
 const INDEX = 7;
 const TERM = 3;
 
-function folderAt(disk: MemoryDisk, path: string): NewFolder {
+function folderAt(disk: MemoryDisk, path: string): NewDirectory {
   const machine = new StateMachine(stateMachineOptionsOf(SERVER_LIMITS));
   const mutations = [{ kind: "put", key: new Uint8Array([1]), value: new Uint8Array([2]) }] as const;
   for (let index = 1; index <= INDEX; index++) {
@@ -37,9 +41,9 @@ function folderAt(disk: MemoryDisk, path: string): NewFolder {
   };
 }
 
-Deno.test("makeFolder: a server starts from a folder that was made with a state, also after a loss of power", async () => {
+Deno.test("makeDirectory: a server starts from a directory that was made with a state, also after a loss of power", async () => {
   const made = new MemoryDisk();
-  await makeFolder(folderAt(made, "/data"));
+  await makeDirectory(folderAt(made, "/data"));
   const disk = made.crash(() => false);
 
   const directory = await DataDirectory.open({ disk, path: "/data" });
@@ -71,8 +75,12 @@ Deno.test("makeFolder: a server starts from a folder that was made with a state,
   });
 });
 
-Deno.test("makeFolder: a folder that has an identity is refused", async () => {
+Deno.test("makeDirectory: a directory that has an identity is refused", async () => {
   const disk = new MemoryDisk();
-  await makeFolder(folderAt(disk, "/data"));
-  await assertRejects(() => makeFolder(folderAt(disk, "/data")), FolderInUseError, "it is that of node 1");
+  await makeDirectory(folderAt(disk, "/data"));
+  await assertRejects(
+    () => makeDirectory(folderAt(disk, "/data")),
+    DirectoryInUseError,
+    "it is that of node 1",
+  );
 });

@@ -1,9 +1,9 @@
 /**
- * Makes the data folder of a node that begins with a state: of a cluster that is restored from a backup, or that continues
+ * Makes the data directory of a node that begins with a state: of a cluster that is restored from a backup, or that continues
  * from its last survivor.
  *
- * A marker that the folder is unfinished is written first, then the snapshot, a log that begins behind it, and the identity
- * last: a start on an interrupted folder is refused with the command that finishes it.
+ * A marker that the directory is unfinished is written first, then the snapshot, a log that begins behind it, and the identity
+ * last: a start on an interrupted directory is refused with the command that finishes it.
  */
 import type { Random } from "../../platform/clock.ts";
 import { encodeConfiguration } from "../../protocol/configuration.ts";
@@ -14,15 +14,15 @@ import { newDataId } from "./identity.ts";
 /** Size of the log's first file, which is almost empty: the server continues with files of its own size. */
 const SEGMENT_BYTES = 4_096;
 
-/** A folder cannot be made at a path that is in use. */
-export class FolderInUseError extends Error {
-  override readonly name = "FolderInUseError";
+/** A directory cannot be made at a path that is in use. */
+export class DirectoryInUseError extends Error {
+  override readonly name = "DirectoryInUseError";
   /** Stable name of this error. */
   readonly code = "folderInUse";
 }
 
-/** A folder to make. */
-export interface NewFolder {
+/** A directory to make. */
+export interface NewDirectory {
   readonly disk: Disk;
   readonly random: Random;
   readonly path: string;
@@ -33,10 +33,10 @@ export interface NewFolder {
   /** Version of the snapshot format, which fits the state's feature level. */
   readonly formatVersion: number;
   readonly configuration: Configuration;
-  /** A sentence with the command that finishes an interrupted folder. */
+  /** A sentence with the command that finishes an interrupted directory. */
   readonly advice: string;
   /**
-   * Whether the folder gets its name later: until then it stays marked, and an interrupted attempt starts from the
+   * Whether the directory gets its name later: until then it stays marked, and an interrupted attempt starts from the
    * beginning even if it was complete.
    */
   readonly isNamedLater: boolean;
@@ -44,8 +44,8 @@ export interface NewFolder {
   readonly writeChunks: (write: (chunk: Uint8Array) => Promise<void>) => Promise<void>;
 }
 
-/** Makes the folder, durably. Rejects with {@link FolderInUseError} where the path is in use, and with errors of lib/storage. */
-export async function makeFolder(folder: NewFolder): Promise<void> {
+/** Makes the directory, durably. Rejects with {@link DirectoryInUseError} where the path is in use, and with errors of lib/storage. */
+export async function makeDirectory(planned: NewDirectory): Promise<void> {
   const {
     disk,
     path,
@@ -58,13 +58,13 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
     random,
     advice,
     isNamedLater,
-  } = folder;
+  } = planned;
   requireOwnNames(disk, path);
   const directory = await DataDirectory.make({ disk, path, advice, restartsInterrupted: isNamedLater });
   try {
     if (directory.identity !== null) {
-      throw new FolderInUseError(
-        `Cannot make a data folder at ${path}: it is that of node ${directory.identity.nodeId} of cluster ` +
+      throw new DirectoryInUseError(
+        `Cannot make a data directory at ${path}: it is that of node ${directory.identity.nodeId} of cluster ` +
           `${directory.identity.clusterId}. Move it away, or choose another --data-dir.`,
       );
     }
@@ -78,7 +78,7 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
       configuration: encodeConfiguration(configuration),
     });
     try {
-      await folder.writeChunks(async (chunk) => {
+      await planned.writeChunks(async (chunk) => {
         writer.write(chunk);
         await writer.flush();
       });
@@ -88,7 +88,7 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
       throw error;
     }
     const owned = { ...identity, dataId: newDataId(random) };
-    await beginLog(folder, { identity: owned, walDirectory: directory.walDirectory });
+    await beginLog(planned, { identity: owned, walDirectory: directory.walDirectory });
     directory.found(owned);
     if (!isNamedLater) directory.finish();
   } finally {
@@ -96,24 +96,24 @@ export async function makeFolder(folder: NewFolder): Promise<void> {
   }
 }
 
-/** Names of files in a data folder, and in a new file system. */
+/** Names of files in a data directory, and in a new file system. */
 const OWN_NAMES = ["LOCK", "identity", "identity.new", "wal", "snapshots", "unfinished", "lost+found"];
 
-/** Refuses a folder with files that are not kvraft's: it was probably named by mistake. */
+/** Refuses a directory with files that are not kvraft's: it was probably named by mistake. */
 function requireOwnNames(disk: Disk, path: string): void {
   if (disk.stat(path) !== "directory") return;
   const others = disk.list(path).filter((name) => !OWN_NAMES.includes(name));
   if (others.length === 0) return;
-  throw new FolderInUseError(
-    `Cannot make a data folder at ${path}: it holds other files (${
+  throw new DirectoryInUseError(
+    `Cannot make a data directory at ${path}: it holds other files (${
       others.slice(0, 3).join(", ")
-    }). Choose an empty folder, or one that does not exist.`,
+    }). Choose an empty directory, or one that does not exist.`,
   );
 }
 
 /** Makes a log behind the snapshot: a node with a snapshot and no log would count as one that has lost its log. */
 async function beginLog(
-  { disk, index, term }: NewFolder,
+  { disk, index, term }: NewDirectory,
   { identity, walDirectory }: { readonly identity: Identity; readonly walDirectory: string },
 ): Promise<void> {
   const options = {
