@@ -25,8 +25,8 @@ export const RULES: readonly Rule[] = [NO_NODE, ...REACHABILITY, ...MACHINES, ..
 /** Returns what is wrong with a cluster, the worst first. */
 export function diagnose(descriptions: readonly NodeDescription[]): readonly Finding[] {
   const cluster = observe(descriptions);
-  const findings = RULES.flatMap(({ name: rule, why, find }) =>
-    find(cluster).map(({ severity, node, what, remedy }) => (
+  const findings = RULES.flatMap(({ name: rule, why: usual, find }) =>
+    find(cluster).map(({ severity, node, what, remedy, why = usual }) => (
       { rule, severity, node, what, why, remedy, see: `docs/operations.md#${rule}` }
     ))
   );

@@ -28,6 +28,8 @@ export interface Finding {
 /** The part of a finding that differs from one to the next of a rule. */
 export interface Found extends Pick<Finding, "severity" | "what" | "remedy"> {
   readonly node: number | null;
+  /** A reason that is more precise than that of the rule. */
+  readonly why?: string;
 }
 
 /** A rule. */

@@ -94,17 +94,9 @@ class RelayedWatch implements WatchReceiver {
       return;
     }
     this.#route = route;
-    const { keys, puts, deletes, previous, visibleOnly } = this.#request;
-    const request = {
-      kind: "watch",
-      keys,
-      from: this.#next,
-      puts,
-      deletes,
-      previous,
-      visibleOnly,
-    } as const;
-    const id = route.connection.watches.start(request, START_TIMEOUT_MS, this);
+    // The client's own id is not that of the node's watch.
+    const { requestId: _, ...watch } = this.#request;
+    const id = route.connection.watches.start({ ...watch, from: this.#next }, START_TIMEOUT_MS, this);
     if (this.#route === route) this.#upstreamId = id;
   }
 

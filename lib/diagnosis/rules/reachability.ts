@@ -16,10 +16,10 @@ const NO_QUORUM: Rule = {
   name: "no-quorum",
   why:
     "A write and a linearizable read need a majority of the voters. Until then the cluster serves stale reads only.",
-  find({ members, answered }): readonly Found[] {
-    const voters = members.filter(({ role }) => role === "voter").map(({ id }) => id);
-    const silent = voters.filter((id) => !answered.has(id));
-    if (voters.length === 0 || voters.length - silent.length > voters.length / 2) return [];
+  find(cluster): readonly Found[] {
+    const { voters, working, margin } = votersOf(cluster);
+    if (voters.length === 0 || margin >= 0) return [];
+    const silent = voters.filter((id) => !working.includes(id));
     const what = `${silent.length} of the ${voters.length} voters do not answer: ${namesOf(silent)}.`;
     return [{
       severity: "critical",
@@ -39,9 +39,11 @@ const NO_LEADER: Rule = {
   name: "no-leader",
   why: "Nothing can be written without a leader. An election takes one or two election timeouts.",
   find(cluster): readonly Found[] {
-    if (cluster.nodes.length === 0 || cluster.leader !== null || NO_QUORUM.find(cluster).length > 0) {
-      return [];
-    }
+    if (cluster.nodes.length === 0 || cluster.leader !== null || votersOf(cluster).margin < 0) return [];
+    const isHeardLeader = cluster.nodes.some(({ report: { status, heardFrom } }) =>
+      heardFrom.some((link) => link.id === status.leader && !cluster.answered.has(link.id) && isHeard(link))
+    );
+    if (isHeardLeader) return []; // the leader is silent for this client only
     return [{
       severity: "critical",
       node: null,
@@ -56,27 +58,56 @@ const NO_LEADER: Rule = {
 /** A node does not answer. */
 const SILENT_NODE: Rule = {
   name: "silent-node",
-  why:
-    "The cluster tolerates fewer further failures, and clients that use the node have to find another one.",
-  find({ descriptions, nodes }): readonly Found[] {
-    return descriptions.flatMap((one): readonly Found[] => {
+  why: "Clients that use the node have to find another one.",
+  find(cluster): readonly Found[] {
+    return cluster.descriptions.flatMap((one): readonly Found[] => {
       if (one.kind !== "silent") return [];
-      const hearing = nodes.filter(({ report }) =>
-        report.heardFrom.some((link) => link.id === one.id && isHeard(link))
-      );
-      const others = hearing.length === 0
-        ? ""
-        : ` ${namesOf(hearing.map(({ id }) => id))} still hear from it.`;
+      const hearing = hearingFrom(cluster, one.id);
+      const others = hearing.length === 0 ? "" : ` ${namesOf(hearing)} still hear from it.`;
       const remedy = hearing.length > 0
         ? "The node runs: see that this machine can dial its address (firewall, network, certificate)."
         : one.state === "notAnswering"
         ? "See whether its process is stopped or its machine overloaded, and whether the network between here and there works."
+        : votersOf(cluster).margin < 0
+        ? "Start it again with its data directory. A new node can take its place only once a majority of the voters answers."
         : "Start it again. If its data directory is lost, have a new node take its place: member replace.";
       const what = `n${one.id} at ${one.address} does not answer: ${one.reason.replace(/\.$/, "")}.${others}`;
-      return [{ severity: "problem", node: one.id, what, remedy }];
+      return [{ severity: "problem", node: one.id, what, why: effectOfSilence(cluster, one.id), remedy }];
     });
   },
 };
+
+/** Returns what follows from it that a node does not answer, for the cluster and for clients. */
+function effectOfSilence(cluster: ObservedCluster, id: number): string {
+  const { voters, working, margin } = votersOf(cluster);
+  if (!voters.includes(id) || working.includes(id)) return SILENT_NODE.why;
+  if (margin < 0) {
+    return "It is one of the voters that are missing for a majority: nothing can be written until then.";
+  }
+  return margin === 0
+    ? "The cluster stops if one more voter fails, and clients that use the node have to find another one."
+    : "The cluster tolerates fewer further failures, and clients that use the node have to find another one.";
+}
+
+/** The voters, those of them that work, and how many of these may still fail: negative without a majority. */
+interface Voters {
+  readonly voters: readonly number[];
+  readonly working: readonly number[];
+  readonly margin: number;
+}
+
+/** Returns the voters. One that does not answer this client, and is heard by a node that does, works. */
+function votersOf(cluster: ObservedCluster): Voters {
+  const voters = cluster.members.filter(({ role }) => role === "voter").map(({ id }) => id);
+  const working = voters.filter((id) => cluster.answered.has(id) || hearingFrom(cluster, id).length > 0);
+  return { voters, working, margin: working.length - Math.floor(voters.length / 2) - 1 };
+}
+
+/** Returns the answering nodes that hear from a node. */
+function hearingFrom({ nodes }: ObservedCluster, id: number): readonly number[] {
+  return nodes.filter(({ report }) => report.heardFrom.some((link) => link.id === id && isHeard(link)))
+    .map((node) => node.id);
+}
 
 /** Two nodes that both answer do not reach each other, in one direction or in both. */
 const LINK_DOWN: Rule = {

@@ -56,8 +56,8 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
       id: "M2978",
       title: "half of the voters counts as a majority",
       failure: "doctor calls a cluster of four with two dead voters fit to write",
-      from: "voters.length - silent.length > voters.length / 2",
-      to: "voters.length - silent.length >= voters.length / 3",
+      from: "margin: working.length - Math.floor(voters.length / 2) - 1",
+      to: "margin: working.length - Math.ceil(voters.length / 2)",
     },
     {
       id: "M2979",
@@ -65,6 +65,20 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
       failure: "a link that is cut silently is found after seconds, or never",
       from: "return sends && (hears === undefined || isHeard(hears));",
       to: "return sends;",
+    },
+    {
+      id: "M3070",
+      title: "a voter that only other nodes reach counts as dead",
+      failure: "doctor reports the loss of a majority where one link of this client is down",
+      from: "cluster.answered.has(id) || hearingFrom(cluster, id).length > 0",
+      to: "cluster.answered.has(id)",
+    },
+    {
+      id: "M3071",
+      title: "doctor says of a node that a majority is left when there is none",
+      failure: "an operator reads that the cluster tolerates fewer failures while nothing can be written",
+      from: "if (margin < 0) {",
+      to: "if (margin < -9) {",
     },
   ]),
   ...inFile("lib/cli/commands/cluster/top_view.ts", [CLI], [

@@ -1,35 +1,74 @@
-/** Reports of members as the status page receives them: of a healthy cluster, with what a test changes. */
+/** Reports of a healthy cluster of three nodes, which tests change: as doctor, top and the status page receive them. */
+import type { NodeDescription } from "../../../lib/client/types.ts";
 import type { MemberReport, NodeReport } from "../../../lib/protocol/diagnostics/report.ts";
+import type { Member, NodeStatus } from "../../../lib/protocol/messages.ts";
 import type { ClusterView } from "../../../lib/server/status_page/status_page.ts";
-import { START_OF_2026_MS } from "./memory_cluster.ts";
 
-/** Members of each view. */
-const IDS = [1, 2, 3];
+/** The time of all reports. */
+export const NOW_MS = 1_790_000_000_000;
 
-/** Returns the report of a node of a cluster of three that node 1 leads. */
+/** The members of the healthy cluster; node 2 leads. */
+const MEMBERS: readonly Member[] = [1, 2, 3].map((id) => (
+  { id, address: addressOf(id), role: "voter" }
+));
+
+function addressOf(id: number): string {
+  return `127.0.0.1:700${id}`;
+}
+
+const PEER = { state: "replicate", lastContactMs: 40, snapshotSentBytes: 0, snapshotTotalBytes: 0 } as const;
+
+function othersOf(id: number): readonly number[] {
+  return MEMBERS.map((member) => member.id).filter((other) => other !== id);
+}
+
+function statusOf(id: number): NodeStatus {
+  return {
+    id,
+    role: id === 2 ? "leader" : "follower",
+    term: 5,
+    leader: 2,
+    commitIndex: 90_000,
+    appliedIndex: 90_000,
+    lastLogIndex: 90_000,
+    revision: 80_000,
+    keys: 10,
+    sessions: 1,
+    version: "0.2.0",
+    members: MEMBERS,
+    firstLogIndex: 1,
+    snapshotIndex: 0,
+    stateBytes: 700,
+    peers: id === 2
+      ? othersOf(id).map((other) => ({ ...PEER, id: other, matchIndex: 90_000, hasDiskSpace: true }))
+      : [],
+    disk: "ok",
+    links: [],
+    quotaBytes: 1_000,
+    etcdUrls: [],
+  };
+}
+
+/** Returns the report of a node that is well, with what a test changes. */
 export function nodeReport(id: number, changes: Partial<NodeReport> = {}): NodeReport {
   return {
     status: statusOf(id),
-    instance: `process of node ${id}`,
-    startedAtMs: START_OF_2026_MS,
-    wallClockMs: START_OF_2026_MS + 60_000,
-    uptimeMs: 60_000,
-    featureLevel: 1,
-    knownFeatureLevel: 1,
+    instance: `instance ${id}`,
+    startedAtMs: NOW_MS - 86_400_000,
+    wallClockMs: NOW_MS,
+    uptimeMs: 86_400_000,
+    featureLevel: 2,
+    knownFeatureLevel: 2,
     denoVersion: "2.9.6",
-    heardFrom: IDS.filter((other) => other !== id).map((other) => ({
-      id: other,
-      agoMs: 300,
-      connectedFrom: true,
-      connectedTo: true,
-      roundTripMicros: 400,
-    })),
+    heardFrom: othersOf(id).map((other) => (
+      { id: other, agoMs: 400, connectedFrom: true, connectedTo: true, roundTripMicros: 300 }
+    )),
     counters: {
-      reads: 0,
-      writes: 0,
-      otherRequests: 0,
+      reads: 100,
+      writes: 50,
+      otherRequests: 5,
       failedRequests: 0,
-      proposals: 0,
+      proposals: 50,
       refusedProposals: 0,
       leaderChanges: 1,
       snapshotsTaken: 0,
@@ -38,56 +77,31 @@ export function nodeReport(id: number, changes: Partial<NodeReport> = {}): NodeR
       compactedWatches: 0,
     },
     latency: {
-      writeP50Micros: 900,
-      writeP99Micros: 2_000,
-      getP50Micros: 200,
-      getP99Micros: 800,
-      syncP50Micros: 400,
-      syncP99Micros: 1_500,
+      writeP50Micros: 1_000,
+      writeP99Micros: 4_000,
+      getP50Micros: 50,
+      getP99Micros: 200,
+      syncP50Micros: 500,
+      syncP99Micros: 2_000,
       syncMaxMicros: 9_000,
       loopDelayP99Micros: 900,
-      loopDelayMaxMicros: 4_000,
+      loopDelayMaxMicros: 5_000,
     },
-    memory: { residentBytes: 80_000_000, heapBytes: 1, externalBytes: 1, heapLimitBytes: null },
+    memory: { residentBytes: 9e7, heapBytes: 2e7, externalBytes: 1e7, heapLimitBytes: 4e9 },
     descriptors: { free: 256 },
-    log: { bytes: 1_000_000, firstIndex: 1, lastIndex: 5_000 },
+    log: { bytes: 5_000_000, firstIndex: 1, lastIndex: 90_000 },
     snapshot: { index: 0, bytes: 0, ageMs: null, lastFailure: null },
-    quota: { usedBytes: 1_000_000, limitBytes: null },
-    history: { bytes: 0, limitBytes: 64_000_000, compactedRevision: 0 },
-    leases: 0,
-    watches: { open: 0, behind: 0 },
-    connections: { clients: 1, maxClients: 1_000, configuredClients: 1_000 },
+    quota: { usedBytes: 700, limitBytes: 1_000 },
+    history: { bytes: 1_000, limitBytes: 67_108_864, compactedRevision: 0 },
+    leases: 3,
+    watches: { open: 4, behind: 0 },
+    connections: { clients: 9, maxClients: 4_096, configuredClients: 4_096 },
     auth: { enabled: false, users: 0 },
     tls: { enabled: false, certificateExpiresAtMs: null },
-    config: [],
+    config: [{ name: "election-timeout-ms", value: "1000" }, { name: "quota-bytes", value: "1000" }],
     events: [],
     backup: null,
     ...changes,
-  };
-}
-
-function statusOf(id: number): NodeReport["status"] {
-  return {
-    id,
-    role: id === 1 ? "leader" : "follower",
-    term: 7,
-    leader: 1,
-    commitIndex: 5_000,
-    appliedIndex: 5_000,
-    lastLogIndex: 5_000,
-    firstLogIndex: 1,
-    snapshotIndex: 0,
-    revision: 4_990,
-    keys: 100,
-    sessions: 1,
-    stateBytes: 1_000_000,
-    version: "0.1.0",
-    members: IDS.map((member) => ({ id: member, address: `10.0.0.${member}:7001`, role: "voter" })),
-    peers: [],
-    disk: "ok",
-    links: [],
-    quotaBytes: null,
-    etcdUrls: [],
   };
 }
 
@@ -97,7 +111,7 @@ export function reachable(report: NodeReport): MemberReport {
   return {
     kind: "reachable",
     id,
-    address: `10.0.0.${id}:7001`,
+    address: addressOf(id),
     roundTripMicros: 400,
     clockOffsetMs: 0,
     report,
@@ -106,16 +120,53 @@ export function reachable(report: NodeReport): MemberReport {
 
 /** Returns a member that has not answered. */
 export function unreachable(id: number): MemberReport {
-  return { kind: "unreachable", id, address: `10.0.0.${id}:7001`, reason: "node 1 has no connection to it" };
+  return { kind: "unreachable", id, address: addressOf(id), reason: "node 1 has no connection to it" };
 }
 
-/** Returns what node 1 shows: these members, and the others of the cluster in good health. */
+/** Returns what the status page of node 1 shows: these members, and the others of the cluster in good health. */
 export function clusterView(...members: readonly MemberReport[]): ClusterView {
   const given = new Map(members.map((member) => [member.id, member]));
   return {
     cluster: "7f3a9b21c4d5e6f7",
     node: 1,
-    atMs: START_OF_2026_MS,
-    members: IDS.map((id) => given.get(id) ?? reachable(nodeReport(id))),
+    atMs: NOW_MS,
+    members: MEMBERS.map(({ id }) => given.get(id) ?? reachable(nodeReport(id))),
   };
+}
+
+/** Changes the report of a node. */
+export type Change = (report: NodeReport) => NodeReport;
+
+/** Returns the answers of the nodes; those without a report do not answer. */
+export function answersOf(reports: ReadonlyMap<number, NodeReport | null>): readonly NodeDescription[] {
+  const members = [...reports].map(([id, own]) => own === null ? unreachable(id) : reachable(own));
+  return [...reports].map(([id, own]): NodeDescription => {
+    const address = addressOf(id);
+    return own === null
+      ? { kind: "silent", id, address, state: "unreachable", reason: "nothing listens there" }
+      : { kind: "answered", id, address, members };
+  });
+}
+
+/** Returns the report with the connections to some nodes lost. */
+function without(own: NodeReport, lost: readonly number[]): NodeReport {
+  const down = { agoMs: null, connectedFrom: false, connectedTo: false };
+  return {
+    ...own,
+    heardFrom: own.heardFrom.map((link) => lost.includes(link.id) ? { ...link, ...down } : link),
+  };
+}
+
+/** Returns the answers of the healthy cluster with the changed reports of some nodes; null: the node is down. */
+export function answersWith(changes: Readonly<Record<number, Change | null>>): readonly NodeDescription[] {
+  const ids = MEMBERS.map(({ id }) => id);
+  const lost = ids.filter((id) => changes[id] === null);
+  return answersOf(
+    new Map(ids.map((id) => {
+      const change = changes[id];
+      if (change === null) return [id, null];
+      const own = without(nodeReport(id), lost);
+      return [id, change === undefined ? own : change(own)];
+    })),
+  );
 }

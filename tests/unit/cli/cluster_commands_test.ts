@@ -6,7 +6,7 @@ import { FakeEnvironment } from "./support/fake_environment.ts";
 import { clientCommand } from "../../../lib/cli/client.ts";
 import { ConnectionError, NoLeaderError } from "../../../lib/client/errors.ts";
 import { settle } from "../../support/fakes/manual_clock.ts";
-import { answersWith } from "../diagnosis/reports.ts";
+import { answersWith } from "../../support/fakes/member_reports.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 
@@ -238,7 +238,7 @@ Deno.test("doctor: it ends with 0 for a healthy cluster, and names each finding 
     code: 1,
     out: [
       "problem   n3 at 127.0.0.1:7003 does not answer: nothing listens there.",
-      "          why  The cluster tolerates fewer further failures, and clients that use the node have to find another one.",
+      "          why  The cluster stops if one more voter fails, and clients that use the node have to find another one.",
       "          do   Start it again. If its data directory is lost, have a new node take its place: member replace.",
       "          see  docs/operations.md#silent-node",
       "1 finding (1 problem), 3 nodes asked\n",

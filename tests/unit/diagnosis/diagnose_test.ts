@@ -4,7 +4,13 @@ import type { NodeDescription } from "../../../lib/client/types.ts";
 import { diagnose, RULES } from "../../../lib/diagnosis/diagnose.ts";
 import type { NodeReport, NotableEvent } from "../../../lib/protocol/diagnostics/report.ts";
 import { readCheckout } from "../../support/checkout.ts";
-import { answersOf, answersWith, type Change, NOW_MS, report } from "./reports.ts";
+import {
+  answersOf,
+  answersWith,
+  type Change,
+  nodeReport,
+  NOW_MS,
+} from "../../support/fakes/member_reports.ts";
 
 /** Returns the findings as `severity rule node`. */
 function found(descriptions: readonly NodeDescription[]): readonly string[] {
@@ -194,6 +200,44 @@ Deno.test("diagnose: a node that other nodes hear from is silent for this client
   assert(finding?.what.endsWith("n1 and n2 still hear from it."));
 });
 
+Deno.test("diagnose: a silent node matters by what is left: a margin, just a majority, or none", () => {
+  const silent = (ids: readonly number[], count = 3): readonly (readonly [string, string])[] => {
+    const reports = withVoters(count);
+    for (const id of ids) reports.set(id, null);
+    return diagnose(answersOf(reports)).filter(({ rule }) => rule === "silent-node")
+      .map(({ why, remedy }) => [why.split(/[,:]/)[0] ?? "", remedy.slice(0, remedy.indexOf(".") + 1)]);
+  };
+  const replace = "Start it again.";
+  const wait = "Start it again with its data directory.";
+  assertEquals(silent([3], 5), [["The cluster tolerates fewer further failures", replace]]);
+  assertEquals(silent([3]), [["The cluster stops if one more voter fails", replace]]);
+  const missing = "It is one of the voters that are missing for a majority";
+  assertEquals(silent([1, 3]), [[missing, wait], [missing, wait]]);
+  assertEquals(silent([1, 3], 4), [[missing, wait], [missing, wait]], "half of the voters is no majority");
+});
+
+/** Returns the reports of a cluster of so many voters without connections. */
+function withVoters(count: number): Map<number, NodeReport | null> {
+  const ids = Array.from({ length: count }, (_, position) => position + 1);
+  const members = ids.map((id) => ({ id, address: `127.0.0.1:700${id}`, role: "voter" as const }));
+  return new Map(ids.map((id) => {
+    const own = nodeReport(id);
+    return [id, { ...own, heardFrom: [], status: { ...own.status, members, peers: [] } }];
+  }));
+}
+
+Deno.test("diagnose: a leader and voters that only other nodes reach are neither missing nor dead", () => {
+  const answers = answersWith({}).map((one): NodeDescription =>
+    one.id === 1
+      ? one
+      : { kind: "silent", id: one.id, address: one.address, state: "unreachable", reason: "refused" }
+  );
+  assertEquals(diagnose(answers).map(({ rule, node, why }) => [rule, node, why]), [
+    ["silent-node", 2, "Clients that use the node have to find another one."],
+    ["silent-node", 3, "Clients that use the node have to find another one."],
+  ]);
+});
+
 Deno.test("diagnose: clocks are compared with the leader's, beside half of the round trip", () => {
   const withOffset = (clockOffsetMs: number, roundTripMicros: number): readonly string[] =>
     found(
@@ -216,9 +260,11 @@ Deno.test("diagnose: clocks are compared with the leader's, beside half of the r
 
 Deno.test("diagnose: lag counts from 1,000 entries on, and a learner has a finding of its own", () => {
   const withLag = (lag: number, role: "voter" | "learner"): readonly string[] => {
-    const members = report(1).status.members.map((member) => member.id === 3 ? { ...member, role } : member);
+    const members = nodeReport(1).status.members.map((member) =>
+      member.id === 3 ? { ...member, role } : member
+    );
     const all = new Map([1, 2, 3].map((id) => {
-      const own = report(id);
+      const own = nodeReport(id);
       const peers = own.status.peers.map((peer) =>
         peer.id === 3 ? { ...peer, matchIndex: 90_000 - lag } : peer
       );
@@ -255,7 +301,7 @@ Deno.test("diagnose: addresses beyond this machine without TLS are reported, wit
   const all = (enabled: boolean): readonly string[] =>
     found(answersOf(
       new Map([1, 2, 3].map((id) => {
-        const own = report(id);
+        const own = nodeReport(id);
         const members = own.status.members.map((member) => ({
           ...member,
           address: `10.0.0.${member.id}:7001`,

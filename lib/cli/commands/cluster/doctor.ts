@@ -28,7 +28,7 @@ export const DOCTOR = defineCommand({
   example: [
     "doctor",
     "problem   n3 at 127.0.0.1:7003 does not answer: nothing listens there.",
-    "          why  The cluster tolerates fewer further failures, and clients that use the node have to find another one.",
+    "          why  The cluster stops if one more voter fails, and clients that use the node have to find another one.",
     "          do   Start it again. If its data directory is lost, have a new node take its place: member replace.",
     "          see  docs/operations.md#silent-node",
   ],

@@ -204,21 +204,25 @@ function contactFindings(model, own) {
     const title = lost.length === 1 && first !== undefined
       ? `Node ${first.id} does not answer`
       : `Nodes ${listOf(lost.map(({ id }) => id))} do not answer`;
-    const answering = voters.filter((id) => !lost.some((member) => member.id === id)).length;
-    found.push({ level: "warn", title, text: marginText(answering, voters.length) });
+    const level = workingVoters(model, voters).length > voters.length / 2 ? "warn" : "bad";
+    found.push({ level, title, text: marginText(model, voters) });
   }
   return found;
 }
 
-/** @param {number} answering @param {number} voters @returns {string} */
-function marginText(answering, voters) {
-  const more = answering - Math.floor(voters / 2) - 1;
+/** @param {Model} model @param {number[]} voters @returns {string} */
+function marginText(model, voters) {
+  const lost = model.members.filter(({ reason }) => reason !== null).map(({ id }) => id);
+  const answering = voters.filter((id) => !lost.includes(id)).length;
+  const working = workingVoters(model, voters).length;
+  const more = working - Math.floor(voters.length / 2) - 1;
+  const full = working < answering ? `, ${answering - working} of them with a full disk` : "";
   const rest = more < 0
     ? "That is no majority: writes and current reads wait."
     : more === 0
     ? "That is just a majority: the cluster works, and stops if one more fails."
     : `The cluster works, and goes on working if ${more === 1 ? "one more fails" : `${more} more fail`}.`;
-  return `${answering} of ${voters} voters answer. ${rest}`;
+  return `${answering} of ${voters.length} voters answer${full}. ${rest}`;
 }
 
 /** @param {Model} model @param {NodeReport} own @returns {Finding} */
@@ -288,10 +292,18 @@ function memberFindings(model, { id, report, reason }) {
 function hasMajority(model) {
   const own = ownReport(model);
   const voters = own === null ? [] : votersOf(own);
-  const working = model.members.filter(({ id, reason, report }) =>
+  return workingVoters(model, voters).length > voters.length / 2;
+}
+
+/**
+ * Returns the voters that answer and have space on their disks.
+ *
+ * @param {Model} model @param {number[]} voters @returns {number[]}
+ */
+function workingVoters(model, voters) {
+  return model.members.filter(({ id, reason, report }) =>
     voters.includes(id) && reason === null && report?.status.disk !== "full"
-  );
-  return working.length > voters.length / 2;
+  ).map(({ id }) => id);
 }
 
 /** What is slow is often so on all nodes, for one reason. @param {Model} model @returns {Finding[]} */

@@ -5,36 +5,23 @@ import { NoLeaderError } from "../../../../lib/client/errors.ts";
 import { nodeTable, topRows } from "../../../../lib/cli/commands/cluster/top_view.ts";
 import type { MemberReport, NodeReport } from "../../../../lib/protocol/diagnostics/report.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
-import { report } from "../../diagnosis/reports.ts";
+import { nodeReport, reachable as answering, unreachable } from "../../../support/fakes/member_reports.ts";
 import { FakeEnvironment } from "../support/fake_environment.ts";
 import { FakeStore } from "../support/fake_store.ts";
 
 const CLUSTER = ["--cluster", "127.0.0.1:7001"];
 
 function reachable(id: number, changes: Partial<NodeReport> = {}): MemberReport {
-  const address = `127.0.0.1:700${id}`;
-  return {
-    kind: "reachable",
-    id,
-    address,
-    roundTripMicros: 300,
-    clockOffsetMs: 0,
-    report: { ...report(id), ...changes },
-  };
+  return answering(nodeReport(id, changes));
 }
 
-const SILENT: MemberReport = {
-  kind: "unreachable",
-  id: 3,
-  address: "127.0.0.1:7003",
-  reason: "node 1 has no connection to it",
-};
+const SILENT = unreachable(3);
 
 Deno.test("top: rates are those between two reports of one process, and there are none after a restart", () => {
   const before = [reachable(1), reachable(2)];
-  const counters = { ...report(1).counters, reads: 300, writes: 60 };
-  const uptimeMs = report(1).uptimeMs + 2_000;
-  const restarted = { counters, uptimeMs, startedAtMs: report(2).startedAtMs + 1 };
+  const counters = { ...nodeReport(1).counters, reads: 300, writes: 60 };
+  const uptimeMs = nodeReport(1).uptimeMs + 2_000;
+  const restarted = { counters, uptimeMs, startedAtMs: nodeReport(2).startedAtMs + 1 };
   const rows = topRows({ members: [reachable(1, { counters, uptimeMs }), reachable(2, restarted)], before });
   assertEquals(rows.map(({ readsPerSecond, writesPerSecond }) => [readsPerSecond, writesPerSecond]), [
     [100, 5],
