@@ -8,11 +8,12 @@
  */
 import { type ClientCore, MAX_WATCHES } from "../client/core.ts";
 import { BusyError, ClosedError } from "../client/errors.ts";
+import { MAX_USER_TOKENS } from "../kv/auth/auth_command.ts";
 import { sourceOf } from "../platform/address.ts";
 import { assert } from "../platform/assert.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { RequestFrame, ServerFrame } from "../protocol/client_frames.ts";
-import { readTicket } from "../protocol/ticket.ts";
+import { signInKeyOf } from "../protocol/ticket.ts";
 
 /** Clients of the gateway on a lane, above which another lane is opened. */
 export const CLIENTS_A_LANE = 256;
@@ -20,6 +21,8 @@ export const CLIENTS_A_LANE = 256;
 const MAX_LANES = 100;
 /** Users with lanes at a time. */
 export const MAX_USERS = 1_000;
+/** Rights to sign in, which have lanes of their own, of one user: those of its password and its tokens. */
+export const MAX_LANES_OF_USER = MAX_USER_TOKENS + 1;
 /** Time for which the lanes of a user without clients stay open. */
 const IDLE_MS = 60_000;
 /** Sign-ins in progress, and those of one address: a node may delay each by seconds. */
@@ -105,6 +108,7 @@ export class Upstream {
 
 /** The lanes of a user. */
 interface UserUpstream {
+  readonly name: string;
   readonly upstream: Upstream;
   /** The token by which lanes sign in: the newest that a node has accepted. */
   readonly secret: { token: string };
@@ -150,8 +154,7 @@ export class Upstreams {
       return core.signIns?.answer ?? null;
     });
     assert(answer !== null, "a client that is connected with credentials has signed in");
-    const secret = answer.ticket ?? token;
-    return { answer, ...this.#use(secret) };
+    return { answer, ...this.#use(answer.ticket ?? token, answer.user) };
   }
 
   /** Has nodes that owe answers show that they work. */
@@ -169,14 +172,14 @@ export class Upstreams {
   }
 
   /** Returns the lanes of the user of an accepted token. Throws BusyError. */
-  #use(token: string): Omit<SignedIn, "answer"> {
-    const key = keyOf(token);
+  #use(token: string, name: string): Omit<SignedIn, "answer"> {
+    const key = signInKeyOf(token);
     let user = this.#users.get(key);
     if (user === undefined) {
-      if (this.#users.size >= MAX_USERS) this.#closeIdle();
+      this.#makeSpace(name);
       const secret = { token };
       const upstream = new Upstream(() => this.#connect({ token: () => secret.token }));
-      user = { upstream, secret, uses: 0, idle: null };
+      user = { name, upstream, secret, uses: 0, idle: null };
       this.#users.set(key, user);
     }
     const used = user;
@@ -199,15 +202,23 @@ export class Upstreams {
     void upstream.close();
   }
 
-  /** Closes the lanes of a user without clients. Throws BusyError if all have some. */
-  #closeIdle(): void {
-    for (const [key, user] of this.#users) if (user.uses === 0) return this.#drop(key, user);
-    throw new BusyError(
-      `Cannot sign in: the gateway has clients of ${MAX_USERS} users. Try another gateway.`,
-      {
-        outcome: "not-applied",
-      },
-    );
+  /**
+   * Closes lanes without clients if there are too many, of this user or in all. Throws BusyError if all have clients. A user that
+   * changes its own password again and again, and stays connected, takes its own places and not those of others.
+   */
+  #makeSpace(name: string): void {
+    const own = [...this.#users].filter(([, user]) => user.name === name);
+    if (own.length >= MAX_LANES_OF_USER) {
+      return this.#closeIdle(own, `by ${MAX_LANES_OF_USER} passwords and tokens of user ${name}`);
+    }
+    if (this.#users.size >= MAX_USERS) this.#closeIdle([...this.#users], `of ${MAX_USERS} users`);
+  }
+
+  #closeIdle(candidates: readonly (readonly [string, UserUpstream])[], clients: string): void {
+    for (const [key, user] of candidates) if (user.uses === 0) return this.#drop(key, user);
+    throw new BusyError(`Cannot sign in: the gateway has clients ${clients}. Try another gateway.`, {
+      outcome: "not-applied",
+    });
   }
 
   /** Makes a sign-in, unless too many are in progress. */
@@ -230,10 +241,4 @@ export class Upstreams {
       else this.#signIns.delete(source);
     }
   }
-}
-
-/** Returns what tokens of the same sign-in right have in common. */
-function keyOf(token: string): string {
-  const ticket = readTicket(token);
-  return ticket === null ? token : `${ticket.userId}.${ticket.credential}`;
 }

@@ -47,3 +47,12 @@ export function readTicket(text: string): SignedTicket | null {
   const numbers = [ticket.userId, ticket.credential, ticket.issuedAtMs];
   return numbers.every(Number.isSafeInteger) ? ticket : null;
 }
+
+/**
+ * Returns a text that two secrets share if, and only if, they are of the same right to sign in: the tickets of one password, or
+ * the same token. The holder of a token has chosen its text, which therefore must not stand for a ticket of another user.
+ */
+export function signInKeyOf(secret: string): string {
+  const ticket = readTicket(secret);
+  return ticket === null ? `token ${secret}` : `ticket ${ticket.userId}.${ticket.credential}`;
+}

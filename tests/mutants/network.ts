@@ -275,13 +275,29 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/gateway/upstreams.ts", [GATEWAY], [
+  ...inFile("lib/protocol/ticket.ts", [GATEWAY], [
     {
       id: "M2932",
       title: "all users of a gateway share lanes",
       failure: "requests have the rights of another user",
-      from: "return ticket === null ? token : `${ticket.userId}.${ticket.credential}`;",
-      to: 'return "";',
+      from: "return ticket === null ? `token ${secret}` : `ticket ${ticket.userId}.${ticket.credential}`;",
+      to: 'return ticket === null ? "" : "";',
+    },
+    {
+      id: "M3120",
+      title: "a token may have the key of another user's tickets",
+      failure: "a user that makes itself the token 1.1 has the rights of root at a gateway",
+      from: "`token ${secret}`",
+      to: "secret",
+    },
+  ]),
+  ...inFile("lib/gateway/upstreams.ts", [GATEWAY], [
+    {
+      id: "M3121",
+      title: "one user may take all lanes of a gateway",
+      failure: "a user that changes its own password again and again keeps all others from signing in",
+      from: "if (own.length >= MAX_LANES_OF_USER) {",
+      to: "if (own.length > MAX_USERS) {",
     },
   ]),
   ...inFile("lib/gateway/relayed_watches.ts", [GATEWAY], [

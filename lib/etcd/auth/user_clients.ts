@@ -13,7 +13,7 @@ import type { ClientCore } from "../../client/core.ts";
 import { AuthenticationError, KvraftError } from "../../client/errors.ts";
 import { sourceOf } from "../../platform/address.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
-import { readTicket } from "../../protocol/ticket.ts";
+import { readTicket, signInKeyOf } from "../../protocol/ticket.ts";
 import type { Clients, UsedClient } from "../context.ts";
 import { etcdError } from "../rpc/status.ts";
 
@@ -68,7 +68,7 @@ export class UserClients implements Clients {
   /** Times up to which tokens are known to be refused. */
   readonly #refused = new Map<string, number>();
   readonly #checks = new Map<string, Promise<boolean>>();
-  /** By {@link userKeyOf}; the one that was used longest ago is first. */
+  /** By {@link signInKeyOf}; the one that was used longest ago is first. */
   readonly #users = new Map<string, UserClient>();
   readonly #signIns = new Map<string, number>();
   #signInsInAll = 0;
@@ -86,10 +86,10 @@ export class UserClients implements Clients {
   }
 
   async use(token: string | null, remote: string): Promise<UsedClient> {
-    const key = token === null ? null : userKeyOf(token);
-    if (token === null || key === null || !await this.#isAccepted(token, remote)) {
+    if (token === null || !isTokenForm(token) || !await this.#isAccepted(token, remote)) {
       return { core: this.#options.anonymous, release: () => {} };
     }
+    const key = signInKeyOf(token);
     const client = this.#clientOf(key, token);
     client.uses += 1;
     const release = (): void => {
@@ -239,11 +239,9 @@ export class UserClients implements Clients {
   }
 }
 
-/** Returns what tokens of the same sign-in right have in common; null for a text that is no token. */
-function userKeyOf(token: string): string | null {
-  const ticket = readTicket(token);
-  if (ticket !== null) return `${ticket.userId}.${ticket.credential}`;
-  return /^kvt_[A-Za-z0-9_-]{43}$/.test(token) ? token : null;
+/** Whether a text has the form of a ticket or of a token of kvraft. */
+function isTokenForm(text: string): boolean {
+  return readTicket(text) !== null || /^kvt_[A-Za-z0-9_-]{43}$/.test(text);
 }
 
 async function closeClient({ core }: UserClient): Promise<void> {

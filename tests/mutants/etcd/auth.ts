@@ -83,8 +83,8 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
       id: "M2849",
       title: "tokens of the same user have clients of their own",
       failure: "a program that signs in again and again takes the places of all users",
-      from: "return `${ticket.userId}.${ticket.credential}`;",
-      to: "return token;",
+      from: "const key = signInKeyOf(token);",
+      to: "const key = token;",
     },
     {
       id: "M2854",

@@ -1,5 +1,9 @@
 /** Users of a gateway's clients: nodes check every sign-in, and users share no connections to the nodes. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { MAX_LANES_OF_USER } from "../../../lib/gateway/upstreams.ts";
+import { sha256Of } from "../../../lib/platform/secrets.ts";
+import { readTicket } from "../../../lib/protocol/ticket.ts";
+import { passwordHash } from "../../support/fakes/auth.ts";
 import { AuthCluster, PASSWORD } from "../../support/fakes/auth_cluster.ts";
 import { prefix } from "../../support/frames/user_client.ts";
 import { Scene } from "./scene.ts";
@@ -39,4 +43,62 @@ Deno.test("gateway: one without a user asks for nothing that nodes refuse", asyn
   await cluster.pass(5_000);
   const refused = cluster.logger.lines.filter(({ message }) => message.includes("refused"));
   assertEquals(refused, []);
+});
+
+Deno.test("gateway: a token whose text a user has chosen gives it no lanes of another user", async () => {
+  const auth = await AuthCluster.enabled(1);
+  const { cluster } = auth;
+  await using scene = new Scene(cluster);
+  await auth.addUser("eve");
+  await scene.gateway("g1", 1);
+  using root = await scene.user("g1");
+  const method = { kind: "password", user: "root", password: PASSWORD } as const;
+  const answer = await cluster.run(root.ask({ kind: "signIn", method }));
+  assert(answer.kind === "signedIn");
+  assertEquals(await cluster.run(root.put("secret")), "applied");
+  const ticket = readTicket(answer.ticket ?? "");
+  const numbers = `${ticket?.userId}.${ticket?.credential}`;
+  for (const [position, text] of [numbers, `ticket ${numbers}`].entries()) {
+    const token = {
+      kind: "addToken",
+      user: "eve",
+      token: `${position}`,
+      hash: sha256Of(text),
+      expiresAtMs: null,
+    } as const;
+    await cluster.run(auth.root.change(token));
+    using eve = await scene.user("g1");
+    assertEquals(await cluster.run(eve.signInByToken(text)), "signedIn");
+    assertEquals(await cluster.run(eve.get("secret")), "permissionDenied", text);
+  }
+});
+
+Deno.test("gateway: a user that changes its password while it stays connected does not keep others out", async () => {
+  const auth = await AuthCluster.enabled(1);
+  const { cluster } = auth;
+  await using scene = new Scene(cluster);
+  for (const name of ["eve", "ada"]) await auth.addUser(name);
+  await scene.gateway("g1", 1);
+  const eves = [];
+  try {
+    for (let number = 0; number < MAX_LANES_OF_USER; number++) {
+      await cluster.run(
+        auth.root.change({ kind: "setPassword", user: "eve", password: passwordHash(PASSWORD) }),
+      );
+      const eve = await scene.user("g1");
+      eves.push(eve);
+      assertEquals(await cluster.run(eve.signIn("eve", PASSWORD)), "signedIn", `${number}`);
+    }
+    await cluster.run(
+      auth.root.change({ kind: "setPassword", user: "eve", password: passwordHash(PASSWORD) }),
+    );
+    using next = await scene.user("g1");
+    assertEquals(await cluster.run(next.signIn("eve", PASSWORD)), "busy");
+    using ada = await scene.user("g1");
+    assertEquals(await cluster.run(ada.signIn("ada", PASSWORD)), "signedIn");
+    eves.shift()?.close();
+    await cluster.until(async () => await next.signIn("eve", PASSWORD) === "signedIn");
+  } finally {
+    for (const eve of eves) eve.close();
+  }
 });
