@@ -1,4 +1,5 @@
 /** The network of Deno: TCP. */
+import { setImmediate } from "node:timers";
 import { formatAddress } from "./address.ts";
 import { errorCode, NetworkError } from "./errors.ts";
 import type { Address, Connection, Listener, Network } from "./network.ts";
@@ -23,6 +24,9 @@ const CONNECTION_ERRORS: ReadonlySet<string> = new Set([
   "ENOPROTOOPT",
   "EOPNOTSUPP",
 ]);
+
+/** Bytes for which a connection asks in one turn of the event loop, after which its next read waits for the next turn. */
+const BYTES_A_TURN = 65_536;
 
 /** TCP sockets, without Nagle's delay. */
 export class DenoNetwork implements Network {
@@ -71,12 +75,53 @@ class DenoListener implements Listener {
   }
 }
 
+/**
+ * The turns of the event loop in which connections read. A read resolves without a turn of the loop if bytes wait, so a
+ * connection whose other end sends faster than its bytes are handled would otherwise keep all other connections, and all
+ * timers, from being served for as long as it sends.
+ */
+class ReadTurns {
+  /** The number of the present turn. */
+  #turn = 0;
+  #isOpen = false;
+  #waiting: (() => void)[] = [];
+
+  /** Returns the number of the present turn. */
+  present(): number {
+    this.#open();
+    return this.#turn;
+  }
+
+  /** Resolves in the next turn. */
+  next(): Promise<void> {
+    this.#open();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #open(): void {
+    if (this.#isOpen) return;
+    this.#isOpen = true;
+    setImmediate(() => {
+      this.#isOpen = false;
+      this.#turn += 1;
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const wake of waiting) wake();
+    });
+  }
+}
+
+const turns = new ReadTurns();
+
 class DenoConnection implements Connection {
   readonly security = "plain";
   readonly certificate = null;
   readonly binding = null;
   readonly remote: string;
   readonly #connection: Deno.TcpConn;
+  /** The turn of the last read, and the bytes that were asked for in it. */
+  #turn = 0;
+  #bytesInTurn = 0;
   #closed = false;
 
   constructor(connection: Deno.TcpConn) {
@@ -92,7 +137,17 @@ class DenoConnection implements Connection {
   }
 
   read(buffer: Uint8Array): Promise<number | null> {
+    const turn = turns.present();
+    if (turn !== this.#turn) this.#bytesInTurn = 0;
+    else if (this.#bytesInTurn >= BYTES_A_TURN) return this.#readInNextTurn(buffer);
+    this.#turn = turn;
+    this.#bytesInTurn += buffer.length;
     return this.#connection.read(buffer);
+  }
+
+  async #readInNextTurn(buffer: Uint8Array): Promise<number | null> {
+    await turns.next();
+    return await this.read(buffer);
   }
 
   write(bytes: Uint8Array): Promise<number> {

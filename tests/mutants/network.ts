@@ -82,6 +82,14 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       from: '"ENOTCONN",',
       to: "",
     },
+    {
+      id: "M3122",
+      title: "a connection reads for as long as bytes wait for it",
+      failure:
+        "one client that sends without pause keeps all others, and the timers of the leader, from being served",
+      from: "else if (this.#bytesInTurn >= BYTES_A_TURN) return this.#readInNextTurn(buffer);",
+      to: "",
+    },
   ]),
   ...inFile("lib/transport/frame_reader.ts", CHECKS, [
     {

@@ -2,6 +2,7 @@
 import { FEATURE_LEVEL } from "../../../lib/kv/feature_level.ts";
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { parseMembers } from "../../../lib/protocol/node_list.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
@@ -266,4 +267,26 @@ Deno.test("Peers: links over real sockets carry large messages completely, and r
   }
   await links.close();
   await node.listener.close();
+});
+
+Deno.test("DenoNetwork: a connection on which bytes always wait reads a bounded number of them in a turn", async () => {
+  const { here, there, listener } = await pair(network);
+  const message = new Uint8Array(160_000); // the system holds as many for a connection that is not read
+  for (let sent = 0; sent < message.length;) sent += await there.write(message.subarray(sent));
+  const buffer = new Uint8Array(1_000);
+  const readIn = [0];
+  let isReading = true;
+  const nextTurn = (): void => {
+    readIn.push(0);
+    if (isReading) setImmediate(nextTurn);
+  };
+  setImmediate(nextTurn);
+  for (let total = 0; total < message.length;) {
+    const size = await here.read(buffer) ?? message.length;
+    total += size;
+    readIn.push((readIn.pop() ?? 0) + size);
+  }
+  isReading = false;
+  assert(Math.max(...readIn) <= 70_000, `${readIn}`);
+  for (const closable of [here, there, listener]) closable.close();
 });
