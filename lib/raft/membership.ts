@@ -19,6 +19,14 @@ import type { Configuration, ConfState, Entry, MemberRecord, NodeId } from "./ty
 /** Reason for which a leader does not begin a change. */
 export type ConfigurationRefusal = "transferring" | "busy" | "changeUnderWay" | "notReady";
 
+/**
+ * The result of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is joint;
+ * `notReady`: this leader has not committed an entry of its term yet. Try again.
+ */
+export type ConfigurationProposed =
+  | { readonly kind: "accepted"; readonly index: number; readonly term: number }
+  | { readonly kind: "refused"; readonly reason: "notLeader" | ConfigurationRefusal };
+
 /** Appends the first entry of the change to `target` and returns it, or returns why the change is refused. */
 export function proposeChange(
   state: RaftState,
@@ -93,7 +101,11 @@ function dropRemovedPeers(state: RaftState, role: Leader): void {
 }
 
 /** Sends a heartbeat outside the rounds, with as much of commitIndex as the peer is known to have. */
-function announceCommit(state: RaftState, role: Leader, [to, { progress }]: [NodeId, TrackedPeer]): void {
+export function announceCommit(
+  state: RaftState,
+  role: Leader,
+  [to, { progress }]: [NodeId, TrackedPeer],
+): void {
   const { log, id: from, term } = state;
   const leaderCommit = Math.min(log.commitIndex, progress.matchIndex);
   state.send({ kind: "heartbeat", from, to, term, leaderCommit, round: role.reads.lastRound });

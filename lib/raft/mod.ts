@@ -23,13 +23,14 @@
  * @module
  */
 export { stepsTo, targetProblem } from "./membership.ts";
+export type { ConfigurationProposed } from "./membership.ts";
 export { DEFAULT_LIMITS, EMPTY_CONFIGURATION, EMPTY_STATE, foundingState } from "./config.ts";
 export type { RaftConfig, RaftLimits, RecoveredState } from "./config.ts";
 export type { LeaseConfig } from "./lease.ts";
 export type * from "./message.ts";
 export { Raft } from "./raft.ts";
-export type { ConfigurationProposed, Proposed, ReadRequested } from "./raft.ts";
-export type { EntryRead, Persist, ReadState, Ready, SnapshotTransfer } from "./ready.ts";
+export type { Proposed } from "./raft.ts";
+export type { EntryRead, Persist, ReadRequested, ReadState, Ready, SnapshotTransfer } from "./ready.ts";
 export type { RaftDump, Role } from "./state.ts";
 export type { PeerView, RaftStatus } from "./status.ts";
 export type * from "./types.ts";

@@ -21,10 +21,15 @@ import {
   tickLeader,
 } from "./leader.ts";
 import { entryBytes } from "./log.ts";
-import { advanceConfiguration, type ConfigurationRefusal, proposeChange } from "./membership.ts";
+import {
+  advanceConfiguration,
+  announceCommit,
+  type ConfigurationProposed,
+  proposeChange,
+} from "./membership.ts";
 import type { IgnoredReason, Message } from "./message.ts";
 import { assertPeer, restartProbe } from "./progress.ts";
-import type { EntryRead, ReadState, Ready } from "./ready.ts";
+import type { EntryRead, ReadRequested, ReadState, Ready } from "./ready.ts";
 import { advanceCommit, replicate, sendEntriesRead } from "./replication.ts";
 import { type RaftDump, RaftState } from "./state.ts";
 import { leaderKnownTo, type RaftStatus, statusOf } from "./status.ts";
@@ -38,19 +43,6 @@ import type { Configuration, Entry, NodeId, SnapshotMetadata } from "./types.ts"
 export type Proposed =
   | { readonly kind: "accepted"; readonly index: number; readonly term: number }
   | { readonly kind: "refused"; readonly reason: "notLeader" | "busy" | "transferring" };
-
-/**
- * The result of a proposed configuration. `changeUnderWay`: the one before is not committed yet, or is joint;
- * `notReady`: this leader has not committed an entry of its term yet. Try again.
- */
-export type ConfigurationProposed =
-  | { readonly kind: "accepted"; readonly index: number; readonly term: number }
-  | { readonly kind: "refused"; readonly reason: "notLeader" | ConfigurationRefusal };
-
-/** The result of a request for a read index; an accepted one is followed by a {@link ReadState} with its id. */
-export type ReadRequested =
-  | { readonly kind: "accepted"; readonly readId: number }
-  | { readonly kind: "refused" };
 
 /** One node of the consensus core. */
 export class Raft {
@@ -208,6 +200,13 @@ export class Raft {
     if (role.kind !== "leader") return null;
     sendHeartbeats(this.#state, role);
     return role.reads.lastRound;
+  }
+
+  /** Tells a peer of this leader how much of its log is committed, before the next entries or round of heartbeats do. */
+  announceCommit(node: NodeId): void {
+    const { role } = this.#state;
+    const peer = role.kind === "leader" ? role.peers.get(node) : undefined;
+    if (role.kind === "leader" && peer !== undefined) announceCommit(this.#state, role, [node, peer]);
   }
 
   /** Whether a leadership transfer is in progress, during which proposals are refused. */

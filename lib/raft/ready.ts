@@ -20,6 +20,11 @@ export interface Persist {
   readonly lastTerm: number;
 }
 
+/** The result of a request for a read index; an accepted one is followed by a {@link ReadState} with its id. */
+export type ReadRequested =
+  | { readonly kind: "accepted"; readonly readId: number }
+  | { readonly kind: "refused" };
+
 /** The result of a read that `readIndex()` accepted. */
 export interface ReadState {
   readonly readId: number;

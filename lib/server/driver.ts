@@ -232,6 +232,11 @@ export class Driver {
     return requested;
   }
 
+  /** Has the core tell a follower what is committed. */
+  announceCommit(node: NodeId): void {
+    this.#input(() => this.#raft.announceCommit(node));
+  }
+
   /** Reports to the core that messages to `node` may have been lost. */
   messagesLost(node: NodeId): void {
     this.#input(() => this.#raft.messagesLost(node));

@@ -8,6 +8,7 @@ import { DEFAULT_LIMITS, EMPTY_STATE, foundingState, type Message, Raft } from "
 import { configurationOf } from "../../support/raft/configuration.ts";
 import { RaftDisk } from "../../support/raft/disk.ts";
 import {
+  acknowledge,
   append,
   config,
   elect,
@@ -387,4 +388,16 @@ Deno.test("Raft: a follower whose disk is busy accepts entries up to a bound, an
   const others = [entry(5, 2, "y".repeat(40)), entry(6, 2, "y".repeat(40))];
   assertEquals(raft.step(append({ term: 2, prevLogIndex: 4, prevLogTerm: 1, entries: others })), null);
   assertEquals(raft.status().lastIndex, 6);
+});
+
+Deno.test("Raft: a commit that is announced is not above what the peer has, and only a leader announces one", () => {
+  const raft = nodeWith([1]);
+  raft.announceCommit(2);
+  assertEquals(work(raft), []);
+  elect(raft);
+  acknowledge(raft, 2, 2);
+  work(raft);
+  for (const node of [2, 3, 9]) raft.announceCommit(node);
+  const beat = { kind: "heartbeat", from: 1, term: 2, round: 0 } as const;
+  assertEquals(work(raft), [{ ...beat, to: 2, leaderCommit: 2 }, { ...beat, to: 3, leaderCommit: 0 }]);
 });
