@@ -1,4 +1,5 @@
 /** The bytes of the members of a cluster, of changes of them, and of the status of a node. */
+import { FIRST_FEATURE_LEVEL } from "../kv/feature_level.ts";
 import { AddressError, formatAddress, isMemberAddress, parseMemberAddress } from "../platform/address.ts";
 import { boolean, type Field, formatted, integer, list, nullable, oneOf, text, trailing } from "./field.ts";
 import {
@@ -75,6 +76,7 @@ export const STATUS: Field<NodeStatus> = record("status", {
   links: trailing(list(record("link", { id: integer(1), authenticatedBy: oneOf(PEER_AUTHENTICATIONS) })), []),
   quotaBytes: trailing(nullable(integer()), null),
   etcdUrls: trailing(list(record("URL", { id: integer(1), url: ETCD_URL })), []),
+  featureLevel: trailing(integer(FIRST_FEATURE_LEVEL), FIRST_FEATURE_LEVEL),
 });
 
 /** Returns the one written form of an address; null where it is none that others can dial. */

@@ -140,6 +140,8 @@ export interface NodeStatus {
   readonly quotaBytes: number | null;
   /** The URLs at which members that have called it serve etcd's clients, and its own, sorted by id. */
   readonly etcdUrls: readonly MemberUrl[];
+  /** The feature level of its state; 1 from a node of version 0.1.0, which knows no other. */
+  readonly featureLevel: number;
 }
 
 /** The kind of credential with which a user has signed in. */

@@ -95,7 +95,7 @@ export class NodeDescription {
     const { raft, replica, snapshots, exchange, tickMs, live: { quotaBytes }, peers: connected } = this.#node;
     const members = membersOf(raft.committedConfiguration);
     const { id, role, term, leader, commitIndex, lastIndex, firstIndex, peers } = raft.status();
-    const { appliedIndex, revision, keyCount, sessionCount, stateBytes } = replica.stateMachine;
+    const { appliedIndex, revision, keyCount, sessionCount, stateBytes, featureLevel } = replica.stateMachine;
     return {
       id,
       role,
@@ -131,6 +131,7 @@ export class NodeDescription {
       }),
       quotaBytes,
       etcdUrls: this.#node.etcdUrls.of(members),
+      featureLevel,
     };
   }
 

@@ -402,7 +402,6 @@ class Server implements RunningServer {
         clusterId: this.clusterId,
         status: node.status(),
         condition: node.description.condition(),
-        featureLevel: node.featureLevel,
         links: this.#peers.views(),
         tls: this.#opened.tls ?? null,
         connections: this.#opened.listener.counts(),

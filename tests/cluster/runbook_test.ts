@@ -81,7 +81,7 @@ chapters(["Members", "Adding a node", "Removing a node"], async (chapter) => {
 chapters(["Runbook", "Backups", "A node died", "Rolling restart"], async (chapter) => {
   const look = chapter("Runbook");
   await look.next();
-  assertMatch((await look.next()).stdout, /^leader n\d, term \d+\n/);
+  assertMatch((await look.next()).stdout, /^leader n\d, term \d+, feature level \d\n/);
   const backups = chapter("Backups");
   assertStringIncludes((await backups.next()).stdout, "no damage: everything can be read");
   await backups.next();

@@ -32,7 +32,6 @@ export interface MetricSources {
   readonly clusterId: string;
   readonly status: NodeStatus;
   readonly condition: NodeCondition;
-  readonly featureLevel: number;
   readonly metrics: Metrics;
   readonly connections: ConnectionCounts;
   readonly links: readonly PeerConnectionView[];

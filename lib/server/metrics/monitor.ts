@@ -154,9 +154,9 @@ function linesOf(reasons: readonly Unready[]): string {
 
 /** Returns the values of `client status` and `client members`, and the history, as this node sees them. */
 function statusDocument(
-  { clusterId, status, condition, featureLevel, links, denokv, etcd }: Pick<
+  { clusterId, status, condition, links, denokv, etcd }: Pick<
     MetricSources,
-    "clusterId" | "status" | "condition" | "featureLevel" | "links" | "denokv" | "etcd"
+    "clusterId" | "status" | "condition" | "links" | "denokv" | "etcd"
   >,
 ): unknown {
   const { members, peers, links: _, ...node } = status;
@@ -164,7 +164,6 @@ function statusDocument(
   return {
     cluster: clusterId,
     ...node,
-    featureLevel,
     historyBytes,
     compactedRevision,
     members: members.map((member) => {

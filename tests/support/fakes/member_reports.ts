@@ -46,6 +46,7 @@ function statusOf(id: number): NodeStatus {
     links: [],
     quotaBytes: 1_000,
     etcdUrls: [],
+    featureLevel: 2,
   };
 }
 

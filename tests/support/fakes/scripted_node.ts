@@ -290,6 +290,7 @@ export class FakeNode {
       links: [],
       quotaBytes: null,
       etcdUrls: [],
+      featureLevel: 2,
     };
   }
 }

@@ -26,7 +26,7 @@ Deno.test("status, members and transfer-leader: text answers are tables and sent
   assertEquals(
     (await run(["status"])).out,
     [
-      "leader n2, term 5\n",
+      "leader n2, term 5, feature level 2\n",
       "node  address         role         term  commit  applied  version\n",
       "n1    127.0.0.1:7001  unreachable\n",
       "n2    127.0.0.1:7002  leader       5     12      12       0.1.0\n",
@@ -77,6 +77,7 @@ Deno.test("status and members: JSON answers have the documented fields", async (
     commitIndex: 12,
     appliedIndex: 12,
     version: "0.1.0",
+    featureLevel: 2,
     links: [],
     ...sizes,
   };
@@ -91,6 +92,7 @@ Deno.test("status and members: JSON answers have the documented fields", async (
     commitIndex: null,
     appliedIndex: null,
     version: null,
+    featureLevel: null,
     links: null,
   };
   const table: readonly (readonly [readonly string[], number, unknown])[] = [
@@ -121,6 +123,7 @@ Deno.test("status and members: JSON answers have the documented fields", async (
     [["status"], 0, {
       leader: 2,
       term: 5,
+      featureLevel: 2,
       nodes: [
         { id: 1, address: "127.0.0.1:7001", ...down },
         { id: 2, address: "127.0.0.1:7002", role: "leader", ...node },

@@ -18,7 +18,7 @@ export const STATUS = defineCommand({
   ],
   example: [
     "status",
-    "leader n1, term 4",
+    "leader n1, term 4, feature level 2",
     "node  address         role      term  commit  applied  version",
     "n1    127.0.0.1:7001  leader    4     1234    1234     0.1.0",
   ],
@@ -26,17 +26,29 @@ export const STATUS = defineCommand({
     const client = await context.client();
     const status = await client.cluster.status(callOptions(invocation, context));
     const { leader, term, nodes } = status;
+    const featureLevel = featureLevelOf(nodes);
     return answer({
       text: (view) => ({ output: withElapsed(statusTable(status), view), note: "" }),
-      json: () => ({ leader, term, nodes: nodes.map(nodeDocument) }),
+      json: () => ({ leader, term, featureLevel, nodes: nodes.map(nodeDocument) }),
       exitCode: leader === null ? ExitCode.unavailable : ExitCode.done,
     });
   },
 });
 
+/** Returns the feature level of the newest state among the nodes that answered; null if none did. */
+function featureLevelOf(nodes: readonly NodeView[]): number | null {
+  const levels = nodes.flatMap((node) => node.reachable ? [node.featureLevel] : []);
+  return levels.length === 0 ? null : Math.max(...levels);
+}
+
 function statusTable({ leader, term, nodes }: ClusterStatus): string {
   const header = ["node", "address", "role", "term", "commit", "applied", "version"];
-  const first = leader === null ? `no leader, term ${term}` : `leader n${leader}, term ${term}`;
+  const level = featureLevelOf(nodes);
+  const first = [
+    leader === null ? "no leader" : `leader n${leader}`,
+    `term ${term}`,
+    ...level === null ? [] : [`feature level ${level}`],
+  ].join(", ");
   const reasons = nodes.flatMap((node) =>
     node.reachable ? [] : [`${nodeName(node)}: ${escapeText(node.reason)}`]
   );
@@ -88,6 +100,7 @@ const ANSWERED_FIELDS = [
   "commitIndex",
   "appliedIndex",
   "version",
+  "featureLevel",
   "lastLogIndex",
   "firstLogIndex",
   "snapshotIndex",

@@ -67,6 +67,7 @@ export function healthy(id: number, role: "leader" | "follower"): ClusterStatus[
     links: [],
     quotaBytes: null,
     etcdUrls: [],
+    featureLevel: 2,
   };
 }
 

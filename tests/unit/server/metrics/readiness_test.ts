@@ -25,6 +25,7 @@ const STATUS: NodeStatus = {
   links: [],
   quotaBytes: null,
   etcdUrls: [],
+  featureLevel: 2,
 };
 
 /** A node whose answers a test decides. */
