@@ -70,6 +70,7 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the fe
     await assertRefusesUsers(cluster);
     await cluster.waitForEqualStates();
     await cluster.client(["snapshot", "now", "3"]);
+    const before = (await cluster.status(3))?.snapshotIndex ?? 0;
     await cluster.kill(3);
     await cluster.startNode(3, earlier);
     await cluster.waitForEqualStates();
@@ -87,20 +88,39 @@ Deno.test("upgrade: nodes of 0.1.0 and of this version have equal states; the fe
     await using later = await cluster.connect();
     assertEquals(await later.auth.addRole("reader"), { authRevision: 1 });
     await cluster.waitForEqualStates();
-    // The version before would apply the log differently from now on.
+    const waitForSnapshots = (): Promise<boolean> =>
+      eventually("each node has a snapshot of the new format, which none was asked for", async () => {
+        const taken = await Promise.all(
+          cluster.ids.map(async (id) => (await cluster.status(id))?.snapshotIndex),
+        );
+        return taken.every((index = 0) => index > before) || null;
+      }, { explain: cluster.logs });
+    await waitForSnapshots();
+    // The version before would apply the log differently from now on. Without the snapshot, as after a crash before it was
+    // written, it starts.
     await cluster.kill(3);
+    await removeNewestSnapshot(cluster, 3);
     await cluster.startNode(3, earlier);
     await eventually("the earlier version is refused", () => cluster.logs().includes(REFUSED) || null);
     await cluster.kill(3);
     await cluster.startNode(3, CHECKOUT);
     await cluster.waitForEqualStates();
+    await waitForSnapshots();
     await assertNoNodeStartsAgain(cluster, earlier);
   });
 });
 
-/** Asserts that no node of the earlier version starts once each node has a snapshot, also if all of them are stopped. */
+/** Removes the newest snapshot of a stopped node. */
+async function removeNewestSnapshot(cluster: TestCluster, id: number): Promise<void> {
+  const directory = `${cluster.dataFolder(id)}/snapshots`;
+  const names = [...Deno.readDirSync(directory)].map(({ name }) => name).filter((name) =>
+    name.endsWith(".snap")
+  );
+  await Deno.remove(`${directory}/${names.sort().at(-1)}`);
+}
+
+/** Asserts that no node of the earlier version starts once the level has risen, also if all of them are stopped. */
 async function assertNoNodeStartsAgain(cluster: TestCluster, earlier: string): Promise<void> {
-  for (const id of cluster.ids) await cluster.client(["snapshot", "now", `${id}`]);
   for (const id of cluster.ids) await cluster.kill(id);
   for (const id of cluster.ids) {
     const args = ["server", ...cluster.serverArguments(id)];

@@ -20,6 +20,20 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
       to: "return Math.min(previous + newestIndex, this.#sendingBase()",
     },
     {
+      id: "M3072",
+      title: "an upgraded node without a snapshot takes none when the feature level rises",
+      failure: "all nodes started with the version before apply the log differently, and nothing stops them",
+      from: "return hasSnapshot || compactedRevision > 0;",
+      to: "return hasSnapshot;",
+    },
+    {
+      id: "M3073",
+      title: "the snapshot that follows the feature level is taken again and again",
+      failure: "after an upgrade every batch of entries begins another snapshot",
+      from: "this.#formatVersion = formatVersionOf(view.featureLevel);",
+      to: "",
+    },
+    {
       id: "M234",
       title: "the log is cut as far as the core has compacted it, without checking the disk",
       failure: "a loss of power costs the voter whose snapshot from the leader has no name yet",

@@ -2,7 +2,8 @@
  * Takes this node's snapshots, and compacts the log behind them.
  *
  * A snapshot is due when the log is larger than the state, since a start would then take longer to replay the log than to
- * load the snapshot. The state is written in slices from a copy-on-write view, while requests are served. Two snapshots
+ * load the snapshot. One is also due when the feature level has raised the format of snapshots: an earlier version cannot see
+ * that in the log, and would apply it wrongly, but it refuses a snapshot of the new format. The state is written in slices from a copy-on-write view, while requests are served. Two snapshots
  * are kept, and the log from the older one on: if the newer is damaged, the older and the log give the same state.
  *
  * Invariants: one snapshot is taken at a time. The log is removed only below a durable snapshot, never above the one
@@ -137,6 +138,8 @@ export class Snapshots {
   #notBefore = 0;
   #stopped = false;
   #verifying = false;
+  /** Format of the newest snapshot; before the first, that of the earliest version. */
+  #formatVersion: number;
   /** Bytes of history in the last snapshot that this node took; 0 before the first. */
   #historyBytes = 0;
   /** When this process took or received its newest snapshot; null before that. */
@@ -146,6 +149,8 @@ export class Snapshots {
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
+    // At the start the state is that of the newest snapshot.
+    this.#formatVersion = formatVersionOf(options.replica.stateMachine.featureLevel);
   }
 
   /** Index of the newest snapshot; 0 before the first. */
@@ -224,7 +229,8 @@ export class Snapshots {
 
   /** Removes old snapshots after one of the leader was installed. */
   received(): void {
-    const { store, clock, metrics = null } = this.#options;
+    const { store, replica, clock, metrics = null } = this.#options;
+    this.#formatVersion = formatVersionOf(replica.stateMachine.featureLevel);
     this.#newestAtMs = clock.now();
     if (metrics !== null) metrics.snapshots.received += 1;
     store.removeOld(KEPT_SNAPSHOTS);
@@ -233,6 +239,7 @@ export class Snapshots {
   #isDue(): boolean {
     const { log, limits, turn, store } = this.#options;
     const newest = store.list().find(({ damage }) => damage === null);
+    if (this.#isFormatOld(newest !== undefined)) return true;
     const { position, nodes } = turn();
     // Nodes with equal logs would all reach a limit with the same entry, so each has its own.
     const patience = 1 + position / (2 * nodes);
@@ -241,6 +248,15 @@ export class Snapshots {
     const repeatedBytes = ((newest?.bytes ?? 0) + this.#historyBytes) * limits.logRatio;
     const dueBytes = Math.max(limits.logBytes, repeatedBytes) * patience;
     return log.bytesSince(newest?.index ?? 0) >= dueBytes;
+  }
+
+  /** Whether an earlier version could start on what is on the disk, though the state is of a level that it does not know. */
+  #isFormatOld(hasSnapshot: boolean): boolean {
+    const { featureLevel, compactedRevision } = this.#options.replica.stateMachine;
+    if (formatVersionOf(featureLevel) <= this.#formatVersion) return false;
+    // The history begins with the level, at the revision of that moment: a cluster that was founded with this version and
+    // has nothing to compact has never been one of an earlier version.
+    return hasSnapshot || compactedRevision > 0;
   }
 
   async #take(): Promise<TakenSnapshot> {
@@ -273,6 +289,7 @@ export class Snapshots {
       if (metrics !== null) metrics.snapshots.failed += 1;
       throw error;
     }
+    this.#formatVersion = formatVersionOf(view.featureLevel);
     this.#historyBytes = historyBytes;
     this.#newestAtMs = clock.now();
     this.#lastFailure = null;

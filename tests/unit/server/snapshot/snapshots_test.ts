@@ -78,11 +78,17 @@ class Bench {
     this.overtaken.push(index);
   }
 
-  private constructor(disk: MemoryDisk, store: SnapshotStore, options: BenchOptions) {
+  private constructor(
+    disk: MemoryDisk,
+    store: SnapshotStore,
+    options: BenchOptions,
+    stateMachine = new StateMachine(),
+  ) {
     this.disk = disk;
     this.store = store;
     const { configuration = THREE, limits = {}, turn = { position: 0, nodes: 3 } } = options;
-    this.replica = new Replica(new StateMachine(), { index: 0, term: 0, configuration });
+    const index = stateMachine.appliedIndex;
+    this.replica = new Replica(stateMachine, { index, term: Math.min(index, 1), configuration });
     this.snapshots = new Snapshots({
       store,
       log: this.log,
@@ -114,6 +120,21 @@ class Bench {
       this.snapshots.consider();
     }
     await settle();
+  }
+
+  /** Applies the entry that raises the feature level. */
+  async raise(): Promise<void> {
+    const data = encodeCommand({ kind: "raiseFeatureLevel", level: 2 });
+    this.replica.apply([{ index: ++this.log.lastIndex, term: 1, kind: "command", data }]);
+    this.snapshots.consider();
+    await settle();
+  }
+
+  /** Returns this bench after a restart that has applied no more of the log than the newest snapshot has. */
+  restarted(): Bench {
+    const again = new Bench(this.disk, this.store, {}, this.replica.stateMachine);
+    Object.assign(again.log, this.log);
+    return again;
   }
 
   /** Returns the state in the snapshot at `index`. */
@@ -186,6 +207,36 @@ Deno.test("Snapshots: the history in the last snapshot counts twice", async () =
   assertEquals(bench.snapshots.newestIndex, index);
   await bench.apply(1);
   assertEquals(bench.snapshots.newestIndex, index + needed);
+});
+
+Deno.test("Snapshots: one is taken once the feature level rises above what the earlier version knows", async () => {
+  const bench = await Bench.make({ limits: { logBytes: 1_000_000 } });
+  await bench.apply(3);
+  assertEquals(storedText(bench.store), []);
+  await bench.raise();
+  assertEquals(storedText(bench.store), ["4@1"]);
+  await bench.apply(20);
+  assertEquals(storedText(bench.store), ["4@1"], "once");
+  // A cluster that begins with the level has nothing that an earlier version wrote.
+  const founded = await Bench.make({ limits: { logBytes: 1_000_000 } });
+  await founded.raise();
+  await founded.apply(20);
+  assertEquals(storedText(founded.store), []);
+});
+
+Deno.test("Snapshots: a node that ended before it took that snapshot takes it once it has applied the log again", async () => {
+  const before = await Bench.make();
+  await before.apply(3);
+  await before.snapshots.take();
+  const again = before.restarted();
+  assertEquals(storedText(again.store), ["3@1"]);
+  await again.apply(1);
+  assertEquals(storedText(again.store), ["3@1"]);
+  await again.raise();
+  assertEquals(storedText(again.store), ["5@1", "3@1"]);
+  const last = again.restarted();
+  await last.apply(5);
+  assertEquals(storedText(last.store), ["5@1", "3@1"], "the newest snapshot is of the new format");
 });
 
 Deno.test("Snapshots: nodes with equal logs take their snapshots at different entries", async () => {
