@@ -40,7 +40,7 @@ export interface Rule {
   find(cluster: ObservedCluster): readonly Found[];
 }
 
-/** A node with its own report. */
+/** A node with its report. */
 export interface ReportedNode {
   readonly id: number;
   readonly report: NodeReport;
@@ -56,9 +56,9 @@ export interface ObservedMember {
 /** The nodes that were asked, and what follows from their answers. */
 export interface ObservedCluster {
   readonly descriptions: readonly NodeDescription[];
-  /** Those with a report of their own, sorted by id. */
+  /** Those with a report of their own, which they gave to this client or to a node that did. */
   readonly nodes: readonly ReportedNode[];
-  /** Those that answered, also without a report. */
+  /** Those that answered this client, or a node that did, also without a report. */
   readonly answered: ReadonlySet<number>;
   /** The members as the node knows them that has applied the most; empty where none has a report. */
   readonly members: readonly ObservedMember[];
@@ -68,10 +68,18 @@ export interface ObservedCluster {
 
 /** Returns what follows from the answers of the nodes. */
 export function observe(descriptions: readonly NodeDescription[]): ObservedCluster {
-  const nodes = descriptions.flatMap((node): readonly ReportedNode[] => {
-    if (node.kind !== "answered") return [];
-    const own = node.members.find(({ id }) => id === node.id);
-    return own?.kind === "reachable" ? [{ id: node.id, report: own.report }] : [];
+  const reports = descriptions.flatMap((node) =>
+    node.kind !== "answered"
+      ? []
+      : node.members.filter((member) => member.kind === "reachable").map((member) => (
+        { id: member.id, by: node.id, report: member.report }
+      ))
+  );
+  // What cannot be dialled from here may be reached from the nodes that can.
+  const nodes = descriptions.flatMap(({ id, kind }): readonly ReportedNode[] => {
+    if (kind === "older") return [];
+    const given = reports.find((one) => one.id === id && (kind === "silent" || one.by === id));
+    return given === undefined ? [] : [{ id, report: given.report }];
   });
   const byTerm = nodes.toSorted((a, b) => b.report.status.term - a.report.status.term);
   const newest = nodes.toSorted((a, b) => b.report.status.appliedIndex - a.report.status.appliedIndex)[0];
@@ -79,7 +87,10 @@ export function observe(descriptions: readonly NodeDescription[]): ObservedClust
   return {
     descriptions,
     nodes,
-    answered: new Set(descriptions.filter(({ kind }) => kind !== "silent").map(({ id }) => id)),
+    answered: new Set([
+      ...descriptions.filter(({ kind }) => kind !== "silent").map(({ id }) => id),
+      ...nodes.map(({ id }) => id),
+    ]),
     members: newest?.report.status.members ?? [],
     leader: byTerm.find(({ report: { status } }) => status.role === "leader" && status.term === highest) ??
       null,

@@ -88,7 +88,8 @@ const MEMORY = perNode({
     return {
       severity: "problem",
       what: `${percent(heapBytes, heapLimitBytes)} of the JavaScript heap is used.`,
-      remedy: "Spread watches and clients over the nodes, or store less.",
+      remedy:
+        "Spread watches and clients over the nodes, grant fewer leases, or give the node a larger heap: docs/operations.md.",
     };
   },
 });
@@ -129,18 +130,24 @@ const CLOCK: Rule = {
     const from = descriptions.find(({ id, kind }) => kind === "answered" && id === leader?.id) ??
       descriptions.find(({ kind }) => kind === "answered");
     if (from?.kind !== "answered") return [];
-    return from.members.flatMap((member): readonly Found[] => {
-      if (member.kind !== "reachable") return [];
-      const { id, clockOffsetMs, roundTripMicros } = member;
-      const leastMs = Math.abs(clockOffsetMs) - roundTripMicros / 2_000;
+    const measured = from.members.filter((member) => member.kind === "reachable")
+      .toSorted((a, b) => a.clockOffsetMs - b.clockOffsetMs);
+    // A leader's own clock may be the wrong one. Of two clocks it is not known which one is right.
+    const reference = measured.length < 3
+      ? measured.find(({ id }) => id === from.id)
+      : measured[Math.floor(measured.length / 2)];
+    if (reference === undefined) return [];
+    return measured.flatMap(({ id, clockOffsetMs, roundTripMicros }): readonly Found[] => {
+      const differenceMs = clockOffsetMs - reference.clockOffsetMs;
+      const leastMs = Math.abs(differenceMs) - (roundTripMicros + reference.roundTripMicros) / 2_000;
       if (leastMs < CLOCK_OFFSET_MS) return [];
-      const direction = clockOffsetMs > 0 ? "ahead of" : "behind";
+      const direction = differenceMs > 0 ? "ahead of" : "behind";
       return [{
         severity: leastMs >= WRONG_CLOCK_MS ? "problem" : "warning",
         node: id,
         what: `n${id}: its clock is ${
-          (Math.abs(clockOffsetMs) / 1_000).toFixed(1)
-        } s ${direction} that of n${from.id}.`,
+          (Math.abs(differenceMs) / 1_000).toFixed(1)
+        } s ${direction} that of n${reference.id}.`,
         remedy: "Run a time service (chrony, systemd-timesyncd) on all machines of the cluster.",
       }];
     });

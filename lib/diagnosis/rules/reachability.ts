@@ -65,7 +65,8 @@ const SILENT_NODE: Rule = {
       const hearing = hearingFrom(cluster, one.id);
       const others = hearing.length === 0 ? "" : ` ${namesOf(hearing)} still hear from it.`;
       const remedy = hearing.length > 0
-        ? "The node runs: see that this machine can dial its address (firewall, network, certificate)."
+        ? "The node runs. If it refuses this client, do what the reason says; else see that this machine can dial its " +
+          "address (firewall, network, certificate)."
         : one.state === "notAnswering"
         ? "See whether its process is stopped or its machine overloaded, and whether the network between here and there works."
         : votersOf(cluster).margin < 0
@@ -177,29 +178,31 @@ const RESTARTS: Rule = {
   why:
     "A node that restarts, or whose connections break, again and again is no reliable member of a majority.",
   find({ nodes }): readonly Found[] {
-    const byNode = new Map<number, number>();
+    const byNode = new Map<number, { readonly count: number; readonly oldestMs: number }>();
     for (const { report } of nodes) {
-      const counts = new Map<number, number>();
-      for (const { node, times } of recent(report, "peerConnected")) {
-        if (node !== null) counts.set(node, (counts.get(node) ?? 0) + times);
+      const events = recent(report, "peerConnected").filter(({ node }) => node !== null);
+      for (const [node, same] of Map.groupBy(events, ({ node }) => node ?? 0)) {
+        const count = same.reduce((sum, { times }) => sum + times, 0);
+        const oldestMs = report.wallClockMs - Math.min(...same.map(({ atMs }) => atMs));
+        if (count > (byNode.get(node)?.count ?? MANY_CONNECTIONS)) byNode.set(node, { count, oldestMs });
       }
-      for (const [node, count] of counts) byNode.set(node, Math.max(count, byNode.get(node) ?? 0));
     }
-    return [...byNode].filter(([, count]) => count > MANY_CONNECTIONS).sort(([a], [b]) => a - b)
-      .map(([id, count]) => {
-        const uptimeMs = nodes.find((node) => node.id === id)?.report.uptimeMs;
-        const isNew = uptimeMs !== undefined && uptimeMs < RECENT_MS;
-        return {
-          severity: "warning",
-          node: id,
-          what: `n${id} was connected ${count} times within ten minutes${
-            isNew ? `; its process runs for ${Math.round(uptimeMs / 1_000)} s` : ""
-          }.`,
-          remedy: isNew
-            ? "Read the end of its log before each restart: its last line has the reason."
-            : "Look for a network that loses connections, or for a machine that stops for seconds.",
-        };
-      });
+    return [...byNode].sort(([a], [b]) => a - b).map(([id, { count, oldestMs }]) => {
+      const uptimeMs = nodes.find((node) => node.id === id)?.report.uptimeMs ?? 0;
+      // A process that has run since before the first of these connections did not restart.
+      const mayHaveRestarted = uptimeMs < oldestMs;
+      return {
+        severity: "warning",
+        node: id,
+        what: `n${id} was connected ${count} times within ten minutes${
+          uptimeMs > 0 && mayHaveRestarted ? `; its process runs for ${Math.round(uptimeMs / 1_000)} s` : ""
+        }.`,
+        remedy: mayHaveRestarted
+          ? "Read the end of its log before each restart: the line with event=nodeStops has the reason. Without one " +
+            "something killed it, such as the kernel for want of memory (journalctl -k)."
+          : "Look for a network that loses connections, or for a machine that stops for seconds.",
+      };
+    });
   },
 };
 

@@ -73,7 +73,7 @@ export interface NodeLatency {
 export interface NodeMemory {
   /** Memory that is resident. */
   readonly residentBytes: number;
-  /** The used part of the JavaScript heap. */
+  /** The used part of the JavaScript heap, without its young generation. */
   readonly heapBytes: number;
   /** Buffers outside of the heap, where the keys are. */
   readonly externalBytes: number;

@@ -1,6 +1,6 @@
 /** The platform of a server on Deno. */
 import process from "node:process";
-import { getHeapStatistics } from "node:v8";
+import { getHeapSpaceStatistics, getHeapStatistics } from "node:v8";
 import { SystemClock } from "../../platform/system.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
 import { confinedDisk, type NamedPaths } from "../../platform/named_paths.ts";
@@ -109,11 +109,19 @@ const INSTANCE_BYTES = 16;
 /** Random text of this process: the reports of two processes with one node id differ in it. */
 const INSTANCE = crypto.getRandomValues(new Uint8Array(INSTANCE_BYTES)).toHex();
 
-/** Returns the memory of this process. */
+/** Three semi-spaces of 8 MiB each, as the flags of V8 in deno.json have it. */
+const YOUNG_GENERATION_BYTES = 3 * 8 * 1_048_576;
+
+/**
+ * Returns the memory of this process. Of the heap only the old generation counts: once that is full the process ends, even
+ * where the young generation, which V8's limit contains, has space.
+ */
 function memory(): NodeMemory {
-  const { rss, heapUsed, external } = Deno.memoryUsage();
-  const heapLimitBytes = getHeapStatistics().heap_size_limit;
-  return { residentBytes: rss, heapBytes: heapUsed, externalBytes: external, heapLimitBytes };
+  const { rss, external } = Deno.memoryUsage();
+  const heapBytes = getHeapSpaceStatistics().filter(({ space_name }) => !space_name.startsWith("new_"))
+    .reduce((sum, { space_used_size }) => sum + space_used_size, 0);
+  const heapLimitBytes = getHeapStatistics().heap_size_limit - YOUNG_GENERATION_BYTES;
+  return { residentBytes: rss, heapBytes, externalBytes: external, heapLimitBytes };
 }
 
 /** Returns the resources that this process uses. */

@@ -1,7 +1,6 @@
 /** `client doctor` with real processes: each fault is produced on purpose and found, and a healthy cluster has none. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import type { Finding } from "../../../lib/diagnosis/finding.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { unpackEarlier } from "../../support/processes/earlier.ts";
@@ -9,58 +8,7 @@ import { kvraftCommand, Process, READY_LINE, runs, skip } from "../../support/pr
 import { freePorts, TemporaryFolder } from "../../support/temporary.ts";
 import { SmallDisk } from "../../torture/small_disk.ts";
 import { Authority } from "../../support/tls/certificates.ts";
-
-/** The findings as `severity rule node`, and the exit code. */
-interface Diagnosed {
-  readonly code: number;
-  readonly found: readonly string[];
-  readonly findings: readonly Finding[];
-}
-
-/** Runs doctor. `flags`: of the client. */
-async function doctor(cluster: TestCluster, flags: readonly string[] = []): Promise<Diagnosed> {
-  const addresses = cluster.ids.map((id) => cluster.address(id)).join(",");
-  const { code, stdout } = await cluster.run([
-    "client",
-    "--cluster",
-    addresses,
-    ...flags,
-    "doctor",
-    "--output",
-    "json",
-  ]);
-  const { findings }: { readonly findings: readonly Finding[] } = JSON.parse(stdout);
-  const found = findings.map(({ severity, rule, node }) =>
-    `${severity} ${rule}${node === null ? "" : ` n${node}`}`
-  );
-  return { code, found, findings };
-}
-
-/** Findings that a machine which runs other tests, too, may cause at any time. */
-const OF_THE_MACHINE = / (slow-disk|slow-loop|leader-changes)( |$)/;
-
-/** Runs doctor until it finds exactly this, and nothing but the load of the machine besides: links and windows of measurements take seconds. */
-async function finds(
-  cluster: TestCluster,
-  expected: readonly string[],
-  flags: readonly string[] = [],
-): Promise<Diagnosed> {
-  let last: Diagnosed | null = null;
-  return await eventually(`doctor finds ${expected.join(", ") || "nothing"}`, async () => {
-    last = await doctor(cluster, flags);
-    const found = last.found.filter((one) => !OF_THE_MACHINE.test(one));
-    return found.toSorted().join() === expected.toSorted().join() ? last : null;
-  }, { explain: () => `${last?.code} ${last?.found.join(", ")}\n${cluster.logs()}` });
-}
-
-/** The same of findings besides which there may be others. */
-async function findsAmong(cluster: TestCluster, expected: string): Promise<Diagnosed> {
-  let last: Diagnosed | null = null;
-  return await eventually(`doctor finds ${expected} among others`, async () => {
-    last = await doctor(cluster);
-    return last.found.includes(expected) ? last : null;
-  }, { explain: () => `${last?.found.join(", ")}\n${cluster.logs()}` });
-}
+import { doctor, finds, findsAmong } from "./diagnosed.ts";
 
 Deno.test("doctor: a healthy cluster has no finding; dead and paused nodes, and a lost majority, are found", async () => {
   await using cluster = await TestCluster.start();

@@ -108,4 +108,45 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
+  ...inFile("lib/diagnosis/finding.ts", [DIAGNOSIS], [
+    {
+      id: "M3110",
+      title: "a node that this client cannot reach is not looked at",
+      failure: "doctor says nothing of the full disk of a node that refuses its connection",
+      from: '(kind === "silent" || one.by === id)',
+      to: "one.by === id",
+    },
+  ]),
+  ...inFile("lib/diagnosis/rules/machines.ts", [DIAGNOSIS], [
+    {
+      id: "M3111",
+      title: "clocks are compared with the leader's only",
+      failure: "a leader with a wrong clock makes doctor accuse all other nodes",
+      from: "measured.length < 3",
+      to: "measured.length > 0",
+    },
+    {
+      id: "M3112",
+      title: "the clock of the node with the lowest one is the right one",
+      failure: "a clock that is behind makes doctor accuse all other nodes",
+      from: "measured[Math.floor(measured.length / 2)]",
+      to: "measured[0]",
+    },
+  ]),
+  ...inFile("lib/diagnosis/rules/reachability.ts", [DIAGNOSIS], [
+    {
+      id: "M3113",
+      title: "every node that was connected often has restarted",
+      failure: "doctor sends an operator to a log without restarts, while the network loses connections",
+      from: "const mayHaveRestarted = uptimeMs < oldestMs;",
+      to: "const mayHaveRestarted = true;",
+    },
+    {
+      id: "M3114",
+      title: "a node that does not answer did not restart",
+      failure: "doctor blames the network for a node that ends right after each start",
+      from: "report.uptimeMs ?? 0;",
+      to: "report.uptimeMs ?? Infinity;",
+    },
+  ]),
 ];

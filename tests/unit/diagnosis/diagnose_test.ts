@@ -238,24 +238,59 @@ Deno.test("diagnose: a leader and voters that only other nodes reach are neither
   ]);
 });
 
-Deno.test("diagnose: clocks are compared with the leader's, beside half of the round trip", () => {
-  const withOffset = (clockOffsetMs: number, roundTripMicros: number): readonly string[] =>
-    found(
-      answersWith({}).map((one) =>
-        one.kind === "answered" && one.id === 2
-          ? {
-            ...one,
-            members: one.members.map((member) =>
-              member.id === 3 ? { ...member, clockOffsetMs, roundTripMicros } : member
-            ),
-          }
-          : one
-      ),
-    );
-  assertEquals(withOffset(600, 400), ["warning clock n3"]);
-  assertEquals(withOffset(-600, 400), ["warning clock n3"]);
-  assertEquals(withOffset(600, 400_000), []);
-  assertEquals(withOffset(-11_000, 400), ["problem clock n3"]);
+Deno.test("diagnose: a node that only other nodes reach is looked at by their reports of it", () => {
+  const answers = answersWith({ 3: changed({ status: { disk: "full" } }) }).map((one): NodeDescription =>
+    one.id === 3
+      ? { kind: "silent", id: 3, address: one.address, state: "unreachable", reason: "too many clients" }
+      : one
+  );
+  assertEquals(found(answers), ["critical disk-full n3", "problem silent-node n3"]);
+});
+
+/** Returns the findings where the leader, n2, measures these differences of clocks. */
+function withOffsets(
+  offsetsMs: Readonly<Record<number, number>>,
+  roundTripMicros = 400,
+  answers = answersWith({}),
+): readonly string[] {
+  return found(answers.map((one) =>
+    one.kind === "answered" && one.id === 2
+      ? {
+        ...one,
+        members: one.members.map((member) =>
+          member.id === 2 ? member : { ...member, clockOffsetMs: offsetsMs[member.id] ?? 0, roundTripMicros }
+        ),
+      }
+      : one
+  ));
+}
+
+Deno.test("diagnose: clocks are compared with the one in the middle, beside half of the round trips", () => {
+  assertEquals(withOffsets({ 3: 600 }), ["warning clock n3"]);
+  assertEquals(withOffsets({ 3: -600 }), ["warning clock n3"]);
+  assertEquals(withOffsets({ 3: 600 }, 400_000), []);
+  assertEquals(withOffsets({ 3: -11_000 }), ["problem clock n3"]);
+  assertEquals(withOffsets({ 1: 20_000, 3: 20_000 }), ["problem clock n2"], "the leader's clock is wrong");
+  assertEquals(withOffsets({ 1: 2_000, 3: 20_000 }), ["problem clock n3", "warning clock n2"]);
+  const ofTwo = answersWith({ 3: null });
+  assertEquals(
+    withOffsets({ 1: 600 }, 400, ofTwo),
+    ["warning clock n1", "problem silent-node n3"].toReversed(),
+  );
+});
+
+Deno.test("diagnose: a node that was connected often restarted, or has run since before these connections", () => {
+  const remedy = (uptimeMs: number | null): string | undefined => {
+    const events = [1, 2, 3, 4].map((minute) => event("peerConnected", { node: 3, agoMs: minute * 60_000 }));
+    const answers = answersWith({
+      1: changed({ events }),
+      3: uptimeMs === null ? null : changed({ uptimeMs }),
+    });
+    return diagnose(answers).find(({ rule }) => rule === "restarts")?.remedy.split(" ", 3).join(" ");
+  };
+  assertEquals(remedy(239_000), "Read the end");
+  assertEquals(remedy(null), "Read the end", "it may be between two starts");
+  assertEquals(remedy(241_000), "Look for a");
 });
 
 Deno.test("diagnose: lag counts from 1,000 entries on, and a learner has a finding of its own", () => {
