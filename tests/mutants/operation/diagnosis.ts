@@ -149,4 +149,13 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
       to: "report.uptimeMs ?? Infinity;",
     },
   ]),
+  ...inFile("lib/server/status_page/page/model.js", [SERVER], [
+    {
+      id: "M3115",
+      title: "the status page compares clocks with its own node's only",
+      failure: "the page of a node with a wrong clock accuses all other nodes",
+      from: "measured.length < 3",
+      to: "measured.length > 0",
+    },
+  ]),
 ];

@@ -7,7 +7,7 @@
  * @import { ClusterView } from "../status_page.ts"
  *
  * @typedef {{ atMs: number, requests: number | null, writes: number | null, reads: number | null, syncs: number | null, loop: number | null, memory: number | null }} Point
- * @typedef {{ id: number, address: string, report: NodeReport | null, seenAtMs: number, reason: string | null, roundTripMicros: number | null, points: Point[] }} KnownMember
+ * @typedef {{ id: number, address: string, report: NodeReport | null, seenAtMs: number, reason: string | null, roundTripMicros: number | null, clockOffsetMs: number | null, points: Point[] }} KnownMember
  * @typedef {{ node: number, cluster: string, updatedAtMs: number, members: KnownMember[] }} Model
  * @typedef {"good" | "warn" | "bad"} Level
  * @typedef {{ level: Level, title: string, text: string }} Finding
@@ -28,6 +28,9 @@ export const LAGGING_ENTRIES = 1_000;
 const QUOTA_NEAR = 0.9;
 export const DAY_MS = 86_400_000;
 const CERTIFICATE_NEAR_MS = 14 * DAY_MS;
+/** Difference of two clocks from which on it is shown, beside the uncertainty of its measurement. */
+const CLOCK_OFFSET_MS = 500;
+const NEARLY_ALL = 0.9;
 
 /** @type {Record<Level, number>} */
 const SEVERITY = { bad: 0, warn: 1, good: 2 };
@@ -52,11 +55,20 @@ function afterReport(before, given, nowMs) {
       return { ...before, points };
     }
     const { report = null, seenAtMs = nowMs } = before ?? {};
-    return { id, address, report, seenAtMs, reason: given.reason, roundTripMicros: null, points };
+    return {
+      id,
+      address,
+      report,
+      seenAtMs,
+      reason: given.reason,
+      roundTripMicros: null,
+      clockOffsetMs: null,
+      points,
+    };
   }
-  const { report, roundTripMicros } = given;
+  const { report, roundTripMicros, clockOffsetMs } = given;
   points.push(pointOf(before?.report ?? null, report, nowMs));
-  return { id, address, report, seenAtMs: nowMs, reason: null, roundTripMicros, points };
+  return { id, address, report, seenAtMs: nowMs, reason: null, roundTripMicros, clockOffsetMs, points };
 }
 
 /** @param {NodeReport | null} before @param {NodeReport} report @param {number} atMs @returns {Point} */
@@ -171,7 +183,7 @@ export function findings(model) {
   for (const member of model.members) {
     if (member.report !== null) found.push(...memberFindings(model, member));
   }
-  found.push(...slownessFindings(model));
+  found.push(...clockFindings(model), ...slownessFindings(model));
   if (found.length === 0) found.push(allIsWell(model, own));
   return found.sort((a, b) => SEVERITY[a.level] - SEVERITY[b.level]);
 }
@@ -250,7 +262,7 @@ function memberFindings(model, { id, report, reason }) {
   const found = [];
   /** @param {Level} level @param {string} title @param {string} text */
   const add = (level, title, text) => found.push({ level, title, text });
-  const { status, quota, snapshot, tls, wallClockMs } = report;
+  const { status, quota, snapshot, tls, wallClockMs, memory, connections: { clients, maxClients } } = report;
   if (status.disk === "full") {
     add(
       hasMajority(model) ? "warn" : "bad",
@@ -285,6 +297,19 @@ function memberFindings(model, { id, report, reason }) {
   else if (leftMs < CERTIFICATE_NEAR_MS) {
     add("warn", `The certificate of node ${id} expires in ${durationText(leftMs)}`, "Renew it.");
   }
+  const { heapBytes = 0, heapLimitBytes = null } = memory ?? {};
+  if (heapLimitBytes !== null && heapBytes >= NEARLY_ALL * heapLimitBytes) {
+    const text = `${bytesText(heapBytes)} of ${
+      bytesText(heapLimitBytes)
+    } are used: at the end the process ends.`;
+    add("warn", `The heap of node ${id} is nearly full`, text);
+  }
+  if (clients >= NEARLY_ALL * maxClients) {
+    const text = `${countText(clients)} of at most ${
+      countText(maxClients)
+    } are connected. Further ones are refused.`;
+    add("warn", `Node ${id} has few places for clients`, text);
+  }
   return found;
 }
 
@@ -304,6 +329,29 @@ function workingVoters(model, voters) {
   return model.members.filter(({ id, reason, report }) =>
     voters.includes(id) && reason === null && report?.status.disk !== "full"
   ).map(({ id }) => id);
+}
+
+/**
+ * Clocks are compared with the one in the middle, since the page's own may be the wrong one; of two, with that.
+ *
+ * @param {Model} model @returns {Finding[]}
+ */
+function clockFindings(model) {
+  const measured = model.members.flatMap(({ id, clockOffsetMs, roundTripMicros }) =>
+    clockOffsetMs === null ? [] : [{ id, clockOffsetMs, halfTripMs: (roundTripMicros ?? 0) / 2_000 }]
+  ).sort((a, b) => a.clockOffsetMs - b.clockOffsetMs);
+  const middle = measured.length < 3
+    ? measured.find(({ id }) => id === model.node)
+    : measured[Math.floor(measured.length / 2)];
+  if (middle === undefined) return [];
+  return measured.flatMap(({ id, clockOffsetMs, halfTripMs }) => {
+    const ms = clockOffsetMs - middle.clockOffsetMs;
+    if (Math.abs(ms) - halfTripMs - middle.halfTripMs < CLOCK_OFFSET_MS) return [];
+    const text = `It is ${(Math.abs(ms) / 1_000).toFixed(1)} s ${
+      ms > 0 ? "ahead of" : "behind"
+    } that of node ${middle.id}. Run a time service on all machines.`;
+    return [{ level: /** @type {Level} */ ("warn"), title: `The clock of node ${id} is wrong`, text }];
+  });
 }
 
 /** What is slow is often so on all nodes, for one reason. @param {Model} model @returns {Finding[]} */

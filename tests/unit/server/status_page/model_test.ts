@@ -90,6 +90,16 @@ Deno.test("findings: each state of a node that needs an operator has its line, t
       "warn",
       "The certificate of node 2 expires in 3 days",
     ],
+    [
+      { ...healthy, memory: { residentBytes: 9e7, heapBytes: 95, externalBytes: 0, heapLimitBytes: 100 } },
+      "warn",
+      "The heap of node 2 is nearly full",
+    ],
+    [
+      { ...healthy, connections: { clients: 15, maxClients: 16, configuredClients: 16 } },
+      "warn",
+      "Node 2 has few places for clients",
+    ],
   ];
   for (const [report, level, title] of cases) {
     assertEquals(said(clusterView(reachable(report))), [[level, title]]);
@@ -118,6 +128,16 @@ Deno.test("findings: each state of a node that needs an operator has its line, t
     "bad",
     "No leader",
   ]]);
+});
+
+Deno.test("findings: a wrong clock is named, also where it is that of the page's node", () => {
+  const clocks = (offsetsMs: readonly number[]): readonly string[] =>
+    said(clusterView(...offsetsMs.map((clockOffsetMs, position) => (
+      { ...reachable(nodeReport(position + 1)), clockOffsetMs }
+    )))).map(([, title]) => title);
+  assertEquals(clocks([0, 0, 20_000]), ["The clock of node 3 is wrong"]);
+  assertEquals(clocks([0, -20_000, -20_000]), ["The clock of node 1 is wrong"]);
+  assertEquals(clocks([0, 400, -400]), ["All 3 members answer"]);
 });
 
 Deno.test("lastSeen: a member that is lost keeps its last report with its age, or is dated by the nodes that heard from it", () => {
