@@ -33,6 +33,7 @@ import { HEALTH } from "./commands/cluster/health.ts";
 import { COMPACT, HISTORY } from "./commands/keys/history.ts";
 import { IMPORT } from "./commands/keys/import.ts";
 import { LIST } from "./commands/keys/list.ts";
+import { MIRROR } from "./commands/keys/mirror.ts";
 import { MEMBER_COMMANDS } from "./commands/cluster/member.ts";
 import { MEMBERS } from "./commands/cluster/members.ts";
 import { PUT } from "./commands/keys/put.ts";
@@ -113,6 +114,7 @@ export const COMMANDS: readonly Command[] = [
   DENOKV_IMPORT,
   EXPORT,
   IMPORT,
+  MIRROR,
   BENCH,
   CHECK,
   ...CONTEXT_COMMANDS,

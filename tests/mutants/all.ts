@@ -18,6 +18,7 @@ import { LIMIT_MUTANTS } from "./security/limits.ts";
 import { USER_MUTANTS } from "./security/users.ts";
 import { PEER_SECRET_MUTANTS } from "./security/peer_secret.ts";
 import { MEMBERSHIP_MUTANTS } from "./membership.ts";
+import { MIRROR_MUTANTS } from "./operation/mirror.ts";
 import type { Mutant } from "./mutant.ts";
 import { NETWORK_MUTANTS } from "./network.ts";
 import { OVERLOAD_MUTANTS } from "./overload.ts";
@@ -46,6 +47,7 @@ const numberOf = ({ id }: Mutant): number => Number(id.slice(1));
 export const MUTANTS: readonly Mutant[] = [
   ...AUTH_MUTANTS,
   ...BACKUP_MUTANTS,
+  ...MIRROR_MUTANTS,
   ...CONSENSUS_MUTANTS,
   ...LEADERSHIP_MUTANTS,
   ...LEASE_MUTANTS,

@@ -77,6 +77,8 @@ export const CLIENT = tests("client", "tests/unit/client");
 export const SIGN_IN = tests("sign-in", "tests/unit/client/auth");
 /** The command line and the shell. */
 export const CLI = tests("cli", "tests/unit/cli");
+/** The mirror of an etcd. */
+export const MIRROR = tests("mirror", "tests/unit/cli/mirror");
 /** The rules of doctor. */
 export const DIAGNOSIS = tests("diagnosis", "tests/unit/diagnosis");
 /** Secrets on the command line and in the shell. */
@@ -128,6 +130,7 @@ export const ALL_CHECKS: readonly Check[] = [
   CLIENT,
   SIGN_IN,
   PROMPTS,
+  MIRROR,
   CLI,
   DIAGNOSIS,
   LINCHECK,
