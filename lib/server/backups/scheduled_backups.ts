@@ -130,6 +130,7 @@ export class ScheduledBackups {
 
   /** Begins to write backups. */
   start(): void {
+    this.#options.metrics?.backupsScheduled(this.#options.everyMs);
     this.#after(Math.min(this.#options.everyMs, FIRST_MS));
   }
 

@@ -20,6 +20,7 @@ import { PEER_AUTHENTICATIONS } from "../../protocol/messages.ts";
 import { DENOKV } from "./denokv_metrics.ts";
 import { ETCD } from "./etcd_metrics.ts";
 import { AUTHENTICATION } from "./security_metrics.ts";
+import { SNAPSHOTS } from "./snapshot_metrics.ts";
 
 const SECONDS_PER_MICRO = 1e-6;
 const ROLES = ["follower", "preCandidate", "candidate", "leader"];
@@ -402,51 +403,6 @@ const STORE: readonly Metric[] = [
     measured: "lib/server/watch/watch_hub.ts",
     read: ({ condition }) => one(condition.watches.sentEvents),
   }),
-  gauge("kvraft_snapshot_index", {
-    unit: "log index",
-    help: "Index of the newest snapshot; 0 before the first.",
-    measured: "lib/server/snapshot/snapshots.ts",
-    read: ({ status }) => one(status.snapshotIndex),
-  }),
-  counter("kvraft_snapshots_total", {
-    unit: "snapshots",
-    labels: ["result"],
-    help: "Snapshots that this node took, failed to take, and received from a leader.",
-    measured: "lib/server/snapshot/snapshots.ts",
-    read: ({ metrics }) => counts("result", metrics.snapshots),
-  }),
-  histogram("kvraft_snapshot_seconds", {
-    unit: "seconds",
-    help: "Time that each snapshot took.",
-    measured: "lib/server/snapshot/snapshots.ts",
-    read: ({ metrics }) => [{ labels: {}, histogram: metrics.snapshotMicros, scale: SECONDS_PER_MICRO }],
-  }),
-  gauge("kvraft_snapshot_bytes", {
-    unit: "bytes",
-    help: "Size of the snapshot that was taken last since the process began.",
-    measured: "lib/server/snapshot/snapshots.ts",
-    read: ({ metrics }) => one(metrics.snapshotBytes),
-  }),
-  counter("kvraft_backups_total", {
-    unit: "backups",
-    labels: ["result"],
-    help: "With --backup-to: backups that this node wrote, found unchanged, and failed to write.",
-    measured: "lib/server/backups/scheduled_backups.ts",
-    read: ({ metrics }) => counts("result", metrics.backups),
-  }),
-  gauge("kvraft_backup_last_success_timestamp_seconds", {
-    unit: "seconds since 1970",
-    help: "With --backup-to: when the newest backup of this node was made or found unchanged; 0 before that.",
-    measured: "lib/server/backups/scheduled_backups.ts",
-    read: ({ metrics }) => one(seconds(metrics.backedUpAtMs)),
-  }),
-  counter("kvraft_snapshot_transfers_total", {
-    unit: "transfers",
-    labels: ["result"],
-    help: "Snapshots that this node began to send to another, and those that failed.",
-    measured: "lib/server/snapshot/sender.ts",
-    read: ({ metrics }) => counts("result", metrics.transfers),
-  }),
 ];
 
 const PROCESS: readonly Metric[] = [
@@ -494,6 +450,6 @@ export const METRICS: readonly Metric[] = [
   ...grouped("Authentication", AUTHENTICATION),
   ...grouped("Deno KV", DENOKV),
   ...grouped("etcd v3", ETCD),
-  ...grouped("Store and snapshots", STORE),
+  ...grouped("Store and snapshots", [...STORE, ...SNAPSHOTS]),
   ...grouped("Process", PROCESS),
 ];

@@ -108,6 +108,8 @@ export class Metrics {
   };
   readonly snapshots: Record<SnapshotResult, number> = { taken: 0, failed: 0, received: 0 };
   readonly backups: Record<BackupResult, number> = { written: 0, unchanged: 0, failed: 0 };
+  /** Time between two scheduled backups; 0 without. */
+  backupEveryMs = 0;
   /** When the newest backup was made, or found unnecessary: milliseconds since 1970; 0 before the first. */
   backedUpAtMs = 0;
   readonly transfers: Record<TransferResult, number> = { begun: 0, failed: 0 };
@@ -187,6 +189,11 @@ export class Metrics {
   backedUp(result: BackupResult, atMs: number | null): void {
     this.backups[result] += 1;
     if (atMs !== null) this.backedUpAtMs = atMs;
+  }
+
+  /** Notes that backups are scheduled. */
+  backupsScheduled(everyMs: number): void {
+    this.backupEveryMs = everyMs;
   }
 
   /** Notes the newest backup that an earlier process made. */

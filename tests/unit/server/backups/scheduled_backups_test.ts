@@ -91,6 +91,7 @@ Deno.test("scheduled backups: one after the start and one each hour, verified, t
   const { keys, header } = await verifyBackup({ disk: bench.disk, path, yieldToEventLoop: noYield });
   assertEquals([keys, header.revision, header.clusterId], [6, 6, IDENTITY.clusterId]);
   assertEquals(bench.metrics.backups, { written: 4, unchanged: 0, failed: 0 });
+  assertEquals(bench.metrics.backupEveryMs, HOUR_MS);
   assertEquals(bench.disk.openFiles, 0);
   await bench.backups.stop();
 });
