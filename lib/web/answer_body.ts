@@ -2,7 +2,7 @@
 import { assert } from "../platform/assert.ts";
 import { withResolvers } from "../platform/promise.ts";
 import { checkFields } from "./fields.ts";
-import type { HeldBytesAccount } from "./held_bytes.ts";
+import type { HeldAccount } from "./held.ts";
 import type { Output } from "./output.ts";
 import type { Delivery, WebHeaders, WebStream } from "./types.ts";
 
@@ -22,7 +22,7 @@ export interface AnswerSink {
 export interface AnswerBodyOptions {
   readonly sink: AnswerSink;
   readonly output: Output;
-  readonly held: HeldBytesAccount;
+  readonly held: HeldAccount;
   readonly maxUnsentBytes: number;
 }
 

@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection } from "../platform/network.ts";
 import type { SlabCopier } from "../platform/memory/slab.ts";
-import type { HeldBytesAccount } from "./held_bytes.ts";
+import type { HeldAccount } from "./held.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
 import type { WebHandler, WebLimits } from "./types.ts";
@@ -19,7 +19,10 @@ export interface ConnectionContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: WebLimits;
-  readonly held: HeldBytesAccount;
+  /** Counts bytes of bodies and answers. */
+  readonly held: HeldAccount;
+  /** Counts requests. */
+  readonly requests: HeldAccount;
   readonly handler: WebHandler;
   /** Makes the parts of bodies that handlers own. */
   readonly copier: SlabCopier;

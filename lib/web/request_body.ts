@@ -2,7 +2,7 @@
 import { assert } from "../platform/assert.ts";
 import { withResolvers } from "../platform/promise.ts";
 import { concat } from "@std/bytes";
-import type { HeldBytesAccount } from "./held_bytes.ts";
+import type { HeldAccount } from "./held.ts";
 import { BodyTooLargeError, WebError } from "./types.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -20,7 +20,7 @@ export interface BodySource {
 /** Options of {@link RequestBody}. */
 export interface RequestBodyOptions {
   readonly source: BodySource;
-  readonly held: HeldBytesAccount;
+  readonly held: HeldAccount;
   readonly maxBytes: number;
   /** By the content-length; null without one. */
   readonly declaredBytes: number | null;

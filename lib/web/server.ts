@@ -11,7 +11,7 @@ import { NetworkError } from "../platform/errors.ts";
 import { logConnectionFault } from "../platform/fault.ts";
 import type { Address, Connection, Listener } from "../platform/network.ts";
 import { SlabCopier } from "../platform/memory/slab.ts";
-import { HeldBytes } from "./held_bytes.ts";
+import { HeldTotal } from "./held.ts";
 import { Http1Connection } from "./http1/connection.ts";
 import { Http2Connection } from "./http2/connection.ts";
 import { PREFACE } from "./http2/protocol.ts";
@@ -59,7 +59,10 @@ class Server implements WebServer {
   readonly #open = new Set<OpenConnection>();
   readonly #bySource = new Map<string, number>();
   readonly #serving = new Set<Promise<void>>();
-  readonly #held: HeldBytes;
+  /** Bytes of bodies and answers. */
+  readonly #held: HeldTotal;
+  /** Requests over HTTP/2; a connection of HTTP/1.1 has one at a time. */
+  readonly #requests: HeldTotal;
   readonly #copier = new SlabCopier();
   #checkTimer: Timer;
   #accepted = 0;
@@ -70,7 +73,8 @@ class Server implements WebServer {
     this.#listener = listener;
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#held = new HeldBytes(this.#limits.maxHeldBytes);
+    this.#held = new HeldTotal(this.#limits.maxHeldBytes);
+    this.#requests = new HeldTotal(this.#limits.maxRequests);
     this.address = listener.address;
     const { clock, logger } = options;
     const { signal } = this.#stop;
@@ -90,7 +94,7 @@ class Server implements WebServer {
     return {
       connections: this.#open.size,
       requests,
-      heldBytes: this.#held.bytes,
+      heldBytes: this.#held.amount,
       accepted: this.#accepted,
       refused: this.#refused,
     };
@@ -174,24 +178,40 @@ class Server implements WebServer {
   }
 
   async #serve(open: OpenConnection): Promise<void> {
-    const { connection } = open;
+    const { connection, source } = open;
     const { clock, logger, handler } = this.#options;
     const input = new Input(connection);
     const version = await versionOf(input);
     if (version === null || this.#stop.signal.aborted) return;
     if (version === "tls") return void await connection.write(TLS_ALERT).catch(() => 0);
-    const held = this.#held.open(() =>
-      this.#exclude(connection, "the server holds too much, and most of it for this connection")
+    const held = this.#held.open(
+      source,
+      () => this.#exclude(connection, "the server holds too much, and most of it for its address"),
+    );
+    const requests = this.#requests.open(
+      source,
+      () => this.#exclude(connection, "too many requests are in progress, and most of them from its address"),
     );
     const limits = this.#limits;
     const copier = this.#copier;
-    const context: ConnectionContext = { connection, input, clock, logger, limits, held, handler, copier };
+    const context: ConnectionContext = {
+      connection,
+      input,
+      clock,
+      logger,
+      limits,
+      held,
+      requests,
+      handler,
+      copier,
+    };
     if (version === "2") input.use(PREFACE.length);
     open.protocol = version === "2" ? new Http2Connection(context) : new Http1Connection(context);
     try {
       await open.protocol.serve();
     } finally {
       held.close();
+      requests.close();
     }
     if (open.protocol.problem !== null) this.#refuse(connection, open.protocol.problem);
   }

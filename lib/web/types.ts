@@ -133,6 +133,8 @@ export interface WebLimits {
   readonly maxBodyBytes: number;
   /** Unsent bytes of a stream at which {@link WebStream.write} returns false. */
   readonly maxUnsentBytes: number;
+  /** Requests over HTTP/2 of all connections together, which take some kilobytes each while they are in progress. */
+  readonly maxRequests: number;
   /** Bytes of bodies and answers that the server holds for all connections together. */
   readonly maxHeldBytes: number;
   /** Time for the first byte of a connection, and for a head from its first byte. */

@@ -8,7 +8,7 @@
 import type { ConnectionSecurity } from "../../platform/network.ts";
 import type { SlabCopier } from "../../platform/memory/slab.ts";
 import { FieldList } from "../fields.ts";
-import type { HeldBytesAccount } from "../held_bytes.ts";
+import type { HeldAccount } from "../held.ts";
 import type { DecodedBlock } from "../hpack/decoder.ts";
 import { Output } from "../output.ts";
 import {
@@ -123,7 +123,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     return this.#context.limits;
   }
 
-  get held(): HeldBytesAccount {
+  get held(): HeldAccount {
     return this.#context.held;
   }
 
@@ -195,6 +195,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     this.#scheduler.remove(stream);
     this.#awaitingReader.delete(stream);
     this.#streams.remove(stream.id);
+    this.#countRequests();
     this.#endIfDone();
   }
 
@@ -216,6 +217,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
       receiveWindow: STREAM_WINDOW_BYTES,
     });
     this.#streams.add(request);
+    this.#countRequests();
     if (endStream) request.endBody();
     const refusal = refusalOf(head, block);
     if (refusal === null) return void this.#arrived.push(request);
@@ -247,6 +249,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     const isCounted = !stream.isAnswered;
     this.#forget(stream);
     this.#streams.remove(streamId);
+    this.#countRequests();
     this.#endIfDone();
     if (isCounted && !this.#guard.reset()) {
       throw new ConnectionError(ERROR.enhanceYourCalm, "too many requests are reset");
@@ -305,6 +308,12 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     return this.#streams.size + this.#orphans >= this.limits.maxStreamsPerConnection;
   }
 
+  /** Reports the number of requests, with those whose handlers still run. */
+  #countRequests(): void {
+    const { requests } = this.#context;
+    requests.add(this.#streams.size + this.#orphans - requests.amount);
+  }
+
   /** Handles the frames that have arrived, and calls the handler for new requests. */
   #receive(): void {
     try {
@@ -331,6 +340,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
       onSettled: () => {
         stream.isHandled = false;
         if (stream.isOrphan) this.#orphans -= 1;
+        this.#countRequests();
       },
     });
   }
@@ -364,6 +374,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     const stream = this.#streams.get(streamId);
     this.#streams.removeReset(streamId);
     if (stream !== undefined) this.#forget(stream);
+    this.#countRequests();
     this.sender.rstStream(streamId, code);
     this.#endIfDone();
   }

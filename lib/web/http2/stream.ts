@@ -4,7 +4,7 @@ import type { ConnectionSecurity } from "../../platform/network.ts";
 import type { SlabCopier } from "../../platform/memory/slab.ts";
 import { AnswerBody, type AnswerSink } from "../answer_body.ts";
 import { checkFields } from "../fields.ts";
-import type { HeldBytesAccount } from "../held_bytes.ts";
+import type { HeldAccount } from "../held.ts";
 import type { Output } from "../output.ts";
 import { StallTimer } from "../protocol_connection.ts";
 import { type BodySource, RequestBody } from "../request_body.ts";
@@ -40,7 +40,7 @@ export interface StreamOwner {
   readonly limits: WebLimits;
   readonly output: Output;
   readonly sender: FrameSender;
-  readonly held: HeldBytesAccount;
+  readonly held: HeldAccount;
   readonly copier: SlabCopier;
   /** The client's window of the connection. */
   readonly sendWindow: SendWindow;

@@ -176,13 +176,36 @@ export const WEB_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
-  ...inFile("lib/web/held_bytes.ts", [WEB], [
+  ...inFile("lib/web/held.ts", [WEB], [
     {
       id: "M2116",
       title: "the bytes of all connections have no bound",
       failure: "many connections together take the memory of the node",
-      from: "if (bytes <= 0 || this.#bytes <= this.maxBytes) return;",
-      to: "if (bytes <= 0 || this.#bytes <= Infinity) return;",
+      from: "if (by > 0 && this.#amount > this.most)",
+      to: "if (by > 0 && this.#amount > Infinity)",
+    },
+    {
+      id: "M3123",
+      title: "the largest connection of any address is closed",
+      failure: "many connections of one machine, with few requests each, have those of others closed",
+      from: "const isCandidate = bySource.get(account.source) === most;",
+      to: "const isCandidate = most > 0;",
+    },
+  ]),
+  ...inFile("lib/web/http2/connection.ts", [WEB], [
+    {
+      id: "M3124",
+      title: "the requests of all connections have no bound",
+      failure: "one machine without any right takes the memory of a node by requests that it does not finish",
+      from: "requests.add(this.#streams.size + this.#orphans - requests.amount);",
+      to: "requests.add(this.#orphans - requests.amount);",
+    },
+    {
+      id: "M3125",
+      title: "a request that is reset does not count while its handler runs",
+      failure: "one machine without any right takes the memory of a node by requests that it resets",
+      from: "requests.add(this.#streams.size + this.#orphans - requests.amount);",
+      to: "requests.add(this.#streams.size - requests.amount);",
     },
   ]),
   ...inFile("lib/web/server.ts", [WEB], [

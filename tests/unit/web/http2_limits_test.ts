@@ -244,3 +244,28 @@ Deno.test("web server: a connection that holds more than its share gets 503, and
   assertEquals(streams.map(({ hasEnded }) => hasEnded), [true, false]);
   assertEquals(scene.server.counts().heldBytes, 40_000);
 });
+
+Deno.test("web server: beyond the requests of all, a connection of the address with the most is closed, and no other", async () => {
+  let end = (): void => {};
+  const ended = new Promise<void>((resolve) => end = resolve);
+  await using scene = new WebScene({ handler: () => ended, limits: { maxRequests: 10 } });
+  const open = async (host: string, requests: number): Promise<Http2TestClient> => {
+    scene.network.callerHost = host;
+    const client = await scene.http2();
+    for (let number = 0; number < requests; number++) await client.send(client.headers(2 * number + 1));
+    await settle();
+    return client;
+  };
+  const hostile = [await open("10.0.0.1", 2), await open("10.0.0.1", 2), await open("10.0.0.1", 2)];
+  const other = await open("10.0.0.2", 4);
+  // A request that is reset counts while its handler runs.
+  await hostile[0]?.send({ type: FRAME.rstStream, streamId: 1, payload: RESET });
+  await settle();
+  assertEquals(hostile.map(({ hasEnded }) => hasEnded), [false, false, false]);
+  hostile.push(await open("10.0.0.1", 1));
+  assertEquals(hostile.map(({ hasEnded }) => hasEnded), [true, false, false, false]);
+  await other.sync();
+  end();
+  await settle();
+  assertEquals((await open("10.0.0.2", 2)).hasEnded, false);
+});
