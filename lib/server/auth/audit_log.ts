@@ -7,8 +7,8 @@
  * number of those left out. Each kind of line has a bound of its own, so that clients without a user, which cause refusals
  * and failed sign-ins only, do not keep out the lines about users.
  */
-import type { Clock, Timer } from "../../platform/clock.ts";
-import type { LogFields } from "../../platform/logger.ts";
+import { BoundedLines, type LineWriter } from "../../platform/bounded_lines.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { SignInResult } from "../metrics/metrics.ts";
 
 /**
@@ -22,10 +22,7 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 
 /** Takes the lines. */
-export interface AuditWriter {
-  /** Writes a line as it is: the caller bounds their number. */
-  record(message: string, fields: LogFields): void;
-}
+export type AuditWriter = LineWriter;
 
 /** A request, as a line describes it. */
 export interface AuditedRequest {
@@ -56,18 +53,20 @@ export class AuditLog {
     },
   ) {
     this.#recordsAllowed = recordsAllowed;
-    const aMinute = { writer, clock, max: MAX_REFUSED_LINES_A_MINUTE, windowMs: MINUTE_MS };
-    this.#withoutUser = new BoundedLines({ ...aMinute, about: "refused requests without a user" });
-    this.#refused = new BoundedLines({ ...aMinute, about: "refused requests of users" });
-    this.#failedSignIns = new BoundedLines({ ...aMinute, about: "failed sign-ins" });
-    this.#signIns = new BoundedLines({ ...aMinute, about: "successful sign-ins" });
-    this.#allowed = new BoundedLines({
-      writer,
-      clock,
-      max: MAX_ALLOWED_LINES_A_SECOND,
-      windowMs: SECOND_MS,
-      about: "allowed requests",
-    });
+    const linesAbout = (about: string, max: number, windowMs: number): BoundedLines =>
+      new BoundedLines({
+        writer,
+        clock,
+        max,
+        windowMs,
+        leftOut: (lines) => writer.record("audit: lines left out", { about, lines }),
+      });
+    const aMinute = (about: string): BoundedLines => linesAbout(about, MAX_REFUSED_LINES_A_MINUTE, MINUTE_MS);
+    this.#withoutUser = aMinute("refused requests without a user");
+    this.#refused = aMinute("refused requests of users");
+    this.#failedSignIns = aMinute("failed sign-ins");
+    this.#signIns = aMinute("successful sign-ins");
+    this.#allowed = linesAbout("allowed requests", MAX_ALLOWED_LINES_A_SECOND, SECOND_MS);
   }
 
   /** Whether requests that were let through have lines. */
@@ -99,55 +98,5 @@ export class AuditLog {
   close(): void {
     const all = [this.#withoutUser, this.#refused, this.#failedSignIns, this.#signIns, this.#allowed];
     for (const lines of all) lines.close();
-  }
-}
-
-/** The bound of lines: `max` in each window of time. */
-interface LineBound {
-  readonly writer: AuditWriter;
-  readonly clock: Pick<Clock, "after">;
-  readonly max: number;
-  readonly windowMs: number;
-  /** The subject of the lines, for the line that counts those left out. */
-  readonly about: string;
-}
-
-/** Lines of bounded number. */
-class BoundedLines {
-  readonly #options: LineBound;
-  #written = 0;
-  #leftOut = 0;
-  #window: Timer | null = null;
-  #isClosed = false;
-
-  constructor(options: LineBound) {
-    this.#options = options;
-  }
-
-  write(message: string, fields: LogFields): void {
-    const { writer, clock, max, windowMs } = this.#options;
-    // A request that ends while the node stops has its line after the end of the log, and no timer may outlive that.
-    if (!this.#isClosed) this.#window ??= clock.after(windowMs, () => this.#endWindow());
-    if (this.#written >= max) {
-      this.#leftOut += 1;
-      return;
-    }
-    this.#written += 1;
-    writer.record(message, fields);
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    this.#window?.cancel();
-    this.#endWindow();
-  }
-
-  #endWindow(): void {
-    const lines = this.#leftOut;
-    this.#window = null;
-    this.#written = 0;
-    this.#leftOut = 0;
-    const { writer, about } = this.#options;
-    if (lines > 0) writer.record("audit: lines left out", { about, lines });
   }
 }

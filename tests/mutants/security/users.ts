@@ -190,7 +190,7 @@ export const USER_MUTANTS: readonly Mutant[] = [
       to: "if (mayRead !== null && !keyIn(key)) continue;",
     },
   ]),
-  ...inFile("lib/server/auth/audit_log.ts", [AUDIT], [
+  ...inFile("lib/platform/bounded_lines.ts", [AUDIT], [
     {
       id: "M953",
       title: "an audit line after the end of the log starts a timer",
@@ -205,6 +205,8 @@ export const USER_MUTANTS: readonly Mutant[] = [
       from: "if (this.#written >= max) {",
       to: "if (this.#written < 0) {",
     },
+  ]),
+  ...inFile("lib/server/auth/audit_log.ts", [AUDIT], [
     {
       id: "M967",
       title: "refused requests without a user share the bound of those of users",
