@@ -4,7 +4,8 @@ import { join } from "@std/path";
 import { eventually } from "../../support/eventually.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { unpackEarlier } from "../../support/processes/earlier.ts";
-import { kvraftCommand, Process, READY_LINE, runs, skip } from "../../support/processes/process.ts";
+import { kvraftCommand, Process, READY_LINE, skip } from "../../support/processes/process.ts";
+import { slowSyncs } from "../../torture/slow_syncs.ts";
 import { freePorts, TemporaryFolder } from "../../support/temporary.ts";
 import { SmallDisk } from "../../torture/small_disk.ts";
 import { Authority } from "../../support/tls/certificates.ts";
@@ -179,27 +180,14 @@ Deno.test("doctor: a disk that is nearly full is found", async () => {
   await finds(cluster, []);
 });
 
-/** Makes every sync of a process take a fifth of a second longer. */
-const SLOW_SYNC = `#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <unistd.h>
-int fdatasync(int fd) { usleep(200000); return ((int (*)(int)) dlsym(RTLD_NEXT, "fdatasync"))(fd); }
-int fsync(int fd) { usleep(200000); return ((int (*)(int)) dlsym(RTLD_NEXT, "fsync"))(fd); }
-`;
-
 Deno.test("doctor: a node with a slow disk is found", async () => {
-  if (!runs("cc", "--version")) return skip("there is no C compiler to make syncs slow with");
   await using cluster = await TestCluster.start({ started: [1, 2] });
-  const library = join(cluster.folder.path, "slow_sync.so");
-  await Deno.writeTextFile(`${library}.c`, SLOW_SYNC);
-  await using compiling = Process.start("cc", ["-shared", "-fPIC", "-o", library, `${library}.c`, "-ldl"], {
-    cwd: cluster.folder.path,
-  });
-  assertEquals((await compiling.end()).code, 0);
+  const env = await slowSyncs(cluster.folder.path);
+  if (env === null) return skip("there is no C compiler to make syncs slow with");
   const [program, ...args] = kvraftCommand(["server", ...cluster.serverArguments(3)]);
   await using third = Process.start(program, args, {
     cwd: cluster.folder.path,
-    env: { LD_PRELOAD: library },
+    env,
     name: "node 3",
   });
   await third.waitForOutput(READY_LINE);

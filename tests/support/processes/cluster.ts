@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly flags?: readonly string[];
   /** Added to the flags of one node. */
   readonly flagsOf?: (id: number) => readonly string[];
+  /** Added to the environment of every node. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Absolute path of the checkout whose kvraft the nodes run, until `startNode` names another. Default this one. */
   readonly checkout?: string;
   /** Which nodes to start. Default all. */
@@ -63,6 +65,7 @@ export class TestCluster implements AsyncDisposable {
   token: string | null = null;
   readonly #flagsOf: (id: number) => readonly string[];
   readonly #checkout: string;
+  readonly #env: Readonly<Record<string, string>>;
   readonly #proxied: boolean;
   #members: readonly Member[];
   /** Nodes that left. */
@@ -81,6 +84,7 @@ export class TestCluster implements AsyncDisposable {
     this.membersFlag = founders.map(({ id, memberAddress }) => `${id}=${memberAddress}`).join(",");
     this.#flagsOf = (id): readonly string[] => [...flags, ...flagsOf(id)];
     this.#checkout = options.checkout ?? CHECKOUT;
+    this.#env = options.env ?? {};
     this.#proxied = proxied;
     this.#highestId = nodes;
     this.#members = founders.map((founder) => ({
@@ -137,6 +141,7 @@ export class TestCluster implements AsyncDisposable {
     const process = startKvraft(["server", ...this.serverArguments(id)], {
       cwd: this.folder.path,
       checkout,
+      env: this.#env,
       name: `node ${id}`,
     });
     this.#member(id).processes.unshift(process);
