@@ -310,7 +310,7 @@ export class Raft {
       if (role.reads.wantsRound) sendHeartbeats(state, role);
       hasMoreToSend = replicate(state, role);
     }
-    const { restore } = state;
+    const { restore, log: { commitIndex } } = state;
     state.restore = null;
     const committed = this.#takeCommitted(Math.min(applyBytes, state.limits.applyBytes));
     const messages = state.takeMessages();
@@ -322,7 +322,7 @@ export class Raft {
       [messages, committed, reads, entryReads, snapshots].every(({ length }) => length === 0);
     return idle
       ? null
-      : { persist, messages, hasMoreToSend, restore, committed, reads, entryReads, snapshots };
+      : { persist, messages, hasMoreToSend, restore, committed, commitIndex, reads, entryReads, snapshots };
   }
 
   #takeCommitted(applyBytes: number): readonly Entry[] {

@@ -65,6 +65,8 @@ export interface Ready {
   readonly restore: SnapshotMetadata | null;
   /** Entries to apply, in this order. */
   readonly committed: readonly Entry[];
+  /** Index up to which entries are committed; those above `committed` come in later batches. */
+  readonly commitIndex: number;
   readonly reads: readonly ReadState[];
   readonly entryReads: readonly EntryRead[];
   readonly snapshots: readonly SnapshotTransfer[];

@@ -5,6 +5,8 @@ import type { ClientRequest, RequestFrame, ServerMessage } from "../protocol/cli
 import type { NodeStatus } from "../protocol/messages.ts";
 import type { DescribedNodes, MemberReport } from "../protocol/diagnostics/report.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Logger } from "../platform/logger.ts";
+import type { NodeId } from "../raft/mod.ts";
 import {
   type ErrorAnswer,
   notApplied,
@@ -12,7 +14,10 @@ import {
   type ReplyOptions,
   type ReplyTarget,
   unknownOutcome,
+  type WriteAnswer,
 } from "./reply.ts";
+import type { LiveSettings } from "./config/config.ts";
+import { SlowRequests } from "./diagnostics/slow_requests.ts";
 import type { Driver } from "./driver.ts";
 import type { FeatureLevels } from "./membership/feature_levels.ts";
 import type { Membership } from "./membership/membership.ts";
@@ -49,6 +54,8 @@ export interface ClientServiceOptions extends ReplyOptions {
   readonly watches: WatchRequests;
   readonly signIns: SignIns;
   readonly clock: Clock;
+  readonly logger: Logger;
+  readonly live: Pick<LiveSettings, "slowMs">;
   readonly yieldToEventLoop: YieldToEventLoop;
   readonly status: () => NodeStatus;
   /** Returns reports about nodes; never rejects. */
@@ -69,9 +76,14 @@ export class ClientService {
   #askedBytes = 0;
   readonly #hashes: StateHashes;
   readonly #keepAlives: KeepAlives;
+  readonly #slow: SlowRequests;
+  /** The parts that replies share. */
+  readonly #replies: ReplyOptions;
 
   constructor(options: ClientServiceOptions) {
     this.#options = options;
+    this.#slow = new SlowRequests(options);
+    this.#replies = { ...options, slow: this.#slow };
     const { clock, replica, yieldToEventLoop } = options;
     this.reads = new ReadScheduler({
       clock,
@@ -90,20 +102,46 @@ export class ClientService {
     this.#hashes.stop();
     this.#options.watches.stop();
     this.#options.transfers.stop();
+    this.#slow.close();
+  }
+
+  /** Replies to a write that node `from` has forwarded. */
+  handleForwarded(bytes: Uint8Array, from: NodeId, answer: (body: WriteAnswer) => void): void {
+    const { metrics, writes } = this.#options;
+    const begin = metrics?.requestBegan("forward") ?? 0;
+    const { length } = bytes;
+    writes.submitForwarded(bytes, from, (body) => {
+      answer(body);
+      if (metrics === null) return;
+      const outcome = body.kind === "error" ? body.code : "ok";
+      const elapsed = metrics.requestAnswered("forward", outcome, begin);
+      if (elapsed < this.#slow.boundMicros) return;
+      this.#slow.note({
+        kind: "forward",
+        outcome,
+        begin,
+        elapsed,
+        index: body.index ?? null,
+        readyAt: null,
+        applyMs: 0,
+        bytes: length,
+        from: { node: from },
+      });
+    });
   }
 
   /** Replies to a request of `client`, at once or once its write, read or change is finished. */
   handle(request: ClientRequest, client: ClientWork): void {
     const { writes, membership, transfers, watches, signIns, access } = this.#options;
     const { requestId } = request;
-    const reply = new Reply(request, client, this.#options);
+    const reply = new Reply(request, client, this.#replies);
     const refusal = this.#stopping ? stopping() : reply.refusal();
     if (refusal !== null) return this.#refuse(request, reply, refusal);
     switch (request.kind) {
       case "write":
         return writes.submit(request.command, client.identity, (answer) => {
           if (answer.kind === "error") return reply.refuse(answer);
-          reply.send({ kind: "writeResult", requestId, result: answer.result });
+          reply.send({ kind: "writeResult", requestId, result: answer.result }, answer.index);
         });
       case "get":
       case "getAt":
@@ -222,8 +260,9 @@ export class ClientService {
       return reply.refuse(notApplied("busy", "Cannot read: too many reads wait. Try again later."));
     }
     this.#askedBytes += bytes;
-    whenUpToDate({ driver, replica }, (ready) => {
+    whenUpToDate({ driver, replica }, (ready, applyMs = 0) => {
       this.#askedBytes -= bytes;
+      reply.confirmed(applyMs);
       if (ready) client.reads.add(read);
       else reply.refuse(notReadable());
     });

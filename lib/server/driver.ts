@@ -29,7 +29,8 @@ import type {
   SnapshotTransfer,
 } from "../raft/mod.ts";
 import { type PersistBatch, type Shortage, shortageOf } from "../storage/mod.ts";
-import type { Metrics } from "./metrics/metrics.ts";
+import { BatchTimes } from "./diagnostics/batch_times.ts";
+import { type Metrics, microsOf } from "./metrics/metrics.ts";
 
 /**
  * Committed entries, bytes of them, and time after which a turn ends, so that a long replay holds up neither heartbeats
@@ -128,6 +129,8 @@ export interface DriverOptions {
 
 /** Runs one node of the core. */
 export class Driver {
+  /** When the last batches were written, synced and committed, where requests are counted. */
+  readonly batches = new BatchTimes();
   readonly #options: DriverOptions;
   readonly #raft: Raft;
   /** Null before {@link start}. */
@@ -298,13 +301,15 @@ export class Driver {
 
   #run(): void {
     const { clock } = this.#options;
-    const end = clock.now() + MS_PER_TURN;
+    const begin = clock.now();
+    const end = begin + MS_PER_TURN;
     let entries = 0;
     let bytes = 0;
     do {
       this.#sharedRead = null;
       const ready = this.#raft.takeReady(this.#applyBytes);
       if (ready === null) return this.#rest();
+      this.batches.committed(ready.commitIndex, microsOf(begin));
       entries += ready.committed.length;
       for (const { data } of ready.committed) bytes += data.length;
       this.#process(ready);
@@ -394,10 +399,16 @@ export class Driver {
   /** Waits for the sync, then sends the messages that needed it. Never rejects. */
   async #syncThen(persist: Persist): Promise<void> {
     const { metrics = null } = this.#options;
+    const { entries: [first], lastIndex } = persist;
     const begin = metrics?.micros() ?? 0;
+    if (metrics !== null && first !== undefined) this.batches.appended(first.index, lastIndex, begin);
     try {
       await this.#options.log.sync();
-      metrics?.syncMicros.record(metrics.microsSince(begin));
+      if (metrics !== null) {
+        const tookMicros = metrics.microsSince(begin);
+        metrics.syncMicros.record(tookMicros);
+        this.batches.synced(tookMicros);
+      }
     } catch (error) {
       return this.#fail(error);
     }

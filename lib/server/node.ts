@@ -285,12 +285,9 @@ export class Node {
     }
     switch (message.kind) {
       case "forward": {
-        const { forwardId } = message;
-        const { metrics, peers } = this.#options;
-        const begin = metrics?.requestBegan("forward") ?? 0;
-        return this.#writes.submitForwarded(message.command, from, (body) => {
-          peers.send({ kind: "forwardResult", forwardId, body }, from);
-          metrics?.requestAnswered("forward", body.kind === "error" ? body.code : "ok", begin);
+        const { forwardId, command } = message;
+        return this.clients.handleForwarded(command, from, (body) => {
+          this.#options.peers.send({ kind: "forwardResult", forwardId, body }, from);
         });
       }
       case "forwardResult":

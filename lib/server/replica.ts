@@ -42,6 +42,12 @@ export interface WaitingWrite {
   answer(answer: WriteAnswer): void;
 }
 
+/**
+ * Takes whether the state of this node may answer a read, and for how many milliseconds the read waited until its read
+ * index was applied; nothing for 0.
+ */
+export type TakeReadiness = (ready: boolean, applyMs?: number) => void;
+
 /** The part of a node that follows each revision. */
 export interface RevisionObserver {
   /** An entry was applied that advanced the revision. */
@@ -68,7 +74,7 @@ export class Replica {
   #endedLeases = 0;
   readonly #writes = new NumberMap<WaitingWrite>();
   /** Reads that wait for their read index, by its id, which reads of one batch share. */
-  readonly #unconfirmed = new NumberMap<((ready: boolean) => void)[]>();
+  readonly #unconfirmed = new NumberMap<TakeReadiness[]>();
   /** Reads that wait for their read index to be applied; null where there are none. */
   readonly #confirmed: ConfirmedReads | null;
   readonly #observer: RevisionObserver | null;
@@ -123,12 +129,12 @@ export class Replica {
   awaitWrite(index: number, write: WaitingWrite): void {
     // A proposal of an earlier term at this index was replaced; whether another attempt of its write took effect is not
     // known here.
-    this.#writes.get(index)?.answer(lostLeadership());
+    this.#writes.get(index)?.answer(lostLeadership(index));
     this.#writes.set(index, write);
   }
 
   /** Adds a read that the core accepted. `answer` is called once, with whether this node's state may answer it. */
-  awaitRead(readId: number, answer: (ready: boolean) => void): void {
+  awaitRead(readId: number, answer: TakeReadiness): void {
     const sharing = this.#unconfirmed.get(readId);
     if (sharing === undefined) this.#unconfirmed.set(readId, [answer]);
     else sharing.push(answer);
@@ -154,7 +160,8 @@ export class Replica {
     const { auth } = this.#stateMachine;
     const authRevision = auth.revision;
     for (const entry of entries) {
-      const waiting = this.#writes.get(entry.index);
+      const { index } = entry;
+      const waiting = this.#writes.get(index);
       const result = this.#applyEntry(entry, waiting?.term === entry.term ? waiting.command : null);
       this.#noteApplied(entry);
       // After each entry, since the next one may compact its events.
@@ -163,11 +170,11 @@ export class Replica {
         this.#observer?.revisionApplied();
       }
       if (waiting === undefined) continue;
-      this.#writes.delete(entry.index);
+      this.#writes.delete(index);
       if (waiting.term === entry.term && result !== null) {
-        waiting.answer({ kind: "result", result: encodeResultInPlace(values.bounded(result)) });
+        waiting.answer({ kind: "result", result: encodeResultInPlace(values.bounded(result)), index });
       } else {
-        waiting.answer(lostLeadership());
+        waiting.answer(lostLeadership(index));
       }
     }
     if (auth.revision !== authRevision) this.#observer?.authChanged();
@@ -198,7 +205,7 @@ export class Replica {
       const write = this.#writes.get(index);
       if (write === undefined || !isLost(write, index)) continue;
       this.#writes.delete(index);
-      write.answer(lostLeadership());
+      write.answer(lostLeadership(index));
     }
   }
 
@@ -277,11 +284,9 @@ function decodeOrNull(data: Uint8Array): Command | null {
   }
 }
 
-function lostLeadership(): WriteAnswer {
-  return unknownOutcome(
-    "leadershipLost",
-    "Cannot tell whether the write took effect: this node lost the leadership.",
-  );
+function lostLeadership(index: number): WriteAnswer {
+  const message = "Cannot tell whether the write took effect: this node lost the leadership.";
+  return { ...unknownOutcome("leadershipLost", message), index };
 }
 
 /** Maximum number of reads that wait for their read index to be applied; one more is refused. */
@@ -296,7 +301,7 @@ export interface ConfirmedReadsOptions {
 interface WaitingRead {
   readonly index: number;
   readonly deadline: number;
-  readonly answer: (ready: boolean) => void;
+  readonly answer: TakeReadiness;
 }
 
 /**
@@ -319,7 +324,7 @@ export class ConfirmedReads {
   }
 
   /** Calls `answer` once: with true when `index` is {@link applied}, with false after the timeout. */
-  add(index: number, answer: (ready: boolean) => void): void {
+  add(index: number, answer: TakeReadiness): void {
     if (this.#reads.length >= MAX_CONFIRMED_READS) return answer(false);
     const { clock, timeoutMs } = this.#options;
     const position = this.#reads.findLastIndex((waiting) => waiting.index <= index) + 1;
@@ -332,7 +337,9 @@ export class ConfirmedReads {
     if (this.#reads.length === 0) return;
     const later = this.#reads.findIndex((waiting) => waiting.index > index);
     const due = this.#reads.splice(0, later === -1 ? this.#reads.length : later);
-    for (const { answer } of due) answer(true);
+    const { clock, timeoutMs } = this.#options;
+    const now = due.length === 0 ? 0 : clock.now();
+    for (const { answer, deadline } of due) answer(true, now - (deadline - timeoutMs));
   }
 
   /** Refuses all waiting reads. */
@@ -351,6 +358,6 @@ export class ConfirmedReads {
     this.#reads = this.#reads.filter(({ deadline }) => deadline > now);
     const next = this.#reads.reduce((earliest, { deadline }) => Math.min(earliest, deadline), Infinity);
     if (next !== Infinity) this.#timer = clock.after(next - now, this.#refuseLate);
-    for (const { answer } of late) answer(false);
+    for (const { answer, deadline } of late) answer(false, now - (deadline - this.#options.timeoutMs));
   };
 }

@@ -8,7 +8,8 @@ import type { ErrorCode, Outcome } from "../protocol/messages.ts";
 import type { Access } from "./auth/access.ts";
 import type { ConnectionIdentity } from "./auth/connection_identity.ts";
 import type { LeadershipWatch } from "./leadership.ts";
-import type { Metrics } from "./metrics/metrics.ts";
+import type { SlowRequests } from "./diagnostics/slow_requests.ts";
+import type { Metrics, RequestOutcome } from "./metrics/metrics.ts";
 
 /** The reason why a request was not carried out, and whether it may have taken effect nevertheless. */
 export interface ErrorAnswer {
@@ -19,10 +20,20 @@ export interface ErrorAnswer {
   readonly outcome: Outcome;
   /** With the code "compacted": reads are possible as of this revision and later ones. */
   readonly compactedRevision?: number;
+  /** Of a write that was proposed by this node: its index in the log. */
+  readonly index?: number;
 }
 
-/** The end of a write: its encoded result, valid during the call that passes it, or the reason why there is none. */
-export type WriteAnswer = { readonly kind: "result"; readonly result: Uint8Array } | ErrorAnswer;
+/** The encoded result of a write, valid during the call that passes it. */
+export interface ResultAnswer {
+  readonly kind: "result";
+  readonly result: Uint8Array;
+  /** Of a write that was proposed by this node: its index in the log. */
+  readonly index?: number;
+}
+
+/** The end of a write: its result, or the reason why there is none. */
+export type WriteAnswer = ResultAnswer | ErrorAnswer;
 
 /** Returns the refusal of a request that had no effect and will have none. */
 export function notApplied(code: ErrorCode, message: string): ErrorAnswer {
@@ -60,7 +71,12 @@ export interface ReplyOptions {
   readonly access: Access;
   /** Counts requests; null counts none. */
   readonly metrics: Metrics | null;
+  /** Logs slow requests, if they are counted. Default: none. */
+  readonly slow?: SlowRequests;
 }
+
+/** Index of a write that this node did not propose. */
+const NOT_PROPOSED = 0;
 
 /** The reply to one request. */
 export class Reply {
@@ -70,6 +86,10 @@ export class Reply {
   readonly #begin: number;
   /** The auth revision of the state by which the request was let through; below 0 before, and while authentication is off. */
   #decidedAt = -1;
+  /** When the state of this node could answer the request, as {@link Metrics.micros}; below 0 before, and without a wait. */
+  #readyAt = -1;
+  /** How long the request waited for its read index to be applied. */
+  #applyMs = 0;
 
   constructor(request: ClientRequest, target: ReplyTarget, options: ReplyOptions) {
     this.#request = request;
@@ -110,19 +130,31 @@ export class Reply {
     return this.#target.identity.user(auth)?.rights.readableRanges ?? [];
   }
 
-  /** Sends the answer. */
-  send(message: ServerMessage): void {
+  /** Notes that the request waits for a leader no more, and how long it waited for its read index to be applied. */
+  confirmed(applyMs: number): void {
+    const { metrics } = this.#options;
+    if (metrics === null) return;
+    this.#readyAt = metrics.turnMicros();
+    this.#applyMs = applyMs;
+  }
+
+  /** Sends the answer; `index` is that of a write that this node proposed. */
+  send(message: ServerMessage, index = NOT_PROPOSED): void {
     this.#target.send(message);
+    const { metrics, slow } = this.#options;
+    if (metrics === null) return;
+    const { kind } = this.#request;
     const outcome = message.kind === "error" ? message.code : "ok";
-    this.#options.metrics?.requestAnswered(this.#request.kind, outcome, this.#begin);
+    const elapsed = metrics.requestAnswered(kind, outcome, this.#begin);
+    if (slow !== undefined && elapsed >= slow.boundMicros) this.#noteSlow(slow, { outcome, elapsed, index });
   }
 
   /** Sends a refusal. */
-  refuse({ code, message, outcome, compactedRevision }: ErrorAnswer): void {
+  refuse({ code, message, outcome, compactedRevision, index = NOT_PROPOSED }: ErrorAnswer): void {
     const { requestId } = this.#request;
     const { leader } = this.#options.leadership.current;
     const answer = { kind: "error", requestId, code, message, outcome, leader } as const;
-    this.send(compactedRevision === undefined ? answer : { ...answer, compactedRevision });
+    this.send(compactedRevision === undefined ? answer : { ...answer, compactedRevision }, index);
   }
 
   /** Counts the request as unanswered: its connection is closed. */
@@ -133,5 +165,27 @@ export class Reply {
   /** Ends the connection because of an unexpected error. */
   fail(error: unknown): void {
     this.#target.fail(error);
+  }
+  #noteSlow(
+    slow: SlowRequests,
+    { outcome, elapsed, index }: { outcome: RequestOutcome; elapsed: number; index: number },
+  ): void {
+    const { kind } = this.#request;
+    const { identity } = this.#target;
+    const { auth } = this.#options.access;
+    slow.note({
+      kind,
+      outcome,
+      begin: this.#begin,
+      elapsed,
+      index: index === NOT_PROPOSED ? null : index,
+      readyAt: this.#readyAt < 0 ? null : this.#readyAt,
+      applyMs: this.#applyMs,
+      bytes: this.#request.kind === "write" ? this.#request.command.length : null,
+      from: {
+        client: identity.remote,
+        user: auth.enabled ? identity.user(auth)?.user.name ?? null : null,
+      },
+    });
   }
 }

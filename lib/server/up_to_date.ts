@@ -1,6 +1,6 @@
 /** How requests wait until the state of this node contains every write that was acknowledged before. */
 import type { Driver } from "./driver.ts";
-import type { Replica } from "./replica.ts";
+import type { Replica, TakeReadiness } from "./replica.ts";
 
 /** Calls `answer` once: with true when the state is up to date, with false when no leader confirms it. */
 export function whenUpToDate(
@@ -8,7 +8,7 @@ export function whenUpToDate(
     readonly driver: Pick<Driver, "readIndex">;
     readonly replica: Pick<Replica, "awaitRead">;
   },
-  answer: (ready: boolean) => void,
+  answer: TakeReadiness,
 ): void {
   const asked = driver.readIndex();
   if (asked.kind === "refused") return answer(false);

@@ -28,6 +28,7 @@ import { HISTORY_MUTANTS, PAST_MUTANTS, SNAPSHOT_MUTANTS } from "./snapshots.ts"
 import { SIMULATED_USER_MUTANTS } from "./security/simulated_users.ts";
 import { SIMULATED_MUTANTS } from "./coordination/simulated.ts";
 import { TLS_MUTANTS } from "./security/tls.ts";
+import { SLOW_REQUEST_MUTANTS } from "./operation/slow_requests.ts";
 import { STORAGE_MUTANTS } from "./storage.ts";
 import { DATABASE_MUTANTS } from "./coordination/databases.ts";
 import { ETCD_WATCH_MUTANTS } from "./etcd/watch.ts";
@@ -64,6 +65,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...CLIENT_MUTANTS,
   ...COMMAND_LINE_MUTANTS,
   ...DIAGNOSIS_MUTANTS,
+  ...SLOW_REQUEST_MUTANTS,
   ...DENOKV_COMMAND_MUTANTS,
   ...OVERLOAD_MUTANTS,
   ...TRANSACTION_MUTANTS,

@@ -193,6 +193,16 @@ export const OPTIONS = {
     fallback: "off",
     example: "on",
   }),
+  /** Time above which a request has a line in the log; null for none. */
+  slowMs: nullForZero(amountOption({
+    name: "slow-ms",
+    placeholder: "<time>",
+    help: "requests that take longer are logged with where the time went (0: none)",
+    units: MILLISECONDS,
+    range: { min: 0, max: 600_000 },
+    fallback: "500ms",
+    example: "200ms",
+  })),
   /** The longest value that a client may write. */
   maxValueBytes: amountOption({
     name: "max-value-bytes",
@@ -307,6 +317,7 @@ export const LIVE_SETTINGS = [
   "logLevel",
   "logFormat",
   "auditLog",
+  "slowMs",
   "quotaBytes",
   "historyBytes",
   "historySeconds",

@@ -37,6 +37,7 @@ export const EVENTS = {
   nodeSlow:
     "Look at the disk if syncP99Ms is 100 or more, at the load of the machine if loopDelayP99Ms is 250 or more.",
   nodeNotSlow: "Nothing: for a minute the node was not slow.",
+  slowRequest: "See where the time went: `waitedFor` says it, and [A request was slow](#a-request-was-slow).",
   featureLevelRaised: "Nothing: all nodes run the new version. Older versions can no longer join.",
   diskFull: "Free disk space; the node goes on by itself.",
   diskNearlyFull: "Free disk space: the node gives up leadership, or refuses writes that add data.",
@@ -52,6 +53,9 @@ export const EVENTS = {
 } as const satisfies Readonly<Record<string, string>>;
 /** The name of an event. */
 export type EventName = keyof typeof EVENTS;
+
+/** Events of which there may be many: kept, they would push out all others. */
+const NOT_KEPT: readonly string[] = ["slowRequest"] satisfies readonly EventName[];
 
 /** The dependencies of an {@link EventLog}. */
 export interface EventLogOptions {
@@ -95,7 +99,7 @@ export class EventLog implements Logger {
 
   #note(message: string, fields: LogFields = {}): void {
     const { event: name, ...others } = fields;
-    if (typeof name !== "string") return;
+    if (typeof name !== "string" || NOT_KEPT.includes(name)) return;
     const text = [message, ...Object.entries(others).map(([field, value]) => `${field}=${value}`)].join(" ");
     const atMs = Math.round(this.#options.wallClock());
     const last = this.#events.at(-1);

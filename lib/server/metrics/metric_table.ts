@@ -19,6 +19,7 @@ import {
 import { PEER_AUTHENTICATIONS } from "../../protocol/messages.ts";
 import { DENOKV } from "./denokv_metrics.ts";
 import { ETCD } from "./etcd_metrics.ts";
+import { REQUESTS } from "./request_metrics.ts";
 import { AUTHENTICATION } from "./security_metrics.ts";
 import { SNAPSHOTS } from "./snapshot_metrics.ts";
 
@@ -238,40 +239,6 @@ const PEERS: readonly Metric[] = [
     measured: "lib/server/snapshot/sender.ts",
     read: ({ status: { peers } }) =>
       peers.map(({ id, snapshotTotalBytes }) => sample({ peer: id }, snapshotTotalBytes)),
-  }),
-];
-
-const REQUESTS: readonly Metric[] = [
-  counter("kvraft_requests_total", {
-    unit: "requests",
-    labels: ["kind", "outcome"],
-    help: "Requests of clients that were answered, and writes forwarded by other nodes (`forward`). " +
-      "An outcome other than `ok` is an error's code; outcomes that never occurred are omitted.",
-    measured: "lib/server/client_service.ts",
-    read: ({ metrics }) =>
-      metrics.requests.flatMap(({ kind, answered }) =>
-        answered.filter(({ outcome, count }) => outcome === "ok" || count > 0)
-          .map(({ outcome, count }) => sample({ kind, outcome }, count))
-      ),
-  }),
-  gauge("kvraft_requests_in_flight", {
-    unit: "requests",
-    labels: ["kind"],
-    help: "Requests that wait for their answer.",
-    measured: "lib/server/client_service.ts",
-    read: ({ metrics }) => metrics.requests.map(({ kind, inFlight }) => sample({ kind }, inFlight)),
-  }),
-  histogram("kvraft_request_seconds", {
-    unit: "seconds",
-    labels: ["kind"],
-    help:
-      "Time from when a request was read to when its answer was queued; requests of one turn of the event " +
-      "loop share one time, so an answer in the same turn takes 0.",
-    measured: "lib/server/client_service.ts",
-    read: ({ metrics }) =>
-      metrics.requests.map(({ kind, micros }) => (
-        { labels: { kind }, histogram: micros, scale: SECONDS_PER_MICRO }
-      )),
   }),
 ];
 

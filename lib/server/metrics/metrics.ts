@@ -33,6 +33,16 @@ export type TransferResult = "begun" | "failed";
  */
 const MICROS_MASK = 2 ** 30 - 1;
 
+/** Returns a time of a clock in milliseconds, for {@link microsBetween}. */
+export function microsOf(ms: number): number {
+  return (ms * 1_000) & MICROS_MASK;
+}
+
+/** Returns the microseconds from one time to a later one. */
+export function microsBetween(begin: number, end: number): number {
+  return (end - begin) & MICROS_MASK;
+}
+
 const KINDS: readonly RequestKind[] = [...CLIENT_REQUESTS.kinds, "forward"];
 const KIND_POSITIONS = positionsOf(KINDS);
 const OUTCOMES: readonly RequestOutcome[] = ["ok", ...ERROR_CODES];
@@ -60,6 +70,22 @@ export function requestGroupOf(kind: string): RequestGroup {
   return READS.some((read) => read === kind) ? "read" : "other";
 }
 
+/** Requests that take as long as what they ask for, or ask other nodes: they are never called slow. */
+const UNTIMED: readonly RequestKind[] = [
+  "watchProgress",
+  "stateHash",
+  "describeNode",
+  "transferLeadership",
+  "changeMembership",
+  "takeSnapshot",
+  "readSnapshot",
+];
+
+/** Whether a request of this kind can be slow. */
+export function isTimed(kind: string): boolean {
+  return !UNTIMED.some((untimed) => untimed === kind);
+}
+
 /** Period of the figures of {@link Metrics.latency}, which are those of one to two periods. */
 export const WINDOW_MS = 5_000;
 /** From 16 µs to 8.4 s: shorter and longer times are in the first and last bucket. */
@@ -72,6 +98,8 @@ export interface RequestCount {
   readonly answered: readonly { readonly outcome: string; readonly count: number }[];
   /** Number of requests that wait for their answer. */
   readonly inFlight: number;
+  /** Number of requests that took longer than `--slow-ms`. */
+  readonly slow: number;
   /** Microseconds from reading a request to queueing its answer. */
   readonly micros: DoublingHistogram;
 }
@@ -129,6 +157,7 @@ export class Metrics {
   readonly #clock: Clock;
   readonly #began = new Float64Array(KINDS.length);
   readonly #answered = new Float64Array(KINDS.length * OUTCOMES.length);
+  readonly #slow = new Float64Array(KINDS.length);
   readonly #micros = KINDS.map(() => new DoublingHistogram(REQUEST_MICROS));
   /** Time of the first request or answer of this turn; null before that. */
   #turnMicros: number | null = null;
@@ -170,12 +199,21 @@ export class Metrics {
 
   /** Returns the time, for {@link microsSince}. */
   micros(): number {
-    return (this.#clock.now() * 1_000) & MICROS_MASK;
+    return microsOf(this.#clock.now());
+  }
+
+  /** Returns the time of this turn of the event loop: read once for its requests, and once for its answers. */
+  turnMicros(): number {
+    if (this.#turnMicros === null) {
+      this.#turnMicros = this.micros();
+      this.#clock.endOfTurn(this.#endTurn);
+    }
+    return this.#turnMicros;
   }
 
   /** Returns the microseconds since {@link micros} returned `begin`. */
   microsSince(begin: number): number {
-    return (this.micros() - begin) & MICROS_MASK;
+    return microsBetween(begin, this.micros());
   }
 
   /** Counts a snapshot that was taken. */
@@ -205,15 +243,23 @@ export class Metrics {
   requestBegan(kind: RequestKind): number {
     const position = KIND_POSITIONS[kind];
     this.#began[position] = (this.#began[position] ?? 0) + 1;
-    return this.#turn();
+    return this.turnMicros();
   }
 
-  /** Counts the answer to a request that was received at `begin`. */
-  requestAnswered(kind: RequestKind, outcome: RequestOutcome, begin: number): void {
+  /** Counts the answer to a request that was received at `begin`; returns the microseconds that it took. */
+  requestAnswered(kind: RequestKind, outcome: RequestOutcome, begin: number): number {
     const position = KIND_POSITIONS[kind];
     const place = position * OUTCOMES.length + OUTCOME_POSITIONS[outcome];
     this.#answered[place] = (this.#answered[place] ?? 0) + 1;
-    this.#micros[position]?.record((this.#turn() - begin) & MICROS_MASK);
+    const tookMicros = microsBetween(begin, this.turnMicros());
+    this.#micros[position]?.record(tookMicros);
+    return tookMicros;
+  }
+
+  /** Counts a request that took longer than `--slow-ms`. */
+  requestWasSlow(kind: RequestKind): void {
+    const position = KIND_POSITIONS[kind];
+    this.#slow[position] = (this.#slow[position] ?? 0) + 1;
   }
 
   /** Counts a request that gets no answer: its connection is closed. */
@@ -229,7 +275,8 @@ export class Metrics {
         { outcome, count: this.#answered[position * OUTCOMES.length + at] ?? 0 }
       ));
       const done = answered.reduce((sum, { count }) => sum + count, 0);
-      return { kind, answered, inFlight: (this.#began[position] ?? 0) - done, micros: this.#microsOf(kind) };
+      const inFlight = (this.#began[position] ?? 0) - done;
+      return { kind, answered, inFlight, slow: this.#slow[position] ?? 0, micros: this.#microsOf(kind) };
     });
   }
 
@@ -237,15 +284,6 @@ export class Metrics {
     const micros = this.#micros[KIND_POSITIONS[kind]];
     assert(micros !== undefined, "every kind of request has a histogram");
     return micros;
-  }
-
-  /** Returns the time of this turn of the event loop: read once for its requests, and once for its answers. */
-  #turn(): number {
-    if (this.#turnMicros === null) {
-      this.#turnMicros = this.micros();
-      this.#clock.endOfTurn(this.#endTurn);
-    }
-    return this.#turnMicros;
   }
 
   readonly #endTurn = (): void => {

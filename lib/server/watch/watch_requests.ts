@@ -73,7 +73,8 @@ export class WatchRequests {
     connection.starting.set(watchId, cancelled);
     this.#starting++;
     this.#startingBytes += bytes;
-    whenUpToDate(this.#options, (ready) => {
+    whenUpToDate(this.#options, (ready, applyMs = 0) => {
+      reply.confirmed(applyMs);
       this.#starting--;
       this.#startingBytes -= bytes;
       connection.starting.delete(watchId);

@@ -278,8 +278,8 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       id: "M794",
       title: "a watch begins before the node has caught up",
       failure: "a lagging follower reports as new what was written before the watch began",
-      from: "whenUpToDate(this.#options, (ready) => {\n      this.#starting--;",
-      to: "((run: (ready: boolean) => void) => run(true))((ready) => {\n      this.#starting--;",
+      from: "whenUpToDate(this.#options, (ready, applyMs = 0) => {\n      reply.confirmed(applyMs);",
+      to: "((run: (ready: boolean) => void) => run(true))((ready) => {",
     },
   ]),
 ];

@@ -34,6 +34,7 @@ import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { noYield, openStore } from "../../support/server_state.ts";
 import { IDENTITY } from "../../support/storage.ts";
 
+const UNCOUNTED = { metrics: null, live: { slowMs: null } };
 const NO_QUOTA = { quotaBytes: null };
 
 const ELECTION_TICKS = 10;
@@ -129,7 +130,8 @@ class Bench {
       describe: () => Promise.resolve([]),
       logTimeMs: () => 0,
       clusterId: "0123456789abcdef",
-      metrics: null,
+      ...UNCOUNTED,
+      logger,
     });
     this.client = this.#connect(store, replica);
   }

@@ -60,6 +60,7 @@ const DEFAULTS: ServerConfig = {
   logLevel: "info",
   logFormat: "text",
   auditLog: "off",
+  slowMs: 500,
   maxValueBytes: 1_048_576,
   segmentBytes: 67_108_864,
   maxConnections: 4096,
@@ -110,6 +111,7 @@ const EVERY_FLAG = {
   "log-level": "debug",
   "log-format": "json",
   "audit-log": "on",
+  "slow-ms": "20",
   http: "127.0.0.1:9101",
   denokv: "127.0.0.1:4512",
   etcd: "127.0.0.1:2379",
@@ -152,6 +154,7 @@ Deno.test("readServerConfig: every setting can be given as a flag", () => {
     logLevel: "debug",
     logFormat: "json",
     auditLog: "on",
+    slowMs: 20,
     http: { host: "127.0.0.1", port: 9101 },
     denokv: { host: "127.0.0.1", port: 4512 },
     etcd: { host: "127.0.0.1", port: 2379 },
@@ -398,7 +401,7 @@ Deno.test("readServerConfig: an invalid address is refused with the flag that ha
 
 const SETTINGS =
   "node-id, bind, http, denokv, etcd, etcd-advertise, cluster, join, cluster-name, data-dir, election-timeout-ms, heartbeat-ms, read-mode, log-level, " +
-  "log-format, audit-log, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, peer-auth, " +
+  "log-format, audit-log, slow-ms, max-value-bytes, segment-bytes, max-connections, connections-per-address, peer-secret-file, peer-auth, " +
   "tls-cert, tls-key, tls-ca, tls-client-auth, tls-min-version, peer-name, allow-group-readable-keys, insecure, " +
   "quota-bytes, history-bytes, history-seconds, snapshot-log-bytes, backup-to, backup-every, backup-keep";
 
@@ -473,11 +476,8 @@ Deno.test("readServerConfig: a data directory that the program may not write is 
 import fc from "fast-check";
 
 Deno.test("editDistance: it counts insertions, deletions, replacements and swaps of neighbours", () => {
-  const distances = [["put", "put"], ["put", "puts"], ["put", "pt"], ["put", "get"], ["lsit", "list"], [
-    "",
-    "abc",
-  ]]
-    .map(([a = "", b = ""]) => editDistance(a, b));
+  const pairs = ["put put", "put puts", "put pt", "put get", "lsit list", " abc"];
+  const distances = pairs.map((pair) => pair.split(" ")).map(([a = "", b = ""]) => editDistance(a, b));
   assertEquals(distances, [0, 1, 1, 2, 1, 3]);
 });
 

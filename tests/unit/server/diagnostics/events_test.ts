@@ -39,6 +39,15 @@ Deno.test("EventLog: the newest 50 are kept", () => {
   assertEquals(log.newest[0]?.text, "leader known term=11");
 });
 
+Deno.test("EventLog: slow requests are passed on and not kept, since many would push out all others", () => {
+  const logger = new RecordingLogger();
+  const log = new EventLog({ logger, wallClock: () => 0 });
+  log.info("leader known", { event: "leaderKnown", leader: 1 });
+  log.warn("a request was slow", { event: "slowRequest", kind: "write" });
+  assertEquals(log.newest.map(({ name }) => name), ["leaderKnown"]);
+  assertEquals(logger.messages, ["leader known", "a request was slow"]);
+});
+
 Deno.test("EVENTS: every event in the sources is in the table and in docs/operations.md, and no other", () => {
   const used = filesOfCheckout([".ts"]).filter((path) =>
     path.startsWith("lib/server/") || path.startsWith("lib/transport/")
