@@ -279,6 +279,7 @@ export class ConnectionListener {
     for (const channel of lanes) channel.close(reason);
     await Promise.all([...this.#clients, ...this.#inProcess].map((client) => client.close(reason)));
     await Promise.all([this.#accepting, ...this.#serving]);
+    this.#handshake.stop();
   }
 
   get #handlers(): ConnectionHandlers {

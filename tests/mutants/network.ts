@@ -93,6 +93,14 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/transport/frame_reader.ts", CHECKS, [
     {
+      id: "M3048",
+      title: "the first buffer of a connection is never replaced by a larger one",
+      failure: "a client with many requests in flight has them read a kilobyte at a time",
+      from: "if (this.#end === this.#buffer.length) this.#wasFilled = true;",
+      to: "",
+      checks: [FRAMES],
+    },
+    {
       id: "M250",
       title: "another protocol is recognised only by a length that no hello has",
       failure: "a client of PostgreSQL waits in silence until the hello's deadline, and the log says nothing",
@@ -181,12 +189,28 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       from: "caller.clusterId !== null && caller.clusterId !== clusterId",
       to: 'caller.clusterId === ""',
     },
+  ]),
+  ...inFile("lib/transport/handshake/hello_deadlines.ts", CHECKS, [
     {
       id: "M77",
       title: "a connection may stay without a hello forever",
       failure: "silent connections stay and use up what the node has",
-      from: "() => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`)",
-      to: "() => {}",
+      from: "channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`);",
+      to: "",
+    },
+    {
+      id: "M3046",
+      title: "the timer of silent connections is not set again for those that came later",
+      failure: "they stay until another connection comes",
+      from: "this.#timer = this.#clock.after(dueMs - nowMs, this.#closeOverdue);",
+      to: "",
+    },
+    {
+      id: "M3047",
+      title: "the timer of silent connections closes those that came later, too",
+      failure: "a client on a slow network is closed before its hello arrives",
+      from: "if (dueMs > nowMs) {",
+      to: "if (dueMs > nowMs + HELLO_TIMEOUT_MS) {",
     },
   ]),
   ...inFile("lib/transport/client_connection.ts", CHECKS, [

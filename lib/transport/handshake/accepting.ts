@@ -26,17 +26,13 @@ import {
   type Refusal,
   type Welcome,
 } from "../../protocol/hello.ts";
-import {
-  CLOSE_FLUSH_TIMEOUT_MS,
-  HELLO_TIMEOUT_MS,
-  MAX_FRAME_BYTES,
-  PEER_PROOF_TIMEOUT_MS,
-} from "../../protocol/limits.ts";
+import { CLOSE_FLUSH_TIMEOUT_MS, MAX_FRAME_BYTES, PEER_PROOF_TIMEOUT_MS } from "../../protocol/limits.ts";
 import type { Member } from "../../protocol/messages.ts";
 import type { NodeId } from "../../raft/types.ts";
 import { BY_CERTIFICATE, type CertificateRules } from "./certificate_rules.ts";
 import type { FrameChannel } from "../frame_channel.ts";
 import { describeEnd } from "../frame_reader.ts";
+import { HelloDeadlines } from "./hello_deadlines.ts";
 import {
   type AccepterHandshake,
   type Authenticated,
@@ -119,15 +115,22 @@ const NO_TLS = new Uint8Array([0x15, 3, 3, 0, 2, 2, 70]);
 /** Carries out the handshakes of a listener. */
 export class AcceptingHandshake {
   readonly #options: AcceptingHandshakeOptions;
+  readonly #deadlines: HelloDeadlines;
   #refused = 0;
 
   constructor(options: AcceptingHandshakeOptions) {
     this.#options = options;
+    this.#deadlines = new HelloDeadlines(options.clock);
   }
 
   /** Refused hellos so far. */
   get refused(): number {
     return this.#refused;
+  }
+
+  /** Stops its timer. No hello is read any more. */
+  stop(): void {
+    this.#deadlines.stop();
   }
 
   /** Reads the hello of a connection, answers it, and serves a connection that was welcomed to its end. */
@@ -162,13 +165,10 @@ export class AcceptingHandshake {
 
   /** Returns the first frame, or null if none arrived. */
   async #hear(channel: FrameChannel): Promise<Uint8Array | null> {
-    const { clock, logger } = this.#options;
-    const timer = clock.after(
-      HELLO_TIMEOUT_MS,
-      () => channel.close(`no hello within ${HELLO_TIMEOUT_MS} ms`),
-    );
+    const { logger } = this.#options;
+    this.#deadlines.add(channel);
     const first = await channel.readFrame();
-    timer.cancel();
+    this.#deadlines.remove(channel);
     if (first.kind === "frame") return first.payload.slice();
     if (first.kind === "otherProtocol" && first.looksLike === "TLS") {
       await channel.endWith(NO_TLS, describeEnd(first));

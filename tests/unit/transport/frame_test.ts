@@ -203,6 +203,31 @@ Deno.test("FrameReader: the buffer grows with the bytes that arrive, not with th
   assertEquals([Math.max(...sizes), sizes.at(-1)], [100_004, LIMITS.bufferBytes]);
 });
 
+Deno.test("FrameReader: the buffer is small until a read has filled it", async () => {
+  const sizes: number[] = [];
+  const [here, there] = connectionPair();
+  const spied: Connection = {
+    ...PLAIN,
+    remote: "there:1",
+    read: (buffer) => {
+      sizes.push(buffer.buffer.byteLength);
+      return here.read(buffer);
+    },
+    write: (bytes) => here.write(bytes),
+    close: () => here.close(),
+  };
+  const received = readAll(spied, { bufferBytes: 16_384, retainedBytes: 131_072, maxFrameBytes: 100_000 });
+  const frames = [10, 100, 3_000, 20].map((length) => new Uint8Array(length).fill(length));
+  for (const payload of frames) {
+    await there.write(header(payload.length));
+    await there.write(payload);
+    await settle();
+  }
+  there.close();
+  assertEquals(await received, [frames, { kind: "ended" }]);
+  assertEquals([...new Set(sizes)], [1_024, 16_384]);
+});
+
 Deno.test("FrameReader: a paused reader returns no frame, not even one already read, until it is resumed", async () => {
   const [here, there] = connectionPair();
   const reader = new FrameReader(here, { ...LIMITS, bufferBytes: 1_000 });

@@ -193,6 +193,22 @@ Deno.test("ConnectionListener: garbage, a length bomb and half a frame end their
     );
   }));
 
+Deno.test("ConnectionListener: each silent connection is closed after a time of its own, and one with a hello is not", () =>
+  withNode(async ({ network, clock }) => {
+    const first = await RawConnection.connect(network);
+    await settle();
+    clock.advance(HELLO_TIMEOUT_MS - 1_000);
+    const second = await RawConnection.connect(network);
+    const client = await welcomed(network);
+    await settle();
+    clock.advance(1_000);
+    await until("the first is closed", () => first.end !== null);
+    assertEquals(second.end, null, "the second has time left");
+    clock.advance(HELLO_TIMEOUT_MS - 1_000);
+    await until("the second is closed", () => second.end !== null);
+    assertEquals(client.end, null, "the client has sent its hello");
+  }));
+
 Deno.test("ConnectionListener: a connection with another protocol is closed at once, and a log line names protocol and address", () =>
   withNode(async ({ node, network }) => {
     for (const { bytes } of OPENINGS) {
