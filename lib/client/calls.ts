@@ -4,6 +4,7 @@
  */
 import { assertNever } from "../platform/assert.ts";
 import type { Random } from "../platform/clock.ts";
+import { errorMessage } from "../platform/errors.ts";
 import { withResolvers } from "../platform/promise.ts";
 import type { ErrorResponse, RequestKind, ResultOf } from "../protocol/client_frames.ts";
 import type { Outcome } from "../protocol/messages.ts";
@@ -33,6 +34,7 @@ import {
   pauseAfterMs,
   reasonOf,
   toError,
+  type Unreachable,
 } from "./retry.ts";
 
 /** One request of a call. */
@@ -174,10 +176,15 @@ export class CallRunner {
       if (attempted.kind !== "stopped") {
         failure = attempted;
         attempted = null;
+        let except: NodeId | null = null;
         if (needsSignIn(failure) && failure.node !== signedInAt) {
-          signedInAt = failure.node;
-          await this.signInAgain(signedInAt, { action, context, outcome });
-          continue;
+          except = failure.node;
+          const unanswered: Unreachable | null = await this.signInAgain(except, { action, context, outcome });
+          if (unanswered === null) {
+            signedInAt = except;
+            continue;
+          }
+          failure = unanswered;
         }
         const decision = decide(failure, kind);
         const isOver = outcome === "not-applied" && context.isOutOfPatience;
@@ -185,7 +192,7 @@ export class CallRunner {
           if (failure.kind !== "refused") throwIfStopped({ action, context, outcome, failure });
           throw toError(failure, action, outcome);
         }
-        avoided = decision.except;
+        avoided = except ?? decision.except;
         await context.pause(pauseAfterMs(failure, attempt, this.#random));
       }
       attempted = null;
@@ -194,13 +201,20 @@ export class CallRunner {
 
   /**
    * Signs in again at a node that does not accept the connection's user any more. Rejects with an AuthenticationError if
-   * that is refused; other failures show themselves at the next attempt.
+   * that is refused; resolves to another failure, such as that of a node without a leader, after which a later attempt or
+   * another node may accept the user.
    */
-  async signInAgain(node: NodeId, { action, context, outcome }: Omit<Ending, "failure">): Promise<void> {
+  async signInAgain(
+    node: NodeId,
+    { action, context, outcome }: Omit<Ending, "failure">,
+  ): Promise<Unreachable | null> {
     try {
       await context.waitFor(this.#pool.signInAgain(node));
+      return null;
     } catch (error) {
       if (error instanceof AuthenticationError) throw notSignedIn(error, { action, outcome });
+      const message = `Cannot ${action}: ${reasonOf(errorMessage(error))} ${describeOutcome(outcome)}`;
+      return { kind: "unreachable", error: new ConnectionError(message, { outcome }), hope: "soon" };
     }
   }
 
@@ -222,7 +236,8 @@ export class CallRunner {
     const { connection } = waited.value;
     let attempted = await this.#send(connection, call, context.remainingMs);
     if (attempted.kind === "refused" && needsSignIn(attempted)) {
-      await this.signInAgain(connection.node, ending);
+      const unanswered = await this.signInAgain(connection.node, ending);
+      if (unanswered !== null) throw unanswered.error;
       attempted = await this.#send(connection, call, context.remainingMs);
     }
     if (attempted.kind === "answered") {

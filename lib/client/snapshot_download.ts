@@ -123,7 +123,13 @@ export class FileDownload implements SnapshotDownload {
     if (end.kind !== "refused" || !needsSignIn({ ...end.error, kind: "refused", node: connection.node })) {
       return end;
     }
-    await this.#core.runner.signInAgain(connection.node, { action: ACTION, context, outcome: "not-applied" });
+    const { runner } = this.#core;
+    const unanswered = await runner.signInAgain(connection.node, {
+      action: ACTION,
+      context,
+      outcome: "not-applied",
+    });
+    if (unanswered !== null) throw unanswered.error;
     return await connection.request(request, limits);
   }
 

@@ -192,8 +192,9 @@ export class SessionWriter {
         await this.#replace(write.session, notes);
       } else {
         if (hasSignedIn) throw userRefused(why.reason, notes.action, "not-applied");
-        hasSignedIn = true;
-        await this.#runner.signInAgain(why.node, { ...notes, outcome: "not-applied" });
+        // A sign-in that was not answered is repeated at the next round, until the deadline.
+        const unanswered = await this.#runner.signInAgain(why.node, { ...notes, outcome: "not-applied" });
+        hasSignedIn = unanswered === null;
       }
       const same = writeIn(write.command);
       write = this.#tryEnter(same) ?? await this.#enter(same, notes);

@@ -149,7 +149,10 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
           break;
         case "failed": {
           if (needsSignIn(end.failure) && end.failure.node !== this.#signedInAt) {
-            await this.#signInAgain(end.failure.node);
+            const { node } = end.failure;
+            if (await this.#signInAgain(node)) break;
+            avoided = node;
+            await pause(pauseAfterMs(end.failure, this.#round++, random), { clock, signal });
             break;
           }
           const decision = decide(end.failure, "read");
@@ -217,14 +220,19 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
     });
   }
 
-  /** Signs in again at a node, after which the watch goes on. Throws AuthenticationError if that is refused. */
-  async #signInAgain(node: NodeId): Promise<void> {
-    this.#signedInAt = node;
+  /**
+   * Signs in again at a node, after which the watch goes on. Throws AuthenticationError if that is refused; returns false
+   * after another failure, such as that of a node without a leader: it is tried again, at another node if there is one.
+   */
+  async #signInAgain(node: NodeId): Promise<boolean> {
     try {
       await unlessAborted(this.#core.pool.signInAgain(node), this.#stop.signal);
+      this.#signedInAt = node;
+      return true;
     } catch (error) {
       if (error instanceof AuthenticationError) throw error;
       this.#plan.onInterruption(reasonWithin(errorMessage(error)));
+      return false;
     }
   }
 

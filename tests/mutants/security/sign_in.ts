@@ -36,6 +36,13 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       from: "if (needsSignIn(failure) && failure.node !== signedInAt) {",
       to: "if (needsSignIn(failure) && (signedInAt === null || signedInAt > 0)) {",
     },
+    {
+      id: "M3080",
+      title: "a new sign-in of a call that was not answered counts as one",
+      failure: "calls end as not signed in where a token is renewed while there is no leader",
+      from: "if (unanswered === null) {",
+      to: "if (unanswered === null || except !== null) {",
+    },
   ]),
   ...inFile("lib/client/retry.ts", [SIGN_IN], [
     {
@@ -53,6 +60,13 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       failure: "a program that renews its token misses the changes after it",
       from: "if (needsSignIn(end.failure) && end.failure.node !== this.#signedInAt) {",
       to: "if (needsSignIn(end.failure) && end.failure.node === this.#signedInAt) {",
+    },
+    {
+      id: "M3081",
+      title: "a new sign-in of a watch that was not answered counts as one",
+      failure: "watches end where a token is renewed while there is no leader",
+      from: "if (await this.#signInAgain(node)) break;",
+      to: "this.#signedInAt = node;\nif (await this.#signInAgain(node)) break;",
     },
   ]),
   ...inFile("lib/client/snapshot_download.ts", [SIGN_IN], [

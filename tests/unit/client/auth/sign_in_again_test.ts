@@ -1,9 +1,9 @@
 /** Watches, leases, snapshots and calls at one node go on after a new sign-in. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { AuthenticationError, PermissionDeniedError } from "../../../../lib/mod.ts";
+import { AuthenticationError, PermissionDeniedError, TimeoutError } from "../../../../lib/mod.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../../../lib/protocol/limits.ts";
 import { BatchReader } from "../../../support/fakes/batch_reader.ts";
-import { ADA, connectAs, guard, kindsAt, signInsOf } from "../../../support/fakes/guarded_nodes.ts";
+import { ADA, connectAs, guard, kindsAt, refusal, signInsOf } from "../../../support/fakes/guarded_nodes.ts";
 import { FakeCluster } from "../../../support/fakes/scripted_node.ts";
 import { WatchedLog } from "../../../support/fakes/watched_log.ts";
 
@@ -118,4 +118,60 @@ Deno.test("status and stateHash: a call at one node signs in again there, and en
     AuthenticationError,
     "signing in by the token failed: node",
   );
+});
+
+/** Has a node answer sign-ins with noLeader while `isLost` says so. */
+function loseLeader(cluster: FakeCluster, isLost: () => boolean): void {
+  for (const node of cluster.nodes) {
+    const { serve } = node;
+    node.serve = (request, send) =>
+      request.kind === "signIn" && isLost()
+        ? refusal(request, "noLeader", "Cannot sign in: this node knows of no leader. Try again.")
+        : serve(request, send);
+  }
+}
+
+Deno.test("call: a new sign-in that finds no leader is repeated, and does not end the call", async () => {
+  for (const nodes of [1, 2]) {
+    const cluster = new FakeCluster(nodes);
+    const right = { secret: "one" };
+    guard(cluster, right);
+    let lost = 0;
+    loseLeader(cluster, () => lost-- > 0);
+    await using client = await connectAs(cluster, { token: () => right.secret });
+    await cluster.finish(client.put("k", "v"));
+    right.secret = "two";
+    lost = 3;
+    await cluster.finish(client.put("k", "w"));
+    assertEquals(lost < 0, true, "three sign-ins were not answered");
+    lost = 1_000_000;
+    right.secret = "three";
+    const error = await assertRejects(
+      () => cluster.finish(client.get("k", { timeoutMs: 500 })),
+      TimeoutError,
+      "this node knows of no leader",
+    );
+    assertEquals(error.outcome, "not-applied");
+  }
+});
+
+Deno.test("watch: a new sign-in that finds no leader is repeated, and does not end the watch", async () => {
+  const cluster = new FakeCluster(1);
+  const log = new WatchedLog(cluster);
+  const right = { secret: "one" };
+  guard(cluster, right);
+  let lost = 0;
+  loseLeader(cluster, () => lost-- > 0);
+  await using client = await connectAs(cluster, { token: () => right.secret });
+  const reader = new BatchReader(client, { prefix: "" });
+  const reading = reader.readAll();
+  await cluster.pass(0);
+  right.secret = "two";
+  lost = 2;
+  log.end(1, "unauthenticated");
+  log.put("a");
+  await cluster.pass(1_000);
+  assertEquals(reader.revisions, [1]);
+  await reader.end();
+  await reading;
 });
