@@ -19,7 +19,7 @@ import {
   MAX_CHANGES,
   type MirrorTarget,
 } from "./mirror_target.ts";
-import { RevisionJoiner, RevisionQueue } from "./revision_queue.ts";
+import { type EtcdRevision, RevisionJoiner, RevisionQueue } from "./revision_queue.ts";
 
 /** Keys of the first page, and of the largest. */
 const FIRST_PAGE_KEYS = 100;
@@ -180,7 +180,7 @@ export class Mirror {
     this.#reached(position);
     const broken = new AbortController();
     const queue = new RevisionQueue();
-    const watch = new Watch({ queue, range, clock: this.#options.clock });
+    const watch = new Watch({ queue, range, from, clock: this.#options.clock });
     const ended = AbortSignal.any([signal, broken.signal]);
     const reading = watch.read(gateway.watch(range, { from, signal: ended }), () => this.#begun(from))
       .catch((error: unknown) => queue.fail(error));
@@ -236,7 +236,7 @@ export class Mirror {
       if (signal.aborted) return;
       this.#reached(await gateway.position(range, signal));
       this.#show();
-      if (this.#newest > (this.#applied ?? 0) && watch.isSilent) {
+      if (watch.isSilent && this.#newest > watch.received) {
         throw new EtcdError("unreachable", "its watch is silent although it has made changes");
       }
     }
@@ -263,11 +263,13 @@ class Watch {
   readonly #silenceMs: number;
   /** Since when a message is waited for; null while one waits for the queue. */
   #waitsSince: number | null;
+  #received: number;
 
   constructor(
-    { queue, range, clock }: {
+    { queue, range, from, clock }: {
       readonly queue: RevisionQueue;
       readonly range: EtcdRange;
+      readonly from: number;
       readonly clock: Stopwatch;
     },
   ) {
@@ -275,6 +277,12 @@ class Watch {
     this.#clock = clock;
     this.#silenceMs = range.start.length === 0 && range.end === null ? SILENCE_MS : SILENCE_OF_A_PART_MS;
     this.#waitsSince = clock.now();
+    this.#received = from - 1;
+  }
+
+  /** The revision up to which all changes have arrived. */
+  get received(): number {
+    return this.#received;
   }
 
   /** Whether the silence is longer than that of a connection that works. */
@@ -288,14 +296,17 @@ class Watch {
     for await (const message of messages) {
       this.#waitsSince = null;
       if (message.kind === "created") onBegin();
-      if (message.kind === "progress") await this.#queue.push({ revision: message.revision, events: [] });
+      if (message.kind === "progress") await this.#pass({ revision: message.revision, events: [] });
       if (message.kind === "events") {
-        for (const revision of joiner.take(message.events, message.isComplete)) {
-          await this.#queue.push(revision);
-        }
+        for (const revision of joiner.take(message.events, message.isComplete)) await this.#pass(revision);
       }
       this.#waitsSince = this.#clock.now();
     }
+  }
+
+  async #pass(revision: EtcdRevision): Promise<void> {
+    this.#received = revision.revision;
+    await this.#queue.push(revision);
   }
 }
 

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { DEADLINE_MS, eventually } from "../../support/eventually.ts";
+import { EtcdCluster } from "../../support/etcd/cluster.ts";
 import { EtcdServer, etcdVersion } from "../../support/etcd/server.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
 import { type Process, skip, startKvraft } from "../../support/processes/process.ts";
@@ -213,6 +214,28 @@ async function watchPairs(
   };
   return result;
 }
+
+Deno.test("mirror: another cluster of kvraft is followed by its etcd interface when its leader is killed", async () => {
+  await using source = await EtcdCluster.start();
+  await using target = await TestCluster.start({ nodes: 1 });
+  await using writer = await source.cluster.connect();
+  for (let n = 0; n < 20; n++) await writer.put(`key/${n}`, "before");
+  await using mirror = startMirror(target, source.addresses.join(","));
+  await mirror.waitForOutput(/following etcd from revision/);
+  await writer.put("key/0", "followed");
+  await source.cluster.kill(await source.cluster.waitForLeader());
+  await writer.transaction({
+    mutations: [{ kind: "put", key: "key/1", value: "after" }, { kind: "delete", key: "key/2" }],
+  });
+  const wanted = await contentsOf(source.cluster);
+  assertEquals(wanted.size, 19);
+  await eventually("both clusters hold the same", async () => {
+    assertEquals(await contentsOf(target), wanted);
+    return true;
+  }, { explain: () => mirror.printed });
+  mirror.signal("SIGINT");
+  assertEquals((await mirror.end()).code, 0);
+});
 
 Deno.test("mirror --once: keys that kvraft cannot hold and keys of leases are named, and all others compared", async () => {
   if (etcdVersion() === null) return skip("etcd is not installed");

@@ -17,7 +17,7 @@ import { Mirror } from "../../mirror/mirror.ts";
 import { MirrorTarget } from "../../mirror/mirror_target.ts";
 import { BYTES_OPTIONS, bytesOf, timeoutOf } from "../../options.ts";
 import { askSecret, secretInFile } from "../../sign_in/secrets.ts";
-import { countOf, duration, textOfBytes, wordAsTyped } from "../../text.ts";
+import { countOf, duration, textOfBytes, withThousands, wordAsTyped } from "../../text.ts";
 
 /** Bytes of a file with certificates. */
 const MAX_FILE_BYTES = 1_048_576;
@@ -170,7 +170,8 @@ function answerOf(
     note(`left out ${countOf(line.count, "key")} ${line.reason}: ${namesText(line)}`);
   }
   const { revision, copies, followed } = mirror;
-  const done = `${countOf(puts, "key")} put, ${deletes} deleted, ${same} were the same, in ${
+  const [deleted, equal] = [deletes, same].map(withThousands);
+  const done = `${countOf(puts, "key")} put, ${deleted} deleted, ${equal} were the same, in ${
     duration(elapsedMs)
   }`;
   const isCopied = revision !== null;

@@ -6,7 +6,7 @@ import { rangeOfPrefix } from "../../../../lib/cli/mirror/etcd_gateway.ts";
 import { RevisionJoiner, RevisionQueue } from "../../../../lib/cli/mirror/revision_queue.ts";
 import { PermissionDeniedError, TimeoutError } from "../../../../lib/client/errors.ts";
 import { eventually } from "../../../support/eventually.ts";
-import { settle } from "../../../support/fakes/manual_clock.ts";
+import { type ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
 import { FakeStore } from "../support/fake_store.ts";
 import { run, type Running, start } from "../support/run_client.ts";
 import { eventOf, ScriptedEtcd } from "../support/scripted_etcd.ts";
@@ -98,6 +98,40 @@ Deno.test("mirror: it goes on behind the last revision when the watch ends, and 
   assertEquals(mirror.environment.stderr.text.match(/etcd was lost/g)?.length, 2);
   assertEquals(mirror.environment.stderr.text.match(/copied/g)?.length, 1);
 });
+
+Deno.test("mirror: a watch that says nothing although etcd has gone on is begun again; a slow cluster is no reason", async () => {
+  await using etcd = new ScriptedEtcd();
+  const store = new FakeStore();
+  const mirror = begin(etcd, store);
+  const { clock, stderr } = mirror.environment;
+  await mirror.until("the mirror watches", () => etcd.isWatched);
+  // The change has arrived, and its put does not end.
+  const held = Promise.withResolvers<void>();
+  store.before = () => held.promise;
+  etcd.change({ a: "1" });
+  await mirror.until("the change is being put", () => writes(store).length === 1);
+  for (let checks = 1; checks <= 5; checks++) await nextCheck(etcd, clock);
+  assertEquals(etcd.watchedFrom, [2]);
+  held.resolve();
+  await mirror.until("the change is made", () => contents(store)["a"] === "1");
+  // A change of which the watch says nothing.
+  etcd.revision = 3;
+  for (let checks = 1; checks <= 4 && !stderr.text.includes("silent"); checks++) await nextCheck(etcd, clock);
+  assertStringIncludes(stderr.text, "its watch is silent although it has made changes");
+  await mirror.until("the mirror watches again", () => etcd.watchedFrom.length === 2);
+  assertEquals(etcd.watchedFrom, [2, 3]);
+  mirror.environment.signal();
+  assertEquals((await mirror.ended).code, 0);
+});
+
+/** Lets 10 seconds pass, and waits until the mirror has had the revision of etcd. */
+async function nextCheck(etcd: ScriptedEtcd, clock: ManualClock): Promise<void> {
+  const before = etcd.requests.length;
+  clock.advance(10_000);
+  await eventually("etcd was asked", () => etcd.requests.length > before || null);
+  // Its timeout is cancelled once the answer was read.
+  await eventually("the answer was read", () => clock.timerCount === 1 || null);
+}
 
 for (
   const [what, happens] of [
