@@ -51,4 +51,29 @@ export const SLOW_REQUEST_MUTANTS: readonly Mutant[] = [
       to: ") return;",
     },
   ]),
+  ...inFile("lib/server/driver.ts", [SERVER], [
+    {
+      id: "M3066",
+      title: "the time of a commit is not noted",
+      failure: "the time until a write is applied is said to be that of the other nodes",
+      from: "this.batches.committed(ready.commitIndex, microsOf(begin));",
+      to: "",
+    },
+  ]),
+  ...inFile("lib/server/replica.ts", [SERVER], [
+    {
+      id: "M3067",
+      title: "the answer of a write that was given up has no index",
+      failure: "a write that no majority took is said to have waited for a leader",
+      from: 'return { ...unknownOutcome("leadershipLost", message), index };',
+      to: 'void index;\n  return unknownOutcome("leadershipLost", message);',
+    },
+    {
+      id: "M3068",
+      title: "a read that waited to be applied does not say so",
+      failure: "of a follower that is behind it is said that the leader was slow",
+      from: "answer(true, now - (deadline - timeoutMs))",
+      to: "answer(true, 0 * (now - deadline - timeoutMs))",
+    },
+  ]),
 ];

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { CONFIGURATION_CODEC } from "../../../lib/protocol/configuration.ts";
 import { foundingConfiguration } from "../../../lib/server/membership/members.ts";
+import { Metrics } from "../../../lib/server/metrics/metrics.ts";
 import { Driver, type DriverEvents } from "../../../lib/server/driver.ts";
 import {
   DEFAULT_LIMITS,
@@ -33,7 +34,14 @@ class Bench {
   readonly driver: Driver;
   readonly raft: Raft;
 
-  constructor(id: number, voters: number[], lease: RaftConfig["lease"] = null) {
+  constructor(
+    id: number,
+    voters: number[],
+    { lease = null, metrics = () => null }: {
+      readonly lease?: RaftConfig["lease"];
+      readonly metrics?: (clock: ManualClock) => Metrics | null;
+    } = {},
+  ) {
     this.raft = new Raft({
       id,
       configurationCodec: CONFIGURATION_CODEC,
@@ -63,7 +71,7 @@ class Bench {
     log.onAppend = ({ snapshot }) => {
       if (snapshot !== null) this.steps.push(`the log begins behind ${snapshot.index}`);
     };
-    this.driver = new Driver({ raft, log, clock, logger, tickMs: 10 });
+    this.driver = new Driver({ raft, log, clock, logger, tickMs: 10, metrics: metrics(clock) });
     this.driver.start(events);
   }
 
@@ -107,6 +115,28 @@ Deno.test("Driver: proposals during a sync become one batch", async () => {
   assertEquals(bench.log.batches.at(-1)?.entries.map(({ index }) => index), [2, 3, 4]);
   await bench.endSync();
   assertEquals(bench.applied.map(({ index }) => index), [1, 2, 3, 4]);
+  await bench.driver.stop();
+});
+
+Deno.test("Driver: a batch has the times at which it was written, synced and committed, and until it was applied", async () => {
+  const bench = new Bench(1, [1], { metrics: (clock) => new Metrics(clock) });
+  await bench.tick(ELECTION_TICKS);
+  await bench.endSync();
+  const begin = bench.clock.now() * 1_000;
+  for (const byte of [1, 2]) bench.driver.propose(new Uint8Array([byte]));
+  await settle();
+  bench.clock.advance(3);
+  await bench.endSync();
+  bench.clock.advance(7);
+  await bench.endSync();
+  assertEquals(bench.applied.map(({ index }) => index), [1, 2, 3]);
+  bench.clock.advance(2);
+  assertEquals(bench.driver.batches.partsOf(3, { begin, elapsed: 12_000 }), {
+    queued: 3_000,
+    sync: 7_000,
+    majority: 0,
+    apply: 2_000,
+  });
   await bench.driver.stop();
 });
 
@@ -185,7 +215,7 @@ Deno.test("Driver: reads that arrive before the outputs are taken share a read i
 });
 
 Deno.test("Driver: reads under a lease share nothing", async () => {
-  const bench = new Bench(1, [1], { durationMs: 100, now: () => 0 });
+  const bench = new Bench(1, [1], { lease: { durationMs: 100, now: () => 0 } });
   await bench.tick(ELECTION_TICKS);
   await bench.endSync();
   await bench.endSync();

@@ -71,6 +71,16 @@ Deno.test("Replica: another leader's entry at the index of a write leaves its ou
   assertEquals(replica.stateMachine.get(TEXT.encode("k"))?.value, TEXT.encode("1@4"));
 });
 
+Deno.test("Replica: the answer of a write has its index, also where its outcome is unknown", () => {
+  const { replica } = newReplica();
+  const indexes: (number | undefined)[] = [];
+  const answer = ({ index }: WriteAnswer): void => void indexes.push(index);
+  for (const index of [1, 2, 3]) replica.awaitWrite(index, { term: 3, command: command(index, 3), answer });
+  replica.apply([put(1, 3), put(2, 4)]);
+  replica.abandonWrites(null);
+  assertEquals(indexes, [1, 2, 3]);
+});
+
 Deno.test("Replica: losing the leadership answers the writes of the lost term, not those of a new one", () => {
   const { replica, answers, answer } = newReplica();
   replica.awaitWrite(1, { term: 3, command: command(1, 3), answer });
@@ -355,6 +365,20 @@ Deno.test("ConfirmedReads: reads are answered in the order of their indexes, as 
   assertEquals([answers, reads.size], [["6 true", "7 true"], 0]);
   clock.advance(1_000);
   assertEquals([answers.length, clock.timerCount], [2, 0]);
+});
+
+Deno.test("ConfirmedReads: an answer says how long the read has waited to be applied", () => {
+  const clock = new ManualClock();
+  const reads = new ConfirmedReads({ clock, timeoutMs: 100 });
+  const waits: (readonly [boolean, number | undefined])[] = [];
+  const answer = (ready: boolean, applyMs?: number): void => void waits.push([ready, applyMs]);
+  reads.add(1, answer);
+  clock.advance(30);
+  reads.add(2, answer);
+  reads.applied(1);
+  clock.advance(100);
+  assertEquals(waits, [[true, 30], [false, 100]]);
+  reads.close();
 });
 
 Deno.test("ConfirmedReads: a node that does not catch up refuses each read at its own deadline", () => {
