@@ -20,7 +20,7 @@ export interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
   /** Tab completes it with keys of the store, ids of the cluster's nodes, ids of leases, users, roles, or databases. */
-  readonly completion?: "key" | "node" | "lease" | "user" | "role" | "database";
+  readonly completion?: "key" | "node" | "lease" | "user" | "role" | "database" | "context";
   /** Its allowed values, which Tab completes. */
   readonly choices?: readonly string[];
   /** Options each of which replaces it. */
@@ -130,6 +130,7 @@ export interface CommandContext {
     | "readSecretFile"
     | "replaceFile"
     | "variable"
+    | "withLock"
     | "writeFile"
   >;
   /** Shows a line in place of the one before, "" none. Has no effect without a terminal. */

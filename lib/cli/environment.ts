@@ -77,6 +77,11 @@ export interface Environment {
    */
   replaceFile(path: string, text: string): void;
   /**
+   * Runs `work` while no other process does so for the same file: it holds a lock on `<path>.lock`. Without a lock where
+   * the directory cannot be written, or locks nothing: what `work` writes says why.
+   */
+  withLock<T>(path: string, work: () => T): T;
+  /**
    * Adds text at the end of a file in one write, so that several programs may do so. A new file is its owner's alone. Creates
    * its directories, and throws, as {@link writeFile}.
    */
@@ -145,6 +150,7 @@ export function denoEnvironment(): Environment {
     writeFile,
     disk: new DenoDisk(),
     replaceFile,
+    withLock,
     appendFile,
     variable,
     absolute: resolve,
@@ -310,6 +316,25 @@ function replaceFile(path: string, text: string): void {
     }
   } catch (error) {
     throw new Error(fileErrorReason(error), { cause: error });
+  }
+}
+
+function withLock<T>(path: string, work: () => T): T {
+  using _lock = lockOf(path);
+  return work();
+}
+
+/** Waits for the lock of a file, and returns it; null where there can be none. Closing it releases it. */
+function lockOf(path: string): Deno.FsFile | null {
+  let file: Deno.FsFile | null = null;
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: OWNERS_DIRECTORY });
+    file = Deno.openSync(`${targetOf(path)}.lock`, { write: true, create: true, mode: OWNERS_FILE });
+    file.lockSync(true);
+    return file;
+  } catch {
+    file?.close();
+    return null;
   }
 }
 

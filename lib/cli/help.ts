@@ -25,6 +25,19 @@ Example, a cluster of one node and a first key:
   kvraft client --cluster 127.0.0.1:7001 put greeting hello
 `;
 
+/** The text of `kvraft secret --help`. */
+export const SECRET_HELP = `Prints a new secret, 32 random bytes as text, for --peer-secret-file of all nodes.
+
+Usage:
+  kvraft secret new
+
+Nothing is stored: write it to a file that only its owner can read, and copy the file to each node.
+
+Example:
+  (umask 077; kvraft secret new > peer.secret)
+  kvraft server --node-id 1 --bind 127.0.0.1:7001 --cluster 1=127.0.0.1:7001 --peer-secret-file peer.secret
+`;
+
 /** Returns the text of `kvraft server --help`. `tools`: the lines on the tools. */
 export function serverHelp(tools: string): string {
   const rows = SERVER_OPTIONS.map((option): [string, string] => {

@@ -13,7 +13,7 @@ import { clientCommand, type Connect } from "./client.ts";
 import { denoEnvironment, type Environment } from "./environment.ts";
 import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
 import { gatewayCommand, startDenoGateway, type StartGateway } from "./processes/gateway.ts";
-import { MAIN_HELP } from "./help.ts";
+import { MAIN_HELP, SECRET_HELP } from "./help.ts";
 import { serverCommand, startDenoServer, type StartServer } from "./server.ts";
 import { escapeUnprintable } from "./text.ts";
 import { secretBytes } from "../platform/secrets.ts";
@@ -88,6 +88,7 @@ async function dispatch(args: readonly string[], dependencies: Dependencies): Pr
     case "secret":
       return await secretCommand(rest, environment);
     case "--help":
+    case "-h":
     case "help":
       await environment.stdout.write(MAIN_HELP);
       return ExitCode.done;
@@ -115,6 +116,10 @@ const SECRET_BYTES = 32;
 
 /** Runs `kvraft secret new`: prints a secret that `--peer-secret-file` takes. */
 async function secretCommand(args: readonly string[], environment: Environment): Promise<ExitCode> {
+  if (args.some((arg) => arg === "--help" || arg === "-h")) {
+    await environment.stdout.write(SECRET_HELP);
+    return ExitCode.done;
+  }
   if (args.length === 1 && args[0] === "new") {
     const text = Buffer.from(secretBytes(SECRET_BYTES)).toString("base64url");
     await environment.stdout.write(`${text}\n`);

@@ -22,8 +22,8 @@ const OWNERS_DIRECTORY = 0o700;
 const OTHERS = 0o077;
 
 /**
- * Names of standard input. Opening them needs a permission that the compiled program does not have (it reads below its
- * working directory only), and its descriptor needs none.
+ * Names of standard input. Deno lets only a program with all permissions open them, as it does for most files below /dev and
+ * /proc, also where reading is permitted; the descriptor needs none.
  */
 const STANDARD_INPUT_NAMES: readonly string[] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 const STANDARD_INPUT = 0;

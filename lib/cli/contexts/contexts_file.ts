@@ -47,7 +47,10 @@ export interface Contexts {
 }
 
 /** The parts of the environment that contexts need. */
-export type ContextEnvironment = Pick<Environment, "variable" | "readFile" | "replaceFile" | "absolute">;
+export type ContextEnvironment = Pick<
+  Environment,
+  "variable" | "readFile" | "replaceFile" | "withLock" | "absolute"
+>;
 
 const VERSION = 1;
 /** Longest file. */
@@ -85,14 +88,28 @@ export function readContexts(environment: ContextEnvironment): Contexts {
   }
 }
 
-/** Writes the contexts in place of those that the file has. Throws {@link UsageError} if that cannot be done. */
-export function writeContexts({ inUse, all }: Contexts, environment: ContextEnvironment): void {
+/**
+ * Writes the contexts that `change` returns in place of those that the file has, and returns them. Changes of several
+ * processes follow one another. Throws {@link UsageError} if that cannot be done, and the errors of `change`.
+ */
+export function changeContexts(
+  environment: ContextEnvironment,
+  change: (before: Contexts) => Contexts,
+): Contexts {
   const path = contextsPath(environment);
   if (path === null) {
     throw new UsageError(
       "Cannot keep contexts: neither XDG_CONFIG_HOME nor HOME is set. Set one of them, or use KVRAFT_CLUSTER.",
     );
   }
+  return environment.withLock(path, () => {
+    const after = change(readContexts(environment));
+    writeContexts(path, after, environment);
+    return after;
+  });
+}
+
+function writeContexts(path: string, { inUse, all }: Contexts, environment: ContextEnvironment): void {
   const contexts = Object.fromEntries(
     all.map(({ name, settings }) => [name, Object.fromEntries(settings)]),
   );

@@ -21,7 +21,7 @@ export interface Completions {
   readonly typed: string;
 }
 
-/** Sources of completions that come from the cluster. */
+/** Sources of completions that come from the cluster, or from the file of contexts. */
 interface CompletionSources {
   /** Returns keys that begin with a prefix. */
   keys(prefix: Uint8Array): Promise<readonly Uint8Array[]>;
@@ -29,8 +29,8 @@ interface CompletionSources {
   nodes(): Promise<readonly number[]>;
   /** Returns the ids of leases. */
   leases(): Promise<readonly number[]>;
-  /** Returns the names of users, of roles, or of databases. */
-  names(kind: "user" | "role" | "database"): Promise<readonly string[]>;
+  /** Returns the names of users, roles, databases, or contexts. */
+  names(kind: "user" | "role" | "database" | "context"): Promise<readonly string[]>;
 }
 
 /** Returns the completions of the end of `line`. */
@@ -78,6 +78,7 @@ async function argumentWords(
     case "user":
     case "role":
     case "database":
+    case "context":
       return (await sources.names(completion)).map((name) => wordAsTyped(utf8.encode(name)));
     case undefined:
       return choices;

@@ -18,6 +18,7 @@ import {
   type View,
 } from "../command.ts";
 import { type OutputFormat, outputOf } from "../options.ts";
+import { readContexts } from "../contexts/contexts_file.ts";
 import { argumentHint, complete } from "./completion.ts";
 import type { Environment } from "../environment.ts";
 import { type Failure, failureOf, SecretArgumentError, UsageError } from "../errors.ts";
@@ -28,7 +29,7 @@ import { parseLine, QUIT } from "../registry.ts";
 import { dim, escapeUnprintable, fit } from "../text.ts";
 import { LOOK_TIMEOUT_MS, pause, withWaitingLine } from "../waiting.ts";
 import { isGatewayId } from "../../client/directory.ts";
-import { AbortError } from "../../client/errors.ts";
+import { AbortError, AuthenticationError } from "../../client/errors.ts";
 import type { ClusterStatus, ConnectionState } from "../../client/types.ts";
 import { assertNever } from "../../platform/assert.ts";
 
@@ -104,8 +105,11 @@ export function greetingFor({ leader, nodes }: ClusterStatus, origin = "--cluste
   const reachable = nodes.filter((node) => node.reachable).length;
   const nouns = nodes.length === 1 ? "node" : "nodes";
   const leading = leader === null ? "no leader" : `leader n${leader}`;
-  const from = origin === "--cluster" ? "" : ` (cluster from ${origin})`;
-  return `Connected: ${reachable} of ${nodes.length} ${nouns}, ${leading}${from}`;
+  return `Connected: ${reachable} of ${nodes.length} ${nouns}, ${leading}${sourceText(origin)}`;
+}
+
+function sourceText(origin: string): string {
+  return origin === "--cluster" ? "" : ` (cluster from ${origin})`;
 }
 
 /** Returns the report of a command that Ctrl-C ended. It says whether the command may have been applied. */
@@ -188,15 +192,26 @@ class Shell implements Disposable {
   }
 
   async run(): Promise<void> {
-    const { environment, origin } = this.#options;
-    const status = await this.#client.cluster.status({ timeoutMs: GREETING_TIMEOUT_MS });
+    const { environment } = this.#options;
+    const greeting = await this.#greeting();
     const help = dim("help lists the commands, Tab completes, Ctrl-D leaves.", {
       color: environment.wantsColor,
     });
-    this.#editor.print(`${greetingFor(status, origin)}\n${help}\n`);
+    this.#editor.print(`${greeting}\n${help}\n`);
     this.#editor.show();
     await this.#left.promise;
     await this.#untilIdle();
+  }
+
+  /** Returns the first line. A client without a user can sign in here. */
+  async #greeting(): Promise<string> {
+    const { origin } = this.#options;
+    try {
+      return greetingFor(await this.#client.cluster.status({ timeoutMs: GREETING_TIMEOUT_MS }), origin);
+    } catch (error) {
+      if (!(error instanceof AuthenticationError) || error.reason !== "unauthenticated") throw error;
+      return `Connected${sourceText(origin)}. The cluster asks for a user: type auth sign-in <name>.`;
+    }
   }
 
   [Symbol.dispose](): void {
@@ -390,8 +405,8 @@ class Shell implements Disposable {
     return leases.map(({ leaseId }) => leaseId);
   }
 
-  /** Returns the names of users, roles or databases, if this client may read them. */
-  async #names(kind: "user" | "role" | "database"): Promise<readonly string[]> {
+  /** Returns the names of users, roles, databases or contexts, if this client may read them. */
+  async #names(kind: "user" | "role" | "database" | "context"): Promise<readonly string[]> {
     const { auth, databases } = this.#client;
     const options = { timeoutMs: COMPLETION_TIMEOUT_MS };
     switch (kind) {
@@ -401,6 +416,8 @@ class Shell implements Disposable {
         return ["root", ...(await auth.roles(options)).map(({ name }) => name)];
       case "database":
         return (await databases.databases({ ...options, secrets: false })).databases.map(({ name }) => name);
+      case "context":
+        return readContexts(this.#options.environment).all.map(({ name }) => name);
       default:
         return assertNever(kind);
     }

@@ -147,7 +147,12 @@ async function offered(line: string): Promise<readonly string[]> {
     nodes: () => Promise.resolve([1, 2, 3]),
     leases: () => Promise.resolve([47, 4_711]),
     names: (kind) => {
-      const names = { user: ["ada", "two words"], role: ["root", "app"], database: ["default", "shop"] };
+      const names = {
+        user: ["ada", "two words"],
+        role: ["root", "app"],
+        database: ["default", "shop"],
+        context: ["orders", "tests"],
+      };
       return Promise.resolve(names[kind]);
     },
   })).words;
@@ -165,6 +170,13 @@ Deno.test("complete: Tab offers databases where a command takes one that exists"
     ["help denokv to", ["token "]],
   ];
   for (const [line, words] of table) assertEquals(await offered(line), [...words], line);
+});
+
+Deno.test("complete: Tab offers the contexts that there are, and none for a new one", async () => {
+  assertEquals(await offered("context use "), ["orders", "tests"]);
+  assertEquals(await offered("context remove t"), ["tests "]);
+  assertEquals(await offered("context show o"), ["orders "]);
+  assertEquals(await offered("context add "), []);
 });
 
 Deno.test("complete: Tab offers users, roles and rights, and the words of a command of three words", async () => {

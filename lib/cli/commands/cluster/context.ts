@@ -8,6 +8,7 @@ import {
   type Invocation,
 } from "../../command.ts";
 import {
+  changeContexts,
   checkCluster,
   checkContextName,
   CONTEXT_SETTINGS,
@@ -15,7 +16,6 @@ import {
   type Contexts,
   type NamedContext,
   readContexts,
-  writeContexts,
 } from "../../contexts/contexts_file.ts";
 import { targetOf } from "../../contexts/target.ts";
 import { UsageError } from "../../errors.ts";
@@ -41,7 +41,8 @@ const ADD_OPTIONS: readonly OptionSpec[] = [
   { name: "replace", placeholder: null, help: "in place of a context that has the name" },
 ];
 
-const NAME = { name: "name", required: true };
+const NEW_NAME = { name: "name", required: true };
+const NAME = { ...NEW_NAME, completion: "context" } as const;
 
 const ADD = defineCommand({
   name: "context add",
@@ -51,7 +52,7 @@ const ADD = defineCommand({
     "kept, and no secrets: a password is asked for or comes from a file, as without a context. --context, KVRAFT_CONTEXT or",
     "context use choose one. --cluster and KVRAFT_CLUSTER use nothing of a context.",
   ],
-  arguments: [NAME],
+  arguments: [NEW_NAME],
   options: ADD_OPTIONS,
   example: [
     "context add orders --cluster node1:7001,node2:7001 --tls-ca ca.crt --user ann",
@@ -61,14 +62,15 @@ const ADD = defineCommand({
     const name = nameIn(invocation) ?? "";
     checkContextName(name);
     const settings = settingsIn(invocation, environment);
-    const contexts = readContexts(environment);
-    const others = contexts.all.filter((context) => context.name !== name);
-    if (others.length < contexts.all.length && !invocation.options.has("replace")) {
-      throw new UsageError(`There is a context ${name} already. --replace puts this one in its place.`);
-    }
-    writeContexts({ ...contexts, all: sorted([...others, { name, settings }]) }, environment);
-    const line = contexts.inUse === name ? `${name} is a context, and in use` : `${name} is a context`;
-    return changed(line, { name, inUse: contexts.inUse === name });
+    const { inUse } = changeContexts(environment, (contexts) => {
+      const others = contexts.all.filter((context) => context.name !== name);
+      if (others.length < contexts.all.length && !invocation.options.has("replace")) {
+        throw new UsageError(`There is a context ${name} already. --replace puts this one in its place.`);
+      }
+      return { ...contexts, all: sorted([...others, { name, settings }]) };
+    });
+    const line = inUse === name ? `${name} is a context, and in use` : `${name} is a context`;
+    return changed(line, { name, inUse: inUse === name });
   },
 });
 
@@ -80,9 +82,10 @@ const USE = defineCommand({
   example: ["context use orders", "ok  orders is in use"],
   run(invocation, { environment }): Promise<Answer> {
     const name = nameIn(invocation);
-    const contexts = readContexts(environment);
-    if (name !== null) contextNamed(contexts, { name, origin: "context use" });
-    writeContexts({ ...contexts, inUse: name }, environment);
+    changeContexts(environment, (contexts) => {
+      if (name !== null) contextNamed(contexts, { name, origin: "context use" });
+      return { ...contexts, inUse: name };
+    });
     return changed(name === null ? "no context is in use" : `${name} is in use`, { inUse: name });
   },
 });
@@ -136,11 +139,13 @@ const REMOVE = defineCommand({
   example: ["context remove orders", "ok  orders is removed"],
   run(invocation, { environment }): Promise<Answer> {
     const name = nameIn(invocation) ?? "";
-    const contexts = readContexts(environment);
-    contextNamed(contexts, { name, origin: "context remove" });
-    const wasInUse = contexts.inUse === name;
-    const all = contexts.all.filter((context) => context.name !== name);
-    writeContexts({ inUse: wasInUse ? null : contexts.inUse, all }, environment);
+    let wasInUse = false;
+    changeContexts(environment, (contexts) => {
+      contextNamed(contexts, { name, origin: "context remove" });
+      wasInUse = contexts.inUse === name;
+      const all = contexts.all.filter((context) => context.name !== name);
+      return { inUse: wasInUse ? null : contexts.inUse, all };
+    });
     return changed(wasInUse ? `${name} is removed; no context is in use` : `${name} is removed`, {
       removed: name,
     });

@@ -211,9 +211,12 @@ class Import {
     const revision = lastRevision === null ? "" : `revision ${lastRevision}, `;
     const rate = withThousands(perSecond(keys, elapsedMs));
     const left = this.#leftOut.total === 0 ? "" : `; left out: ${this.#leftOut.text()}`;
-    const done = this.#puts === null
-      ? `dry run, nothing was put: ${countOf(keys, "key")}, ${sizeText(bytes)}, could be`
-      : `${revision}${countOf(keys, "key")}, ${sizeText(bytes)}, in ${duration(elapsedMs)} (${rate}/s)`;
+    const amount = `${countOf(keys, "key")}, ${sizeText(bytes)}`;
+    const done = this.#lastNumber === 0
+      ? `nothing was put: ${this.#emptyText()}`
+      : this.#puts !== null
+      ? `${revision}${amount}, in ${duration(elapsedMs)} (${rate}/s)`
+      : `dry run, nothing was put: ${keys === 0 ? "no key" : `${amount},`} could be`;
     return changeAnswer({
       line: `ok  ${done}${left}`,
       document: {
@@ -227,6 +230,14 @@ class Import {
       },
       exitCode: this.#lost === 0 ? ExitCode.done : ExitCode.no,
     });
+  }
+
+  /** Returns that there was no key to put. */
+  #emptyText(): string {
+    const { skipped } = this.#selection;
+    return skipped === 0
+      ? "standard input has no keys"
+      : `standard input has no keys after the first ${skipped}`;
   }
 
   /** Puts a key, or counts it; false after a failure. */

@@ -4,6 +4,7 @@ import { clientCommand } from "../../../../lib/cli/client.ts";
 import { denoEnvironment } from "../../../../lib/cli/environment.ts";
 import { greetingFor } from "../../../../lib/cli/shell/shell.ts";
 import { ConnectionError } from "../../../../lib/client/errors.ts";
+import { denoCommand, Process } from "../../../support/processes/process.ts";
 import { TemporaryFolder } from "../../../support/temporary.ts";
 import { FakeEnvironment, type FakeEnvironmentOptions } from "../support/fake_environment.ts";
 import { FakeStore } from "../support/fake_store.ts";
@@ -226,6 +227,20 @@ Deno.test("client: an error of not reaching the cluster, and the greeting, say w
     greetingFor({ leader: null, term: 0, nodes: [] }, "KVRAFT_CLUSTER"),
     "Connected: 0 of 0 nodes, no leader (cluster from KVRAFT_CLUSTER)",
   );
+});
+
+Deno.test("withLock: processes that change a file at once follow one another, and none loses a change", async () => {
+  await using temporary = await TemporaryFolder.make();
+  const path = `${temporary.path}/contexts.json`;
+  await Deno.writeTextFile(path, "");
+  const script = { permissions: ["--allow-all"], args: [path] };
+  const [program, ...args] = denoCommand("tests/unit/cli/support/lock_holder.ts", script);
+  const ended = [1, 2, 3].map(async () => {
+    await using process = Process.start(program, args, { cwd: temporary.path });
+    return (await process.end()).code;
+  });
+  assertEquals(await Promise.all(ended), [0, 0, 0]);
+  assertEquals((await Deno.readTextFile(path)).length, 150);
 });
 
 Deno.test("replaceFile: the file is its owner's alone, replaced as a whole, through a symbolic link, and without leftovers", async () => {

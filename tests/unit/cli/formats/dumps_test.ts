@@ -173,6 +173,22 @@ Deno.test("import: a dry run puts nothing, and does not connect", async () => {
   ]);
 });
 
+Deno.test("import: an input without keys to put says so", async () => {
+  const outOf = async (args: readonly string[], input: readonly Uint8Array[]): Promise<string> =>
+    (await run(["import", ...args], { store: new FakeStore(), input })).out;
+  assertEquals(await outOf(["--dry-run"], []), "ok  nothing was put: standard input has no keys\n");
+  assertEquals(await outOf([], []), "ok  nothing was put: standard input has no keys\n");
+  const input = [dump("consul-1.14.11/consul.json")];
+  assertEquals(
+    await outOf(["--skip", "99"], input),
+    "ok  nothing was put: standard input has no keys after the first 99\n",
+  );
+  assertEquals(
+    await outOf(["--dry-run", "--prefix", "none/"], input),
+    "ok  dry run, nothing was put: no key could be; left out: 5 keys without the prefix\n",
+  );
+});
+
 Deno.test("import: a dump that is cut off anywhere ends with 2, and the number of keys that were put", async () => {
   for (const path of ["etcd-3.7.3/etcd.json", "consul-1.14.11/consul.json", "redis-7.0.15/dump.rdb"]) {
     const bytes = dump(path);

@@ -1,14 +1,11 @@
 /** The shell on streams in memory: typed input, and the screen. */
 import { assert, assertEquals } from "@std/assert";
-import { HistoryFile } from "../../../../lib/cli/shell/history_file.ts";
-import { greetingFor, promptFor, runShell } from "../../../../lib/cli/shell/shell.ts";
-import type { StoreClient } from "../../../../lib/cli/command.ts";
-import { AbortError, AuthenticationError, NoLeaderError } from "../../../../lib/client/errors.ts";
+import { greetingFor, promptFor } from "../../../../lib/cli/shell/shell.ts";
+import { AbortError, NoLeaderError } from "../../../../lib/client/errors.ts";
 import type { ConnectionState } from "../../../../lib/client/types.ts";
 import { eventually, within } from "../../../support/eventually.ts";
-import { settle } from "../../../support/fakes/manual_clock.ts";
-import { FakeStore, STATUS } from "../support/fake_store.ts";
-import { FakeEnvironment } from "../support/fake_environment.ts";
+import { STATUS } from "../support/fake_store.ts";
+import { ShellSession } from "../support/shell_session.ts";
 
 const CTRL_C = "\x03";
 const CTRL_D = "\x04";
@@ -17,68 +14,8 @@ const UP = "\x1b[A";
 /** Options of the first request of `export`. */
 const EXPORTED = { consistency: "linearizable", prefix: new Uint8Array(), limit: 1_000, cursor: null };
 
-/** A shell that runs, its typist and its screen. */
-class Session {
-  readonly environment = new FakeEnvironment({ input: null, terminal: true });
-  readonly ended: Promise<void>;
-  /** The users who have signed in, with the passwords they have typed, and the answers to them. */
-  readonly signIns: string[] = [];
-  readonly #afterSignIn: StoreClient | Error;
-  #sent = "";
-
-  constructor(readonly store: FakeStore = new FakeStore(), afterSignIn: StoreClient | Error = store) {
-    this.#afterSignIn = afterSignIn;
-    this.environment.terminal.output.on(
-      "data",
-      (chunk: Uint8Array) => void (this.#sent += new TextDecoder().decode(chunk)),
-    );
-    this.ended = runShell({
-      environment: this.environment,
-      client: store,
-      connect: () => Promise.resolve(store),
-      signIn: ({ user, password }) => {
-        this.signIns.push(`${user}:${password}`);
-        const after = this.#afterSignIn;
-        return after instanceof Error ? Promise.reject(after) : Promise.resolve(after);
-      },
-      history: HistoryFile.open("/history", this.environment),
-      output: "text",
-      timeoutMs: null,
-      commandLine: () => "kvraft client --cluster 127.0.0.1:7001",
-      origin: "--cluster",
-    });
-  }
-
-  /** Everything that was sent to the screen, without control sequences. */
-  get screen(): string {
-    // deno-lint-ignore no-control-regex -- control sequences are what is taken out
-    return this.#sent.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r\n", "\n");
-  }
-
-  /** Returns the part of the screen after `mark`, an earlier length of `screen`. */
-  since(mark: number): string {
-    return this.screen.slice(mark);
-  }
-
-  async type(keys: string): Promise<void> {
-    this.environment.terminal.input.write(keys);
-    await settle();
-  }
-
-  async shows(text: string): Promise<void> {
-    await eventually(`the screen shows ${text}`, () => this.screen.includes(text) ? true : null, {
-      explain: () => JSON.stringify(this.screen),
-    });
-  }
-
-  async leave(): Promise<void> {
-    await this.type(CTRL_D);
-    await within("the shell ends", this.ended, { explain: () => JSON.stringify(this.screen) });
-  }
-}
-
 Deno.test("shell: the greeting counts the nodes, and the prompt names node and leader", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("Connected: 2 of 3 nodes, leader n2\n");
   await session.shows("n2 (leader)> ");
   await session.leave();
@@ -96,7 +33,7 @@ Deno.test("promptFor: it names the node of the next request and the leader, or s
 });
 
 Deno.test("shell: lines run one after the other, also when they arrive together", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("put k 'two words'\rget k\rget nope\r");
   await session.shows("(not found)");
@@ -106,7 +43,7 @@ Deno.test("shell: lines run one after the other, also when they arrive together"
 });
 
 Deno.test("shell: a mistyped command is answered with the nearest one, an open quote with its column", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("gte k\r");
   await session.shows('error: There is no command "gte". Did you mean get?\n');
@@ -119,7 +56,7 @@ Deno.test("shell: a mistyped command is answered with the nearest one, an open q
 });
 
 Deno.test("shell: the up key shows the last line", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("put k v\r");
   await session.shows("ok  revision 1 ");
@@ -129,7 +66,7 @@ Deno.test("shell: the up key shows the last line", async () => {
 });
 
 Deno.test("shell: Tab completes commands, and keys of the store", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.store.put("greeting", "hello");
   await session.shows("n2 (leader)> ");
   await session.type("ge\t");
@@ -142,7 +79,7 @@ Deno.test("shell: Tab completes commands, and keys of the store", async () => {
 });
 
 Deno.test("shell: Tab offers a key just written, and without a leader what a node has", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   const asked = async (state: ConnectionState): Promise<unknown> => {
     session.store.become(state);
@@ -163,7 +100,7 @@ Deno.test("shell: Tab offers a key just written, and without a leader what a nod
 });
 
 Deno.test("shell: the prompt follows the leader while a line is typed, and keeps the line", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("put k v");
   session.store.become({ kind: "reconnecting", reason: "lost" });
@@ -179,7 +116,7 @@ Deno.test("shell: the prompt follows the leader while a line is typed, and keeps
 });
 
 Deno.test("shell: Ctrl-R finds a line of the session, and Enter runs it", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("put a 1\rget a\r");
   await session.shows("version 1");
@@ -201,7 +138,7 @@ Deno.test("shell: Ctrl-R finds a line of the session, and Enter runs it", async 
 });
 
 Deno.test("shell: Ctrl-C clears the line", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("delete k");
   await session.type(CTRL_C);
@@ -214,7 +151,7 @@ Deno.test("shell: Ctrl-C clears the line", async () => {
 });
 
 Deno.test("shell: Ctrl-C ends a command that waits, and reports its outcome", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   session.store.before = ({ signal }) =>
     new Promise((_, reject) => {
       signal?.addEventListener("abort", () => reject(new AbortError("ended", { outcome: "unknown" })));
@@ -235,7 +172,7 @@ Deno.test("shell: Ctrl-C ends a command that waits, and reports its outcome", as
 });
 
 Deno.test("shell: input during a command is shown with the next prompt", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   const gate = Promise.withResolvers<void>();
   session.store.before = () => gate.promise;
   await session.shows("n2 (leader)> ");
@@ -251,7 +188,7 @@ Deno.test("shell: input during a command is shown with the next prompt", async (
 });
 
 Deno.test("shell: it continues after an error", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   session.store.before = () => Promise.reject(new NoLeaderError("Cannot get a key: no leader."));
   await session.shows("n2 (leader)> ");
   await session.type("get k\r");
@@ -262,7 +199,7 @@ Deno.test("shell: it continues after an error", async () => {
 });
 
 Deno.test("shell: quit leaves it, and drops the lines after it", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("quit\rput k v\r");
   await within("the shell ends", session.ended);
@@ -270,7 +207,7 @@ Deno.test("shell: quit leaves it, and drops the lines after it", async () => {
 });
 
 Deno.test("shell: export writes to the screen; commands that need a file say how to run them", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.store.put("k", "v\x1b[2J");
   await session.shows("n2 (leader)> ");
   await session.type("export\r");
@@ -286,7 +223,7 @@ Deno.test("shell: export writes to the screen; commands that need a file say how
 });
 
 Deno.test("shell: Ctrl-C ends the wait for a new member, and the answer says that the change continues", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   session.store.memberList = [...await session.store.members(), { id: 4, address: "h:1", role: "learner" }];
   await session.type("member add 4 h:1\r");
@@ -298,7 +235,7 @@ Deno.test("shell: Ctrl-C ends the wait for a new member, and the answer says tha
 });
 
 Deno.test("shell: Ctrl-C ends a watch and not the shell, and input meanwhile is shown with the next prompt", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("watch app/ --prefix\r");
   const [watch] = session.store.watches;
@@ -322,7 +259,7 @@ Deno.test("shell: Ctrl-C ends a watch and not the shell, and input meanwhile is 
 });
 
 Deno.test("shell: with --output json a watch is lines of JSON", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("watch k --output json --only deletes\r");
   const [watch] = session.store.watches;
@@ -335,7 +272,7 @@ Deno.test("shell: with --output json a watch is lines of JSON", async () => {
 });
 
 Deno.test("shell: a lock that is held when Ctrl-D leaves the shell is released first", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("lock nightly\r");
   await session.shows("waiting for the lock nightly …; Ctrl-C gives up");
@@ -356,7 +293,7 @@ Deno.test("shell: a lock that is held when Ctrl-D leaves the shell is released f
 });
 
 Deno.test("shell: Ctrl-C gives a lock up that another client holds", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.shows("n2 (leader)> ");
   await session.type("lock nightly\r");
   await session.shows("waiting for the lock nightly");
@@ -366,134 +303,9 @@ Deno.test("shell: Ctrl-C gives a lock up that another client holds", async () =>
   await session.leave();
 });
 
-Deno.test("shell: a password is asked for twice, not shown, and not among the lines of the up key", async () => {
-  const session = new Session();
-  await session.shows("n2 (leader)> ");
-  await session.type("user add eve\r");
-  await session.shows("New password of eve: ");
-  await session.type("n3w\x7fwx");
-  await session.type("\x7f\r");
-  await session.shows("The same again: ");
-  await session.type("n3w\r");
-  await session.shows("ok  user eve added");
-  assertEquals(session.store.auth.passwords.get("eve"), "n3w");
-  const mark = session.screen.length;
-  await session.type(`${UP}${UP}${UP}`);
-  assert(session.since(mark).includes("user add eve"), session.screen);
-  await session.type(CTRL_U);
-  assert(!session.screen.includes("n3w"), session.screen);
-  await session.leave();
-});
-
 Deno.test("shell: the history file gets the commands that were typed, and no password", async () => {
-  const session = new Session();
+  const session = new ShellSession();
   await session.type("put a 1\rauth sign-in ada s3cret\rlogin ada s3cret\rget a\r");
   await session.leave();
   assertEquals(session.environment.written.get("/history"), "put a 1\nget a\n");
-});
-
-Deno.test("shell: after auth sign-in the commands and the prompt are those of the client that has signed in", async () => {
-  const signedIn = new FakeStore();
-  const session = new Session(new FakeStore(), signedIn);
-  await session.shows("n2 (leader)> ");
-  await session.type("auth sign-in ada\r");
-  await session.shows("Password of ada: ");
-  await session.type("s3cret\r");
-  await session.shows("ok  signed in as ada");
-  assertEquals(session.signIns, ["ada:s3cret"]);
-  await session.type("put a b\r");
-  await session.shows("ok  revision");
-  assertEquals([session.store.listenerCount, signedIn.listenerCount], [0, 1]);
-  assertEquals(signedIn.calls, [{ name: "put" }]);
-  assertEquals(session.store.calls, []);
-  await session.leave();
-  assert(!session.screen.includes("s3cret"));
-  assertEquals(signedIn.listenerCount, 0);
-});
-
-Deno.test("shell: where auth sign-in fails the client stays as it was, and says so", async () => {
-  const wrong = new AuthenticationError("Cannot connect: wrong user or password.", {
-    reason: "signInFailed",
-    user: "ada",
-  });
-  const session = new Session(new FakeStore(), wrong);
-  await session.shows("n2 (leader)> ");
-  await session.type("auth sign-in ada\r");
-  await session.shows("Password of ada: ");
-  await session.type("wrong\r");
-  await session.shows("error: Cannot connect: wrong user or password.");
-  await session.type("put a b\r");
-  await session.shows("ok  revision");
-  assertEquals(session.store.listenerCount, 1);
-  await session.leave();
-});
-
-Deno.test("shell: a client that has to sign in reads which line does so", async () => {
-  const session = new Session();
-  await session.shows("n2 (leader)> ");
-  session.store.before = () =>
-    Promise.reject(
-      new AuthenticationError("Cannot put a key: this client has no credentials.", {
-        reason: "unauthenticated",
-        user: null,
-      }),
-    );
-  await session.type("put a b\r");
-  await session.shows("Sign in: type auth sign-in <name>.");
-  await session.leave();
-});
-
-Deno.test("shell: Ctrl-C at the prompt for a password cancels the command, and the shell goes on", async () => {
-  const session = new Session();
-  await session.shows("n2 (leader)> ");
-  await session.type("user passwd eve\r");
-  await session.shows("New password of eve: ");
-  await session.type(`half${CTRL_C}`);
-  await session.shows("error: cancelled; nothing was changed.\n");
-  assertEquals(session.store.auth.passwords.size, 0);
-  await session.type("put k v\r");
-  await session.shows("ok  revision 1");
-  await session.leave();
-});
-
-Deno.test("shell: a line with a password among its arguments is refused and forgotten", async () => {
-  const session = new Session();
-  await session.shows("n2 (leader)> ");
-  await session.type("get before\r");
-  await session.shows("(not found)");
-  for (
-    const line of [
-      "user add eve s3cret",
-      "auth sign-in eve s3cret",
-      "user passwd eve --password s3cret",
-      "get k --token=s3cret",
-    ]
-  ) {
-    const mark = session.screen.length;
-    await session.type(`${line}\r`);
-    await session.shows("Passwords and tokens are no arguments");
-    assertEquals(
-      session.since(mark).split("s3cret").length,
-      2,
-      "it is shown as it was typed, and not in the answer",
-    );
-  }
-  const mark = session.screen.length;
-  await session.type(UP);
-  assert(session.since(mark).includes("get before"), session.since(mark));
-  assert(!session.since(mark).includes("s3cret"), session.since(mark));
-  await session.type(CTRL_U);
-  await session.leave();
-});
-
-Deno.test("shell: Tab offers users and roles that the client may read", async () => {
-  const session = new Session();
-  await session.store.auth.addUser("ada");
-  await session.shows("n2 (leader)> ");
-  await session.type("user grant a\t");
-  await session.shows("user grant ada ");
-  await session.type("ro\t");
-  await session.shows("user grant ada root ");
-  await session.type(CTRL_U);
-  await session.leave();
 });

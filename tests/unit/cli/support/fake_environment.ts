@@ -157,6 +157,10 @@ export class FakeEnvironment implements Environment {
     this.writeFile(path, text);
   }
 
+  withLock<T>(_path: string, work: () => T): T {
+    return work();
+  }
+
   variable(name: EnvironmentVariable): string | null {
     return this.#options.variables?.[name] ?? null;
   }
