@@ -45,6 +45,8 @@ Deno.test("doctor: a wrong clock is found at its node, also when that leads, unt
   await client.cluster.transferLeadership(3);
   const { found } = await findsAmong(cluster, "problem clock n3");
   assertEquals(found.filter((one) => one.includes(" clock ")), ["problem clock n3"]);
+  const top = await cluster.client(["top", "--once"]);
+  assert(/^doctor finds: .*clock n3/m.test(top.stdout), top.stdout);
   await Deno.writeTextFile(offset, "+0s\n");
   await findsNoMore(cluster, "clock");
 });

@@ -83,6 +83,13 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/cli/commands/cluster/top_view.ts", [CLI], [
     {
+      id: "M3116",
+      title: "top asks each node only for itself about clocks",
+      failure: "top shows a healthy cluster while a clock is wrong by minutes",
+      from: '{ kind: "answered", id, address, members }',
+      to: '{ kind: "answered", id, address, members: [member] }',
+    },
+    {
       id: "M2981",
       title: "rates are made over a restart",
       failure: "a node that restarted shows a rate of millions, or of zero, for one interval",

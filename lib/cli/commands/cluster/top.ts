@@ -7,7 +7,7 @@ import { integerOption, type OptionSpec } from "../../arguments.ts";
 import { type Answer, answer, type CommandContext, defineCommand, type StoreClient } from "../../command.ts";
 import { Screen } from "../../shell/screen.ts";
 import { dim, escapeText } from "../../text.ts";
-import { clusterLine, eventLines, nodeTable, type Sample, SORTS, topRows } from "./top_view.ts";
+import { clusterLine, eventLines, findingLines, nodeTable, type Sample, SORTS, topRows } from "./top_view.ts";
 
 /** Deadline of one question to the cluster: a member that does not answer takes a second. */
 const ASK_TIMEOUT_MS = 3_000;
@@ -32,7 +32,7 @@ export const TOP = defineCommand({
     "One line for each node; latencies are of the last 5 to 10 s, lag is in entries of the log, rates are of the time between",
     "two questions. s and the arrow keys choose the column by which nodes are sorted, q and Ctrl-C end it. Any node that",
     "answers is asked about all members, so it works without a leader. Without a terminal, in the shell, with --once and",
-    "with --output json it prints the figures once, after one interval.",
+    "with --output json it prints the figures once, after one interval. A line names what doctor finds in these reports.",
   ],
   example: [
     "top --once",
@@ -60,7 +60,10 @@ async function once(client: StoreClient, intervalMs: number, context: CommandCon
   return answer({
     text: (view) => {
       const events = eventLines(sample, view).slice(0, EVENTS_IN_TEXT);
-      return { output: lines([clusterLine(sample), ...nodeTable(sample, 0), ...events]), note: "" };
+      return {
+        output: lines([clusterLine(sample), ...findingLines(sample), ...nodeTable(sample, 0), ...events]),
+        note: "",
+      };
     },
     json: () => ({ nodes: topRows(sample), members: sample.members }),
   });
@@ -133,9 +136,12 @@ class LiveTop {
     const view = { color: this.#context.terminal?.color ?? false };
     const footer = dim(`q: end   s, ← →: sorted by ${SORTS[this.#sort]}`, view);
     const { rows } = screen.size;
-    const top = this.#sample === null
-      ? ["no node has answered yet"]
-      : [clusterLine(this.#sample), "", ...nodeTable(this.#sample, this.#sort)];
+    const top = this.#sample === null ? ["no node has answered yet"] : [
+      clusterLine(this.#sample),
+      ...findingLines(this.#sample),
+      "",
+      ...nodeTable(this.#sample, this.#sort),
+    ];
     const problem = this.#problem === null
       ? []
       : [`no answer; the figures are old: ${escapeText(this.#problem)}`];

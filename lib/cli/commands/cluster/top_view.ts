@@ -1,4 +1,6 @@
 /** The tables of the command `top`, made from the reports of the nodes. */
+import type { NodeDescription } from "../../../client/types.ts";
+import { diagnose } from "../../../diagnosis/diagnose.ts";
 import type { MemberReport, NodeReport, NotableEvent } from "../../../protocol/diagnostics/report.ts";
 import { countOf, dim, duration, escapeText, perSecond, sizeText, table } from "../../text.ts";
 
@@ -165,6 +167,20 @@ export function clusterLine({ members }: Sample): string {
   if (leader === null) return `${nodes}, no leader`;
   const { id, term, revision, keys } = leader.status;
   return `${nodes}, leader n${id}, term ${term}, revision ${revision}, ${countOf(keys, "key")}`;
+}
+
+/** Returns the line with the findings of doctor, as far as the reports of one node show them; no line without any. */
+export function findingLines({ members }: Sample): readonly string[] {
+  const descriptions = members.map((member): NodeDescription => {
+    const { kind, id, address } = member;
+    return kind === "reachable"
+      ? { kind: "answered", id, address, members }
+      : { kind: "silent", id, address, state: "notAnswering", reason: member.reason };
+  });
+  // The table says of a node that it is silent.
+  const found = diagnose(descriptions).filter(({ rule }) => rule !== "silent-node")
+    .map(({ rule, node }) => node === null ? rule : `${rule} n${node}`);
+  return found.length === 0 ? [] : [`doctor finds: ${found.join(", ")}`];
 }
 
 /** Returns the table of the nodes, sorted by the column at `sort`, which a star marks. */

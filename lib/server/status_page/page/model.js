@@ -22,7 +22,7 @@ const SILENT_MS = 3_500;
 /** 99th percentile of syncs at which a disk counts as slow. */
 export const SLOW_SYNC_MICROS = 100_000;
 /** 99th percentile of the delays of the event loop at which a node counts as overloaded. */
-const SLOW_LOOP_MICROS = 200_000;
+const SLOW_LOOP_MICROS = 250_000;
 /** Entries behind the leader at which a member counts as lagging. */
 export const LAGGING_ENTRIES = 1_000;
 const QUOTA_NEAR = 0.9;

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { clientCommand } from "../../../../lib/cli/client.ts";
 import { NoLeaderError } from "../../../../lib/client/errors.ts";
-import { nodeTable, topRows } from "../../../../lib/cli/commands/cluster/top_view.ts";
+import { findingLines, nodeTable, topRows } from "../../../../lib/cli/commands/cluster/top_view.ts";
 import type { MemberReport, NodeReport } from "../../../../lib/protocol/diagnostics/report.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
 import { nodeReport, reachable as answering, unreachable } from "../../../support/fakes/member_reports.ts";
@@ -41,6 +41,20 @@ Deno.test("top: nodes are sorted by a column, and one without a report is last",
   assertEquals(order(10), ["n2", "n1", "n3"]);
   assert(nodeTable(sample, 10)[0]?.includes("memory*"));
   assertEquals(nodeTable(sample, 0).at(-1), "n3 at 127.0.0.1:7003: node 1 has no connection to it");
+});
+
+Deno.test("top: the findings of doctor are in one line, and there is none of a healthy cluster", () => {
+  const lines = (...members: readonly MemberReport[]): readonly string[] =>
+    findingLines({ members, before: null });
+  const all = [1, 2, 3].map((id) => reachable(id));
+  assertEquals(lines(...all), []);
+  const full = { ...nodeReport(1).status, disk: "full" } as const;
+  const ahead = { ...answering(nodeReport(3)), clockOffsetMs: 20_000 };
+  assertEquals(lines(reachable(1, { status: full }), reachable(2), ahead), [
+    "doctor finds: disk-full n1, clock n3",
+  ]);
+  assertEquals(lines(reachable(1), reachable(2), SILENT), [], "the table has the silent node");
+  assertEquals(lines(reachable(2, { heardFrom: [] }), unreachable(1), SILENT), ["doctor finds: no-quorum"]);
 });
 
 Deno.test("top: without a terminal it prints one table after one interval", async () => {
