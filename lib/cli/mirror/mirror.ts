@@ -140,12 +140,12 @@ export class Mirror {
       this.#hasAnswered = true;
       this.#reached(page.position);
       const last = page.hasMore ? page.entries.at(-1) : undefined;
-      const end = last === undefined ? range.end : keyBehind(last.key);
-      await target.reconcile({ start, end }, page.entries);
+      const next = last === undefined ? null : keyBehind(last.key);
+      await target.reconcile({ start, end: next }, page.entries);
       keys += page.entries.length;
       this.#options.showProgress(`copied ${countOf(keys, "key")} of etcd at revision ${copied.revision} …`);
-      if (last === undefined || end === null) break;
-      start = end;
+      if (next === null) break;
+      start = next;
       limit = nextLimit(page);
     }
     this.#applied = copied.revision;

@@ -82,7 +82,10 @@ export class MirrorTarget {
       .length === 0;
   }
 
-  /** Makes the keys of a range those of etcd, by writing what differs. `entries`: all keys of the range, in order. */
+  /**
+   * Makes the keys of a part of the mirror those of etcd, by writing what differs. `entries`: all keys of the part, in order;
+   * its end is null for the last part.
+   */
   async reconcile(range: EtcdRange, entries: readonly EtcdEntry[]): Promise<void> {
     const wanted = entries.flatMap((entry) => {
       const change = this.#changeOf(entry.key, entry);
@@ -152,7 +155,7 @@ export class MirrorTarget {
     return { key: named, value: isLeftOut ? null : value };
   }
 
-  /** Returns the cluster's keys of a range of etcd's. */
+  /** Returns the cluster's keys of a part of the mirror. */
   async *#existing({ start, end }: EtcdRange): AsyncGenerator<KeyValue> {
     const { client, prefix, toPrefix } = this.#options;
     const named = (key: Uint8Array): Uint8Array => concat([toPrefix, key.subarray(prefix.length)]);

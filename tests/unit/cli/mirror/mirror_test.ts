@@ -76,6 +76,23 @@ Deno.test("mirror: the changes of a revision are one transaction, also where mes
   assertStringIncludes(out, "ok  up to revision 7 of etcd: 332 keys put, 1 deleted, 0 were the same");
 });
 
+Deno.test("mirror: with a prefix, exactly the keys with it become those of etcd, up to the last one", async () => {
+  for (const options of [["--prefix", "a/"], ["--prefix", "a/", "--to-prefix", "copy/of/"]]) {
+    await using etcd = new ScriptedEtcd();
+    etcd.entries = [{ key: "a/1", value: "1" }, { key: "a/2", value: "2" }];
+    const store = new FakeStore();
+    const prefix = options.at(-1) ?? "";
+    const around = { "a": "1", "a0": "1", "b": "1", "copy/of": "1", "copy/of0": "1" };
+    const old = { [`${prefix}0`]: "0", [`${prefix}2`]: "2", [`${prefix}z`]: "26" };
+    for (const [key, value] of Object.entries({ ...around, ...old })) await store.put(key, value);
+    const args = ["mirror", "--from-etcd", etcd.address, "--once", "--overwrite", ...options];
+    const { code, out } = await run(args, { store });
+    assertEquals(code, 0);
+    assertStringIncludes(out, "1 key put, 2 deleted, 1 were the same");
+    assertEquals(contents(store), { ...around, [`${prefix}1`]: "1", [`${prefix}2`]: "2" });
+  }
+});
+
 Deno.test("mirror: it goes on behind the last revision when the watch ends, and says so once", async () => {
   await using etcd = new ScriptedEtcd();
   const store = new FakeStore();
