@@ -57,6 +57,8 @@ export interface DirectoryOptions {
   readonly source: Pick<DatabaseStore, "databases" | "watchDatabases">;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Whether clients need access tokens also while authentication is disabled. */
+  readonly needsTokens: boolean;
   /** Called after a read that may have changed something. */
   readonly onChange: () => void;
 }
@@ -111,7 +113,7 @@ export class Directory {
 
   /** Whether a database is open to clients without an access token. */
   isOpen({ isOpen }: ServedDatabase): boolean {
-    return isOpen && this.#view?.list.authenticationEnabled === false;
+    return isOpen && !this.#options.needsTokens && this.#view?.list.authenticationEnabled === false;
   }
 
   /** Whether the databases are known as of at most {@link MAX_DECISION_AGE_MS} ago. */

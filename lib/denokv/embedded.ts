@@ -20,6 +20,8 @@ export interface EmbeddedOptions {
   readonly listener: Listener;
   /** Opens a connection to the node. */
   readonly connect: () => Connection;
+  /** Whether clients need access tokens also while authentication is disabled. */
+  readonly needsTokens: boolean;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;

@@ -17,6 +17,8 @@ export interface FrontEndOptions {
   /** Listens; with TLS it offers the protocols of web servers. */
   readonly network: Pick<Network, "listen">;
   readonly store: DatabaseStore;
+  /** Whether clients need access tokens also while authentication is disabled. */
+  readonly needsTokens: boolean;
   readonly clock: Clock;
   /** Returns milliseconds since 1970: data tokens and keys expire by it. */
   readonly wallClock: () => number;

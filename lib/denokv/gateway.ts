@@ -13,6 +13,8 @@ export interface GatewayOptions {
   readonly address: Address;
   /** Listens for the clients of Deno KV. */
   readonly network: Pick<Network, "listen">;
+  /** Whether clients need access tokens also while authentication is disabled. */
+  readonly needsTokens: boolean;
   /** The cluster, and how the gateway signs in there. */
   readonly connect: ConnectOptions;
   readonly clock: Clock;

@@ -43,6 +43,8 @@ const REFUSAL_LOG_INTERVAL_MS = 10_000;
 /** Dependencies of a {@link DenoKvService}. */
 export interface DenoKvServiceOptions {
   readonly store: DatabaseStore;
+  /** Whether clients need access tokens also while authentication is disabled. */
+  readonly needsTokens: boolean;
   readonly clock: Clock;
   /** Returns milliseconds since 1970. */
   readonly wallClock: () => number;
@@ -75,9 +77,10 @@ export class DenoKvService {
 
   constructor(options: DenoKvServiceOptions) {
     this.#options = options;
-    const { store, clock, logger, wallClock } = options;
+    const { store, needsTokens, clock, logger, wallClock } = options;
     this.#directory = new Directory({
       source: store,
+      needsTokens,
       clock,
       logger,
       onChange: () => this.#watches.recheck(),

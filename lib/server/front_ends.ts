@@ -16,6 +16,9 @@ import type { ServerConfig } from "./config/config.ts";
 import { Readability } from "./metrics/readiness.ts";
 import type { Node } from "./node.ts";
 
+/** Listen for the clients of front ends. */
+export type WebNetworks = Readonly<Record<"denokv" | "etcd", Pick<Network, "listen">>>;
+
 /** The node that front ends use, and the platform. */
 export interface FrontEndsOptions {
   readonly self: NodeId;
@@ -25,6 +28,8 @@ export interface FrontEndsOptions {
   /** Dials the other nodes; whether it does so by TLS. */
   readonly dialer: Dialer;
   readonly isTls: boolean;
+  /** Whether every client must show a certificate; those of Deno KV, which cannot, need access tokens then. */
+  readonly requiresCertificates: boolean;
   readonly node: Pick<Node, "status" | "whenReadable" | "description">;
   readonly clock: Clock;
   readonly wallClock: () => number;
@@ -48,16 +53,16 @@ export class FrontEnds {
   /** Listens, so that a port that is taken is found before the node begins. Throws NetworkError. */
   static listen(
     { denokv, etcd }: ServerConfig,
-    { webNetwork }: { readonly webNetwork?: Pick<Network, "listen"> },
+    { webNetworks }: { readonly webNetworks?: WebNetworks },
   ): FrontEnds {
-    const listen = (address: Address | null): Listener | null => {
+    const listen = (address: Address | null, frontEnd: keyof WebNetworks): Listener | null => {
       if (address === null) return null;
-      assert(webNetwork !== undefined, "a platform that is configured to serve front ends can do so");
-      return webNetwork.listen(address);
+      assert(webNetworks !== undefined, "a platform that is configured to serve front ends can do so");
+      return webNetworks[frontEnd].listen(address);
     };
-    const denokvListener = listen(denokv);
+    const denokvListener = listen(denokv, "denokv");
     try {
-      return new FrontEnds(denokvListener, listen(etcd));
+      return new FrontEnds(denokvListener, listen(etcd, "etcd"));
     } catch (error) {
       denokvListener?.close();
       throw error;
@@ -66,10 +71,15 @@ export class FrontEnds {
 
   /** Begins to serve. Called once, after the start of the node. */
   async open(options: FrontEndsOptions): Promise<void> {
-    const { self, clusterId, connect, node, clock } = options;
+    const { self, clusterId, connect, node, clock, requiresCertificates: needsTokens } = options;
     if (this.#denokvListener !== null) {
       const listener = this.#denokvListener;
-      this.#denokv = await openEmbedded({ ...options, listener, connect: () => connect("databases") });
+      this.#denokv = await openEmbedded({
+        ...options,
+        listener,
+        connect: () => connect("databases"),
+        needsTokens,
+      });
     }
     if (this.#etcdListener !== null) {
       const readability = new Readability({ clock, whenReadable: () => node.whenReadable() });

@@ -29,7 +29,7 @@ import type { Runtime } from "./diagnostics/node_report.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Monitor, type MonitoringPlatform } from "./metrics/monitor.ts";
 import { pageSourceOf } from "./status_page/page_source.ts";
-import { FrontEnds } from "./front_ends.ts";
+import { FrontEnds, type WebNetworks } from "./front_ends.ts";
 import { Node } from "./node.ts";
 import { Readiness } from "./metrics/readiness.ts";
 import type { ServerTls } from "./startup/server_tls.ts";
@@ -75,8 +75,8 @@ export interface ServerPlatform {
   readonly runtime?: Runtime;
   /** The platform of `--http`. */
   readonly monitoring?: MonitoringPlatform;
-  /** Listens for the clients of front ends, such as `--denokv`. */
-  readonly webNetwork?: Pick<Network, "listen">;
+  /** Listen for the clients of front ends. */
+  readonly webNetworks?: WebNetworks;
   /** Called once the data directory exists: from then on only what the configuration names is read and written. */
   readonly onDirectoryOpen?: () => void;
   /** Ends a start that is in progress, which then rejects with its reason; no effect on a running server. */
@@ -337,6 +337,7 @@ class Server implements RunningServer {
       connect: (use, remote) => listener.connectInProcess(use, remote),
       dialer: network,
       isTls: tls !== null,
+      requiresCertificates: tls?.requiresCertificates ?? false,
       node: this.#node,
       clock,
       wallClock,

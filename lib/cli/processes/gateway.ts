@@ -58,13 +58,17 @@ export async function startDenoGateway(
   const tls = openTls(config, { clock, logger });
   opened.defer(() => tls?.close());
   const dialer = new DenoNetwork();
-  const network = tls?.webNetwork ?? dialer;
-  const options = { network, connect, clock, wallClock: Date.now, random: Math.random, logger };
+  const options = { connect, clock, wallClock: Date.now, random: Math.random, logger };
   if (denokv !== undefined) {
-    opened.adopt(await openGateway({ ...options, address: denokv }), (gateway) => gateway.close());
+    const network = tls?.webNetwork ?? dialer;
+    const needsTokens = tls?.requiresCertificates ?? false;
+    const gateway = await openGateway({ ...options, network, needsTokens, address: denokv });
+    opened.adopt(gateway, (gateway) => gateway.close());
   }
   if (etcd !== undefined) {
-    opened.adopt(await openEtcdGateway({ ...options, address: etcd }), (gateway) => gateway.close());
+    const network = tls?.certifiedWebNetwork ?? dialer;
+    const gateway = await openEtcdGateway({ ...options, network, address: etcd });
+    opened.adopt(gateway, (gateway) => gateway.close());
   }
   if (bind !== undefined) {
     const gateway = await openClientGateway({

@@ -43,7 +43,9 @@ const LISTEN_TLS_OPTIONS: readonly OptionSpec[] = [
   {
     name: "tls-client-auth",
     placeholder: "<mode>",
-    help: `whether clients of --bind show a certificate: ${CLIENT_AUTH_MODES.join(", ")} (optional)`,
+    help: `whether clients of --bind and --etcd show a certificate: ${
+      CLIENT_AUTH_MODES.join(", ")
+    } (optional)`,
   },
   {
     name: "tls-min-version",

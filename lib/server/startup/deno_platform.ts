@@ -43,12 +43,12 @@ export function denoPlatform(
   const plain = new DenoNetwork();
   const network = tls?.network ?? plain;
   const httpNetwork = tls?.httpNetwork ?? plain;
-  const webNetwork = tls?.webNetwork ?? plain;
+  const webNetworks = { denokv: tls?.webNetwork ?? plain, etcd: tls?.certifiedWebNetwork ?? plain };
   return {
     tls,
     disk: confinedDisk(new DenoDisk(), withNeighbours(config)),
     network,
-    webNetwork,
+    webNetworks,
     clock,
     wallClock: Date.now,
     random: Math.random,

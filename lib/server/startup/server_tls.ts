@@ -15,6 +15,8 @@ import {
 import { type HandshakeFailure, type HandshakeFailureReason } from "../../platform/tls/tls_listener.ts";
 import { TlsNetwork } from "../../platform/tls/tls_network.ts";
 import { CertificateRules } from "../../transport/handshake/certificate_rules.ts";
+import { CertifiedNetwork } from "../../transport/handshake/certified_network.ts";
+import type { Network } from "../../platform/network.ts";
 import { ALPN_PROTOCOLS } from "../../web/mod.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_file.ts";
@@ -77,8 +79,10 @@ export class ServerTls {
   readonly network: TlsNetwork;
   /** For HTTP, whose clients are not asked for certificates. */
   readonly httpNetwork: TlsNetwork;
-  /** For front ends over HTTP/1.1 and HTTP/2, whose clients show tokens. */
+  /** For front ends over HTTP/1.1 and HTTP/2 whose clients show tokens, and can show no certificates. */
   readonly webNetwork: TlsNetwork;
+  /** For front ends whose clients show a certificate where it is required of all, and tokens. */
+  readonly certifiedWebNetwork: Pick<Network, "listen">;
   readonly rules: CertificateRules;
   readonly #config: TlsConfig;
   readonly #paths: Paths;
@@ -86,6 +90,7 @@ export class ServerTls {
   readonly #failures = new Map<TlsFailureReason, number>();
   /** By reason: the time of the last log line, and the failures since. */
   readonly #logged = new Map<TlsFailureReason, { atMs: number; since: number }>();
+  readonly #networks: readonly TlsNetwork[];
   #current: CheckedCredentials;
   /** The reason for which the files could not be used at the last check; null if they could. */
   #problem: string | null = null;
@@ -111,13 +116,20 @@ export class ServerTls {
     const options = { credentials, minVersion, peerName, onFailure } as const;
     this.network = new TlsNetwork({ ...options, asksForCertificate: true });
     this.httpNetwork = new TlsNetwork({ ...options, asksForCertificate: false });
-    this.webNetwork = new TlsNetwork({
-      ...options,
-      asksForCertificate: false,
-      alpnProtocols: ALPN_PROTOCOLS,
-    });
+    const webOptions = { ...options, alpnProtocols: ALPN_PROTOCOLS };
+    this.webNetwork = new TlsNetwork({ ...webOptions, asksForCertificate: false });
+    const certified = new TlsNetwork({ ...webOptions, asksForCertificate: true });
+    this.#networks = [this.network, this.httpNetwork, this.webNetwork, certified];
     this.rules = new CertificateRules({ clientAuth, peerName, onRefused: (code) => this.#count(code) });
+    this.certifiedWebNetwork = clientAuth === "required"
+      ? new CertifiedNetwork({ network: certified, rules: this.rules, logger: () => this.#logger })
+      : this.webNetwork;
     this.#announceExpiry();
+  }
+
+  /** Whether every client must show a certificate. */
+  get requiresCertificates(): boolean {
+    return this.#config.tlsClientAuth === "required";
   }
 
   /** Failed handshakes, and connections refused for their certificate, so far. */
@@ -214,9 +226,7 @@ export class ServerTls {
     }
     this.#problem = null;
     this.#current = found;
-    this.network.replaceCredentials();
-    this.httpNetwork.replaceCredentials();
-    this.webNetwork.replaceCredentials();
+    for (const network of this.#networks) network.replaceCredentials();
     logger.info("Read the TLS files again; new connections use them", {
       event: "certificateReloaded",
       path: this.#paths.cert,

@@ -154,6 +154,14 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/directory.ts", [DENOKV], [
     {
+      id: "M3127",
+      title: "a database without access tokens is open where other clients must show certificates",
+      failure:
+        "with --tls-client-auth required any program that reaches the port of Deno KV reads and writes",
+      from: "return isOpen && !this.#options.needsTokens && ",
+      to: "return isOpen && ",
+    },
+    {
       id: "M2628",
       title: "the databases are read for refused clients without a pause",
       failure: "a flood of invalid tokens takes the time of the leader",

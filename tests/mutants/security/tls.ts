@@ -7,10 +7,20 @@ const RULES = tests("certificates", "tests/unit/transport/handshake/certificates
 const FILES = tests("tls files", "tests/unit/server/startup/server_tls_test.ts");
 const FORWARDED = tests("forwarded writes", "tests/unit/server/auth/forwarded_test.ts");
 const SENDERS = tests("unknown sender", "tests/unit/server/membership/unknown_sender_test.ts");
+const REQUIRED = tests("required certificates", "tests/cluster/security/required_certificates_test.ts");
 const CONFIG = tests("config", "tests/unit/server/config_test.ts");
 
 /** Mutants of TLS. */
 export const TLS_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/server/startup/server_tls.ts", [REQUIRED], [
+    {
+      id: "M3126",
+      title: "clients of etcd need no certificate where it is required",
+      failure: "with --tls-client-auth required any program that reaches the port of etcd reads and writes",
+      from: 'this.certifiedWebNetwork = clientAuth === "required"',
+      to: 'this.certifiedWebNetwork = clientAuth === "none"',
+    },
+  ]),
   ...inFile("lib/platform/tls/peer_certificate.ts", [TLS], [
     {
       id: "M890",

@@ -229,3 +229,11 @@ Deno.test("access: a client that asks for metadata without pause is logged once 
     for (let asked = 0; asked < 20; asked++) await scene.exchange("/", "");
     assertEquals(count(), 1);
   }));
+
+Deno.test("access: where other clients must show certificates, every database needs an access token", () =>
+  withService(async (scene) => {
+    const { status, body } = await scene.exchange("/", "any");
+    assertEquals(status, 401);
+    assertStringIncludes(body, "Database default needs an access token");
+    assertEquals((await scene.exchange("/orders", "second")).status, 200);
+  }, { needsTokens: true }));

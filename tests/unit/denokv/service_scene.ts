@@ -185,12 +185,13 @@ export class Scene {
   readonly logger = new RecordingLogger();
   /** Wall-clock time. */
   nowMs = Date.UTC(2026, 10, 30, 12);
-  readonly service = new DenoKvService({
-    store: this.store,
-    clock: this.clock,
-    wallClock: () => this.nowMs,
-    logger: this.logger,
-  });
+  readonly service: DenoKvService;
+
+  /** `needsTokens`: whether clients need access tokens also while authentication is disabled. */
+  constructor({ needsTokens = false }: { readonly needsTokens?: boolean } = {}) {
+    const { store, clock, logger } = this;
+    this.service = new DenoKvService({ store, needsTokens, clock, wallClock: () => this.nowMs, logger });
+  }
 
   /** Sends a request, and lets it go on as far as it can. */
   async send(path: string, options: ConstructorParameters<typeof FakeRequest>[1] = {}): Promise<FakeRequest> {
@@ -238,8 +239,11 @@ export class Scene {
 }
 
 /** Runs a test with a service whose node knows its databases, and checks that stopping it leaves no timer. */
-export async function withService(test: (scene: Scene) => Promise<void>): Promise<void> {
-  const scene = new Scene();
+export async function withService(
+  test: (scene: Scene) => Promise<void>,
+  options: ConstructorParameters<typeof Scene>[0] = {},
+): Promise<void> {
+  const scene = new Scene(options);
   scene.service.start();
   await settle();
   await test(scene);
