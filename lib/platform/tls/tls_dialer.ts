@@ -36,6 +36,18 @@ export interface TlsDialerOptions {
   /** The name that the server's certificate must have in place of the host that is dialled; null for the host. */
   readonly serverName: string | null;
   readonly minVersion: "TLSv1.2" | "TLSv1.3";
+  /**
+   * Whether the server's certificate must name the usage serverAuth, as the ends that accept nodes demand; a certificate that
+   * names no usage at all does not pass then. Default false.
+   */
+  readonly demandsServerUsage?: boolean;
+}
+
+/** The properties of the certificate that a server must show. */
+interface ExpectedServer {
+  readonly name: string;
+  readonly ca: string;
+  readonly demandsServerUsage: boolean;
 }
 
 /** Opens TLS connections, without Nagle's delay and without session resumption. */
@@ -49,14 +61,14 @@ export class TlsDialer implements Dialer {
 
   /** Connects, and checks the server's certificate. Rejects with {@link NetworkError}. */
   async connect(address: Address, signal: AbortSignal): Promise<Connection> {
-    const { credentials, serverName, minVersion } = this.#options;
+    const { credentials, serverName, minVersion, demandsServerUsage = false } = this.#options;
     const { ca, cert, key } = credentials();
     const name = serverName ?? address.host;
     const open = (ip: string): Promise<Connection> => {
       const own = cert === null || key === null ? {} : { cert, key };
       const server = isIP(name) === 0 ? { servername: name } : {};
       const options = { host: ip, port: address.port, ca, minVersion, ...own, ...server };
-      return openSocket(options, { name, ca, signal });
+      return openSocket(options, { name, ca, demandsServerUsage, signal });
     };
     return await connectToFirst(address, signal, open);
   }
@@ -64,7 +76,7 @@ export class TlsDialer implements Dialer {
 
 async function openSocket(
   options: ConnectionOptions & { readonly host: string; readonly port: number },
-  { name, ca, signal }: { readonly name: string; readonly ca: string; readonly signal: AbortSignal },
+  { signal, ...expected }: ExpectedServer & { readonly signal: AbortSignal },
 ): Promise<Connection> {
   const { host, port, ...context } = options;
   const { promise, resolve, reject } = withResolvers<void>();
@@ -85,7 +97,7 @@ async function openSocket(
   try {
     if (signal.aborted) onAbort();
     await promise;
-    const security = checkServer(socket, { name, ca });
+    const security = checkServer(socket, expected);
     return new SocketConnection(socket, security, budget);
   } catch (error) {
     socket.destroy();
@@ -123,7 +135,7 @@ function isListener(value: unknown): value is () => void {
 /** Returns the identity of the server. Throws {@link TlsError} if it must not be trusted. */
 function checkServer(
   socket: TLSSocket,
-  { name, ca }: { readonly name: string; readonly ca: string },
+  { name, ca, demandsServerUsage }: ExpectedServer,
 ): ConnectionSecurity {
   const authorities = (): readonly X509Certificate[] =>
     certificatesOf(ca).map((pem) => new X509Certificate(pem));
@@ -133,6 +145,12 @@ function checkServer(
   const { problem } = certificate;
   if (problem !== null) {
     throw new TlsError("notTrusted", `${describeCertificate(certificate)} is not accepted: ${problem}`);
+  }
+  if (demandsServerUsage && !certificate.isForServers) {
+    throw new TlsError(
+      "notTrusted",
+      `${describeCertificate(certificate)} is not accepted: its extended key usage does not name serverAuth`,
+    );
   }
   if (!isForHost(certificate, name)) {
     const names = certificate.altNames.slice(0, 8).join(", ");

@@ -30,6 +30,7 @@ export class TlsNetwork implements Network {
       credentials: (): TlsCredentials => credentials(),
       serverName,
       minVersion,
+      demandsServerUsage: true,
     });
   }
 

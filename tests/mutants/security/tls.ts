@@ -21,6 +21,16 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       to: 'this.certifiedWebNetwork = clientAuth === "none"',
     },
   ]),
+  ...inFile("lib/platform/tls/tls_dialer.ts", [TLS], [
+    {
+      id: "M3128",
+      title: "a node takes an end that it dials for a node without the usage serverAuth",
+      failure:
+        "a certificate that names no usage makes a node for those that dial it, and none for those that it dials",
+      from: "if (demandsServerUsage && !certificate.isForServers) {",
+      to: "if (demandsServerUsage && certificate.fingerprint === name) {",
+    },
+  ]),
   ...inFile("lib/platform/tls/peer_certificate.ts", [TLS], [
     {
       id: "M890",

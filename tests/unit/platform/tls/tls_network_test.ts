@@ -8,6 +8,7 @@ import { NetworkError } from "../../../../lib/platform/errors.ts";
 import type { Connection, Listener } from "../../../../lib/platform/network.ts";
 import { SystemClock } from "../../../../lib/platform/system.ts";
 import { type TlsCredentials, TlsDialer } from "../../../../lib/platform/tls/tls_dialer.ts";
+import { TlsNetwork } from "../../../../lib/platform/tls/tls_network.ts";
 import {
   type HandshakeFailure,
   TlsListener,
@@ -184,6 +185,24 @@ Deno.test("TLS: a client refuses a server's certificate with subject, reason and
     );
     assert(message.test(error.message), `${name}: ${error.message}`);
     assert(error.code === "notTrusted" || error.code === "tlsFailed", `${name}: ${error.code}`);
+  }
+});
+
+Deno.test("TLS: a node dials no end whose certificate does not name serverAuth; a client does", async () => {
+  for (const usages of [["server", "client"], []] as const) {
+    const own = authority.node({ usages });
+    using scene = new Scene({ own });
+    await scene.connect();
+    const network = new TlsNetwork({
+      credentials: () => ({ ca: authority.cert, ...own }),
+      minVersion: "TLSv1.3",
+      peerName: null,
+      asksForCertificate: true,
+      onFailure: () => {},
+    });
+    const dialled = network.connect(scene.listener.address, never());
+    if (usages.length > 0) (await dialled).close();
+    else await assertRejects(() => dialled, NetworkError, "extended key usage does not name serverAuth");
   }
 });
 
