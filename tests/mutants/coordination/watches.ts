@@ -241,8 +241,8 @@ export const WATCH_MUTANTS: readonly Mutant[] = [
       id: "M796",
       title: "a follower with watches waits for the next heartbeat to learn what is committed",
       failure: "its watches get a single write a heartbeat interval late",
-      from: "if (raft.status().commitIndex < lastIndex && hub.size > 0) driver.readIndex();",
-      to: "",
+      from: "      driver.readIndex();\n    });",
+      to: "    });",
     },
   ]),
   ...inFile("lib/server/watch/watch_requests.ts", [WATCH], [

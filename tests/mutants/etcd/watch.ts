@@ -62,6 +62,13 @@ export const ETCD_WATCH_MUTANTS: readonly Mutant[] = [
       from: " || commitIndex <= (this.#announced.get(id) ?? 0)) continue;",
       to: ") continue;",
     },
+    {
+      id: "M3092",
+      title: "a follower asks every few milliseconds for a commit that takes long",
+      failure: "a slow cluster with watches is slowed down by rounds of heartbeats",
+      from: "this.#waitMs = Math.min(2 * this.#waitMs, MAX_COMMIT_WAIT_MS);",
+      to: "",
+    },
   ]),
   ...inFile("lib/etcd/rpc/grpc.ts", [GRPC_STREAM], [
     {

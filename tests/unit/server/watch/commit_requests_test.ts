@@ -80,3 +80,18 @@ Deno.test("CommitRequests: a follower with watches requests the commit of an ent
   assertEquals(node.requests, 1);
   assertEquals(node.announced, []);
 });
+
+Deno.test("CommitRequests: a follower whose entry is not committed yet waits twice as long before each further request", () => {
+  const node = new TestNode();
+  const requestsAfter = (waits: readonly number[]): readonly number[] =>
+    waits.map((ms) => {
+      node.at(11, 10);
+      node.clock.advance(ms);
+      return node.requests;
+    });
+  assertEquals(requestsAfter([5, 9, 1, 20, 40, 80, 79, 1]), [1, 1, 2, 3, 4, 5, 5, 6]);
+  node.at(11, 11);
+  node.at(12, 11);
+  node.clock.advance(5);
+  assertEquals(node.requests, 7);
+});
