@@ -251,8 +251,21 @@ function allIsWell(model, own) {
   return {
     level: "good",
     title,
-    text: `Node ${own.status.leader} leads in term ${own.status.term}. ${margin}`,
+    text: `Node ${own.status.leader} leads in term ${own.status.term}. ${margin}${lateText(model)}`,
   };
+}
+
+/** Members that are late, and do not count as lost yet. @param {Model} model @returns {string} */
+function lateText({ members, updatedAtMs }) {
+  const late = members.filter(({ seenAtMs }) => seenAtMs < updatedAtMs);
+  if (late.length === 0) return "";
+  const oldestMs = updatedAtMs - Math.min(...late.map(({ seenAtMs }) => seenAtMs));
+  const [names, last] = late.length === 1
+    ? ["node", "it last answered"]
+    : ["nodes", "the first of them last answered"];
+  return ` There is no answer yet from ${names} ${listOf(late.map(({ id }) => id))}: ${last} ${
+    (oldestMs / 1_000).toFixed(1)
+  } s ago.`;
 }
 
 /** @param {Model} model @param {KnownMember} member @returns {Finding[]} */

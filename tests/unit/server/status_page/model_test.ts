@@ -144,6 +144,9 @@ Deno.test("lastSeen: a member that is lost keeps its last report with its age, o
   const seen = afterView(null, clusterView(), 1_000);
   const late = afterView(seen, clusterView(unreachable(3)), 1_000 + GRACE_MS - 1);
   assertEquals(late.members.map(({ reason }) => reason), [null, null, null], "it may only be late");
+  const [said] = findings(late);
+  assertEquals([said?.level, said?.title], ["good", "All 3 members answer"]);
+  assert(said?.text.endsWith(" There is no answer yet from node 3: it last answered 2.5 s ago."), said?.text);
   const lost = afterView(seen, clusterView(unreachable(3)), 5_000);
   const member = lost.members.find(({ id }) => id === 3);
   assert(member !== undefined);
