@@ -302,6 +302,13 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       from: "if (transaction !== null) throw",
       to: "if (number < 0) throw",
     },
+    {
+      id: "M3129",
+      title: "a transaction of an append-only file has no bound",
+      failure: "a file that begins a transaction and never ends it takes the memory of the machine",
+      from: "if (transactionBytes > maxTransactionBytes) {",
+      to: "if (transactionBytes > Infinity) {",
+    },
   ]),
   ...inFile("lib/cli/contexts/target.ts", [CLI], [
     {

@@ -12,15 +12,26 @@ import { readCommands } from "./resp.ts";
 
 /** The beginning of an RDB file, as Redis and Valkey write it. */
 const RDB_BEGINNINGS = ["REDIS", "VALKE"];
+/** Most bytes of one transaction, which is held until its EXEC, with an estimate of what a word takes beside its bytes. */
+const MAX_TRANSACTION_BYTES = 268_435_456;
+const WORD_BYTES = 128;
 
-/** Reads the whole file, and yields the keys that are left at its end. Throws {@link FormatError}. */
-export async function* readAof(reader: ByteReader, nowMs: number): AsyncGenerator<RdbKey> {
+/**
+ * Reads the whole file, and yields the keys that are left at its end. Throws {@link FormatError}, also for a transaction of more
+ * than `maxTransactionBytes`.
+ */
+export async function* readAof(
+  reader: ByteReader,
+  nowMs: number,
+  maxTransactionBytes = MAX_TRANSACTION_BYTES,
+): AsyncGenerator<RdbKey> {
   const data = new DataSet();
   if (RDB_BEGINNINGS.includes(new TextDecoder().decode(await reader.peek(5)))) {
     for await (const key of readRdb(reader)) data.load(key);
   }
   let number = 0;
   let transaction: (readonly Uint8Array[])[] | null = null;
+  let transactionBytes = 0;
   const apply = (words: readonly Uint8Array[]): void => {
     try {
       applyCommand(data, words, nowMs);
@@ -34,6 +45,7 @@ export async function* readAof(reader: ByteReader, nowMs: number): AsyncGenerato
     const name = new TextDecoder().decode(words[0]).toUpperCase();
     if (name === "MULTI") {
       transaction = [];
+      transactionBytes = 0;
     } else if (name === "EXEC") {
       for (const queued of transaction ?? []) apply(queued);
       transaction = null;
@@ -41,6 +53,12 @@ export async function* readAof(reader: ByteReader, nowMs: number): AsyncGenerato
       apply(words);
     } else {
       transaction.push(words);
+      for (const { length } of words) transactionBytes += WORD_BYTES + length;
+      if (transactionBytes > maxTransactionBytes) {
+        throw new FormatError(
+          `command ${number}, before byte ${reader.offset}: its transaction has more than ${maxTransactionBytes} bytes`,
+        );
+      }
     }
   }
   if (transaction !== null) throw new FormatError("it is cut off: its last transaction has no EXEC");

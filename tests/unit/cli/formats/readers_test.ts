@@ -240,6 +240,15 @@ Deno.test("readAof: an unknown command, a wrong length and an operand that is no
   }
 });
 
+Deno.test("readAof: a transaction that does not end is refused at its bound, and several within it are read", async () => {
+  const text = "x".repeat(700);
+  const read = (file: Uint8Array): Promise<unknown> => keysOf(readAof(readerOf(file), NOW_MS, 3_000));
+  await read(commands("MULTI", `SET a ${text}`, `SET b ${text}`, "EXEC", "MULTI", `SET a ${text}`, "EXEC"));
+  const message = "command 4, before byte 2199: its transaction has more than 3000 bytes";
+  const open = commands("MULTI", `SET a ${text}`, `SET b ${text}`, `SET c ${text}`);
+  await assertRejects(() => read(open), FormatError, message);
+});
+
 Deno.test("DataSet: beyond its limit it is refused, and deleted keys are not counted", async () => {
   const data = new DataSet(1_000);
   const state = { keyBytes: 1, type: "string", value: new Uint8Array(800), expiresAtMs: null };
