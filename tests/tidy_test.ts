@@ -76,19 +76,36 @@ Deno.test("plain words: messages and documents say directory everywhere", () => 
   assertEquals(wordHits("tests/a.ts", "const folder = 1;"), []);
 });
 
-Deno.test("client library: it imports its own modules and node: modules only, which npm users have", () => {
-  const seen = new Set(["lib/mod.ts", "lib/testing.ts"]);
+/** Returns the modules that a process loads with these, and the packages that they import, each with the importer. */
+function loadedWith(
+  roots: readonly string[],
+): { readonly modules: Set<string>; readonly packages: string[] } {
+  const modules = new Set(roots);
   const packages: string[] = [];
-  for (const path of seen) {
+  for (const path of modules) {
     for (
-      const [, specifier = ""] of readCheckout(path).matchAll(/^(?:import|export|\}) .*?from "([^"]+)";/gm)
+      const [, specifier = ""] of readCheckout(path)
+        .matchAll(/^(?:import (?!type )|export (?!type )|\} )(?:.*?from )?"([^"]+)";/gm)
     ) {
-      if (specifier.startsWith(".")) seen.add(new URL(specifier, `file:///${path}`).pathname.slice(1));
+      if (specifier.startsWith(".")) modules.add(new URL(specifier, `file:///${path}`).pathname.slice(1));
       else if (!specifier.startsWith("node:")) packages.push(`${path} imports ${specifier}`);
     }
   }
-  assert(seen.has("lib/platform/node_network.ts"), "the walk over the imports finds the library");
+  return { modules, packages };
+}
+
+Deno.test("client library: it imports its own modules and node: modules only, which npm users have", () => {
+  const { modules, packages } = loadedWith(["lib/mod.ts", "lib/testing.ts"]);
+  assert(modules.has("lib/platform/node_network.ts"), "the walk over the imports finds the library");
   assertEquals(packages, []);
+});
+
+Deno.test("idle node: it has the code of no front end, gateway or client command in memory", () => {
+  const modules = [...loadedWith(["main.ts"]).modules];
+  assert(modules.includes("lib/raft/raft.ts"), "the walk over the imports finds the server");
+  const unused =
+    /^lib\/(?:cli\/(?:client\.ts|commands|shell)|denokv|diagnosis|etcd|gateway|lincheck|loadgen)/;
+  assertEquals(modules.filter((path) => unused.test(path)), []);
 });
 
 Deno.test("version control: no output of a profiler or debugger is in it", () => {

@@ -28,6 +28,9 @@ import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import type { TlsOptions } from "../client/types.ts";
 import { CLIENT_TLS_OPTIONS, tlsOf } from "./tls_options.ts";
+import { clientOn } from "../client/client.ts";
+import { ClientCore } from "../client/core.ts";
+import { DatabaseClient } from "../client/databases/database_client.ts";
 import { InvalidRequestError } from "../client/errors.ts";
 
 /** Options of the client beside those that every command takes. */
@@ -60,6 +63,12 @@ type ConnectTo = {
 
 /** Connects to a cluster. */
 export type Connect = (options: ConnectTo | (ConnectTo & SignIn)) => Promise<StoreClient>;
+
+/** Connects a client that has the calls on databases of Deno KV too, which are no part of the library. */
+export const connectClient: Connect = async (options) => {
+  const core = await ClientCore.connect(options);
+  return Object.assign(clientOn(core), { databases: new DatabaseClient(core) });
+};
 
 /** Dependencies of the command. */
 interface ClientDependencies {

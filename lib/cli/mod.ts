@@ -9,17 +9,14 @@
  */
 import { Buffer } from "node:buffer";
 import { errorMessage, shortened } from "../platform/errors.ts";
-import { clientCommand, type Connect } from "./client.ts";
+import type { Connect } from "./client.ts";
 import { denoEnvironment, type Environment } from "./environment.ts";
 import { ExitCode, OutputClosedError, OutputError } from "./errors.ts";
-import { gatewayCommand, startDenoGateway, type StartGateway } from "./processes/gateway.ts";
+import type { StartGateway } from "./processes/gateway.ts";
 import { MAIN_HELP, SECRET_HELP } from "./help.ts";
 import { serverCommand, startDenoServer, type StartServer } from "./server.ts";
 import { escapeUnprintable } from "./text.ts";
 import { secretBytes } from "../platform/secrets.ts";
-import { clientOn } from "../client/client.ts";
-import { ClientCore } from "../client/core.ts";
-import { DatabaseClient } from "../client/databases/database_client.ts";
 import { nearest } from "../server/config/nearest.ts";
 import { VERSION } from "../server/mod.ts";
 import { toolsOfThisMachine } from "../server/startup/deno_platform.ts";
@@ -39,17 +36,11 @@ export interface Dependencies {
 export function processDependencies(): Dependencies {
   return {
     environment: denoEnvironment(),
-    connect: connectClient,
+    connect: async (options) => await (await import("./client.ts")).connectClient(options),
     start: startDenoServer,
     tools: toolsOfThisMachine(),
   };
 }
-
-/** Connects a client that has the calls on databases of Deno KV too, which are no part of the library. */
-const connectClient: Connect = async (options) => {
-  const core = await ClientCore.connect(options);
-  return Object.assign(clientOn(core), { databases: new DatabaseClient(core) });
-};
 
 /** Runs `kvraft` with these arguments. Resolves to the exit code and never rejects. */
 export async function runKvraft(args: readonly string[], dependencies: Dependencies): Promise<ExitCode> {
@@ -81,10 +72,15 @@ async function dispatch(args: readonly string[], dependencies: Dependencies): Pr
   switch (command) {
     case "server":
       return await serverCommand(rest, dependencies);
-    case "client":
+    // A node never runs these two, so it does not hold their code in memory.
+    case "client": {
+      const { clientCommand } = await import("./client.ts");
       return await clientCommand(rest, dependencies);
-    case "gateway":
+    }
+    case "gateway": {
+      const { gatewayCommand, startDenoGateway } = await import("./processes/gateway.ts");
       return await gatewayCommand(rest, { startGateway: startDenoGateway, ...dependencies });
+    }
     case "secret":
       return await secretCommand(rest, environment);
     case "--help":

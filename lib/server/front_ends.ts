@@ -2,10 +2,10 @@
  * The front ends of a node, by which clients with other protocols than kvraft's use the cluster: `--denokv` and `--etcd`. Each is
  * a client of the node within its process.
  */
-import { type EmbeddedFrontEnd, openEmbedded } from "../denokv/embedded.ts";
+import type { EmbeddedFrontEnd } from "../denokv/embedded.ts";
 import type { FrontEndCounts } from "../denokv/front_end.ts";
 import type { EtcdCounts } from "../etcd/counts.ts";
-import { type EmbeddedEtcd, openEmbeddedEtcd } from "../etcd/embedded.ts";
+import type { EmbeddedEtcd } from "../etcd/embedded.ts";
 import { assert } from "../platform/assert.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -74,6 +74,7 @@ export class FrontEnds {
     const { self, clusterId, connect, node, clock, requiresCertificates: needsTokens } = options;
     if (this.#denokvListener !== null) {
       const listener = this.#denokvListener;
+      const { openEmbedded } = await import("../denokv/embedded.ts");
       this.#denokv = await openEmbedded({
         ...options,
         listener,
@@ -82,6 +83,7 @@ export class FrontEnds {
       });
     }
     if (this.#etcdListener !== null) {
+      const { openEmbeddedEtcd } = await import("../etcd/embedded.ts");
       const readability = new Readability({ clock, whenReadable: () => node.whenReadable() });
       const view = { clusterId: BigInt(`0x${clusterId}`), memberId: BigInt(self) };
       this.#etcd = await openEmbeddedEtcd({
