@@ -26,6 +26,8 @@ import { etcdMembers } from "./members.ts";
 const SERVICE = "etcdserverpb.Cluster";
 /** In place of a node's id: that of the node which answers at the address. */
 const ANY_ID = 0;
+/** The id of no snapshot. */
+const NO_SNAPSHOT = 0;
 const PEER_URL = /^https?:\/\/([^/]+)\/?$/;
 
 /** Returns the methods of the service. */
@@ -116,6 +118,7 @@ async function add(
   call: Call,
 ): Promise<Answered & { readonly member: EtcdMember | undefined }> {
   const address = addressOf(peerUrls);
+  await checkOperator(call);
   const { members } = await statusFor(call, { isLinearizable: true });
   if (members.some((member) => member.address === address)) throw etcdError("peerUrlExists");
   const after = await changed(context, { kind: "add", id: ANY_ID, address, learner }, call);
@@ -149,8 +152,25 @@ async function leaderCore(
   return { core: opened, [Symbol.asyncDispose]: () => opened.pool.close() };
 }
 
-/** Resolves to a member by its id. Rejects with EtcdError if there is none. */
+/**
+ * Rejects with PermissionDeniedError unless the user of a call may change members. To close a snapshot needs the same right, and
+ * does nothing where there is none.
+ */
+async function checkOperator({ core, timeoutMs, signal }: Call): Promise<void> {
+  const context = core.context({ timeoutMs, signal });
+  await core.call({ kind: "closeSnapshot", snapshotId: NO_SNAPSHOT }, {
+    kind: "read",
+    action: "change the membership",
+    context,
+  });
+}
+
+/**
+ * Resolves to the member with an id, for a change of it. Rejects with EtcdError if there is none; before, as etcd does, if the
+ * user of the call may not change members.
+ */
 async function memberOf(id: bigint, call: Call): Promise<Member> {
+  await checkOperator(call);
   const { members } = await statusFor(call, { isLinearizable: true });
   const member = members.find((one) => BigInt(one.id) === id);
   if (member === undefined) throw etcdError("memberNotFound");

@@ -134,6 +134,14 @@ async function acceptsEverywhere(addresses: readonly string[]): Promise<void> {
     assertEquals(await ask(address, "auth/user/get", { body: { name: "ada" }, token }), [200, {
       roles: ["app"],
     }]);
+    // Rights are checked before it matters whether there is such a member.
+    for (const method of ["remove", "promote"]) {
+      assertEquals(refusalIn(await ask(address, `cluster/member/${method}`, { body: { ID: "99" }, token })), [
+        403,
+        7,
+        "etcdserver: permission denied",
+      ]);
+    }
   }
 }
 
@@ -169,6 +177,11 @@ async function countsAtOnce(addresses: readonly string[]): Promise<void> {
     ]);
   }
   assertEquals((await ask(third, "kv/range", { body, token: await signIn(second, "ada", "a2") }))[0], 200);
+  assertEquals(refusalIn(await ask(third, "cluster/member/remove", { body: { ID: "99" }, token: root })), [
+    404,
+    5,
+    "etcdserver: member not found",
+  ]);
 }
 
 /** Disables authentication, and checks that every node ignores tokens. */
