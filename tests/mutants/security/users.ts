@@ -21,6 +21,23 @@ export const USER_MUTANTS: readonly Mutant[] = [
       to: "return change === null || change.length > 0 ? {} : { change };",
     },
   ]),
+  ...inFile("lib/server/auth/access.ts", [RIGHTS], [
+    {
+      id: "M3082",
+      title: "a user who may read some key gets every key",
+      failure: "a role that is limited to a prefix does not keep other keys secret",
+      from: 'user !== null && user.rights.allows("read", key)',
+      to: 'user !== null && user.rights.allowsSome("read")',
+    },
+    {
+      id: "M3083",
+      title: "the front end for Deno KV gets keys that are not of its databases",
+      failure: "a fault of the front end shows keys of the cluster to those with an access token",
+      from: "if (identity.isOfDatabases) return false;",
+      to: "if (identity.isOfDatabases) return true;",
+      checks: [tests("front end rights", "tests/unit/server/auth/front_end_rights_test.ts")],
+    },
+  ]),
   ...inFile("lib/server/auth/request_rights.ts", [RIGHTS], [
     {
       id: "M964",

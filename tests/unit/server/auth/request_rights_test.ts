@@ -318,6 +318,13 @@ class Trial {
     return seen;
   }
 
+  /** Returns the outcome for a user with the same rights, but over other keys than those of the request. */
+  async outcomeOverOtherKeys({ request, allowed }: Case): Promise<string> {
+    await this.#prepare();
+    const rights = new Set(typeof allowed === "string" ? [] : allowed.map(({ right }) => right));
+    return await this.#askWith([...rights].flatMap((right) => over(right, "elsewhere/")), request);
+  }
+
   /** Makes the lease with its one key again: an earlier case may have revoked it, or attached other keys. */
   async #prepare(): Promise<void> {
     const commands: readonly PlainCommand[] = [
@@ -374,6 +381,18 @@ Deno.test("Server: each kind of request needs exactly its rights, on the leader 
       // A changed password ends the sign-in.
       assertEquals(await auth.run(user.signIn(USER, PASSWORD)), "signedIn");
     }
+  }
+});
+
+Deno.test("Server: rights over other keys are none over those of a request", async () => {
+  await using auth = await AuthCluster.enabled(1);
+  await auth.addUser(USER);
+  const [user, anonymous] = [await auth.signedIn(USER, 1), await auth.connect(1)];
+  const trial = new Trial(auth, { user, anonymous });
+  const concernsKeys = ({ allowed }: Case): boolean =>
+    typeof allowed !== "string" && allowed !== READ_OTHER && allowed !== WRITE_OTHER;
+  for (const one of allCases().filter(concernsKeys)) {
+    assertEquals(await trial.outcomeOverOtherKeys(one), "permissionDenied", one.name);
   }
 });
 
