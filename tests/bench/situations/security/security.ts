@@ -13,11 +13,14 @@ import { Nodes, PATIENCE_MS } from "../nodes.ts";
 import type { BareListener } from "./bare_listener_main.ts";
 
 const HOST = "127.0.0.1";
-const TURNS = 9;
-const SECONDS = 5;
+/** A multiple of the number of clusters of a turn, so that each has each place in the order equally often. */
+const TURNS = 8;
+const SECONDS = 4;
+const WARM_SECONDS = 4;
 const IN_FLIGHT = 16;
 const PREFIX = "bench/";
 const CONNECTIONS = 2_000;
+const CONNECTION_TURNS = 9;
 const QUICK_CONNECTIONS = 200;
 const DIALS = 8;
 const ANSWER_BYTES = 4_096;
@@ -29,38 +32,75 @@ const GOAL_CONNECTION = 1.2;
 export const security: Situation = {
   name: "security",
   about:
-    `64 clients with ${IN_FLIGHT} requests in flight each, put and get on three clusters in turn: a plain one, one with ` +
-    "mutual TLS, and a plain one whose clients are a user with rights over the keys. The other two are idle. The " +
-    "generator's own cost of TLS is part of the result, and the CPU time includes opening the connections. A new " +
+    `64 clients with ${IN_FLIGHT} requests in flight each, put and then get on four clusters in turn: a plain one, one with ` +
+    "mutual TLS, a plain one whose clients are a user with rights over the keys, and another plain one, which shows how much " +
+    "two equal clusters differ. Each runs alone, and is started again for each turn: the same code is compiled differently in " +
+    "each process, which two processes show as a difference for as long as they run. The ratios are to the mean of both plain " +
+    "ones. The generator's own cost of TLS is part of the result, and the CPU time includes opening the connections. A new " +
     "connection over mutual TLS, with its hello: CPU time of a node against that of a bare node:tls listener, " +
     `${DIALS} at a time, in turn.`,
   rounds: 1,
   async measure(lab): Promise<readonly Figure[]> {
     const authority = new Authority("kvraft bench authority");
     const client = authority.issue({ name: "bench", usages: ["client"] });
-    await using plain = await lab.startNodes();
-    await using tls = await lab.startNodes(tlsOptions(authority, client));
-    await using users = await lab.startNodes();
-    await enableUsers(users);
+    const start: Readonly<Record<Protection, () => Promise<Nodes>>> = {
+      plain: () => lab.startNodes({ isWarm: false }),
+      tls: () => lab.startNodes({ ...tlsOptions(authority, client), isWarm: false }),
+      users: () => startWithUsers(lab),
+      plainAgain: () => lab.startNodes({ isWarm: false }),
+    };
     const figures: Figure[] = [];
-    const clusters = [plain, tls, users];
     for (let turn = 0; turn < lab.count(TURNS, 1); turn++) {
-      const order = clusters.map((_, position) => clusters[(position + turn) % clusters.length] ?? plain);
-      for (const kind of ["puts", "gets"] as const) {
-        const costs = new Map<Nodes, Cost>();
-        for (const nodes of order) costs.set(nodes, await costOf(lab, nodes, kind));
-        figures.push(...throughputFigures(kind, [plain, tls, users].map((nodes) => costs.get(nodes))));
-      }
+      const costs = await costsOf(lab, { start, turn });
+      for (const kind of LOADS) figures.push(...throughputFigures(kind, costs[kind]));
     }
+    await using tls = await start.tls();
     figures.push(...await connectionFigures(lab, tls, { authority, client }));
     return figures;
   },
 };
 
-/** Throughput, and CPU of the three nodes, of one load. */
+/** The clusters of a turn, in the order of the first one. */
+const PROTECTIONS = ["plain", "tls", "users", "plainAgain"] as const;
+type Protection = typeof PROTECTIONS[number];
+const LOADS = ["puts", "gets"] as const;
+type LoadKind = typeof LOADS[number];
+
+/** Throughput, and CPU of the three nodes and of the load generator for a request, of one load. */
 interface Cost {
   readonly perSecond: number;
-  readonly cpuMicroseconds: number;
+  readonly nodesMicroseconds: number;
+  readonly generatorMicroseconds: number;
+}
+
+type Costs = Readonly<Record<LoadKind, Readonly<Record<Protection, Cost>>>>;
+
+/** Measures each cluster of a turn, each in another place of the order than in the turn before. */
+async function costsOf(
+  lab: Lab,
+  { start, turn }: {
+    readonly start: Readonly<Record<Protection, () => Promise<Nodes>>>;
+    readonly turn: number;
+  },
+): Promise<Costs> {
+  const costs: Record<LoadKind, Partial<Record<Protection, Cost>>> = { puts: {}, gets: {} };
+  for (let place = 0; place < PROTECTIONS.length; place++) {
+    const protection = PROTECTIONS[(place + turn) % PROTECTIONS.length] ?? "plain";
+    await using nodes = await start[protection]();
+    const mix = { put: 1, get: 1 };
+    await lab.load(nodes, { seconds: lab.seconds(WARM_SECONDS), prefix: PREFIX, inFlight: IN_FLIGHT, mix });
+    for (const kind of LOADS) costs[kind][protection] = await costOf(lab, nodes, kind);
+  }
+  return { puts: whole(costs.puts), gets: whole(costs.gets) };
+}
+
+function whole(
+  { plain, tls, users, plainAgain }: Partial<Record<Protection, Cost>>,
+): Readonly<Record<Protection, Cost>> {
+  if (plain === undefined || tls === undefined || users === undefined || plainAgain === undefined) {
+    throw new Error("A turn has not measured every cluster.");
+  }
+  return { plain, tls, users, plainAgain };
 }
 
 /** The options of a cluster that takes connections with mutual TLS only. */
@@ -76,8 +116,9 @@ function tlsOptions(authority: Authority, client: Credentials): Parameters<Lab["
   };
 }
 
-/** Adds a user with rights over the keys of the load, whose token all clients use from now on. */
-async function enableUsers(nodes: Nodes): Promise<void> {
+/** Starts a cluster with authentication on. All clients use the token of a user with rights over the keys of the load. */
+async function startWithUsers(lab: Lab): Promise<Nodes> {
+  const nodes = await lab.startNodes({ isWarm: false });
   await using client = await nodes.connect();
   await client.auth.addUser("operator", { password: crypto.randomUUID() });
   await client.auth.grantRole("operator", "root");
@@ -90,42 +131,51 @@ async function enableUsers(nodes: Nodes): Promise<void> {
   const { token } = await client.auth.createToken("bench", { name: "bench" });
   await client.auth.enable();
   nodes.signInWith(token);
+  return nodes;
 }
 
-async function costOf(lab: Lab, nodes: Nodes, kind: "puts" | "gets"): Promise<Cost> {
+async function costOf(lab: Lab, nodes: Nodes, kind: LoadKind): Promise<Cost> {
   const cpuMs = (): number => nodes.ids.reduce((sum, id) => sum + nodes.cpuMs(id), 0);
   const before = cpuMs();
-  const seconds = lab.seconds(SECONDS);
-  const { throughput, operations, errors } = await lab.load(nodes, {
-    seconds,
+  const { throughput, operations, errors, generator } = await lab.load(nodes, {
+    seconds: lab.seconds(SECONDS),
     prefix: PREFIX,
     inFlight: IN_FLIGHT,
     ...(kind === "gets" ? { mix: GETS, loadsKeys: true } : {}),
   });
   const failed = Object.entries(errors).map(([text, count]) => `${count} × ${text}`);
   if (failed.length > 0) throw new Error(`Requests failed: ${failed.join(", ")}`);
-  return { perSecond: throughput, cpuMicroseconds: (cpuMs() - before) / operations * 1_000 };
+  return {
+    perSecond: throughput,
+    nodesMicroseconds: (cpuMs() - before) / operations * 1_000,
+    generatorMicroseconds: generator.cpuShare / throughput * 1e6,
+  };
 }
 
-function throughputFigures(kind: string, costs: readonly (Cost | undefined)[]): readonly Figure[] {
-  const [plain, tls, users] = costs;
-  if (plain === undefined || tls === undefined || users === undefined) return [];
+function throughputFigures(
+  kind: LoadKind,
+  { plain, tls, users, plainAgain }: Readonly<Record<Protection, Cost>>,
+): readonly Figure[] {
+  const ratio = (cost: Cost, of: keyof Cost): number => cost[of] * 2 / (plain[of] + plainAgain[of]);
+  const perSecond = ([
+    [plain, "plain"],
+    [tls, "mutual TLS"],
+    [users, "users"],
+  ] as const).map(([cost, what]) => reported(`${kind}, ${what}`, cost.perSecond, `${kind}/s`));
+  const cpu = ([
+    ["nodesMicroseconds", "nodes"],
+    ["generatorMicroseconds", "load generator"],
+  ] as const).flatMap(([of, whose]) => [
+    reported(`CPU of the ${whose}, ${kind}, mutual TLS against plain`, ratio(tls, of), "×"),
+    reported(`CPU of the ${whose}, ${kind}, users against none`, ratio(users, of), "×"),
+    reported(`CPU of the ${whose}, ${kind}, plain against plain`, plainAgain[of] / plain[of], "×"),
+  ]);
   return [
-    reported(`${kind}, plain`, plain.perSecond, `${kind}/s`),
-    reported(`${kind}, mutual TLS`, tls.perSecond, `${kind}/s`),
-    reported(`${kind}, users`, users.perSecond, `${kind}/s`),
-    atLeast(GOAL_TLS, `${kind}, mutual TLS against plain`, tls.perSecond / plain.perSecond, "×"),
-    atLeast(GOAL_USERS, `${kind}, users against none`, users.perSecond / plain.perSecond, "×"),
-    reported(
-      `CPU of the nodes, ${kind}, mutual TLS against plain`,
-      tls.cpuMicroseconds / plain.cpuMicroseconds,
-      "×",
-    ),
-    reported(
-      `CPU of the nodes, ${kind}, users against none`,
-      users.cpuMicroseconds / plain.cpuMicroseconds,
-      "×",
-    ),
+    ...perSecond,
+    atLeast(GOAL_TLS, `${kind}, mutual TLS against plain`, ratio(tls, "perSecond"), "×"),
+    atLeast(GOAL_USERS, `${kind}, users against none`, ratio(users, "perSecond"), "×"),
+    reported(`${kind}, plain against plain`, plainAgain.perSecond / plain.perSecond, "×"),
+    ...cpu,
   ];
 }
 
@@ -157,7 +207,7 @@ async function connectionFigures(
   };
   const figures: Figure[] = [];
   // The first turn only warms both up.
-  for (let turn = 0; turn <= lab.count(TURNS, 1); turn++) {
+  for (let turn = 0; turn <= lab.count(CONNECTION_TURNS, 1); turn++) {
     const own = await cpuOf(Number(nodes.address(follower).split(":").at(-1)), () => nodes.cpuMs(follower));
     const theirs = await cpuOf(listener.port, () => cpuMsOf(bare.pid));
     if (turn === 0) continue;
