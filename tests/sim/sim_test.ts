@@ -15,7 +15,7 @@ const LAST_SEED = 120;
  * And these, which visit states that the others do not (one or two runs in three hundred do). Where a change of the code makes
  * the campaign miss a state, `deno task sim --seeds 121..2000` prints the seeds that visit it.
  */
-const RARE_SEEDS = [154, 191, 250, 308];
+const RARE_SEEDS = [150, 154, 191, 250, 308];
 
 Deno.test("simulator: the same seed gives the same events, and the same bytes sent and written", async () => {
   for (const seed of [3, 5, 17]) {
