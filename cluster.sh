@@ -42,6 +42,7 @@ Usage: ./cluster.sh [command]
   status          list the nodes that run, with their status
   add             start one more node and make it a member
   remove <n>      remove node n from the cluster permanently, and stop it
+                  status, add and remove sign in where clients have to, by flags of the client: add --user ada
   stop            stop the nodes (SIGTERM: they transfer leadership, sync and exit)
   restart <n>     stop node n if it runs, and start it
   kill <n>        kill node n without a clean stop (SIGKILL)
@@ -381,6 +382,23 @@ has_tls() { [ -e data/tls/ca.crt ]; }
 
 client_flags=()
 if has_tls; then client_flags=(--tls-ca data/tls/ca.crt); fi
+# The exit code of the client if it has to sign in.
+NOT_SIGNED_IN=6
+
+# Gives flags of the caller, such as `--user ada`, to the client. Relative paths continue the directory of the caller.
+add_client_flags() {
+  local word previous=
+  for word in "$@"; do
+    case $previous:$word in
+      --*-file:/*) ;;
+      --*-file:*) word=$caller/$word ;;
+    esac
+    client_flags+=("$word")
+    previous=$word
+  done
+}
+
+say_sign_in() { say "The nodes run. Clients have to sign in: ./cluster.sh client --user <name>"; }
 
 run_openssl() {
   openssl "$@" 2>data/tls/openssl.log || fail "openssl could not make a certificate: $(cat data/tls/openssl.log)"
@@ -662,7 +680,7 @@ start() {
       fail "The cluster runs already, and servers take flags only when they start: ./cluster.sh stop, then start."
     fi
     say "The cluster runs already."
-    status
+    status || [ $? -eq $NOT_SIGNED_IN ]
     if serves_denokv; then show_denokv; fi
     if serves_etcd; then show_etcd; fi
     return
@@ -700,7 +718,7 @@ start() {
     shown put greeting 'hello, world'
   fi
   shown get greeting
-  shown status
+  if [ -z "$asks_for_user" ]; then shown status; fi
   if serves_denokv; then show_denokv; fi
   if serves_etcd; then show_etcd; fi
   cat <<'NEXT'
@@ -713,7 +731,10 @@ What to try next:
 NEXT
 }
 
-# Prints a client command as a user can type it, and runs it. Exit code 1 (key not found) is not a failure.
+asks_for_user= # whether a command of `shown` was refused because clients have to sign in
+
+# Prints a client command as a user can type it, and runs it. Exit code 1 (key not found) is not a failure, and neither is
+# that clients have to sign in.
 shown() {
   local code=0 word typed=
   for word in "$@"; do
@@ -724,6 +745,11 @@ shown() {
   run_client "$@" || code=$?
   # Without a terminal, a value is printed without a newline.
   if [ "$1" = get ] && [ ! -t 1 ]; then say; fi
+  if [ "$code" -eq $NOT_SIGNED_IN ]; then
+    asks_for_user=yes
+    say_sign_in
+    code=0
+  fi
   [ "$code" -le 1 ] || fail "The nodes run, but the command failed (exit code $code). See ./cluster.sh logs 1."
   say
 }
@@ -732,7 +758,7 @@ shown() {
 was_removed() { tail -n 1 "data/node-$1.log" 2>/dev/null | grep -q 'was removed from the cluster'; }
 
 status() {
-  local n pid
+  local n pid code=0
   require_cluster
   for n in $(node_ids); do
     if pid=$(pid_of "$n"); then
@@ -749,7 +775,9 @@ status() {
   fi
   say
   choose_program
-  run_client status
+  run_client status || code=$?
+  if [ "$code" -eq $NOT_SIGNED_IN ]; then say_sign_in >&2; fi
+  return "$code"
 }
 
 # Stops the node that was to be added, and removes it with its data: the cluster does not know it.
@@ -785,19 +813,19 @@ add() {
   adding=
   "${program[@]}" client --cluster "$list" ${client_flags[@]+"${client_flags[@]}"} member add "$n" "$(address "$n")" || code=$?
   case $code in
-    1 | 2 | 3) adding=$n ;; # nothing was changed: the node is removed when this script ends
+    1 | 2 | 3 | "$NOT_SIGNED_IN") adding=$n ;; # nothing was changed: the node is removed when this script ends
   esac
   return "$code"
 }
 
 remove_node() {
   local members_now
-  require_node "$@"
+  require_node "$1"
   choose_program
-  members_now=$(run_client members --output json) || return $?
+  members_now=$(run_client members) || return $?
   # An `add` that was killed may have left a node that is no member.
-  case $members_now in
-    *"\"id\":$1,"*) run_client member remove "$1" || return $? ;;
+  case $'\n'$members_now in
+    *$'\n'"n$1 "*) run_client member remove "$1" || return $? ;;
     *) say "Node $1 is no member of the cluster." ;;
   esac
   stop_nodes "$1" # a running node stops once it learns of its removal; a paused one does not
@@ -860,7 +888,7 @@ logs() {
 }
 
 demo() {
-  local running program=writes
+  local running program=writes code=0
   case ${1:-} in
     '') ;;
     watch) program=watches ;;
@@ -875,6 +903,10 @@ demo() {
   # shellcheck disable=SC2086 # numbers separated by spaces
   set -- $running
   [ $# -eq "$(node_count)" ] || fail "The demo needs all $(node_count) nodes running: see ./cluster.sh status"
+  choose_program
+  run_client health >/dev/null 2>&1 || code=$?
+  [ "$code" -ne $NOT_SIGNED_IN ] ||
+    fail "The demo does not sign in, and this cluster asks for a user: see ./cluster.sh client help auth disable"
   find_deno
   release_lock # the demo kills and restarts nodes with this script
   # shellcheck disable=SC2086 # flags separated by spaces
@@ -904,8 +936,20 @@ clean() {
 command=${1:-start}
 [ $# -eq 0 ] || shift
 case $command in
-  status | add | stop | clean) at_most 0 "$command" "$@" ;;
-  remove | restart | kill | pause | resume | demo) at_most 1 "$command" "$@" ;;
+  status | add)
+    case ${1:-} in
+      --*) add_client_flags "$@" ;;
+      *) at_most 0 "$command" "$@" ;;
+    esac
+    ;;
+  remove)
+    case ${2:-} in
+      --*) add_client_flags "${@:2}" ;;
+      *) at_most 1 "$command" "$@" ;;
+    esac
+    ;;
+  stop | clean) at_most 0 "$command" "$@" ;;
+  restart | kill | pause | resume | demo) at_most 1 "$command" "$@" ;;
 esac
 case $command in
   start) start "$@" ;;
@@ -920,7 +964,7 @@ case $command in
     ;;
   status) status ;;
   add) add ;;
-  remove) remove_node "$@" ;;
+  remove) remove_node "${1:-}" ;;
   stop) stop ;;
   restart) restart "$@" ;;
   kill) kill_node "$@" ;;

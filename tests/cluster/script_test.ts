@@ -293,6 +293,45 @@ Deno.test("cluster.sh: wrong flags, an interrupted add and another working folde
   });
 });
 
+Deno.test("cluster.sh: where clients have to sign in, it says so, and changes members with the caller's user", async (t) => {
+  await using copy = await Copy.make();
+  await copy.run(["start", "1"]);
+  await Deno.writeTextFile(`${copy.path}/ada.password`, "correct horse\n", { mode: 0o600 });
+  const { code } = await copy.shell(
+    "./cluster.sh client user add ada --new-password-file ada.password && ./cluster.sh client user grant ada root && " +
+      "./cluster.sh client auth enable",
+  );
+  assertEquals(code, 0);
+  const signIn = "Clients have to sign in: ./cluster.sh client --user <name>";
+
+  await step(t, "start, whose nodes run, does not fail", async () => {
+    assert((await copy.run(["start"])).stdout.includes("The cluster runs already."));
+    await copy.run(["stop"]);
+    const { stdout } = await copy.run(["start"]);
+    assert(stdout.includes(signIn) && stdout.includes("What to try next"), stdout);
+    assert((await copy.run(["status"], { code: 6 })).stderr.includes(signIn));
+  });
+
+  await step(t, "an add that was refused leaves no node", async () => {
+    await copy.run(["add"], { code: 6 });
+    assertEquals(
+      (await copy.shell("ls -d data/node-2*; cat data/cluster")).stdout,
+      `1 ${copy.basePort} 1 \n`,
+    );
+  });
+
+  await step(t, "a file is one of the caller's directory, and the demo does not begin", async () => {
+    const asAda = "--user ada --password-file ../ada.password";
+    const { stdout, stderr } = await copy.shell(
+      `mkdir other && cd other && ../cluster.sh add ${asAda} && ../cluster.sh add ${asAda} && ` +
+        `../cluster.sh status ${asAda} && ../cluster.sh demo; ../cluster.sh remove 3 ${asAda} && cat ../data/cluster`,
+    );
+    assert(/3 voters[^]*leader n1, term[^]*n3 is removed/.test(stdout), stdout + stderr);
+    assert(stderr.includes("The demo does not sign in") && !stderr.includes("A write failed"), stderr);
+    assert(stdout.endsWith(`3 ${copy.basePort} 1 3\n`), stdout);
+  });
+});
+
 Deno.test("cluster.sh: with --tls every command and node uses TLS, and all files are their owner's alone", async (t) => {
   if (!runs("openssl", "version")) return skip("there is no openssl");
   await using copy = await Copy.make();
