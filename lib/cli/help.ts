@@ -58,9 +58,9 @@ Usage:
 Options:
 ${columns(rows, MAX_OPTION_COLUMNS)}
 
-It reads the files that its options and the configuration file name, and writes the data directory, nothing else. With
-data in ./data or /var/lib/kvraft and those files in /etc/kvraft, the compiled program gives its permission for all
-other files back when it starts; elsewhere it refuses them itself (docs/security.md).
+It reads the files that its options and the configuration file name, and writes --data-dir and --backup-to, nothing
+else. With data in ./data or /var/lib/kvraft and those files in /etc/kvraft, the compiled program gives its permission
+for all other files back when it starts; elsewhere it refuses them itself (docs/security.md).
 
 It prints one line to standard output when it is ready, logs to standard error, and stops cleanly on SIGINT and
 SIGTERM; a second signal ends it at once.

@@ -112,6 +112,7 @@ Deno.test("install.md: every block is typed by a test, or changes the machine or
     "deno task server --help",
     "npx -y deno", // JSR
     "useradd", // changes the machine
+    "kvraft-backups.conf", // changes the machine; packaging_test.ts verifies the file
     "docker build", // needs a daemon
     "--cluster 10.0.0.1:7001,10.0.0.2:7001", // three machines; tests/cluster types both commands on one
   ];

@@ -1,5 +1,6 @@
 /** The files of packaging/: each is checked by the tool or the schema of its platform, and by running what it says. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { basename } from "@std/path";
 import { parse, parseAllDocuments } from "yaml";
 import { CHECKOUT, readCheckout } from "../support/checkout.ts";
 import { kvraftCommand, Process, READY_LINE, runKvraft, runs, skip } from "../support/processes/process.ts";
@@ -21,6 +22,28 @@ Deno.test("systemd: the unit is valid, and as confined as docs/install.md says",
   const exposure = Number(/exposure level for kvraft\.service: ([0-9.]+)/.exec(stdout)?.[1]);
   assert(exposure <= MAX_EXPOSURE, `${exposure} is more than ${MAX_EXPOSURE}`);
   assertStringIncludes(readCheckout("docs/install.md"), `says ${MAX_EXPOSURE})`);
+});
+
+Deno.test("systemd: with the drop-ins the unit is valid, and may write the backups of docs/operations.md", async () => {
+  if (!runs("systemd-analyze", "--version")) return skip("there is no systemd-analyze");
+  await using folder = await TemporaryFolder.make();
+  const path = `${folder.path}/kvraft.service`;
+  await Deno.mkdir(`${path}.d`);
+  for (
+    const name of [
+      "kvraft.service",
+      "kvraft.service.d/kvraft-ready.conf",
+      "kvraft.service.d/kvraft-backups.conf",
+    ]
+  ) {
+    const text = readCheckout(`packaging/systemd/${basename(name)}`);
+    await Deno.writeTextFile(`${folder.path}/${name}`, text.replace("/usr/local/bin/kvraft", "/bin/true"));
+  }
+  const verified = await runProgram("systemd-analyze", ["verify", "--man=no", path]);
+  assertEquals([verified.code, verified.stderr], [0, ""]);
+  const [, allowed] = /^ReadWritePaths=(.*)$/m.exec(readCheckout("packaging/systemd/kvraft-backups.conf")) ??
+    [];
+  assertStringIncludes(readCheckout("docs/operations.md"), `--backup-to ${allowed} `);
 });
 
 Deno.test("systemd: of the exit codes only those that no restart helps prevent a restart", () => {

@@ -69,7 +69,7 @@ export const OPTIONS = {
   http: addressOption({
     name: "http",
     placeholder: "<host:port>",
-    help: "serve metrics, health and status over HTTP, without authentication",
+    help: "serve metrics, health and the status page over HTTP",
     allowed: "a host and a port of this machine, or a port alone for 127.0.0.1",
     fallback: "none",
     example: "127.0.0.1:9101",
@@ -133,7 +133,7 @@ export const OPTIONS = {
   dataDir: pathOption({
     name: "data-dir",
     placeholder: "<path>",
-    help: "the data directory, the only one that is written to; created when missing",
+    help: "the data directory, which no other node may use; created when missing",
     allowed: "a directory on a local disk",
     path: "write",
     fallback: "./data/node-<n>",
