@@ -7,7 +7,6 @@
  * that of KVRAFT_CERTS_DIR, for configuration, certificates, keys and secrets. KVRAFT_HEAP_MB bounds V8's heap.
  */
 // deno-lint-ignore-file no-console -- a tool writes to its terminal
-import { bundle } from "./bundle.ts";
 import { permissionFlags } from "./permissions.ts";
 import { problemOf } from "./try_program.ts";
 import { v8Flags } from "./v8_flags.ts";
@@ -59,8 +58,6 @@ async function compile(importMapFlags: readonly string[]): Promise<number> {
     );
     return EXIT_NO_BASE_BINARY;
   }
-  const bundled = await bundle(importMapFlags);
-  if (bundled === null) console.error("Cannot bundle the modules: a node will take some 15 MB more memory.");
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "compile",
@@ -73,7 +70,7 @@ async function compile(importMapFlags: readonly string[]): Promise<number> {
       ...heapFlags(v8Flags("."), Deno.env.get("KVRAFT_HEAP_MB")),
       ...importMapFlags,
       `--output=${UNTRIED}`,
-      bundled ?? "main.ts",
+      "main.ts",
     ],
     stdout: "null",
     stderr: "piped",

@@ -1,10 +1,8 @@
 /** `deno task compile` and what it remembers: a program that does not work is not kept, and a Deno that changed is noticed. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { bundle } from "../../tools/bundle.ts";
-import { permissionFlags } from "../../tools/permissions.ts";
 import { problemOf } from "../../tools/try_program.ts";
 import { CHECKOUT } from "../support/checkout.ts";
-import { denoCommand, importFlags, kvraftCommand } from "../support/processes/process.ts";
+import { kvraftCommand } from "../support/processes/process.ts";
 import { TemporaryFolder } from "../support/temporary.ts";
 
 /** Writes an executable script into the directory, and returns its path. */
@@ -22,19 +20,6 @@ function sourceCommand(): string {
 Deno.test("compile: a program that works is found to work", async () => {
   await using folder = await TemporaryFolder.make();
   assertEquals(await problemOf(await script(folder, sourceCommand()), { runsNode: true }), null);
-});
-
-Deno.test("bundle: the program as one file works, with the code that only a client needs", async () => {
-  const path = await bundle(importFlags);
-  if (path === null) {
-    // deno-lint-ignore no-console -- a skipped test says so
-    console.log("skipped: Deno cannot bundle here, for which it takes esbuild from npm's registry");
-    return;
-  }
-  await using folder = await TemporaryFolder.make();
-  const command = denoCommand(path, { permissions: permissionFlags(), args: [] });
-  const program = await script(folder, `exec ${command.map((word) => `'${word}'`).join(" ")} "$@"`);
-  assertEquals(await problemOf(program, { runsNode: true }), null);
 });
 
 Deno.test("compile: of a program that does not work, the step that fails is named with its output", async (t) => {

@@ -163,8 +163,8 @@ export class Process implements AsyncDisposable {
   }
 }
 
-/** The flags with which this machine finds `@std/*`, relative to a checkout. */
-export const importFlags: readonly string[] = (() => {
+/** Returns the flags with which this machine finds `@std/*`, relative to a checkout. */
+const importFlags: readonly string[] = (() => {
   const { stdout } = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-config", "tools/std_imports.ts"],
     cwd: CHECKOUT,
