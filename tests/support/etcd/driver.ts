@@ -4,7 +4,8 @@ import { CHECKOUT } from "../checkout.ts";
 import { within } from "../eventually.ts";
 
 const SOURCE = join(CHECKOUT, "tests", "etcd", "driver");
-const PROGRAM = join(CHECKOUT, ".cache", "etcd-driver");
+const CACHE = join(CHECKOUT, ".cache");
+const PROGRAM = join(CACHE, "etcd-driver");
 
 /** A message in protobuf's JSON form: bytes in base64, 64-bit integers as text, fields by their names in the .proto file. */
 export type Body = Readonly<Record<string, unknown>>;
@@ -55,9 +56,11 @@ export async function driverProgram(): Promise<string | null> {
 }
 
 async function build(): Promise<string | null> {
+  await Deno.mkdir(CACHE, { recursive: true });
+  // Other tests may run the program, or build it, at the same time.
+  const folder = await Deno.makeTempDir({ dir: CACHE, prefix: "etcd-driver-" });
   try {
-    // Other processes may run the program, or build it, at the same time.
-    const built = `${PROGRAM}-${Deno.pid}`;
+    const built = join(folder, "driver");
     const args = ["build", "-trimpath", "-o", built, "."];
     const { success } = await new Deno.Command("go", { args, cwd: SOURCE, stderr: "null" }).output();
     if (success) await Deno.rename(built, PROGRAM);
@@ -65,6 +68,8 @@ async function build(): Promise<string | null> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw error;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 }
 
