@@ -3,7 +3,7 @@ import { Tally } from "../formats/tally.ts";
 import { fit, wordAsTyped } from "../text.ts";
 
 /** Keys that are known by name; further ones are counted only. */
-const MAX_KEYS = 65_536;
+export const MAX_KEYS = 65_536;
 /** Remarks on single keys of one mirror. */
 const MAX_REMARKS = 20;
 /** A longer name of a key is cut in a remark. */
@@ -21,8 +21,9 @@ interface LeftOut {
 export class LeftOutKeys {
   readonly #note: (remark: string) => void;
   readonly #keys = new Map<string, LeftOut>();
-  /** Keys above the limit, each time that one is left out. */
+  /** Keys above the limit, each time that one is left out, and whether kvraft cannot hold one of them. */
   #further = 0;
+  #hasLostFurther = false;
   #remarks = 0;
 
   constructor(note: (remark: string) => void) {
@@ -31,7 +32,7 @@ export class LeftOutKeys {
 
   /** Whether kvraft cannot hold some of the keys. */
   get hasLost(): boolean {
-    return this.#further > 0 || this.#keys.values().some(({ isLost }) => isLost);
+    return this.#hasLostFurther || this.#keys.values().some(({ isLost }) => isLost);
   }
 
   /** Adds a key. A remark names one that kvraft cannot hold. */
@@ -45,8 +46,12 @@ export class LeftOutKeys {
         `left out the key ${fit(wordAsTyped(key), MAX_NAME_COLUMNS)}, one of those ${reason.reason}${rest}`,
       );
     }
-    if (!isNew || this.#keys.size < MAX_KEYS) this.#keys.set(id, reason);
-    else this.#further += 1;
+    if (!isNew || this.#keys.size < MAX_KEYS) {
+      this.#keys.set(id, reason);
+      return;
+    }
+    this.#further += 1;
+    this.#hasLostFurther ||= reason.isLost;
   }
 
   remove(key: Uint8Array): void {
@@ -57,6 +62,7 @@ export class LeftOutKeys {
   clear(): void {
     this.#keys.clear();
     this.#further = 0;
+    this.#hasLostFurther = false;
   }
 
   /** Returns the keys by their reasons. */

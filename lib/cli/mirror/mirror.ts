@@ -110,7 +110,11 @@ export class Mirror {
     if (!(error instanceof EtcdError) || !this.#hasAnswered) throw error;
     switch (error.kind) {
       case "compacted":
-        note(`etcd no longer has the changes from revision ${(this.#applied ?? 0) + 1} on; copying again`);
+        note(
+          this.#applied === null
+            ? "etcd no longer has the revision that was being copied; copying again"
+            : `etcd no longer has the changes from revision ${this.#applied + 1} on; copying again`,
+        );
         return true;
       case "unreachable":
       case "unauthenticated":
@@ -136,7 +140,11 @@ export class Mirror {
     let keys = 0;
     for (;;) {
       const page = await this.#page({ ...range, start }, { limit, revision: copied?.revision ?? null });
-      copied ??= page.position;
+      if (copied === null) {
+        copied = page.position;
+        // Another cluster, or one that was restored, may have fewer revisions than the one before.
+        this.#newest = 0;
+      }
       this.#hasAnswered = true;
       this.#reached(page.position);
       const last = page.hasMore ? page.entries.at(-1) : undefined;

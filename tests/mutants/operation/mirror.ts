@@ -5,6 +5,13 @@ import { inFile, type Mutant } from "../mutant.ts";
 export const MIRROR_MUTANTS: readonly Mutant[] = [
   ...inFile("lib/cli/mirror/mirror.ts", [MIRROR], [
     {
+      id: "M3131",
+      title: "after a restore of etcd the newest revision is that of before",
+      failure: "an idle watch is begun again every half a minute",
+      from: "        this.#newest = 0;\n",
+      to: "",
+    },
+    {
       id: "M3100",
       title: "a watch begins one revision too late",
       failure: "a change that etcd made while the mirror was away is never made",
@@ -55,6 +62,15 @@ export const MIRROR_MUTANTS: readonly Mutant[] = [
       failure: "an election of kvraft ends the mirror",
       from: "if (!isTransient || signal.aborted) throw error;",
       to: "if (isTransient || signal.aborted) throw error;",
+    },
+  ]),
+  ...inFile("lib/cli/mirror/left_out_keys.ts", [MIRROR], [
+    {
+      id: "M3130",
+      title: "a key that is only counted is one that kvraft cannot hold",
+      failure: "with 65,537 keys of leases a mirror that lost nothing ends with exit code 1",
+      from: "return this.#hasLostFurther ||",
+      to: "return this.#further > 0 ||",
     },
   ]),
   ...inFile("lib/cli/mirror/revision_queue.ts", [MIRROR], [

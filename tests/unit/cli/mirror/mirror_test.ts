@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { EtcdError, pageOf, watchMessagesOf } from "../../../../lib/cli/mirror/etcd_answers.ts";
 import { rangeOfPrefix } from "../../../../lib/cli/mirror/etcd_gateway.ts";
+import { LeftOutKeys, MAX_KEYS } from "../../../../lib/cli/mirror/left_out_keys.ts";
 import { RevisionJoiner, RevisionQueue } from "../../../../lib/cli/mirror/revision_queue.ts";
 import { PermissionDeniedError, TimeoutError } from "../../../../lib/client/errors.ts";
 import { eventually } from "../../../support/eventually.ts";
@@ -180,10 +181,35 @@ for (
     assertEquals(writes(store), ["transaction"], "the key that is the same is not written");
     assertEquals(etcd.watchedFrom, [9, etcd.revision + 1]);
     assertStringIncludes(mirror.environment.stderr.text, "copying again");
+    // An etcd that has fewer revisions than before, and makes no change, has nothing to send.
+    for (let checks = 1; checks <= 4; checks++) await nextCheck(etcd, mirror.environment.clock);
+    assertEquals(etcd.watchedFrom.length, 2, mirror.environment.stderr.text);
     mirror.environment.signal();
     await mirror.ended;
   });
 }
+
+Deno.test("mirror: a revision that is compacted while it is copied is copied again", async () => {
+  await using etcd = new ScriptedEtcd();
+  etcd.entries = Array.from({ length: 101 }, (_, number) => ({ key: `k${1_000 + number}`, value: "1" }));
+  let isCompacted = false;
+  etcd.answer = ({ body }) => {
+    if (isCompacted || etcd.requests.length < 2 || body["revision"] === 0) return null;
+    isCompacted = true;
+    const error = { code: 11, message: "etcdserver: mvcc: required revision has been compacted" };
+    return Response.json(error, { status: 400 });
+  };
+  const store = new FakeStore();
+  const mirror = begin(etcd, store);
+  await mirror.until("the mirror watches", () => etcd.isWatched);
+  assertEquals(Object.keys(contents(store)).length, 101);
+  assertStringIncludes(
+    mirror.environment.stderr.text,
+    "etcd no longer has the revision that was being copied; copying again",
+  );
+  mirror.environment.signal();
+  await mirror.ended;
+});
 
 Deno.test("mirror: of a key that kvraft cannot hold, and of one that gets a lease, no old value stays", async () => {
   await using etcd = new ScriptedEtcd();
@@ -379,6 +405,18 @@ Deno.test("RevisionQueue: the writer waits while 8 MiB wait, and an end comes be
   queue.fail(new Error("end"));
   assertEquals((await queue.take(() => true)).length, 1);
   assertEquals(await queue.take(() => true).catch((error: unknown) => String(error)), "Error: end");
+});
+
+Deno.test("LeftOutKeys: beyond the limit of names, keys of leases are counted, and only a key that cannot be held is lost", () => {
+  const leftOut = new LeftOutKeys(() => {});
+  const add = (number: number, reason: string, isLost: boolean): void =>
+    leftOut.add(new TextEncoder().encode(`key-${number}`), { reason, isLost });
+  for (let number = 0; number <= MAX_KEYS; number++) add(number, "of leases", false);
+  assertEquals([leftOut.hasLost, leftOut.tally().total], [false, MAX_KEYS + 1]);
+  add(MAX_KEYS + 1, "that are empty", true);
+  assertEquals([leftOut.hasLost, leftOut.tally().total], [true, MAX_KEYS + 2]);
+  leftOut.clear();
+  assertEquals([leftOut.hasLost, leftOut.tally().total], [false, 0]);
 });
 
 Deno.test("rangeOfPrefix: its keys are those with the prefix", () => {
