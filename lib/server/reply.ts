@@ -166,6 +166,7 @@ export class Reply {
   fail(error: unknown): void {
     this.#target.fail(error);
   }
+
   #noteSlow(
     slow: SlowRequests,
     { outcome, elapsed, index }: { outcome: RequestOutcome; elapsed: number; index: number },

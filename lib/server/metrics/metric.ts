@@ -55,6 +55,9 @@ export interface Sample {
   readonly value: number;
 }
 
+/** The scale of a histogram of microseconds, whose metric is in seconds. */
+export const SECONDS_PER_MICRO = 1e-6;
+
 /** A histogram; `scale` converts its numbers to the metric's unit. */
 export interface Histogram {
   readonly labels: Labels;

@@ -14,8 +14,8 @@ import {
   oneOf,
   sample,
   seconds,
+  SECONDS_PER_MICRO,
 } from "./metric.ts";
-
 import { PEER_AUTHENTICATIONS } from "../../protocol/messages.ts";
 import { DENOKV } from "./denokv_metrics.ts";
 import { ETCD } from "./etcd_metrics.ts";
@@ -23,7 +23,6 @@ import { REQUESTS } from "./request_metrics.ts";
 import { AUTHENTICATION } from "./security_metrics.ts";
 import { SNAPSHOTS } from "./snapshot_metrics.ts";
 
-const SECONDS_PER_MICRO = 1e-6;
 const ROLES = ["follower", "preCandidate", "candidate", "leader"];
 const PEER_STATES = ["probe", "replicate", "snapshot"];
 const MEMBER_ROLES = ["voter", "learner", "leaving"];

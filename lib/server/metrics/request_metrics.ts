@@ -1,5 +1,5 @@
 /** The metrics of requests, by kind. */
-import { counter, gauge, histogram, type Metric, sample } from "./metric.ts";
+import { counter, gauge, histogram, type Metric, sample, SECONDS_PER_MICRO } from "./metric.ts";
 import { isTimed } from "./metrics.ts";
 
 /** In the order in which they are shown. */
@@ -32,7 +32,7 @@ export const REQUESTS: readonly Metric[] = [
     measured: "lib/server/client_service.ts",
     read: ({ metrics }) =>
       metrics.requests.map(({ kind, micros }) => (
-        { labels: { kind }, histogram: micros, scale: 1e-6 }
+        { labels: { kind }, histogram: micros, scale: SECONDS_PER_MICRO }
       )),
   }),
   counter("kvraft_slow_requests_total", {

@@ -1,7 +1,5 @@
 /** The metrics of snapshots and of the backups that are made of them. */
-import { counter, counts, gauge, histogram, type Metric, one, seconds } from "./metric.ts";
-
-const SECONDS_PER_MICRO = 1e-6;
+import { counter, counts, gauge, histogram, type Metric, one, seconds, SECONDS_PER_MICRO } from "./metric.ts";
 
 /** In the order in which they are shown. */
 export const SNAPSHOTS: readonly Metric[] = [

@@ -3,8 +3,9 @@
  *
  * A snapshot is due when the log is larger than the state, since a start would then take longer to replay the log than to
  * load the snapshot. One is also due when the feature level has raised the format of snapshots: an earlier version cannot see
- * that in the log, and would apply it wrongly, but it refuses a snapshot of the new format. The state is written in slices from a copy-on-write view, while requests are served. Two snapshots
- * are kept, and the log from the older one on: if the newer is damaged, the older and the log give the same state.
+ * that in the log, and would apply it wrongly, but it refuses a snapshot of the new format. The state is written in slices from
+ * a copy-on-write view, while requests are served. Two snapshots are kept, and the log from the older one on: if the newer is
+ * damaged, the older and the log give the same state.
  *
  * Invariants: one snapshot is taken at a time. The log is removed only below a durable snapshot, never above the one
  * before it, never above one that is being sent, and never in the tail for followers that are a little behind.
