@@ -5,7 +5,7 @@
  */
 import type { Failure } from "./errors.ts";
 import { escapeJson, textOfBytes } from "./text.ts";
-import type { Attachment, KeyValue } from "../kv/command.ts";
+import { type Attachment, type KeyValue, MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../kv/mod.ts";
 import { errorMessage } from "../platform/errors.ts";
 
 /** Returns the document of an error. */
@@ -70,10 +70,6 @@ export type ReadLine =
 /** Fields of a line: those of a pair, and those that `list` adds, which are ignored. */
 const PAIR_FIELDS = ["key", "keyBase64", "value", "valueBase64", "leaseId", "expiresAtMs"];
 const LISTED_FIELDS = ["createRevision", "modRevision", "version"];
-
-/** The limits of every cluster (MAX_KEY_BYTES and MAX_VALUE_BYTES of lib/kv). */
-const MAX_KEY_BYTES = 4_096;
-const MAX_VALUE_BYTES = 1_048_576;
 
 const utf8 = new TextEncoder();
 

@@ -52,6 +52,18 @@ export const READ_OPTIONS: readonly OptionSpec[] = [
   ...CONSISTENCY_OPTIONS,
 ];
 
+/** Of commands that take keys of another store: a part of its keys, and where they go. */
+export const PREFIX: OptionSpec = {
+  name: "prefix",
+  placeholder: "<prefix>",
+  help: "only keys that begin with it",
+};
+export const TO_PREFIX: OptionSpec = {
+  name: "to-prefix",
+  placeholder: "<prefix>",
+  help: "put it before each key, in place of --prefix",
+};
+
 /** Leaves out keys that the user may not read. */
 export const VISIBLE_ONLY: OptionSpec = {
   name: "visible-only",

@@ -43,8 +43,8 @@ const ALLOWED_IMPORTS: Readonly<Record<string, AllowedImports>> = {
   lincheck: { whole: [], types: ["kv"] },
   loadgen: { whole: ["lincheck", "client"], types: ["kv"] },
   cli: {
-    whole: ["client", "diagnosis", "server", "denokv", "etcd", "gateway", "lincheck", "loadgen"],
-    types: ["raft", "kv", "protocol"],
+    whole: ["kv", "client", "diagnosis", "server", "denokv", "etcd", "gateway", "lincheck", "loadgen"],
+    types: ["raft", "protocol"],
   },
   "main.ts": { whole: ["cli"], types: [] },
   "lib/mod.ts": { whole: ["client"], types: ["kv", "protocol"] },

@@ -2,6 +2,7 @@
  * The contents of what other stores export, as `import` takes them: keys with values, keys that are left out with the
  * reason, and where the input is no such export, an error.
  */
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../../kv/mod.ts";
 import type { Pair } from "../json.ts";
 
 /** One key of the input. */
@@ -25,10 +26,6 @@ export type Item =
   }
   /** Something that the user is to know about the whole input. */
   | { readonly kind: "remark"; readonly text: string };
-
-/** The limits of every cluster (MAX_KEY_BYTES and MAX_VALUE_BYTES of lib/kv). */
-export const MAX_KEY_BYTES = 4_096;
-export const MAX_VALUE_BYTES = 1_048_576;
 
 /** Input that is not what its format demands. The message says where, as a sentence without its end. */
 export class FormatError extends Error {

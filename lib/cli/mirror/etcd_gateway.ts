@@ -197,15 +197,6 @@ export class EtcdGateway {
   }
 }
 
-/** Returns the range of all keys with a prefix. */
-export function rangeOfPrefix(prefix: Uint8Array): EtcdRange {
-  const last = prefix.findLastIndex((byte) => byte !== 0xff);
-  if (last === -1) return { start: prefix, end: null };
-  const end = prefix.slice(0, last + 1);
-  end[last] = (prefix[last] ?? 0) + 1;
-  return { start: prefix, end };
-}
-
 /** Returns the names of a range in etcd: a zero byte stands for the first key, and for the end behind the last one. */
 function encoded({ start, end }: EtcdRange): { readonly key: string; readonly range_end: string } {
   const zero = new Uint8Array(1).toBase64();

@@ -6,19 +6,14 @@
  * on behind the last revision that was made; where etcd does not have the changes since then any more (a compaction, an older
  * backup, another cluster), it copies again.
  */
+import { MAX_TRANSACTION_OPERATIONS, successor } from "../../kv/mod.ts";
 import { assertNever } from "../../platform/assert.ts";
 import type { Stopwatch } from "../environment.ts";
 import { countOf } from "../text.ts";
 import { pause } from "../waiting.ts";
 import { EtcdError, type EtcdPage, type EtcdPosition, type WatchMessage } from "./etcd_answers.ts";
 import type { EtcdGateway, EtcdRange } from "./etcd_gateway.ts";
-import {
-  type Change,
-  fitOneTransaction,
-  MAX_CHANGE_BYTES,
-  MAX_CHANGES,
-  type MirrorTarget,
-} from "./mirror_target.ts";
+import { type Change, fitOneTransaction, MAX_CHANGE_BYTES, type MirrorTarget } from "./mirror_target.ts";
 import { type EtcdRevision, RevisionJoiner, RevisionQueue } from "./revision_queue.ts";
 
 /** Keys of the first page, and of the largest. */
@@ -148,7 +143,7 @@ export class Mirror {
       this.#hasAnswered = true;
       this.#reached(page.position);
       const last = page.hasMore ? page.entries.at(-1) : undefined;
-      const next = last === undefined ? null : keyBehind(last.key);
+      const next = last === undefined ? null : successor(last.key);
       await target.reconcile({ start, end: next }, page.entries);
       keys += page.entries.length;
       this.#options.showProgress(`copied ${countOf(keys, "key")} of etcd at revision ${copied.revision} …`);
@@ -220,7 +215,7 @@ export class Mirror {
       for (const { key, entry } of events) bytes += key.length + (entry?.value.length ?? 0);
       if (added.some((key) => keys.has(key))) return false;
       for (const key of added) keys.add(key);
-      return keys.size <= MAX_CHANGES && bytes <= MAX_CHANGE_BYTES;
+      return keys.size <= MAX_TRANSACTION_OPERATIONS && bytes <= MAX_CHANGE_BYTES;
     });
     const changes: readonly Change[] = target.changesOf(revisions.flatMap(({ events }) => events));
     const last = revisions.at(-1) ?? revisions[0];
@@ -316,12 +311,6 @@ class Watch {
     this.#received = revision.revision;
     await this.#queue.push(revision);
   }
-}
-
-function keyBehind(key: Uint8Array): Uint8Array {
-  const behind = new Uint8Array(key.length + 1);
-  behind.set(key);
-  return behind;
 }
 
 /** Returns the number of keys of the next page: more while pages are small, so that each has a few megabytes at most. */

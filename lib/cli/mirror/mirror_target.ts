@@ -2,7 +2,7 @@
 import { concat, equals } from "@std/bytes";
 import { KvraftError, type KvraftErrorCode } from "../../client/errors.ts";
 import type { CallOptions, ListResult, TransactionMutation } from "../../client/types.ts";
-import type { KeyValue } from "../../kv/command.ts";
+import { compareKeys, isReserved, type KeyValue, MAX_TRANSACTION_OPERATIONS } from "../../kv/mod.ts";
 import { errorMessage } from "../../platform/errors.ts";
 import type { StoreClient } from "../command.ts";
 import type { Stopwatch } from "../environment.ts";
@@ -12,8 +12,7 @@ import type { EtcdEntry } from "./etcd_answers.ts";
 import type { EtcdRange } from "./etcd_gateway.ts";
 import { LeftOutKeys } from "./left_out_keys.ts";
 
-/** Changes of a transaction (MAX_TRANSACTION_OPERATIONS of lib/kv), and bytes after which it has no further one. */
-export const MAX_CHANGES = 128;
+/** Bytes after which a transaction has no further change. */
 export const MAX_CHANGE_BYTES = 524_288;
 /** Bytes of the changes of one revision that are made at once: an entry of the log has at most 8 MiB. */
 const MAX_WHOLE_BYTES = 7_340_032;
@@ -31,8 +30,6 @@ const TRANSIENT: readonly KvraftErrorCode[] = [
   "sessionExpired",
   "storageFull",
 ];
-/** The keys of databases begin with these bytes (lib/kv/databases): no other key may. */
-const RESERVED_START = new Uint8Array(8).fill(0xff);
 
 /** A change of a key of kvraft; null deletes it. */
 export interface Change {
@@ -96,7 +93,7 @@ export class MirrorTarget {
     for await (const existing of this.#existing(range)) {
       for (; next < wanted.length; next++) {
         const entry = wanted[next];
-        if (entry === undefined || compareBytes(entry.key, existing.key) >= 0) break;
+        if (entry === undefined || compareKeys(entry.key, existing.key) >= 0) break;
         await pending.add(entry);
       }
       const entry = wanted[next];
@@ -142,9 +139,7 @@ export class MirrorTarget {
   #changeOf(key: Uint8Array, entry: EtcdEntry | null): Change | null {
     const { dropsLeases, prefix, toPrefix } = this.#options;
     const named = concat([toPrefix, key.subarray(prefix.length)]);
-    const nameReason = equals(named.subarray(0, RESERVED_START.length), RESERVED_START)
-      ? "with names that are reserved"
-      : limitReason(named.length, 0);
+    const nameReason = isReserved(named) ? "with names that are reserved" : limitReason(named.length, 0);
     const value = entry?.value ?? null;
     const reason = nameReason ?? limitReason(named.length, value?.length ?? 0);
     const isOfLease = entry?.hasLease === true && !dropsLeases;
@@ -217,7 +212,9 @@ class PendingChanges {
   }
 
   async add(change: Change): Promise<void> {
-    if (this.#changes.length === MAX_CHANGES || this.#bytes > MAX_CHANGE_BYTES) await this.flush();
+    if (this.#changes.length === MAX_TRANSACTION_OPERATIONS || this.#bytes > MAX_CHANGE_BYTES) {
+      await this.flush();
+    }
     this.#changes.push(change);
     this.#bytes += bytesOf(change);
   }
@@ -237,7 +234,7 @@ function partsOf(changes: readonly Change[]): readonly (readonly Change[])[] {
   for (const change of changes) {
     bytes += bytesOf(change);
     const last = parts.at(-1);
-    if (last === undefined || last.length === MAX_CHANGES || bytes > MAX_WHOLE_BYTES) {
+    if (last === undefined || last.length === MAX_TRANSACTION_OPERATIONS || bytes > MAX_WHOLE_BYTES) {
       parts.push([change]);
       bytes = bytesOf(change);
     } else last.push(change);
@@ -252,14 +249,4 @@ export function fitOneTransaction(changes: readonly Change[]): boolean {
 
 function bytesOf({ key, value }: Change): number {
   return key.length + (value?.length ?? 0);
-}
-
-/** Compares byte by byte; a prefix comes first. */
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const length = Math.min(a.length, b.length);
-  for (let position = 0; position < length; position++) {
-    const difference = (a[position] ?? 0) - (b[position] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
 }

@@ -1,4 +1,5 @@
 /** The commands on leases: `lease grant`, `revoke`, `keep-alive`, `ttl` and `list`. */
+import { MAX_LIST_ENTRIES } from "../../../kv/mod.ts";
 import { KvraftError } from "../../../client/errors.ts";
 import { reasonWithin } from "../../../client/retry.ts";
 import type { LeaseDetails, LeaseListResult } from "../../../client/leases/types.ts";
@@ -22,7 +23,7 @@ import { LEASE, leaseIdOf, leaseIdOfText, ttlOfText } from "../../lease_options.
 import { callOptions, CONSISTENCY_OPTIONS, consistencyOptions, durationAsTyped } from "../../options.ts";
 import { countOf, dim, duration, escapeBytes, moreLine, table } from "../../text.ts";
 import { pause } from "../../waiting.ts";
-import { MAX_LIMIT, nextPageLine } from "../keys/list.ts";
+import { nextPageLine } from "../keys/list.ts";
 
 /** Keep-alives within a time to live, so that two may fail. */
 const KEEP_ALIVES_OF_TTL = 3;
@@ -133,7 +134,7 @@ const LIST = defineCommand({
     const [limit, after] = [options.get("limit"), options.get("after")];
     const page = {
       ...(limit !== undefined &&
-        { limit: integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIMIT }) }),
+        { limit: integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIST_ENTRIES }) }),
       ...(after !== undefined && { after: leaseIdOfText(after, "--after") }),
     };
     const client = await context.client();

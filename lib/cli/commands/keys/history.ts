@@ -1,6 +1,6 @@
 /** The commands on earlier versions: `history`, and `compact`, which drops them. */
 import type { HistoryResult } from "../../../client/types.ts";
-import type { KeyVersion } from "../../../kv/command.ts";
+import { type KeyVersion, MAX_LIST_ENTRIES } from "../../../kv/mod.ts";
 import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
@@ -22,7 +22,7 @@ import {
 import { ExitCode } from "../../errors.ts";
 import { bytesField, lifetimeFields } from "../../json.ts";
 import { countOf, dim, duration, escapeBytes, moreLine } from "../../text.ts";
-import { lifetimeColumns, MAX_LIMIT, nextPageLine, valueTable } from "./list.ts";
+import { lifetimeColumns, nextPageLine, valueTable } from "./list.ts";
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: "limit", placeholder: "<n>", help: "versions of a page (100)" },
@@ -48,7 +48,7 @@ export const HISTORY = defineCommand({
     const page = {
       ...(limit === undefined
         ? {}
-        : { limit: integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIMIT }) }),
+        : { limit: integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIST_ENTRIES }) }),
       ...(before === undefined ? {} : { before: revisionOf(before, { name: "--before", min: 1 }) }),
     };
     const key = keyOf(invocation);

@@ -9,7 +9,7 @@ import {
   defineCommand,
   type Invocation,
 } from "../../command.ts";
-import { BYTES_OPTIONS, bytesOf, callOptions } from "../../options.ts";
+import { BYTES_OPTIONS, bytesOf, callOptions, PREFIX, TO_PREFIX } from "../../options.ts";
 import { ExitCode, HalfwayError, InputError } from "../../errors.ts";
 import { ByteReader } from "../../formats/byte_reader.ts";
 import { FormatError, type Item, limitReason } from "../../formats/items.ts";
@@ -31,16 +31,6 @@ const FORMAT: OptionSpec = {
   name: "format",
   placeholder: ["auto", ...FORMATS].join("|"),
   help: "what standard input is (auto: recognised by its beginning)",
-};
-const PREFIX: OptionSpec = {
-  name: "prefix",
-  placeholder: "<prefix>",
-  help: "only keys that begin with it",
-};
-const TO_PREFIX: OptionSpec = {
-  name: "to-prefix",
-  placeholder: "<prefix>",
-  help: "put it before each key, in place of --prefix",
 };
 const REDIS_DATABASE: OptionSpec = {
   name: "redis-database",

@@ -1,7 +1,7 @@
 /** The command `list`: keys in byte order, page by page. */
 import { concat } from "@std/bytes";
 import type { ListOptions, ListResult } from "../../../client/types.ts";
-import type { Attachment, KeyValue } from "../../../kv/command.ts";
+import { type Attachment, type KeyValue, MAX_LIST_ENTRIES } from "../../../kv/mod.ts";
 import { integerOfText, type OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
@@ -35,8 +35,6 @@ import {
   timeText,
 } from "../../text.ts";
 
-/** The limit of a node (MAX_LIST_ENTRIES of lib/kv). */
-export const MAX_LIMIT = 10_000;
 /** Keys of a page of a listing of all keys, which bounds the memory. */
 const ALL_PAGE_KEYS = 1_000;
 /** Narrowest column for values in a table. */
@@ -242,7 +240,9 @@ function rangeOf(invocation: Invocation): ListOptions {
   const prefix = invocation.args.get("prefix");
   if (prefix !== undefined) range.prefix = bytesOf(prefix.text, invocation);
   const limit = invocation.options.get("limit");
-  if (limit !== undefined) range.limit = integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIMIT });
+  if (limit !== undefined) {
+    range.limit = integerOfText(limit, { name: "--limit", min: 1, max: MAX_LIST_ENTRIES });
+  }
   for (const name of ["start", "end"] as const) {
     const key = invocation.options.get(name);
     if (key !== undefined) range[name] = bytesOf(key, invocation);

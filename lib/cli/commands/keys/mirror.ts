@@ -1,4 +1,5 @@
 /** The command `mirror`: copies the keys of an etcd, and follows its changes. */
+import { prefixEnd } from "../../../kv/mod.ts";
 import { AddressError, formatAddress, parseAddress } from "../../../platform/address.ts";
 import { errorMessage } from "../../../platform/errors.ts";
 import type { OptionSpec } from "../../arguments.ts";
@@ -12,10 +13,10 @@ import {
 import { ExitCode, failureOf, HalfwayError, UsageError } from "../../errors.ts";
 import { namesText } from "../../formats/tally.ts";
 import { EtcdError } from "../../mirror/etcd_answers.ts";
-import { EtcdGateway, type EtcdTarget, rangeOfPrefix } from "../../mirror/etcd_gateway.ts";
+import { EtcdGateway, type EtcdTarget } from "../../mirror/etcd_gateway.ts";
 import { Mirror } from "../../mirror/mirror.ts";
 import { MirrorTarget } from "../../mirror/mirror_target.ts";
-import { BYTES_OPTIONS, bytesOf, timeoutOf } from "../../options.ts";
+import { BYTES_OPTIONS, bytesOf, PREFIX, timeoutOf, TO_PREFIX } from "../../options.ts";
 import { askSecret, secretInFile } from "../../sign_in/secrets.ts";
 import { countOf, duration, textOfBytes, withThousands, wordAsTyped } from "../../text.ts";
 
@@ -26,12 +27,6 @@ const FROM: OptionSpec = {
   name: "from-etcd",
   placeholder: "<host:port>,…",
   help: "an etcd, or more members of one, with https:// before the first for TLS",
-};
-const PREFIX: OptionSpec = { name: "prefix", placeholder: "<prefix>", help: "only keys that begin with it" };
-const TO_PREFIX: OptionSpec = {
-  name: "to-prefix",
-  placeholder: "<prefix>",
-  help: "put it before each key, in place of --prefix",
 };
 const ONCE: OptionSpec = { name: "once", placeholder: null, help: "end when everything is copied" };
 const OVERWRITE: OptionSpec = {
@@ -133,7 +128,7 @@ export const MIRROR = defineCommand({
     const mirror = new Mirror({
       gateway,
       target,
-      range: rangeOfPrefix(prefix),
+      range: { start: prefix, end: prefixEnd(prefix) },
       clock,
       signal,
       note,

@@ -1,4 +1,5 @@
 /** Puts of many keys: several in one transaction, several transactions at a time. */
+import { MAX_TRANSACTION_OPERATIONS } from "../../../kv/mod.ts";
 import { KvraftError } from "../../../client/errors.ts";
 import type { CallOptions, TransactionMutation } from "../../../client/types.ts";
 import type { StoreClient } from "../../command.ts";
@@ -7,8 +8,6 @@ import type { Pair } from "../../json.ts";
 
 /** Transactions in flight. */
 const MAX_BATCHES = 8;
-/** Keys of a transaction (MAX_TRANSACTION_OPERATIONS of lib/kv). */
-const MAX_KEYS = 128;
 /** Bytes of keys and values after which a transaction has no further key. */
 const MAX_BYTES = 524_288;
 /** Errors of a transaction that one of its keys has caused; each is tried by itself, to name that one. */
@@ -68,7 +67,8 @@ export class PutBatches {
   async add(pair: Pair, number: number): Promise<boolean> {
     const id = pair.key.toBase64();
     const bytes = pair.key.length + pair.value.length;
-    const isFull = this.#collected.size === MAX_KEYS || this.#collectedBytes + bytes > MAX_BYTES;
+    const isFull = this.#collected.size === MAX_TRANSACTION_OPERATIONS ||
+      this.#collectedBytes + bytes > MAX_BYTES;
     if (this.#collected.has(id) || (isFull && this.#collected.size > 0)) await this.#send();
     if (this.#failure !== null) return false;
     this.#collected.set(id, { pair, number });

@@ -2,6 +2,7 @@
 import { benchAnswer, type BenchEnd, type BenchPlan, type BenchReport } from "./bench_report.ts";
 import { connectAll, removeKeys, requireUnused, scratchPrefix } from "./scratch_prefix.ts";
 import { KvraftError } from "../../../client/errors.ts";
+import { MAX_VALUE_BYTES } from "../../../kv/mod.ts";
 import {
   DISTRIBUTIONS,
   Generator,
@@ -30,7 +31,6 @@ import { duration, perSecond, textOfBytes, withThousands } from "../../text.ts";
 const MAX_CLIENTS = 10_000;
 /** Most requests that one connection of the client library has in flight. */
 const MAX_PER_CONNECTION = 1_024;
-const MAX_VALUE_BYTES = 1_048_576;
 const MAX_RATE = 10_000_000;
 const DEFAULT_CONNECTIONS = 8;
 const DEFAULT_TIMEOUT_MS = 5_000;

@@ -3,7 +3,8 @@
  * rdb.h and rdb.c of Redis 7 and 8.
  */
 import type { ByteReader } from "../byte_reader.ts";
-import { FormatError, MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../items.ts";
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../../../kv/mod.ts";
+import { FormatError } from "../items.ts";
 import { type RdbString, readLength, readString, readUint64, skipString } from "./rdb_strings.ts";
 import { kindOfType, skipModule, skipValue, STRING_TYPE, typeOfNumber } from "./rdb_values.ts";
 

@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { EtcdError, pageOf, watchMessagesOf } from "../../../../lib/cli/mirror/etcd_answers.ts";
-import { rangeOfPrefix } from "../../../../lib/cli/mirror/etcd_gateway.ts";
 import { LeftOutKeys, MAX_KEYS } from "../../../../lib/cli/mirror/left_out_keys.ts";
 import { RevisionJoiner, RevisionQueue } from "../../../../lib/cli/mirror/revision_queue.ts";
 import { PermissionDeniedError, TimeoutError } from "../../../../lib/client/errors.ts";
@@ -417,15 +416,6 @@ Deno.test("LeftOutKeys: beyond the limit of names, keys of leases are counted, a
   assertEquals([leftOut.hasLost, leftOut.tally().total], [true, MAX_KEYS + 2]);
   leftOut.clear();
   assertEquals([leftOut.hasLost, leftOut.tally().total], [false, 0]);
-});
-
-Deno.test("rangeOfPrefix: its keys are those with the prefix", () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 3 }), fc.uint8Array({ maxLength: 5 }), (prefix, key) => {
-    const { start, end } = rangeOfPrefix(prefix);
-    const hex = (bytes: Uint8Array): string => bytes.toHex();
-    const isInside = hex(key) >= hex(start) && (end === null || hex(key) < hex(end));
-    assertEquals(isInside, hex(key).startsWith(hex(prefix)));
-  }));
 });
 
 Deno.test("answers of etcd: any JSON is a typed answer or an EtcdError", () => {
