@@ -15,6 +15,15 @@ const VERSIONS: Rule = {
     const older = descriptions.filter(({ kind }: NodeDescription) => kind === "older").map(({ id }) => id);
     const byVersion = Map.groupBy(nodes, ({ report }) => report.status.version);
     if (older.length === 0 && byVersion.size <= 1) return [];
+    if (nodes.length === 0) {
+      return [{
+        severity: "warning",
+        node: null,
+        what: `No node that answers has a version with reports (${namesOf(older)}).`,
+        why: "Without reports doctor knows of a node little more than that it answers.",
+        remedy: "If nothing else is found, the cluster can be upgraded: docs/upgrading.md.",
+      }];
+    }
     const parts = [...byVersion].map(([version, same]) => `${namesOf(same.map(({ id }) => id))}: ${version}`);
     const all = [...older.length === 0 ? [] : [`${namesOf(older)}: a version without reports`], ...parts];
     return [{

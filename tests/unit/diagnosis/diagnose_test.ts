@@ -332,6 +332,18 @@ Deno.test("diagnose: an older node and the feature level that it holds back", ()
   assert(diagnose(answers)[1]?.what.includes("held back by n3"));
 });
 
+Deno.test("diagnose: nodes that are all of a version without reports are no mixture", () => {
+  const answers = answersWith({}).map((one): NodeDescription => ({
+    kind: "older",
+    id: one.id,
+    address: one.address,
+    reason: "unknown",
+  }));
+  const [finding, ...others] = diagnose(answers);
+  assertEquals([finding?.rule, others], ["versions", []]);
+  assertEquals(finding?.what, "No node that answers has a version with reports (n1, n2, and n3).");
+});
+
 Deno.test("diagnose: addresses beyond this machine without TLS are reported, with TLS they are not", () => {
   const all = (enabled: boolean): readonly string[] =>
     found(answersOf(
