@@ -160,7 +160,7 @@ function sentence(text) {
 
 function seenText(member, nowMs) {
   const seen = lastSeen(model, member, nowMs);
-  if (seen === null) return "Not seen since the other nodes have started.";
+  if (seen === null) return "No node that answers is in contact with it.";
   return `Last ${seen.by === null ? "seen" : `heard by node ${seen.by}`} ${durationText(seen.agoMs)} ago.`;
 }
 
