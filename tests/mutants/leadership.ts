@@ -21,6 +21,13 @@ export const LEADERSHIP_MUTANTS: readonly Mutant[] = [
       from: "round === null ? situation.isReachable : this.#answered(round)",
       to: "round === -1 ? this.#answered(round) : situation.isReachable",
     },
+    {
+      id: "M3146",
+      title: "a leader reconciles its members only once",
+      failure: "a learner that takes long to catch up never becomes a voter",
+      from: "    this.start();\n    this.#reconcile();",
+      to: "    this.#dueMs = null;\n    this.#reconcile();",
+    },
   ]),
   ...inFile("lib/server/leader/log_clock.ts", [SERVER], [
     {

@@ -187,6 +187,7 @@ function dataIds({ members }: Configuration): readonly (number | null)[] {
 Deno.test("Membership: an added node is reported as done once it is a learner, and becomes a voter when it has caught up", async () => {
   const bench = await Bench.leading([1, 2, 3]);
   bench.membership.start();
+  assertEquals(bench.clock.timerCount, 1, "a leader is woken up by the core's ticks alone");
   await bench.ask(add(4));
   assertEquals(bench.answers, ["1 voter, 2 voter, 3 voter, 4 learner"]);
   await bench.pass(10 * INTERVAL_MS);
