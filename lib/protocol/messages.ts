@@ -93,8 +93,9 @@ export interface PeerStatus {
 }
 
 /**
- * The state of a node's disk. `nearlyFull`: there was no space to prepare the log's next file; a leader transfers
- * leadership to a node that has space. `full`: the last write to the log found no space; the node takes part in nothing.
+ * The state of a node's disk. `nearlyFull`: there was no space for another file; once the log has used the
+ * space that it has reserved, a leader transfers leadership to a node that has space. `full`: the last write to the log
+ * found no space; the node takes part in nothing.
  */
 export type DiskState = "ok" | "nearlyFull" | "full";
 

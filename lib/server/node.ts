@@ -16,7 +16,7 @@ import type { ConnectionIdentity, IdentifiedConnection } from "./auth/connection
 import { ClientService, ClientWork, type ClientWorkOptions } from "./client_service.ts";
 import { ConfirmedReads, Replica } from "./replica.ts";
 import type { Diagnostics } from "./diagnostics/diagnostics.ts";
-import { DiskSpaceMonitor } from "./disk_space_monitor.ts";
+import { DiskSpaceMonitor, type DiskSpaceMonitorOptions } from "./disk_space_monitor.ts";
 import { Driver, type DriverEvents } from "./driver.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeaderWork } from "./leader/leader_work.ts";
@@ -77,6 +77,8 @@ export interface NodeOptions extends UserOptions {
   readonly peers: NodePeers;
   /** Knows where the members serve etcd's clients. */
   readonly etcdUrls: EtcdUrls;
+  readonly disk: DiskSpaceMonitorOptions["disk"];
+  readonly dataDir: string;
   /** Asks which node answers at an address (see {@link MembershipOptions}). */
   readonly probe: MembershipOptions["probe"];
   /** Returns reports about nodes. */
@@ -168,6 +170,7 @@ export class Node {
     this.#exchange = new SnapshotExchange({ ...options, store, raft, driver, replica, yieldToEventLoop });
     const exchange = this.#exchange;
     const snapshots = this.snapshots = this.#makeSnapshots();
+    this.#diskSpace = new DiskSpaceMonitor(start.log, { ...options, snapshots, exchange });
     this.description = new NodeDescription({
       ...options,
       raft,
@@ -177,9 +180,9 @@ export class Node {
       log: start.log,
       snapshots,
       exchange,
+      diskSpace: this.#diskSpace,
       tickMs: tickMsOf(options),
     });
-    this.#diskSpace = new DiskSpaceMonitor(start.log, { clock, snapshots, exchange });
     this.#forwarding = new Forwarding({
       clock,
       firstId: Math.floor(options.random() * 2 ** 48),
@@ -193,7 +196,7 @@ export class Node {
       logger,
       timeoutMs,
       members: () => membersOf(raft.committedConfiguration),
-      hasDiskSpace: () => this.description.disk === "ok",
+      hasDiskSpace: () => !driver.isDiskFull && !start.log.isNearlyFull,
     });
     this.#leaderWork = new LeaderWork({ ...options, raft, driver, replica });
     this.#writes = this.#makeWrites();

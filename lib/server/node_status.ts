@@ -21,7 +21,7 @@ export const VERSION: string = deno.version;
 export interface NodeCondition {
   /** Whether the last write to the log failed because the disk was full. */
   readonly isDiskFull: boolean;
-  /** Whether the disk had no space for the log's next file. */
+  /** Whether the disk has no space for another file. */
   readonly isDiskNearlyFull: boolean;
   /** Bytes of the log. */
   readonly logBytes: number;
@@ -53,6 +53,7 @@ export interface DescribedNode {
   readonly replica: Replica;
   readonly watches: WatchHub;
   readonly log: StartingPoint["log"];
+  readonly diskSpace: { readonly isNearlyFull: boolean };
   readonly snapshots: Snapshots;
   readonly exchange: SnapshotExchange;
   /** Duration of a tick of the core. */
@@ -79,9 +80,9 @@ export class NodeDescription {
 
   /** The space on this node's disk. */
   get disk(): DiskState {
-    const { driver, log } = this.#node;
+    const { driver, diskSpace } = this.#node;
     if (driver.isDiskFull) return "full";
-    return log.isNearlyFull ? "nearlyFull" : "ok";
+    return diskSpace.isNearlyFull ? "nearlyFull" : "ok";
   }
 
   /** Returns the parts of its view that belong to every answer of a front end. */
@@ -137,11 +138,11 @@ export class NodeDescription {
 
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
-    const { raft, driver, replica, watches, log, snapshots } = this.#node;
+    const { raft, driver, replica, watches, log, diskSpace, snapshots } = this.#node;
     const { historyBytes, compactedRevision, leaseCount, auth } = replica.stateMachine;
     return {
       isDiskFull: driver.isDiskFull,
-      isDiskNearlyFull: log.isNearlyFull,
+      isDiskNearlyFull: diskSpace.isNearlyFull,
       logBytes: log.bytesSince(0),
       waitingWrites: replica.waitingWrites,
       holdsLease: raft.holdsLease,

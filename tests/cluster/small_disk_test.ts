@@ -31,7 +31,7 @@ async function onSmallDisk(
   await t.step(`skipped, since no file system can be mounted: ${mounted.problem}`, () => {});
 }
 
-Deno.test("full disk: the leader transfers leadership to a node with disk space, and every write is accepted", (t) =>
+Deno.test("full disk: the leader reports it, later transfers leadership to a node with disk space, and every write is accepted", (t) =>
   onSmallDisk(t, 3, async ({ cluster, disk }) => {
     await using client = await cluster.connect();
     await client.put("the client", "knows the leader");
@@ -43,6 +43,14 @@ Deno.test("full disk: the leader transfers leadership to a node with disk space,
         : null;
     }, { explain: cluster.logs });
     disk.fill();
+    await client.put("key", "small enough for what the log has reserved");
+    await eventually("node 1 reports the full disk, though its log has space", async () => {
+      return (await cluster.status(1))?.disk === "nearlyFull" && cluster.logs().includes("diskNearlyFull")
+        ? true
+        : null;
+    }, { explain: cluster.logs });
+    await client.put("key", "accepted by the same leader");
+    assertEquals((await cluster.status(1))?.role, "leader");
     for (let number = 0; number < WRITES; number++) await client.put(`key ${number}`, VALUE);
     assertStringIncludes(
       cluster.logs(),
@@ -55,6 +63,12 @@ Deno.test("full disk: the leader transfers leadership to a node with disk space,
       return status?.peers.some(({ id, hasDiskSpace }) => id === 1 && hasDiskSpace === false) ? true : null;
     }, { explain: cluster.logs });
     disk.free();
+    await eventually("node 1 reports that it has space", async () => {
+      return (await cluster.status(1))?.disk === "ok" && cluster.logs().includes("diskHasSpace")
+        ? true
+        : null;
+    }, { explain: cluster.logs });
+    assertEquals(disk.names().filter((name) => name.endsWith(".new")), []);
   }));
 
 Deno.test("full disk: a node without a transfer target still answers", (t) =>

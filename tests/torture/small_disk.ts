@@ -46,6 +46,11 @@ export class SmallDisk implements AsyncDisposable {
     this.#isFull = false;
   }
 
+  /** Returns the names at its top. */
+  names(): readonly string[] {
+    return Array.from(Deno.readDirSync(this.#folder), ({ name }) => name);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const problem = await run("umount", this.#folder);
     if (problem !== null) throw new Error(`Cannot unmount ${this.#folder}: ${problem}`);

@@ -36,13 +36,14 @@ function perNode(
 const DISK_FULL = perNode({
   name: "disk-full",
   why:
-    "A node whose disk is full acknowledges nothing; a leader whose disk is nearly full refuses writes that add data.",
+    "Once the reserved space is used, a leader transfers leadership or refuses writes that add data; a node that " +
+    "cannot write at all acknowledges nothing.",
   find: ({ status: { disk } }) =>
     disk === "ok" ? null : {
       severity: disk === "full" ? "critical" : "problem",
       what: disk === "full"
         ? "the disk is full, and the node does not take part."
-        : "the disk is nearly full: there is no space for the next file of the log.",
+        : "the disk is full or nearly full: snapshots fail, and the log has only the space that it has reserved.",
       remedy: "Free disk space where its data directory is; the node goes on by itself.",
     },
 });

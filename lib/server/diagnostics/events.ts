@@ -40,7 +40,8 @@ export const EVENTS = {
   slowRequest: "See where the time went: `waitedFor` says it, and [A request was slow](#a-request-was-slow).",
   featureLevelRaised: "Nothing: all nodes run the new version. Older versions can no longer join.",
   diskFull: "Free disk space; the node goes on by itself.",
-  diskNearlyFull: "Free disk space: the node gives up leadership, or refuses writes that add data.",
+  diskNearlyFull:
+    "Free disk space: snapshots fail; later the node gives up leadership, or refuses writes that add data.",
   diskHasSpace: "Nothing.",
   descriptorsShort: "Raise ulimit -n and restart the node.",
   descriptorsFree: "Nothing now; raise ulimit -n.",

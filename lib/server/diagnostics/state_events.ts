@@ -23,7 +23,7 @@ export interface StateEventSources {
   readonly replica: Pick<Replica, "appliedIndex" | "applied"> & {
     readonly stateMachine: { readonly auth: { readonly enabled: boolean }; readonly stateBytes: number };
   };
-  readonly log: { readonly isNearlyFull: boolean };
+  readonly diskSpace: { readonly isNearlyFull: boolean };
   readonly live: Pick<LiveSettings, "quotaBytes">;
   /** Null where nothing is counted: then slowness, the end of a quota and disk space are not noticed. */
   readonly metrics: Pick<Metrics, "latency" | "onPeriod"> | null;
@@ -132,15 +132,15 @@ export class StateEvents {
   }
 
   #checkDisk(): void {
-    const { logger, log: { isNearlyFull } } = this.#sources;
+    const { logger, diskSpace: { isNearlyFull } } = this.#sources;
     if (isNearlyFull === this.#isNearlyFull) return;
     this.#isNearlyFull = isNearlyFull;
     if (isNearlyFull) {
-      logger.warn("the disk is nearly full: it has no space for the log's next file", {
+      logger.warn("the disk is full or nearly full: the log has only the space that it has reserved", {
         event: "diskNearlyFull",
       });
     } else {
-      logger.info("the disk has space again for the log's next file", { event: "diskHasSpace" });
+      logger.info("the disk has space again", { event: "diskHasSpace" });
     }
   }
 

@@ -144,8 +144,10 @@ const LOG: readonly Metric[] = [
   }),
   gauge("kvraft_disk_nearly_full", {
     unit: "",
-    help: "1 while the disk has no space for the log's next file: writes that add data are refused.",
-    measured: "lib/storage/wal/wal.ts",
+    help:
+      "1 while the disk has no space for another file: snapshots fail, and writes that add data are refused once the log has " +
+      "used the space that it has reserved.",
+    measured: "lib/server/disk_space_monitor.ts",
     read: ({ condition }) => one(condition.isDiskNearlyFull ? 1 : 0),
   }),
 ];

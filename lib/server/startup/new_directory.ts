@@ -9,6 +9,7 @@ import type { Random } from "../../platform/clock.ts";
 import { encodeConfiguration } from "../../protocol/configuration.ts";
 import type { Configuration } from "../../raft/mod.ts";
 import { DataDirectory, type Disk, type Identity, SnapshotStore, WriteAheadLog } from "../../storage/mod.ts";
+import { PROBE_NAME } from "../disk_space_monitor.ts";
 import { newDataId } from "./identity.ts";
 
 /** Size of the log's first file, which is almost empty: the server continues with files of its own size. */
@@ -97,7 +98,16 @@ export async function makeDirectory(planned: NewDirectory): Promise<void> {
 }
 
 /** Names of files in a data directory, and in a new file system. */
-const OWN_NAMES = ["LOCK", "identity", "identity.new", "wal", "snapshots", "unfinished", "lost+found"];
+const OWN_NAMES = [
+  "LOCK",
+  "identity",
+  "identity.new",
+  "wal",
+  "snapshots",
+  "unfinished",
+  PROBE_NAME,
+  "lost+found",
+];
 
 /** Refuses a directory with files that are not kvraft's: it was probably named by mistake. */
 function requireOwnNames(disk: Disk, path: string): void {

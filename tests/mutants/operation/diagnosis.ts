@@ -42,6 +42,39 @@ export const DIAGNOSIS_MUTANTS: readonly Mutant[] = [
       to: "if (bytes > quotaBytes) return;",
     },
   ]),
+  ...inFile("lib/server/disk_space_monitor.ts", [SERVER], [
+    {
+      id: "M3140",
+      title: "a full disk has space when no file can be opened",
+      failure: "a node without descriptors says that its full disk has space again",
+      from: "if (isDiskFull(error)) this.#isFull = true;",
+      to: "this.#isFull = isDiskFull(error);",
+    },
+    {
+      id: "M3141",
+      title: "the small file that finds no space stays",
+      failure: "the last bytes of a full disk are taken by the file that looks for them",
+      from:
+        "  try {\n    file.write(PROBE, 0);\n  } finally {\n    file.close();\n    disk.remove(path);\n  }",
+      to: "  file.write(PROBE, 0);\n  file.close();\n  disk.remove(path);",
+    },
+    {
+      id: "M3142",
+      title: "an idle node writes its small file as often as a busy one",
+      failure: "the disk of an idle machine never rests",
+      from: "? CHECKS_PER_IDLE_PROBE : CHECKS_PER_PROBE",
+      to: "? CHECKS_PER_PROBE : CHECKS_PER_PROBE",
+    },
+  ]),
+  ...inFile("lib/server/node.ts", [SERVER], [
+    {
+      id: "M3143",
+      title: "a leader whose disk has no space for a small file gives up leadership at once",
+      failure: "leadership moves, though the log still has space that it has reserved",
+      from: "hasDiskSpace: () => !driver.isDiskFull && !start.log.isNearlyFull,",
+      to: 'hasDiskSpace: () => this.description.disk === "ok",',
+    },
+  ]),
   ...inFile("lib/server/leadership.ts", [SERVER], [
     {
       id: "M3022",

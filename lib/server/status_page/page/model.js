@@ -286,7 +286,7 @@ function memberFindings(model, { id, report, reason }) {
     add(
       "warn",
       `The disk of node ${id} is nearly full`,
-      "There is no space for its log's next file. Free disk space there.",
+      "Snapshots fail, and the log has only the space that it has reserved: after that, no data can be added. Free disk space there.",
     );
   }
   if (entriesBehind(model, report) >= LAGGING_ENTRIES) {

@@ -33,7 +33,7 @@ class Bench {
       logger: this.logger,
       recoveredIndex,
       live: { quotaBytes: 100 },
-      log: node,
+      diskSpace: node,
       metrics: {
         onPeriod: (listener) => void (this.#endPeriod = listener),
         latency: (): RecentLatency => ({

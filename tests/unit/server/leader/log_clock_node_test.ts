@@ -58,7 +58,7 @@ class Bench {
   readonly #sent: PeerMessage[] = [];
 
   private constructor(
-    options: Pick<ConstructorParameters<typeof Node>[0], "start" | "clusterId" | "dataId">,
+    options: Pick<ConstructorParameters<typeof Node>[0], "disk" | "start" | "clusterId" | "dataId">,
   ) {
     const config = serverConfigOf({ nodeId: 1, bind: { host: "n1", port: 7001 } });
     this.node = new Node({
@@ -101,7 +101,7 @@ class Bench {
       logger: new RecordingLogger(),
       yieldToEventLoop: noYield,
     });
-    return new Bench({ start, clusterId: identity.clusterId, dataId: identity.dataId });
+    return new Bench({ disk, start, clusterId: identity.clusterId, dataId: identity.dataId });
   }
 
   async pass(durationMs: number): Promise<void> {
