@@ -1,10 +1,13 @@
 /** The calls on the history: the versions of a key, and compaction. */
 import { assertNever } from "../../platform/assert.ts";
+import type { CommandResult } from "../../kv/mod.ts";
 import { encodeCommand } from "../../protocol/command.ts";
+import type { Outcome } from "../../protocol/messages.ts";
+import type { CallContext } from "../call_context.ts";
 import type { ClientCore } from "../core.ts";
 import { FutureRevisionError, InternalError, VersionMismatchError } from "../errors.ts";
 import { checkRevision, toConsistency, toHistoryQuery } from "../input.ts";
-import { describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "../retry.ts";
+import { backoffMs, describeOutcome, MAY_HAVE_BEEN_APPLIED, userRefused } from "../retry.ts";
 import { readResult } from "../writer.ts";
 import type { Bytes, CallOptions, CompactResult, HistoryOptions, HistoryResult } from "../types.ts";
 
@@ -58,8 +61,7 @@ export async function runCompaction(
   const command = encodeCommand({ kind: "compact", revision: checkRevision(revision) });
   const action = `compact the history at revision ${revision}`;
   const notes = { kind: "write", action, context: core.context(options) } as const;
-  const { message, outcome } = await core.call({ kind: "write", command }, notes);
-  const result = readResult(message.result, action);
+  const { result, outcome } = await compactSignedIn(core, command, notes);
   if (result.kind === "compacted") {
     const { before, present } = result;
     const mayHaveChanged = before < revision || (before === revision && outcome === "unknown");
@@ -91,5 +93,27 @@ export async function runCompaction(
       });
     default:
       return assertNever(reason);
+  }
+}
+
+/**
+ * Sends a compaction, and again after a new sign-in where its user was not accepted when it was applied: a token may end
+ * after a node let the command through.
+ */
+async function compactSignedIn(
+  core: ClientCore,
+  command: Uint8Array,
+  notes: { readonly kind: "write"; readonly action: string; readonly context: CallContext },
+): Promise<{ readonly result: CommandResult; readonly outcome: Outcome }> {
+  let hasSignedIn = false;
+  for (let round = 1;; round++) {
+    const { message, outcome, connection } = await core.call({ kind: "write", command }, notes);
+    const result = readResult(message.result, notes.action);
+    const isUnaccepted = result.kind === "refused" && result.reason === "unauthenticated";
+    if (!isUnaccepted || hasSignedIn) return { result, outcome };
+    // A sign-in that was not answered is repeated at the next round, until the deadline.
+    const unanswered = await core.runner.signInAgain(connection.node, { ...notes, outcome });
+    hasSignedIn = unanswered === null;
+    if (!hasSignedIn) await notes.context.pause(backoffMs(round, core.random));
   }
 }

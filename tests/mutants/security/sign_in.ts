@@ -44,6 +44,15 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       to: "if (unanswered === null || except !== null) {",
     },
   ]),
+  ...inFile("lib/client/reads/history.ts", [SIGN_IN], [
+    {
+      id: "M3150",
+      title: "a compaction is not repeated after a new sign-in",
+      failure: "a compaction fails where a token is renewed while it is on its way",
+      from: "if (!isUnaccepted || hasSignedIn) return { result, outcome };",
+      to: "if (outcome.length > 0) return { result, outcome };",
+    },
+  ]),
   ...inFile("lib/client/retry.ts", [SIGN_IN], [
     {
       id: "M929",

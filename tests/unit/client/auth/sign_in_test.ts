@@ -7,6 +7,7 @@ import {
   PermissionDeniedError,
 } from "../../../../lib/mod.ts";
 import { REFUSED_MS } from "../../../../lib/client/auth/sign_ins.ts";
+import { encodeResult } from "../../../../lib/protocol/command.ts";
 import {
   ADA,
   connectAs,
@@ -17,7 +18,7 @@ import {
   refusal,
   signInsOf,
 } from "../../../support/fakes/guarded_nodes.ts";
-import { FakeCluster } from "../../../support/fakes/scripted_node.ts";
+import { FakeCluster, type FakeNode } from "../../../support/fakes/scripted_node.ts";
 
 Deno.test("sign-in: every connection signs in before anything else is sent over it", async () => {
   const cluster = new FakeCluster(3);
@@ -137,18 +138,34 @@ Deno.test("sign-in: one call signs in again once at a node, and then ends with t
   assertEquals(signInsOf(cluster) - before, 1);
 });
 
+/** Has the node refuse the first writes when they are applied, as if their token had ended on the way. */
+function refuseFirstWrites(node: FakeNode, count: number, answer = node.answer): void {
+  const obey = node.answer;
+  let refused = 0;
+  node.answer = (request) => {
+    if (request.kind !== "write") return obey(request);
+    return ++refused > count ? answer(request) : notAccepted(request);
+  };
+}
+
 Deno.test("sign-in: a write whose user was not accepted when it was applied is repeated after a new sign-in", async () => {
   const cluster = new FakeCluster(1);
   await using client = await connectAs(cluster, ADA);
-  const obey = cluster.node(1).answer;
-  let isFirst = true;
-  cluster.node(1).answer = (request) => {
-    if (request.kind !== "write" || !isFirst) return obey(request);
-    isFirst = false;
-    return notAccepted(request);
-  };
+  refuseFirstWrites(cluster.node(1), 1);
   await cluster.finish(client.put("k", "v"));
   assertEquals(kindsAt(cluster.node(1)), ["signIn", "write", "signIn", "write"]);
+});
+
+Deno.test("sign-in: so is a compaction, once", async () => {
+  const cluster = new FakeCluster(1);
+  await using client = await connectAs(cluster, ADA);
+  const result = encodeResult({ kind: "compacted", before: 0, revision: 1, present: 2 });
+  refuseFirstWrites(cluster.node(1), 1, ({ requestId }) => ({ kind: "writeResult", requestId, result }));
+  assertEquals(await cluster.finish(client.compact(1)), { compactedRevision: 1 });
+  assertEquals(kindsAt(cluster.node(1)), ["signIn", "write", "signIn", "write"]);
+  refuseFirstWrites(cluster.node(1), 2);
+  await assertRejects(() => cluster.finish(client.compact(1)), AuthenticationError);
+  assertEquals(kindsAt(cluster.node(1)).slice(4), ["write", "signIn", "write"]);
 });
 
 Deno.test("permissionDenied: it is not retried, at no other node either", async () => {
