@@ -185,6 +185,9 @@ export class CallRunner {
             continue;
           }
           failure = unanswered;
+        } else if (!needsSignIn(failure)) {
+          // The node took the sign-in: when this token ends, too, another one is as good as the first.
+          signedInAt = null;
         }
         const decision = decide(failure, kind);
         const isOver = outcome === "not-applied" && context.isOutOfPatience;

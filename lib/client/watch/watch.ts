@@ -158,6 +158,7 @@ class Watch implements AsyncIterator<WatchBatch, undefined> {
           const decision = decide(end.failure, "read");
           const isFinal = end.failure.kind === "unreachable" && end.failure.hope === "none";
           if (decision.kind === "giveUp" || isFinal) throw toError(end.failure, ACTION, "not-applied");
+          this.#signedInAt = null;
           this.#plan.onInterruption(describeFailure(end.failure));
           avoided = decision.except ?? busyNode(end.failure);
           await pause(pauseAfterMs(end.failure, this.#round++, random), { clock, signal });

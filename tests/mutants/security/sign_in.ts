@@ -37,6 +37,13 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       to: "if (needsSignIn(failure) && (signedInAt === null || signedInAt > 0)) {",
     },
     {
+      id: "M3151",
+      title: "a call is signed in again once at a node, also after an election",
+      failure: "a call that waits for a leader ends as not signed in when the second token ends",
+      from: "          signedInAt = null;\n",
+      to: "",
+    },
+    {
       id: "M3080",
       title: "a new sign-in of a call that was not answered counts as one",
       failure: "calls end as not signed in where a token is renewed while there is no leader",
@@ -48,7 +55,7 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
     {
       id: "M3150",
       title: "a compaction is not repeated after a new sign-in",
-      failure: "a compaction fails where a token is renewed while it is on its way",
+      failure: "a compaction fails where a token is renewed between its arrival and its entry",
       from: "if (!isUnaccepted || hasSignedIn) return { result, outcome };",
       to: "if (outcome.length > 0) return { result, outcome };",
     },
@@ -69,6 +76,13 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       failure: "a program that renews its token misses the changes after it",
       from: "if (needsSignIn(end.failure) && end.failure.node !== this.#signedInAt) {",
       to: "if (needsSignIn(end.failure) && end.failure.node === this.#signedInAt) {",
+    },
+    {
+      id: "M3152",
+      title: "a watch is signed in again once at a node, also after an election",
+      failure: "a watch that waits for a leader ends as not signed in when the second token ends",
+      from: "          this.#signedInAt = null;\n",
+      to: "",
     },
     {
       id: "M3081",

@@ -2,6 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AuthenticationError, PermissionDeniedError, TimeoutError } from "../../../../lib/mod.ts";
 import { MAX_SNAPSHOT_PART_BYTES } from "../../../../lib/protocol/limits.ts";
+import type { ErrorCode } from "../../../../lib/protocol/messages.ts";
 import { BatchReader } from "../../../support/fakes/batch_reader.ts";
 import { ADA, connectAs, guard, kindsAt, refusal, signInsOf } from "../../../support/fakes/guarded_nodes.ts";
 import { FakeCluster } from "../../../support/fakes/scripted_node.ts";
@@ -172,6 +173,33 @@ Deno.test("watch: a new sign-in that finds no leader is repeated, and does not e
   log.put("a");
   await cluster.pass(1_000);
   assertEquals(reader.revisions, [1]);
+  await reader.end();
+  await reading;
+});
+
+Deno.test("calls and watches: each of two tokens that end in one call is renewed, with an election between them", async () => {
+  const cluster = new FakeCluster(1);
+  const node = cluster.node(1);
+  const log = new WatchedLog(cluster);
+  await using client = await connectAs(cluster, ADA);
+  const { serve } = node;
+  let refusals: ErrorCode[] = [];
+  node.serve = (request, send) => {
+    const code = request.kind === "signIn" ? undefined : refusals.shift();
+    return code === undefined ? serve(request, send) : refusal(request, code);
+  };
+  const twice = ["tokenExpired", "noLeader", "tokenExpired"] as const;
+  refusals = [...twice];
+  const before = signInsOf(cluster);
+  await cluster.finish(client.get("k"));
+  assertEquals(signInsOf(cluster) - before, 2);
+  refusals = [...twice];
+  const reader = new BatchReader(client, { key: "a" });
+  const reading = reader.readAll();
+  await cluster.pass(1_000);
+  log.put("a");
+  await cluster.pass(0);
+  assertEquals([reader.revisions, signInsOf(cluster) - before], [[1], 4]);
   await reader.end();
   await reading;
 });

@@ -138,7 +138,7 @@ Deno.test("sign-in: one call signs in again once at a node, and then ends with t
   assertEquals(signInsOf(cluster) - before, 1);
 });
 
-/** Has the node refuse the first writes when they are applied, as if their token had ended on the way. */
+/** Has the node refuse the first writes when they are applied, as if their token had ended before that. */
 function refuseFirstWrites(node: FakeNode, count: number, answer = node.answer): void {
   const obey = node.answer;
   let refused = 0;
