@@ -15,15 +15,39 @@ export class TemporaryFolder implements AsyncDisposable {
 
 /** Below the ephemeral ports, so that no outgoing connection takes one of these. */
 const FIRST_PORT = 10_000;
-const LAST_PORT = 29_999;
+const PORTS_OF_FILE = 500;
+const FILES = 40;
+
+/**
+ * The first of the ports of this test file, on which nothing is started: test files run beside each other, in one process or
+ * in several, and a port that one of them has found free must not be found free by another one before it is used. The listener
+ * is held as long as the file runs.
+ */
+const reservation = reservePorts();
 
 /** Returns the first of `count` consecutive free loopback ports. */
 export function freePorts(count: number): number {
+  const first = reservation.addr.port + 1;
   while (true) {
-    const first = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT - count));
-    const ports = Array.from({ length: count }, (_, offset) => first + offset);
-    if (ports.every(isFree)) return first;
+    const base = first + Math.floor(Math.random() * (PORTS_OF_FILE - count));
+    const ports = Array.from({ length: count }, (_, offset) => base + offset);
+    if (ports.every(isFree)) return base;
   }
+}
+
+function reservePorts(): Deno.TcpListener {
+  const start = Math.floor(Math.random() * FILES);
+  for (let attempt = 0; attempt < FILES; attempt++) {
+    const port = FIRST_PORT + ((start + attempt) % FILES) * PORTS_OF_FILE;
+    try {
+      const listener = Deno.listen({ hostname: "127.0.0.1", port });
+      listener.unref();
+      return listener;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
+  throw new Error(`${FILES} test files run at a time, or other programs use their ports`);
 }
 
 function isFree(port: number): boolean {
