@@ -1,6 +1,6 @@
 /** The calls on the history: the versions of a key, and compaction. */
+import type { CommandResult } from "../../kv/command.ts";
 import { assertNever } from "../../platform/assert.ts";
-import type { CommandResult } from "../../kv/mod.ts";
 import { encodeCommand } from "../../protocol/command.ts";
 import type { Outcome } from "../../protocol/messages.ts";
 import type { CallContext } from "../call_context.ts";
