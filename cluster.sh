@@ -888,10 +888,10 @@ logs() {
 }
 
 demo() {
-  local running program=writes code=0
+  local running demonstrated=writes code=0
   case ${1:-} in
     '') ;;
-    watch) program=watches ;;
+    watch) demonstrated=watches ;;
     *) misused "'demo $1' is not a command of cluster.sh." ;;
   esac
   if has_tls; then fail "The demo connects without TLS, which this cluster needs."; fi
@@ -910,7 +910,7 @@ demo() {
   find_deno
   release_lock # the demo kills and restarts nodes with this script
   # shellcheck disable=SC2086 # flags separated by spaces
-  exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags "tools/demo/$program.ts" "$(members)"
+  exec "$deno" run -q --no-prompt --allow-net --allow-run=./cluster.sh $flags "tools/demo/$demonstrated.ts" "$(members)"
 }
 
 # Removes data only if no process uses it, not even one of a removed node, or one without a pid file.

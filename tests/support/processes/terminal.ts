@@ -20,10 +20,14 @@ export interface TerminalOptions {
 
 /** A terminal with a program in it. When the program ends, the screen says `ended with` and its exit code. */
 export class Terminal implements AsyncDisposable {
+  static #opened = 0;
   readonly #cwd: string;
+  /** Another one for each terminal: the server of the one before may be ending still. */
+  readonly #socket: string;
 
   private constructor(cwd: string) {
     this.#cwd = cwd;
+    this.#socket = `${cwd}/tmux-${++Terminal.#opened}.socket`;
   }
 
   /** Opens a terminal with a separate tmux server, independent of the user's own. */
@@ -70,7 +74,7 @@ export class Terminal implements AsyncDisposable {
   }
 
   async #tmux(...args: readonly string[]): Promise<string> {
-    await using process = Process.start("tmux", ["-u", "-S", `${this.#cwd}/tmux.socket`, ...args], {
+    await using process = Process.start("tmux", ["-u", "-S", this.#socket, ...args], {
       cwd: this.#cwd,
       name: "tmux",
     });
