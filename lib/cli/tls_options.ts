@@ -49,7 +49,7 @@ export function tlsOf(
   const given = ["ca", "cert", "key", "server-name"].map(name).find((one) => options.has(one));
   const read = (part: string): string | null => {
     const path = options.get(name(part));
-    return path === undefined ? null : readText(path, { name: name(part), environment });
+    return path === undefined ? null : readPem(path, { name: name(part), environment });
   };
   if (given === undefined) return null;
   if (!options.has(name("ca"))) {
@@ -66,13 +66,17 @@ export function tlsOf(
   };
 }
 
-function readText(
+/**
+ * Returns the text of the file that an option names, one with a private key if the name ends with `-key`. Throws
+ * {@link UsageError}.
+ */
+export function readPem(
   path: string,
   { name, environment }: { readonly name: string; readonly environment: FileReader },
 ): string {
   let bytes: Uint8Array;
   try {
-    bytes = name.endsWith("tls-key")
+    bytes = name.endsWith("-key")
       ? environment.readSecretFile(path, MAX_FILE_BYTES)
       : environment.readFile(path, MAX_FILE_BYTES);
   } catch (error) {

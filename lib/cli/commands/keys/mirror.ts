@@ -1,7 +1,6 @@
 /** The command `mirror`: copies the keys of an etcd, and follows its changes. */
 import { prefixEnd } from "../../../kv/mod.ts";
 import { AddressError, formatAddress, parseAddress } from "../../../platform/address.ts";
-import { errorMessage } from "../../../platform/errors.ts";
 import type { OptionSpec } from "../../arguments.ts";
 import {
   type Answer,
@@ -18,10 +17,8 @@ import { Mirror } from "../../mirror/mirror.ts";
 import { MirrorTarget } from "../../mirror/mirror_target.ts";
 import { BYTES_OPTIONS, bytesOf, PREFIX, timeoutOf, TO_PREFIX } from "../../options.ts";
 import { askSecret, secretInFile } from "../../sign_in/secrets.ts";
-import { countOf, duration, textOfBytes, withThousands, wordAsTyped } from "../../text.ts";
-
-/** Bytes of a file with certificates. */
-const MAX_FILE_BYTES = 1_048_576;
+import { readPem } from "../../tls_options.ts";
+import { countOf, duration, withThousands, wordAsTyped } from "../../text.ts";
 
 const FROM: OptionSpec = {
   name: "from-etcd",
@@ -251,14 +248,11 @@ function pemOf(
 ): string | undefined {
   const path = options.get(name);
   if (path === undefined) return undefined;
-  try {
-    const read = name === FROM_KEY.name ? environment.readSecretFile : environment.readFile;
-    const text = textOfBytes(read(path, MAX_FILE_BYTES));
-    if (text?.includes("-----BEGIN ") !== true) throw new Error("it is not text in PEM");
-    return text;
-  } catch (error) {
-    throw new UsageError(`Cannot use --${name} ${path}: ${errorMessage(error)}.`);
+  const text = readPem(path, { name, environment });
+  if (!text.includes("-----BEGIN ")) {
+    throw new UsageError(`Cannot use --${name} ${path}: it is not text in PEM.`);
   }
+  return text;
 }
 
 async function userOf({ options }: Invocation, context: CommandContext): Promise<EtcdTarget["user"]> {
