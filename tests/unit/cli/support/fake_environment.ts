@@ -1,4 +1,7 @@
 /** An environment in memory: input is given, output is kept. */
+// The program imports these when they are used, from disk; a test that waits for some turns of the event loop has them already.
+import "../../../../lib/cli/client.ts";
+import "../../../../lib/cli/processes/gateway.ts";
 import { resolve } from "@std/path";
 import { PassThrough } from "node:stream";
 import type {
