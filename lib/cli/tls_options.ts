@@ -1,4 +1,5 @@
 /** The options of the client that concern TLS. */
+import { tlsDialer, TlsOptionError } from "../client/auth/tls.ts";
 import type { TlsOptions } from "../client/types.ts";
 import { errorMessage } from "../platform/errors.ts";
 import type { OptionSpec } from "./arguments.ts";
@@ -59,11 +60,20 @@ export function tlsOf(
   if ((cert === null) !== (key === null)) {
     throw new UsageError(`--${name("cert")} and --${name("key")} are given together, or not at all.`);
   }
-  return {
+  const tls = {
     ca: read("ca") ?? "",
     ...(cert === null || key === null ? {} : { cert, key }),
     ...(serverName === undefined ? {} : { serverName }),
   };
+  try {
+    tlsDialer(tls);
+  } catch (error) {
+    // The option of the library has another name than that of the command line, which has a file.
+    if (!(error instanceof TlsOptionError)) throw error;
+    const option = name(error.option === "serverName" ? "server-name" : error.option);
+    throw new UsageError(`Cannot use --${option} ${options.get(option)}: ${error.reason}.`);
+  }
+  return tls;
 }
 
 /**
@@ -83,6 +93,11 @@ export function readPem(
     throw new UsageError(`Cannot use --${name} ${path}: ${errorMessage(error)}.`);
   }
   const text = bytes.length > MAX_FILE_BYTES ? null : textOfBytes(bytes);
-  if (text === null) throw new UsageError(`Cannot use --${name} ${path}: it is not text in PEM.`);
+  if (text === null) {
+    const tool = name.endsWith("-key") ? "pkey" : "x509";
+    throw new UsageError(
+      `Cannot use --${name} ${path}: it is not text in PEM. Convert it: openssl ${tool} -inform der -in ${path}`,
+    );
+  }
   return text;
 }

@@ -464,19 +464,27 @@ function unreachable(failures: readonly FailedDial[]): Unreachable {
     if (error instanceof AuthenticationError) return { kind: "unreachable", error, hope: "none" };
   }
   const reasons = failures.map(({ address, error }) => `${address}: ${reasonWithin(error.message)}`);
-  const message = `Cannot reach the cluster: ${
-    reasons.length === 0 ? "there is no address to dial" : reasons.join("; ")
-  }. Check that its nodes run and the addresses are right.`;
   const isAlways = (...codes: readonly string[]): boolean =>
     failures.length > 0 &&
     failures.every(({ error }) =>
       (error instanceof HandshakeError || error instanceof NetworkError) && codes.includes(error.code)
     );
+  const message = `Cannot reach the cluster: ${
+    reasons.length === 0 ? "there is no address to dial" : reasons.join("; ")
+  }.${adviceFor(isAlways)}`;
   return {
     kind: "unreachable",
     error: unreachableError(message, isAlways),
     hope: isAlways("busy") ? "later" : isAlways(...FINAL_REASONS) ? "none" : "soon",
   };
+}
+
+/** Returns what to check, after a space; nothing where the reasons of the nodes say it. */
+function adviceFor(isAlways: (...codes: readonly string[]) => boolean): string {
+  if (isAlways("tlsRequired", "certificateRequired", "certificateRefused")) return "";
+  return isAlways("notTrusted")
+    ? " Check the address, and the authorities that this client trusts (--tls-ca, in the library the option tls)."
+    : " Check that its nodes run and the addresses are right.";
 }
 
 function unreachableError(

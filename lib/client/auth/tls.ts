@@ -1,17 +1,31 @@
 /** The option `tls` of a client: checks, and the connections that it makes. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Dialer } from "../../platform/network.ts";
-import { certificatesOf } from "../../platform/tls/pem.ts";
+import { PemError, readCertificates, readPrivateKey } from "../../platform/tls/pem.ts";
 import { TlsDialer } from "../../platform/tls/tls_dialer.ts";
 import { checkObject } from "../argument_checks.ts";
 import { InvalidRequestError } from "../errors.ts";
 import type { Bytes, TlsOptions } from "../types.ts";
 
+/** One of the options cannot be used. */
+export class TlsOptionError extends InvalidRequestError {
+  /** The option that is wrong. */
+  readonly option: keyof TlsOptions;
+  /** The reason, as a part of a sentence. */
+  readonly reason: string;
+
+  /** Makes the message of the reason. */
+  constructor(option: keyof TlsOptions, reason: string) {
+    super(`Cannot use the option tls.${option}: ${reason}.`, { outcome: "not-applied" });
+    this.option = option;
+    this.reason = reason;
+  }
+}
+
 /** Returns what opens TLS connections with these options. Throws {@link InvalidRequestError}; no message has a key in it. */
 export function tlsDialer(options: TlsOptions): Dialer {
   const { ca, cert = null, key = null, serverName = null } = checkObject(options, "the option tls");
   const authorities = textOf(ca, "ca");
-  parseCertificates(authorities, "ca");
+  inOption("ca", () => readCertificates(authorities));
   if (serverName !== null && (typeof serverName !== "string" || serverName === "")) {
     throw invalid("serverName", "it must be a name or an IP address");
   }
@@ -25,37 +39,31 @@ export function tlsDialer(options: TlsOptions): Dialer {
   return new TlsDialer({ credentials: () => credentials, serverName, minVersion: "TLSv1.2" });
 }
 
-function textOf(value: Bytes, name: string): string {
+function textOf(value: Bytes, name: keyof TlsOptions): string {
   if (typeof value === "string") return value;
   if (value instanceof Uint8Array) return new TextDecoder().decode(value);
   throw invalid(name, "it must be text in PEM, or its bytes");
 }
 
-function parseCertificates(text: string, name: string): readonly X509Certificate[] {
-  const blocks = certificatesOf(text);
-  if (blocks.length === 0) throw invalid(name, "it has no certificate in PEM");
-  return blocks.map((block) => {
-    try {
-      return new X509Certificate(block);
-    } catch {
-      throw invalid(name, "a certificate in it cannot be read");
-    }
-  });
-}
-
 /** Checks a certificate and its key together: a runtime may accept a key that does not fit, and connect nowhere. */
 function parsePair(cert: string, key: string): { readonly cert: string; readonly key: string } {
-  const [own] = parseCertificates(cert, "cert");
-  let fits: boolean | undefined;
-  try {
-    fits = own?.checkPrivateKey(createPrivateKey(key));
-  } catch {
-    throw invalid("key", "it has no private key in PEM, or is encrypted");
+  const [own] = inOption("cert", () => readCertificates(cert));
+  if (own?.checkPrivateKey(inOption("key", () => readPrivateKey(key))) !== true) {
+    throw invalid("key", "it is not the key of the certificate");
   }
-  if (fits !== true) throw invalid("key", "it is not the key of cert");
   return { cert, key };
 }
 
-function invalid(name: string, reason: string): InvalidRequestError {
-  return new InvalidRequestError(`Cannot use the option tls.${name}: ${reason}.`, { outcome: "not-applied" });
+/** Throws the error of an option for what is wrong in its text. */
+function inOption<T>(name: keyof TlsOptions, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof PemError)) throw error;
+    throw invalid(name, error.message);
+  }
+}
+
+function invalid(name: keyof TlsOptions, reason: string): TlsOptionError {
+  return new TlsOptionError(name, reason);
 }

@@ -20,6 +20,8 @@ export interface CertificateFields {
   readonly isAuthority: boolean;
   /** Whether its extended key usage names serverAuth. False where it names no usage, which TLS takes for all of them. */
   readonly isForServers: boolean;
+  /** The same of clientAuth. */
+  readonly isForClients: boolean;
   /** Whether it has extensions; certificates of version 1 have none, and TLS refuses them. */
   readonly hasExtensions: boolean;
 }
@@ -36,6 +38,7 @@ const OID = {
   subjectAltName: "551d11",
   extendedKeyUsage: "551d25",
   serverAuth: "2b06010505070301",
+  clientAuth: "2b06010505070302",
 } as const;
 
 /** One element: its tag, and its content. */
@@ -65,6 +68,7 @@ export function readCertificateFields(bytes: Uint8Array): CertificateFields {
   const issuerNames = readName(contentOf(issuer, TAG.sequence));
   const [issuerName] = [...issuerNames.commonNames, ...issuerNames.organizations];
   const { commonNames } = readName(contentOf(subject, TAG.sequence));
+  const usages = readUsages(extensions.get(OID.extendedKeyUsage));
   return {
     commonName: commonNames.length === 1 ? commonNames[0] ?? "" : "",
     altNames: readAltNames(extensions.get(OID.subjectAltName)),
@@ -72,7 +76,8 @@ export function readCertificateFields(bytes: Uint8Array): CertificateFields {
     notBeforeMs: readTime(notBefore),
     notAfterMs: readTime(notAfter),
     isAuthority: readIsAuthority(extensions.get(OID.basicConstraints)),
-    isForServers: readUsages(extensions.get(OID.extendedKeyUsage)).includes(OID.serverAuth),
+    isForServers: usages.includes(OID.serverAuth),
+    isForClients: usages.includes(OID.clientAuth),
     hasExtensions: extensions.size > 0,
   };
 }

@@ -55,7 +55,7 @@ export function peerCertificateOf(
     return { ...UNKNOWN, problem: `it cannot be read (${error.message})` };
   }
   const { fields, fingerprint } = certificate;
-  const { isAuthority, hasExtensions: _, ...shown } = fields;
+  const { isAuthority, isForClients: _clients, hasExtensions: _extensions, ...shown } = fields;
   const problem = isVerified && !isAuthority
     ? null
     : reasonAgainst(fields, { bytes, authorities: authorities(), nowMs });

@@ -1,9 +1,8 @@
 /** The certificate, key and authorities of a server, checked before they are used: the runtime accepts wrong ones in silence. */
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { errorMessage } from "../errors.ts";
+import type { X509Certificate } from "node:crypto";
 import { readCertificateFields } from "./certificate_fields.ts";
 import { dateOf } from "./peer_certificate.ts";
-import { certificatesOf } from "./pem.ts";
+import { PemError, readCertificates, readPrivateKey } from "./pem.ts";
 import type { ServerCredentials } from "./tls_listener.ts";
 
 /** The texts in PEM of the three files of a server. */
@@ -31,6 +30,8 @@ export interface CheckedCredentials {
   readonly expiresAtMs: number;
   /** The names of the server's certificate, as in {@link PeerCertificate}. */
   readonly altNames: readonly string[];
+  /** Whether other nodes take the server's certificate for that of a node: its extended key usage names both ends. */
+  readonly isForNodes: boolean;
 }
 
 /** Checks that the key fits the certificate, that the authorities have issued it, and all dates. Throws {@link CredentialsError}. */
@@ -40,7 +41,10 @@ export function checkCredentials(credentials: CredentialTexts, nowMs: number): C
   const [own, ...intermediates] = parseAll("cert", cert);
   if (own === undefined) throw new CredentialsError("cert", "it has no certificate in PEM");
   if (own.ca) {
-    throw new CredentialsError("cert", "its first certificate is that of an authority, not of a server");
+    throw new CredentialsError(
+      "cert",
+      "its first certificate is that of an authority, not of a server. The server's own comes first",
+    );
   }
   const wrong = authorities.find((authority) => !authority.ca);
   if (wrong !== undefined) {
@@ -52,46 +56,56 @@ export function checkCredentials(credentials: CredentialTexts, nowMs: number): C
   const isIssued = [...authorities, ...intermediates].some((issuer) =>
     own.checkIssued(issuer) && own.verify(issuer.publicKey)
   );
-  if (!isIssued) throw new CredentialsError("cert", "it is not issued by an authority of --tls-ca");
-  if (!own.checkPrivateKey(parseKey(key))) {
+  if (!isIssued) {
+    throw new CredentialsError(
+      "cert",
+      "it is not issued by an authority of --tls-ca. Certificates in between follow it in the file",
+    );
+  }
+  if (!own.checkPrivateKey(inPart("key", () => readPrivateKey(key)))) {
     throw new CredentialsError("key", "it is not the key of the certificate");
   }
-  const { notBeforeMs, notAfterMs, altNames } = readCertificateFields(new Uint8Array(own.raw));
+  const fields = readCertificateFields(new Uint8Array(own.raw));
+  const { notBeforeMs, notAfterMs, altNames, isForServers, isForClients } = fields;
   if (nowMs > notAfterMs) {
     throw new CredentialsError("cert", `the certificate expired on ${dateOf(notAfterMs)}`);
   }
   if (nowMs < notBeforeMs) {
     throw new CredentialsError("cert", `the certificate is not valid before ${dateOf(notBeforeMs)}`);
   }
-  return { credentials, expiresAtMs: notAfterMs, altNames };
-}
-
-/** Returns the certificates of a text, each of which can be read. */
-function parseAll(part: "ca" | "cert", text: string): readonly X509Certificate[] {
-  const blocks = certificatesOf(text);
-  const begun = text.match(/-----BEGIN [^-]*-----/g)?.length ?? 0;
-  if (blocks.length === 0) throw new CredentialsError(part, "it has no certificate in PEM");
-  if (begun !== blocks.length) throw new CredentialsError(part, "it has more than certificates in PEM");
-  return blocks.map((block, index) => {
-    try {
-      return new X509Certificate(block);
-    } catch {
-      throw new CredentialsError(part, `its certificate number ${index + 1} cannot be read`);
-    }
-  });
-}
-
-function parseKey(text: string): KeyObject {
-  if (/ENCRYPTED/.test(text)) {
+  if (!fields.hasExtensions) {
     throw new CredentialsError(
-      "key",
-      "it is encrypted. Decrypt it: openssl pkey -in <encrypted> -out <path>",
+      "cert",
+      "the certificate has no extensions (X.509 version 1), and TLS takes version 3 only. " +
+        "Sign it again: openssl x509 -copy_extensions copy",
     );
   }
+  if (isForClients && !isForServers) {
+    throw new CredentialsError(
+      "cert",
+      "the certificate is for clients only: its extended key usage does not name serverAuth",
+    );
+  }
+  return { credentials, expiresAtMs: notAfterMs, altNames, isForNodes: isForServers && isForClients };
+}
+
+/** Returns the certificates of a text that has nothing else. */
+function parseAll(part: "ca" | "cert", text: string): readonly X509Certificate[] {
+  const certificates = inPart(part, () => readCertificates(text));
+  const begun = text.match(/-----BEGIN [^-]*-----/g)?.length ?? 0;
+  if (begun === certificates.length) return certificates;
+  throw new CredentialsError(
+    part,
+    "it has more than certificates in PEM. Remove the rest: a key belongs into the file of --tls-key",
+  );
+}
+
+/** Throws the {@link CredentialsError} of a part for what is wrong in its text. */
+function inPart<T>(part: keyof CredentialTexts, read: () => T): T {
   try {
-    return createPrivateKey(text);
+    return read();
   } catch (error) {
-    // The message of the runtime is about the format, and has nothing of the content.
-    throw new CredentialsError("key", `it has no private key in PEM (${errorMessage(error).slice(0, 80)})`);
+    if (!(error instanceof PemError)) throw error;
+    throw new CredentialsError(part, error.message);
   }
 }

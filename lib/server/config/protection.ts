@@ -35,7 +35,9 @@ export function* protectionProblems(
   const hasTls = missing.length === 0;
   if (!hasTls && missing.length < Object.keys(FILES).length) {
     const error = new ConfigError(
-      `${missing.join(" and ")} is missing. Allowed: all of --tls-cert, --tls-key and --tls-ca, or none. ` +
+      `${missing.join(" and ")} ${
+        missing.length === 1 ? "is" : "are"
+      } missing. Allowed: all of --tls-cert, --tls-key and --tls-ca, or none. ` +
         `Example: ${EXAMPLE}`,
     );
     yield { of: Object.keys(FILES), error };

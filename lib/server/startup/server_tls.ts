@@ -56,11 +56,13 @@ export interface TlsPlatform {
   readonly denoVersion: string;
 }
 
-/** A configuration with TLS. */
-type TlsConfig = Pick<
-  ServerConfig,
-  "tlsCert" | "tlsKey" | "tlsCa" | "tlsClientAuth" | "tlsMinVersion" | "peerName" | "allowGroupReadableKeys"
->;
+/** A configuration with TLS: of a node, or of a gateway, which has neither an id nor members. */
+type TlsConfig =
+  & Pick<
+    ServerConfig,
+    "tlsCert" | "tlsKey" | "tlsCa" | "tlsClientAuth" | "tlsMinVersion" | "peerName" | "allowGroupReadableKeys"
+  >
+  & Partial<Pick<ServerConfig, "nodeId" | "members">>;
 
 /** The paths of the files. */
 type Paths = Readonly<Record<keyof CredentialTexts, string>>;
@@ -125,6 +127,7 @@ export class ServerTls {
       ? new CertifiedNetwork({ network: certified, rules: this.rules, logger: () => this.#logger })
       : this.webNetwork;
     this.#announceExpiry();
+    this.#announceUnfitForNode();
   }
 
   /** Whether every client must show a certificate. */
@@ -233,6 +236,27 @@ export class ServerTls {
       expires: dateOf(found.expiresAtMs),
     });
     this.#announceExpiry();
+    this.#announceUnfitForNode();
+  }
+
+  /**
+   * Logs why other nodes refuse the certificate, which serves clients. It is no error: the node may have moved since the
+   * nodes were listed, or may have no others yet.
+   */
+  #announceUnfitForNode(): void {
+    const { nodeId, members, peerName } = this.#config;
+    if (nodeId === undefined) return;
+    const host = peerName ?? members?.find(({ id }) => id === nodeId)?.address.host ?? null;
+    const reason = !this.#current.isForNodes
+      ? "its extended key usage does not name serverAuth and clientAuth"
+      : host === null || this.isNamed(host)
+      ? null
+      : `it is not for ${host}, but for ${this.#current.altNames.join(", ") || "no name"}`;
+    if (reason === null) return;
+    this.#logger.warn("Other nodes refuse the TLS certificate of this node. Give it another one", {
+      path: this.#paths.cert,
+      reason,
+    });
   }
 
   /** Logs when the certificate ends soon; daily. */

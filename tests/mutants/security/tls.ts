@@ -132,8 +132,8 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       id: "M896",
       title: "a key that does not fit its certificate is accepted",
       failure: "the node starts, and every connection fails without a reason",
-      from: "if (!own.checkPrivateKey(parseKey(key))) {",
-      to: 'if (parseKey(key).type !== "private") {',
+      from: 'if (!own.checkPrivateKey(inPart("key", () => readPrivateKey(key)))) {',
+      to: 'if (inPart("key", () => readPrivateKey(key)).type !== "private") {',
     },
   ]),
   ...inFile("lib/server/startup/server_tls.ts", [FILES], [

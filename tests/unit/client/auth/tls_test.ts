@@ -1,5 +1,6 @@
 /** The option `tls` of the client library and of the command line, and a client of a real server with TLS. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { UsageError } from "../../../../lib/cli/errors.ts";
 import { tlsOf } from "../../../../lib/cli/tls_options.ts";
 import { InvalidRequestError, KvraftError } from "../../../../lib/client/errors.ts";
 import { tlsDialer } from "../../../../lib/client/auth/tls.ts";
@@ -17,10 +18,13 @@ Deno.test("tls: options that cannot be used are refused with their name, and no 
   const cases: readonly (readonly [object, string])[] = [
     [{ ca: "" }, "tls.ca: it has no certificate in PEM"],
     [{ ca: 5 }, "tls.ca: it must be text in PEM, or its bytes"],
-    [{ ca: authority.cert.replace("M", "!") }, "tls.ca: a certificate in it cannot be read"],
+    [{ ca: authority.cert.replace("M", "!") }, "tls.ca: its certificate number 1 cannot be read"],
     [{ ca: authority.cert, cert }, "tls.key: cert and key are given together"],
     [{ ca: authority.cert, key }, "tls.cert: cert and key are given together"],
-    [{ ca: authority.cert, cert, key: authority.node().key }, "tls.key: it is not the key of cert"],
+    [
+      { ca: authority.cert, cert, key: authority.node().key },
+      "tls.key: it is not the key of the certificate",
+    ],
     [{ ca: authority.cert, cert, key: "garbage" }, "tls.key: it has no private key in PEM"],
     [{ ca: authority.cert, serverName: "" }, "tls.serverName: it must be a name"],
   ];
@@ -56,6 +60,20 @@ Deno.test("tlsOf: files are named by options, and an option without --tls-ca is 
     Error,
     "Cannot use --tls-ca none.crt: there is no such file.",
   );
+  for (
+    const [options, message] of [
+      [
+        { "tls-ca": "a.key" },
+        "Cannot use --tls-ca a.key: it has no certificate in PEM: it is a private key.",
+      ],
+      [
+        { "tls-ca": "ca.crt", "tls-cert": "ca.crt", "tls-key": "a.key" },
+        "Cannot use --tls-key a.key: it is not the key of the certificate.",
+      ],
+    ] as const
+  ) {
+    assertEquals(assertThrows(() => read(options), UsageError).message, message);
+  }
 });
 
 Deno.test("tls: a client of a server with TLS writes and reads, and one without it is refused with the remedy", async () => {

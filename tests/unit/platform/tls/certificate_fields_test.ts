@@ -27,6 +27,7 @@ Deno.test("readCertificateFields: names, issuer and dates are those of the certi
     issuer: "the authority",
     isAuthority: false,
     isForServers: true,
+    isForClients: true,
     hasExtensions: true,
     days: 20_010,
   });

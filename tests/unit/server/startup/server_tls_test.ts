@@ -10,7 +10,7 @@ import {
 } from "../../../../lib/server/startup/server_tls.ts";
 import { ManualClock } from "../../../support/fakes/manual_clock.ts";
 import { RecordingLogger } from "../../../support/fakes/recording_logger.ts";
-import { Authority, keyOf, pemOf } from "../../../support/tls/certificates.ts";
+import { Authority, type CertificateOptions, keyOf, pemOf } from "../../../support/tls/certificates.ts";
 
 const DAY_MS = 86_400_000;
 const authority = new Authority();
@@ -27,7 +27,10 @@ const CONFIG = {
 
 type Files = Record<string, string>;
 
-function scene(changed: Files = {}, denoVersion = "2.9.6"): {
+function scene(changed: Files = {}, { denoVersion = "2.9.6", config = {} }: {
+  readonly denoVersion?: string;
+  readonly config?: Partial<Parameters<typeof openServerTls>[0]>;
+} = {}): {
   readonly files: Files;
   readonly clock: ManualClock;
   readonly logger: RecordingLogger;
@@ -43,7 +46,7 @@ function scene(changed: Files = {}, denoVersion = "2.9.6"): {
     return text;
   };
   const open = (): ServerTls => {
-    const tls = openServerTls(CONFIG, {
+    const tls = openServerTls({ ...CONFIG, ...config }, {
       clock,
       logger,
       denoVersion,
@@ -85,19 +88,37 @@ Deno.test("openServerTls: files that do not go together are refused with the fla
     [{ "ca.crt": authority.cert.replace(/M/, "!") }, "--tls-ca: cannot use ca.crt", /cannot be read/],
     [{ "ca.crt": authority.cert + node.key }, "--tls-ca: cannot use ca.crt", /more than certificates/],
     [{ "ca.crt": node.cert }, "--tls-ca: cannot use ca.crt", /is not that of an authority/],
+    [
+      { "node.crt": node.key },
+      "--tls-cert: cannot use node.crt",
+      /no certificate in PEM: it is a private key/,
+    ],
+    [
+      { "node.key": node.cert },
+      "--tls-key: cannot use node.key",
+      /no private key in PEM: it is a certificate/,
+    ],
+    [{ "node.key": "" }, "--tls-key: cannot use node.key", /no private key in PEM: it is empty\. /],
+    [{ "node.crt": "\x30\x82\x01\uFFFD" }, "--tls-cert: cannot use node.crt", /it is binary.*openssl x509/],
+    [
+      { "node.crt": node.cert.replaceAll("CERTIFICATE", "CERTIFICATE REQUEST") },
+      "--tls-cert: cannot use node.crt",
+      /it is the request for a certificate/,
+    ],
   ];
   for (const [files, start, reason] of cases) {
     const { message } = assertThrows(() => scene(files).open(), ConfigError);
     assert(message.startsWith(start) && reason.test(message), message);
     assert(!message.includes("PRIVATE"), "nothing of a key is in a message");
   }
-  for (
-    const [dates, reason] of [[{ validToDays: -0.5 }, /expired on/], [
-      { validFromDays: 1 },
-      /not valid before/,
-    ]] as const
-  ) {
-    const { cert, key } = authority.node(dates);
+  const unfit: readonly (readonly [Partial<CertificateOptions>, RegExp])[] = [
+    [{ validToDays: -0.5 }, /expired on/],
+    [{ validFromDays: 1 }, /not valid before/],
+    [{ usages: ["client"] }, /for clients only/],
+    [{ isVersion1: true }, /no extensions.*-copy_extensions copy/],
+  ];
+  for (const [options, reason] of unfit) {
+    const { cert, key } = authority.node(options);
     const { message } = assertThrows(() => scene({ "node.crt": cert, "node.key": key }).open(), ConfigError);
     assert(reason.test(message), message);
   }
@@ -109,8 +130,10 @@ Deno.test("openServerTls: files that do not go together are refused with the fla
 });
 
 Deno.test("openServerTls: a version of Deno that does not verify certificates of clients is refused", () => {
-  assert(assertThrows(scene({}, "2.9.5").open, ConfigError).message.includes("Deno 2.9.5"));
-  for (const version of ["2.9.6", "2.10.0", "3.0.0", "2.9.6-rc.1"]) scene({}, version).open().close();
+  assert(assertThrows(scene({}, { denoVersion: "2.9.5" }).open, ConfigError).message.includes("Deno 2.9.5"));
+  for (const version of ["2.9.6", "2.10.0", "3.0.0", "2.9.6-rc.1"]) {
+    scene({}, { denoVersion: version }).open().close();
+  }
 });
 
 Deno.test("ServerTls: changed files are used, and files that cannot be used are reported once and change nothing", () => {
@@ -136,6 +159,34 @@ Deno.test("ServerTls: changed files are used, and files that cannot be used are 
   clock.advance(TLS_FILES_CHECK_MS);
   assertEquals(messages(logger, "info").length, 2);
   tls.close();
+});
+
+Deno.test("ServerTls: a certificate that other nodes refuse is announced by a node, and by no gateway", () => {
+  const members = [{ id: 1, address: { host: "127.0.0.1", port: 7001 } }, {
+    id: 2,
+    address: { host: "node2.example", port: 7001 },
+  }];
+  const NODE = { nodeId: 1, members, peerName: null as string | null };
+  const warnings = (
+    options: Partial<CertificateOptions>,
+    config: Partial<typeof NODE>,
+  ): readonly unknown[] => {
+    const { cert, key } = authority.node(options);
+    const { logger, open } = scene({ "node.crt": cert, "node.key": key }, { config });
+    open().close();
+    return logger.lines.filter(({ level }) => level === "warn").map(({ fields }) => fields["reason"]);
+  };
+  const usage = "its extended key usage does not name serverAuth and clientAuth";
+  assertEquals(warnings({}, NODE), []);
+  assertEquals(warnings({}, { ...NODE, nodeId: 2 }), [
+    "it is not for node2.example, but for IP:127.0.0.1, DNS:localhost",
+  ]);
+  assertEquals(warnings({}, { ...NODE, peerName: "kvraft.internal" }), [
+    "it is not for kvraft.internal, but for IP:127.0.0.1, DNS:localhost",
+  ]);
+  assertEquals(warnings({ usages: ["server"] }, NODE), [usage]);
+  assertEquals(warnings({ usages: [] }, NODE), [usage]);
+  assertEquals(warnings({ usages: ["server"] }, {}), [], "a gateway dials nodes with another certificate");
 });
 
 Deno.test("ServerTls: the end of a certificate is announced at the start and daily from 30 days before", () => {
