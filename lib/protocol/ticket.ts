@@ -2,8 +2,9 @@
  * Tickets: the text by which the holder of a sign-in by password signs in again, at any node, without the password. Front
  * ends give them to clients of other protocols as tokens.
  *
- * A ticket is signed with the hash of the user's password, which every node has and no client can read. So it needs no entry
- * of the log, and ends when the password is changed or the user removed (lib/server/auth/tickets.ts).
+ * A ticket is signed with a key that is derived from the password, which a node has only while it checks one. The cluster stores
+ * the public key: every node can check a ticket, and neither a node's disk nor a backup helps to make one. So a ticket needs no
+ * entry of the log, and ends when the password is changed or the user removed (lib/server/auth/tickets.ts).
  */
 
 /** The content of a ticket. */
@@ -16,13 +17,14 @@ export interface Ticket {
   readonly issuedAtMs: number;
 }
 
-/** A ticket as it was read, with its signature in base64url, which only a node can check. */
+/** A ticket as it was read, with its Ed25519 signature in base64url. */
 export interface SignedTicket extends Ticket {
   readonly signature: string;
 }
 
-/** Three integers in decimal, and 32 bytes in base64url without padding. */
-const FORM = /^kve_(0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{43})$/;
+/** Three integers in decimal, and 64 bytes in base64url without padding: of the last character two bits are used. */
+const FORM =
+  /^kve_(0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})\.(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{85}[AQgw])$/;
 
 /** Returns the part of a ticket that is signed. */
 export function contentOfTicket({ userId, credential, issuedAtMs }: Ticket): string {

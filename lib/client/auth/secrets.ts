@@ -5,7 +5,7 @@ import {
   SCRYPT_BLOCK_SIZE,
   SCRYPT_PARALLELISM,
 } from "../../kv/auth/auth_command.ts";
-import { scryptOf, secretBytes, sha256Of } from "../../platform/secrets.ts";
+import { publicKeyOf, scryptOf, secretBytes, sha256Of } from "../../platform/secrets.ts";
 
 /** The cost of a hash of a password: 32 MiB and about 100 ms for each sign-in, and for each guess. */
 const COST = 2 ** 15;
@@ -22,7 +22,7 @@ export async function hashPassword(password: string): Promise<PasswordHash> {
     parallelism: SCRYPT_PARALLELISM,
     salt: secretBytes(MIN_SALT_BYTES),
   };
-  return { algorithm: "scrypt", ...parameters, hash: await scryptOf(password, parameters) };
+  return { algorithm: "scrypt", ...parameters, hash: publicKeyOf(await scryptOf(password, parameters)) };
 }
 
 /** A token and its hash, by which the store recognizes it. */

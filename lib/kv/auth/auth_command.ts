@@ -58,7 +58,7 @@ export interface Grant {
   readonly keys: GrantedKeys;
 }
 
-/** The hash of a password, made by the client, and what it was made with. */
+/** The stored form of a password, made by the client, and what it was made with. */
 export interface PasswordHash {
   readonly algorithm: "scrypt";
   /** N: a power of two, MIN_SCRYPT_COST … MAX_SCRYPT_COST. */
@@ -69,7 +69,10 @@ export interface PasswordHash {
   readonly parallelism: number;
   /** MIN_SALT_BYTES … MAX_SALT_BYTES bytes. */
   readonly salt: Uint8Array;
-  /** AUTH_HASH_BYTES bytes. */
+  /**
+   * AUTH_HASH_BYTES bytes: the Ed25519 public key whose seed is scrypt of the password. With scrypt itself, a reader of a backup
+   * could sign tickets (lib/protocol/ticket.ts).
+   */
   readonly hash: Uint8Array;
 }
 

@@ -5,7 +5,7 @@
  */
 import { timingSafeEqual } from "node:crypto";
 import type { PasswordHash } from "../../kv/mod.ts";
-import { PASSWORD_HASH_BYTES, type ScryptParameters } from "../../platform/secrets.ts";
+import { PASSWORD_HASH_BYTES, publicKeyOf, type ScryptParameters } from "../../platform/secrets.ts";
 
 /** Maximum number of hashes that are computed at a time. */
 export const MAX_HASHING = 2;
@@ -26,6 +26,13 @@ const NO_PASSWORD: PasswordHash = {
   salt: new Uint8Array(16),
   hash: new Uint8Array(PASSWORD_HASH_BYTES),
 };
+
+/** Whether a password is right; `seed`: scrypt of it, by which tickets are signed. */
+export type PasswordFinding =
+  | { readonly kind: "right"; readonly seed: Uint8Array }
+  | { readonly kind: "wrong" }
+  /** Too many checks wait. */
+  | { readonly kind: "busy" };
 
 /** Computes scrypt without blocking the event loop. */
 export type Scrypt = (password: string, parameters: ScryptParameters) => Promise<Uint8Array>;
@@ -54,17 +61,18 @@ export class PasswordChecks {
   }
 
   /**
-   * Resolves to whether a password that came from `source` has this hash; to null if too many checks wait. A null hash takes
-   * the same work and resolves to false.
+   * Checks whether a password that came from `source` has this hash. A null hash takes the same work, and no password has
+   * it.
    */
-  async isRight(password: string, expected: PasswordHash | null, source: string): Promise<boolean | null> {
+  async check(password: string, expected: PasswordHash | null, source: string): Promise<PasswordFinding> {
     const waiting = this.#waiting.get(source)?.length ?? 0;
-    if (this.isFull || waiting >= MAX_WAITING_CHECKS_PER_SOURCE) return null;
+    if (this.isFull || waiting >= MAX_WAITING_CHECKS_PER_SOURCE) return { kind: "busy" };
     await this.#turn(source);
     try {
       const { hash, ...parameters } = expected ?? NO_PASSWORD;
-      const actual = await this.#scrypt(password, parameters);
-      return timingSafeEqual(actual, hash) && expected !== null;
+      const seed = await this.#scrypt(password, parameters);
+      const isRight = timingSafeEqual(publicKeyOf(seed), hash) && expected !== null;
+      return isRight ? { kind: "right", seed } : { kind: "wrong" };
     } finally {
       this.#hashing -= 1;
       this.#next()?.();

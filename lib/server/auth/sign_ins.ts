@@ -63,7 +63,8 @@ type Method = Exclude<RequestFrame<"signIn">["method"], { readonly kind: "none" 
 
 /** The decision of this node's state about an attempt. */
 type Finding =
-  | { readonly kind: "user"; readonly user: SignIn; readonly name: string }
+  /** `ticket`: that of a sign-in by password; null for others. */
+  | { readonly kind: "user"; readonly user: SignIn; readonly name: string; readonly ticket: string | null }
   | { readonly kind: "expired"; readonly name: string }
   /** `looked`: by what the attempt was decided; the same in a later state gives the same. */
   | { readonly kind: "unknown"; readonly looked: string }
@@ -105,18 +106,12 @@ export class SignIns {
       if (finding === "noLeader" || finding.kind !== "user") {
         return reply.refuse(this.#refusal(finding, method, client));
       }
-      const { user, name } = finding;
+      const { user, name, ticket } = finding;
       client.identity.signIn(user);
       this.#count("ok", client, { user: name, via: user.via });
       client.userChanged();
       const { expiresAtMs } = user;
-      reply.send({
-        kind: "signedIn",
-        requestId,
-        user: name,
-        expiresAtMs,
-        ticket: this.#ticketOf(method, user),
-      });
+      reply.send({ kind: "signedIn", requestId, user: name, expiresAtMs, ticket });
     }).catch(client.fail);
   }
 
@@ -188,13 +183,21 @@ export class SignIns {
     switch (method.kind) {
       case "password": {
         const before = auth().user(method.user);
-        const isRight = await this.#checks.isRight(method.password, before?.password ?? null, source);
-        if (isRight === null) return { kind: "busy" };
+        const checked = await this.#checks.check(method.password, before?.password ?? null, source);
+        if (checked.kind === "busy") return checked;
         // The password may have been changed while its hash was computed.
         const now = auth().user(method.user);
-        if (!isRight || now === null || this.#lookedOf(method) !== looked) return { kind: "unknown", looked };
+        if (checked.kind === "wrong" || now === null || this.#lookedOf(method) !== looked) {
+          return { kind: "unknown", looked };
+        }
         const { id: userId, passwordRevision: credential, name } = now;
-        return { kind: "user", user: { userId, credential, via: "password", expiresAtMs: null }, name };
+        const ticket = createTicket(now, checked.seed, wallClock());
+        return {
+          kind: "user",
+          user: { userId, credential, via: "password", expiresAtMs: null },
+          name,
+          ticket,
+        };
       }
       case "token": {
         const ticket = readTicket(method.token);
@@ -204,7 +207,12 @@ export class SignIns {
         if (token === null || user === null) return { kind: "unknown", looked };
         const { userId, credential, expiresAtMs } = token;
         if (expiresAtMs !== null && expiresAtMs <= wallClock()) return { kind: "expired", name: user.name };
-        return { kind: "user", user: { userId, credential, via: "token", expiresAtMs }, name: user.name };
+        return {
+          kind: "user",
+          user: { userId, credential, via: "token", expiresAtMs },
+          name: user.name,
+          ticket: null,
+        };
       }
       default:
         return assertNever(method);
@@ -217,13 +225,12 @@ export class SignIns {
     if (user === null) return { kind: "unknown", looked };
     const { id: userId, passwordRevision: credential, name } = user;
     if (wallClock() >= ticket.issuedAtMs + TICKET_LIFE_MS) return { kind: "expired", name };
-    return { kind: "user", user: { userId, credential, via: "password", expiresAtMs: null }, name };
-  }
-
-  /** Returns the ticket of a sign-in that has succeeded; null for one that was not by password. */
-  #ticketOf({ kind }: Method, { userId }: SignIn): string | null {
-    const user = kind === "password" ? this.#options.auth().userById(userId) : null;
-    return user === null ? null : createTicket(user, this.#options.wallClock());
+    return {
+      kind: "user",
+      user: { userId, credential, via: "password", expiresAtMs: null },
+      name,
+      ticket: null,
+    };
   }
 
   /** Returns by what the present state decides about an attempt: for a password a change of it, else any change. */

@@ -15,8 +15,8 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
       id: "M2840",
       title: "the signature of a ticket is not checked",
       failure: "any client is any user",
-      from: "timingSafeEqual(expected, shown) ? user : null",
-      to: "timingSafeEqual(expected, expected) ? user : null",
+      from: "isSignedBy(user.password.hash, contentOfTicket(ticket), signature) ? user : null",
+      to: "isSignedBy(user.password.hash, contentOfTicket(ticket), signature) ? user : user",
     },
     {
       id: "M2841",
@@ -24,6 +24,16 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
       failure: "a password that was changed because it was stolen still serves its thief",
       from: " || user.passwordRevision !== ticket.credential",
       to: "",
+    },
+  ]),
+  ...inFile("lib/platform/secrets.ts", [TICKETS], [
+    {
+      id: "M3200",
+      title: "the stored form of a password signs tickets",
+      failure: "an operator who may take backups, or the finder of an old one, signs in as root",
+      from: 'return verify(null, Buffer.from(text, "utf8"), createPublicKey(key), signature);',
+      to: "const keys = [createPublicKey(key), privateKeyOf(publicKey)];\n    " +
+        'return keys.some((key) => verify(null, Buffer.from(text, "utf8"), key, signature));',
     },
   ]),
   ...inFile("lib/server/auth/sign_ins.ts", [TICKETS], [

@@ -181,7 +181,7 @@ export const USER_MUTANTS: readonly Mutant[] = [
       title: "no hash is computed for a user that does not exist",
       failure: "the time of a refusal tells which users exist",
       from: "const { hash, ...parameters } = expected ?? NO_PASSWORD;",
-      to: "if (expected === null) return false;\n      const { hash, ...parameters } = expected;",
+      to: 'if (expected === null) return { kind: "wrong" };\n      const { hash, ...parameters } = expected;',
     },
     {
       id: "M922",

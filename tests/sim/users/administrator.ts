@@ -24,7 +24,7 @@ import {
   SCRYPT_PARALLELISM,
 } from "../../../lib/kv/mod.ts";
 import { bytesOfText } from "../../../lib/loadgen/mod.ts";
-import { sha256Of } from "../../../lib/platform/secrets.ts";
+import { publicKeyOf, sha256Of } from "../../../lib/platform/secrets.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import type { Process } from "../environment/process.ts";
 import type { Coverage } from "../coverage.ts";
@@ -82,6 +82,11 @@ export interface Secret {
   readonly text: string;
   /** Null if it does not expire. */
   readonly expiresAtMs: number | null;
+}
+
+/** Returns the stored form of a secret. */
+export function storedForm({ kind, text }: Pick<Secret, "kind" | "text">): Uint8Array {
+  return kind === "token" ? hashOf(text) : publicKeyOf(hashOf(text));
 }
 
 /** Returns the hash of a secret. The nodes compute it in place of scrypt, which takes too much time for a simulation. */
@@ -351,7 +356,7 @@ export class Administrator {
       algorithm: "scrypt",
       ...parameters,
       salt: new Uint8Array(MIN_SALT_BYTES),
-      hash: hashOf(text),
+      hash: storedForm({ kind: "password", text }),
     };
   }
 

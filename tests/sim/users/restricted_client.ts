@@ -17,10 +17,10 @@ import type { AppliedHistory } from "../invariants/applied_history.ts";
 import { type NodeChoice, RawConnection } from "../raw_connection.ts";
 import {
   type Administrator,
-  hashOf,
   RESTRICTED_KEYS,
   RESTRICTED_PREFIX,
   type Secret,
+  storedForm,
 } from "./administrator.ts";
 import { type AppliedUsers, FIRST_KNOWN_REQUEST, type StateSpan } from "./applied_users.ts";
 import { type Need, oneKey, rangeOf, type TextRange } from "./user_model.ts";
@@ -131,7 +131,7 @@ export class RestrictedClient {
     const signed: Signed = {
       connection,
       node,
-      secret: keyText(hashOf(secret.text)),
+      secret: keyText(storedForm(secret)),
       overAtMs: this.#overAt(secret, node),
       floor: 0,
       watches: new Map(),

@@ -1,7 +1,7 @@
 /** Users, sign-ins and decisions about requests for tests of lib/server. */
 import type { PasswordHash, StateMachine } from "../../../lib/kv/mod.ts";
 import type { LogFields } from "../../../lib/platform/logger.ts";
-import { type ScryptParameters, sha256Of } from "../../../lib/platform/secrets.ts";
+import { publicKeyOf, type ScryptParameters, sha256Of } from "../../../lib/platform/secrets.ts";
 import { Access } from "../../../lib/server/auth/access.ts";
 import { AuditLog, type AuditWriter } from "../../../lib/server/auth/audit_log.ts";
 import { ConnectionIdentity } from "../../../lib/server/auth/connection_identity.ts";
@@ -22,7 +22,7 @@ export class RecordingAudit implements AuditWriter {
 /** Hashes without work, as {@link hashOf} does for the users of a test. */
 export const quickScrypt: Scrypt = (password, parameters) => Promise.resolve(hashOf(password, parameters));
 
-/** Returns a hash of a password and its salt. */
+/** Returns a hash of a password and its salt in place of scrypt. */
 export function hashOf(password: string, { salt }: Pick<ScryptParameters, "salt">): Uint8Array {
   return sha256Of(`${salt.toHex()} ${password}`);
 }
@@ -36,7 +36,7 @@ export function passwordHash(password: string): PasswordHash {
     blockSize: 8,
     parallelism: 1,
     salt,
-    hash: hashOf(password, { salt }),
+    hash: publicKeyOf(hashOf(password, { salt })),
   };
 }
 

@@ -1,6 +1,13 @@
 /** Hashes of passwords and tokens agree with their standards. */
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { scryptOf, secretBytes, sha256Of } from "../../../lib/platform/secrets.ts";
+import {
+  isSignedBy,
+  publicKeyOf,
+  scryptOf,
+  secretBytes,
+  sha256Of,
+  signedBy,
+} from "../../../lib/platform/secrets.ts";
 
 Deno.test("scryptOf: it is scrypt of RFC 7914, cut to 32 bytes, and takes the cost of a password", async () => {
   const salt = new TextEncoder().encode("NaCl");
@@ -23,4 +30,27 @@ Deno.test("sha256Of: it hashes the UTF-8 of a text", () => {
 Deno.test("secretBytes: they have the length asked for, and differ each time", () => {
   assertEquals([secretBytes(16).length, secretBytes(32).length], [16, 32]);
   assertNotEquals(secretBytes(32), secretBytes(32));
+});
+
+Deno.test("publicKeyOf, signedBy: they are Ed25519 of RFC 8032, test 1", () => {
+  const seed = Uint8Array.fromHex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+  const publicKey = publicKeyOf(seed);
+  assertEquals(publicKey.toHex(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+  const signature = signedBy(seed, "");
+  assertEquals(
+    signature.toHex(),
+    "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+  );
+  assertEquals([isSignedBy(publicKey, "", signature), isSignedBy(publicKey, "a", signature)], [true, false]);
+});
+
+Deno.test("isSignedBy: bytes that are no public key have signed nothing", () => {
+  const signature = signedBy(new Uint8Array(32), "a");
+  const keys = [
+    new Uint8Array(32),
+    new Uint8Array(32).fill(255),
+    new Uint8Array(32).fill(2),
+    new Uint8Array(0),
+  ];
+  for (const key of keys) assertEquals(isSignedBy(key, "a", signature), false);
 });

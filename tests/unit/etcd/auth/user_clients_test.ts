@@ -96,7 +96,7 @@ function nameOf(core: ClientCore): string {
 }
 
 function ticketOf(userId: number, issuedAtMs: number, sign = "s"): string {
-  return `kve_${userId}.1.${issuedAtMs}.${sign.repeat(43)}`;
+  return `kve_${userId}.1.${issuedAtMs}.${sign.repeat(85)}A`;
 }
 
 Deno.test("UserClients: no token, and a text that is none, lead to the client without a user", async () => {

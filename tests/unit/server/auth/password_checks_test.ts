@@ -31,17 +31,20 @@ class Bench {
 Deno.test("PasswordChecks: only the right password is right, and none where there is no user", async () => {
   const checks = new PasswordChecks((password, parameters) => Promise.resolve(hashOf(password, parameters)));
   const expected = passwordHash("secret");
-  assertEquals(await checks.isRight("secret", expected, SOURCE), true);
-  assertEquals(await checks.isRight("Secret", expected, SOURCE), false);
-  assertEquals(await checks.isRight("", expected, SOURCE), false);
-  assertEquals(await checks.isRight("secret", null, SOURCE), false);
+  assertEquals(await checks.check("secret", expected, SOURCE), {
+    kind: "right",
+    seed: hashOf("secret", expected),
+  });
+  assertEquals(await checks.check("Secret", expected, SOURCE), { kind: "wrong" });
+  assertEquals(await checks.check("", expected, SOURCE), { kind: "wrong" });
+  assertEquals(await checks.check("secret", null, SOURCE), { kind: "wrong" });
 });
 
 Deno.test("PasswordChecks: without a user the same work is done as with one", async () => {
   const bench = new Bench();
   const expected = passwordHash("secret");
-  void bench.checks.isRight("a", expected, SOURCE);
-  void bench.checks.isRight("a", null, SOURCE);
+  void bench.checks.check("a", expected, SOURCE);
+  void bench.checks.check("a", null, SOURCE);
   await settle();
   const work = bench.hashing.map((
     { parameters: { cost, blockSize, parallelism, salt } },
@@ -51,18 +54,18 @@ Deno.test("PasswordChecks: without a user the same work is done as with one", as
 
 Deno.test("PasswordChecks: a bounded number is computed at a time, a bounded number waits, others are refused", async () => {
   const bench = new Bench();
-  const ended: (boolean | null)[] = [];
+  const ended: string[] = [];
   let asked = 0;
   const check = (): void => {
     const source = `10.0.0.${asked++}`;
-    void bench.checks.isRight("a", null, source).then((isRight) => ended.push(isRight));
+    void bench.checks.check("a", null, source).then(({ kind }) => ended.push(kind));
   };
   for (let number = 0; number < MAX_HASHING + MAX_WAITING_CHECKS; number++) check();
   await settle();
   assertEquals([bench.hashing.length, bench.checks.isFull, ended], [MAX_HASHING, true, []]);
   check();
   await settle();
-  assertEquals(ended, [null]);
+  assertEquals(ended, ["busy"]);
   await bench.end();
   assertEquals([bench.hashing.length, bench.checks.hashing], [MAX_HASHING, MAX_HASHING]);
   check();
@@ -75,15 +78,15 @@ Deno.test("PasswordChecks: an address has few of the places, and does not keep t
   const bench = new Bench();
   const ended: string[] = [];
   const check = (name: string, source: string): void =>
-    void bench.checks.isRight("a", null, source).then((isRight) => ended.push(`${name}: ${isRight}`));
+    void bench.checks.check("a", null, source).then(({ kind }) => ended.push(`${name}: ${kind}`));
   for (let number = 0; number < MAX_HASHING + MAX_WAITING_CHECKS; number++) check("many", SOURCE);
   await settle();
   const refused = MAX_WAITING_CHECKS - MAX_WAITING_CHECKS_PER_SOURCE;
-  assertEquals(ended.splice(0), Array.from({ length: refused }, () => "many: null"));
+  assertEquals(ended.splice(0), Array.from({ length: refused }, () => "many: busy"));
   check("one", "10.0.0.2");
   check("other", "10.0.0.3");
   while (bench.hashing.length > 0) await bench.end();
-  const turns = [ended.indexOf("one: false"), ended.indexOf("other: false")];
+  const turns = [ended.indexOf("one: wrong"), ended.indexOf("other: wrong")];
   // Those that are computed, one of the first address, and then those of the others.
   assertEquals(turns, [MAX_HASHING + 1, MAX_HASHING + 2]);
   assertEquals(ended.length, MAX_HASHING + MAX_WAITING_CHECKS_PER_SOURCE + 2);
@@ -95,9 +98,9 @@ Deno.test("PasswordChecks: a hash that fails is the fault of its check alone", a
   const checks = new PasswordChecks((password, parameters) =>
     isBroken ? Promise.reject(new Error("no memory")) : Promise.resolve(hashOf(password, parameters))
   );
-  await assertRejects(() => checks.isRight("a", null, SOURCE), Error, "no memory");
+  await assertRejects(() => checks.check("a", null, SOURCE), Error, "no memory");
   isBroken = false;
-  assertEquals(await checks.isRight("secret", passwordHash("secret"), SOURCE), true);
+  assertEquals((await checks.check("secret", passwordHash("secret"), SOURCE)).kind, "right");
   assertEquals(checks.hashing, 0);
 });
 

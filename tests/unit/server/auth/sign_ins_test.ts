@@ -18,7 +18,7 @@ import {
   type SignInClient,
   SignIns,
 } from "../../../../lib/server/auth/sign_ins.ts";
-import { TICKET_LIFE_MS } from "../../../../lib/server/auth/tickets.ts";
+import { createTicket, TICKET_LIFE_MS } from "../../../../lib/server/auth/tickets.ts";
 import { Metrics } from "../../../../lib/server/metrics/metrics.ts";
 import { hashOf, passwordHash, RecordingAudit } from "../../../support/fakes/auth.ts";
 import { ManualClock, settle } from "../../../support/fakes/manual_clock.ts";
@@ -359,10 +359,25 @@ Deno.test("SignIns: a sign-in by password gives a ticket, which signs in without
     "password",
     null,
   ]);
-  assertEquals(
-    await bench.attempt(byToken(ticket.replace(/.$/, (last) => last === "A" ? "B" : "A"))),
-    "waits",
+  const forged = ticket.replace(
+    /\.[^.]+$/,
+    (signature) => `.${[...signature.slice(1, -1)].reverse().join("")}A`,
   );
+  assertEquals(await bench.attempt(byToken(forged)), "waits");
+});
+
+Deno.test("SignIns: the stored form of a password signs no ticket", async () => {
+  const bench = new Bench();
+  const alice = bench.auth.user("alice");
+  assert(alice !== null && alice.password !== null);
+  const { hash, salt } = alice.password;
+  const seed = hashOf("right", { salt });
+  const attempt = (seed: Uint8Array): Promise<string> => {
+    bench.clock.advance(FORGET_MS); // no failure delays it
+    return bench.attempt(byToken(createTicket(alice, seed, bench.clock.now())));
+  };
+  assertEquals(await attempt(seed), "signedIn", "the password makes tickets");
+  assertEquals(await attempt(hash), "signInFailed");
 });
 
 Deno.test("SignIns: a ticket ends after a day, and with the password or the user", async () => {
