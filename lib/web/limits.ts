@@ -10,6 +10,7 @@ export const DEFAULT_LIMITS: WebLimits = {
   maxBodyBytes: 1_300_000,
   maxUnsentBytes: 262_144,
   maxRequests: 65_536,
+  maxInWork: 256,
   maxHeldBytes: 268_435_456,
   headTimeoutMs: 10_000,
   bodyTimeoutMs: 60_000,

@@ -3,6 +3,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection } from "../platform/network.ts";
 import type { SlabCopier } from "../platform/memory/slab.ts";
+import type { HandlerTurns } from "./handler_turns.ts";
 import type { HeldAccount } from "./held.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
@@ -23,6 +24,10 @@ export interface ConnectionContext {
   readonly held: HeldAccount;
   /** Counts requests. */
   readonly requests: HeldAccount;
+  /** The address that the connection counts for. */
+  readonly source: string;
+  /** Decides when handlers are called. */
+  readonly turns: HandlerTurns;
   readonly handler: WebHandler;
   /** Makes the parts of bodies that handlers own. */
   readonly copier: SlabCopier;

@@ -11,6 +11,7 @@ import { NetworkError } from "../platform/errors.ts";
 import { logConnectionFault } from "../platform/fault.ts";
 import type { Address, Connection, Listener } from "../platform/network.ts";
 import { SlabCopier } from "../platform/memory/slab.ts";
+import { HandlerTurns } from "./handler_turns.ts";
 import { HeldTotal } from "./held.ts";
 import { Http1Connection } from "./http1/connection.ts";
 import { Http2Connection } from "./http2/connection.ts";
@@ -63,6 +64,7 @@ class Server implements WebServer {
   readonly #held: HeldTotal;
   /** Requests over HTTP/2; a connection of HTTP/1.1 has one at a time. */
   readonly #requests: HeldTotal;
+  readonly #turns: HandlerTurns;
   readonly #copier = new SlabCopier();
   #checkTimer: Timer;
   #accepted = 0;
@@ -75,8 +77,9 @@ class Server implements WebServer {
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#held = new HeldTotal(this.#limits.maxHeldBytes);
     this.#requests = new HeldTotal(this.#limits.maxRequests);
-    this.address = listener.address;
     const { clock, logger } = options;
+    this.#turns = new HandlerTurns(this.#limits.maxInWork, clock);
+    this.address = listener.address;
     const { signal } = this.#stop;
     this.#checkTimer = clock.after(CHECK_INTERVAL_MS, () => this.#checkTimes());
     this.#accepting = acceptConnections(listener, {
@@ -202,6 +205,8 @@ class Server implements WebServer {
       limits,
       held,
       requests,
+      source,
+      turns: this.#turns,
       handler,
       copier,
     };

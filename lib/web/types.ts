@@ -135,6 +135,8 @@ export interface WebLimits {
   readonly maxUnsentBytes: number;
   /** Requests over HTTP/2 of all connections together, which take some kilobytes each while they are in progress. */
   readonly maxRequests: number;
+  /** Requests over HTTP/2 whose handlers work at the same time, of all connections together; others wait for their turn. */
+  readonly maxInWork: number;
   /** Bytes of bodies and answers that the server holds for all connections together. */
   readonly maxHeldBytes: number;
   /** Time for the first byte of a connection, and for a head from its first byte. */

@@ -6,8 +6,10 @@
  * reset at once never reaches it.
  */
 import type { ConnectionSecurity } from "../../platform/network.ts";
+import { assert } from "../../platform/assert.ts";
 import type { SlabCopier } from "../../platform/memory/slab.ts";
 import { FieldList } from "../fields.ts";
+import type { ConnectionTurns } from "../handler_turns.ts";
 import type { HeldAccount } from "../held.ts";
 import type { DecodedBlock } from "../hpack/decoder.ts";
 import { Output } from "../output.ts";
@@ -48,6 +50,11 @@ const READ_LIMIT_BYTES = 1_048_576;
  * first part while the next one is decoded.
  */
 const RECEIVED_AT_ONCE_BYTES = 4_096;
+/**
+ * Time after which a request does not count as work: its handler waits for something else than the processor, such as a lock
+ * of another client, a leader, or the rest of the body.
+ */
+const MAX_WORK_MS = 1_000;
 /** Streams for which a change of the initial window counts as one frame without progress. */
 const STREAMS_PER_FRAME = 100;
 
@@ -63,8 +70,9 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
   readonly #scheduler: SendScheduler;
   /** Streams whose handlers wait until the client has read more. */
   readonly #awaitingReader = new Set<Http2Stream>();
-  /** Streams whose handler has not been called. */
-  #arrived: Http2Stream[] = [];
+  /** Streams whose handler has not been called, in their order. */
+  readonly #arrived = new Set<Http2Stream>();
+  readonly #turns: ConnectionTurns;
   /** Handlers that still run for requests that the client has reset. */
   #orphans = 0;
   #receiveWindow = CONNECTION_WINDOW_BYTES;
@@ -93,6 +101,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     this.sender = new FrameSender(this.output);
     this.#scheduler = new SendScheduler(this.output);
     this.#guard = new FloodGuard(clock.now());
+    this.#turns = context.turns.open(context.source, () => this.#runNext());
     const { maxHeadBytes } = limits;
     this.#receiver = new FrameReceiver({ input, guard: this.#guard, handler: this, maxHeadBytes });
     this.sender.settings([
@@ -150,6 +159,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
       this.#linger.end();
       this.output.stop();
       this.#abortStreams();
+      this.#turns.close();
     }
   }
 
@@ -175,7 +185,10 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     }
     const idle = this.#streams.size === 0 ? input.receivedBytes : null;
     if (this.#idle.check(idle, nowMs) > limits.idleTimeoutMs) this.shutDown();
-    for (const stream of this.#streams.values()) stream.checkTimes(nowMs);
+    for (const stream of this.#streams.values()) {
+      stream.checkTimes(nowMs);
+      if (nowMs - stream.beganAtMs > MAX_WORK_MS) this.endWork(stream);
+    }
   }
 
   sentData(bytes: number): void {
@@ -199,6 +212,12 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     this.#endIfDone();
   }
 
+  endWork(stream: Http2Stream): void {
+    if (!stream.isInWork) return;
+    stream.isInWork = false;
+    this.#turns.end();
+  }
+
   reset(stream: Http2Stream, code: ErrorCode): void {
     this.#resetStream(stream.id, code);
   }
@@ -220,7 +239,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     this.#countRequests();
     if (endStream) request.endBody();
     const refusal = refusalOf(head, block);
-    if (refusal === null) return void this.#arrived.push(request);
+    if (refusal === null) return void this.#arrived.add(request);
     void request.respond({ status: refusal.status, headers: TEXT_HEADERS, body: refusal.message });
   }
 
@@ -322,27 +341,40 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
       if (!(error instanceof ConnectionError)) throw error;
       return this.#fail(error);
     }
-    const arrived = this.#arrived;
-    if (arrived.length === 0) return;
-    this.#arrived = [];
-    for (const stream of arrived) if (!stream.isAborted) this.#run(stream);
+    for (const stream of this.#arrived) {
+      if (!this.#turns.begin()) return;
+      this.#run(stream);
+    }
   }
 
-  /** Calls the handler. */
+  /** Calls the handler for the request that has waited longest. */
+  #runNext(): void {
+    const [next] = this.#arrived;
+    assert(next !== undefined, "a connection waits for turns as long as it has requests that wait");
+    this.#run(next);
+    if (this.#arrived.size > 0) this.#turns.wait();
+  }
+
+  /** Calls the handler of a request, which is counted as in work. */
   #run(stream: Http2Stream): void {
     // A client that sends head and body in two writes with Nagle's algorithm (Deno 2.9.8) sends the body only once the head
     // is acknowledged, which the kernel delays by 40 ms unless something is sent to it.
     if (!stream.isRemoteClosed) stream.inviteBody();
-    const { handler, logger } = this.#context;
+    const { clock, handler, logger } = this.#context;
+    this.#arrived.delete(stream);
+    stream.isInWork = true;
+    stream.beganAtMs = clock.now();
     stream.isHandled = runHandler(stream, {
       handler,
       logger,
       onSettled: () => {
         stream.isHandled = false;
         if (stream.isOrphan) this.#orphans -= 1;
+        this.endWork(stream);
         this.#countRequests();
       },
     });
+    if (!stream.isHandled) this.endWork(stream);
   }
 
   #onTrailers(stream: Http2Stream, block: DecodedBlock, endStream: boolean): void {
@@ -383,6 +415,7 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
   #forget(stream: Http2Stream): void {
     this.#scheduler.remove(stream);
     this.#awaitingReader.delete(stream);
+    if (this.#arrived.delete(stream) && this.#arrived.size === 0) this.#turns.leave();
     if (stream.isHandled) {
       stream.isOrphan = true;
       this.#orphans += 1;

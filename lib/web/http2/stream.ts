@@ -48,6 +48,8 @@ export interface StreamOwner {
   sentData(bytes: number): void;
   /** Sends the waiting bytes of a stream when that is possible. */
   schedule(stream: Http2Stream): void;
+  /** Notes that the handler of a stream is not in work any more, if it was. */
+  endWork(stream: Http2Stream): void;
   /** Forgets a stream that is closed at both ends. */
   remove(stream: Http2Stream): void;
   /** Calls {@link Http2Stream.readerMoved} when the client has read something of another stream. */
@@ -74,6 +76,9 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
   isAborted = false;
   /** Whether the handler is running. */
   isHandled = false;
+  /** Whether the handler is in work (../handler_turns.ts), and when it was called. */
+  isInWork = false;
+  beganAtMs = 0;
   /** Whether the handler was running when the stream was aborted. */
   isOrphan = false;
   /** Bytes of the answer's body that were sent. */
@@ -167,7 +172,7 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     const { status, body, trailers } = response;
     const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
     if (this.isAborted) {
-      this.#isAnswered = true;
+      this.#beginAnswer();
       return Promise.resolve("lost");
     }
     const hasBody = this.method !== "HEAD" && status !== 204 && status !== 304;
@@ -175,7 +180,7 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     const contentLength = status === 204 || status === 304 ? null : bytes.length;
     const endStream = isEmpty && trailers === undefined;
     this.#owner.sender.head(this.id, response, { endStream, contentLength });
-    this.#isAnswered = true;
+    this.#beginAnswer();
     if (endStream) return this.#sent();
     if (this.#canSendAtOnce(bytes.length)) {
       if (trailers !== undefined) checkFields(trailers);
@@ -195,12 +200,12 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     if (!this.isAborted) {
       const endStream = this.method === "HEAD";
       this.#owner.sender.head(this.id, head, { endStream, contentLength: null });
-      this.#isAnswered = true;
+      this.#beginAnswer();
       const answer = this.#openAnswer();
       if (endStream) void this.#sent().then((delivery) => answer.finish(delivery));
       return answer;
     }
-    this.#isAnswered = true;
+    this.#beginAnswer();
     const answer = this.#openAnswer();
     answer.finish("lost");
     return answer;
@@ -321,6 +326,11 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     if (this.isLocalClosed) return;
     this.#answer?.finish("lost");
     this.#abort?.abort();
+  }
+
+  #beginAnswer(): void {
+    this.#isAnswered = true;
+    this.#owner.endWork(this);
   }
 
   #countSent(bytes: number): void {

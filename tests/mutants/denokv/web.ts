@@ -74,6 +74,43 @@ export const WEB_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
+  ...inFile("lib/web/handler_turns.ts", [WEB], [
+    {
+      id: "M3160",
+      title: "any number of requests is in work",
+      failure: "a client with ten thousand puts in progress delays each put of others by seconds",
+      from: "if (this.#inWork < this.#most && this.#waiting.size === 0) return true;",
+      to: "if (this.#waiting.size === 0) return true;",
+    },
+    {
+      id: "M3161",
+      title: "a connection has no share of its own",
+      failure: "requests whose bodies do not come keep all other clients out",
+      from: "return inWork < Math.max(",
+      to: "return inWork < 0 * Math.max(",
+    },
+    {
+      id: "M3162",
+      title: "a connection that has had its turn is followed by no other of its address",
+      failure: "requests of connections are never served once another of their address was",
+      from: "if (source.waiting.size > 1) this.#waiting.add(source);",
+      to: "",
+    },
+    {
+      id: "M3163",
+      title: "requests that are answered at once begin without a bound",
+      failure: "a client with ten thousand requests that are refused keeps others from their turn",
+      from: "begun < this.#most && this.#inWork",
+      to: "begun < 100 * this.#most && this.#inWork",
+    },
+    {
+      id: "M3164",
+      title: "new requests overtake those that wait",
+      failure: "a connection that sends without pause leaves no turn to others",
+      from: "if (this.#inWork < this.#most && this.#waiting.size === 0) return true;",
+      to: "if (this.#inWork < this.#most) return true;",
+    },
+  ]),
   ...inFile("lib/web/http2/frame_receiver.ts", [WEB], [
     {
       id: "M2103",
@@ -104,6 +141,20 @@ export const WEB_MUTANTS: readonly Mutant[] = [
       failure: "a client makes the node begin a request with every 30 bytes, and waits for none",
       from: "if (isCounted && !this.#guard.reset()) {",
       to: "if (isCounted && !this.#guard.reset() && streamId < 0) {",
+    },
+    {
+      id: "M3165",
+      title: "a request is in work as long as its handler waits",
+      failure: "two hundred and fifty requests for locks keep the other requests of a connection waiting",
+      from: "if (nowMs - stream.beganAtMs > MAX_WORK_MS) this.endWork(stream);",
+      to: "",
+    },
+    {
+      id: "M3166",
+      title: "a connection whose requests were all reset keeps its turn",
+      failure: "a client that resets its requests is a fault of the node",
+      from: "if (this.#arrived.delete(stream) && this.#arrived.size === 0) this.#turns.leave();",
+      to: "this.#arrived.delete(stream);",
     },
     {
       id: "M2107",
