@@ -411,13 +411,13 @@ class Client {
 
   /** Returns how the client signs in. The password is asked for once and kept in memory. */
   #credentials(): Promise<SignIn | null> {
-    const { stdin } = this.#environment;
+    const { disk, stdin } = this.#environment;
     const readSecretFile = (path: string, maxBytes: number): Uint8Array =>
       this.#environment.readSecretFile(path, maxBytes);
     const readSecret = (prompt: string): Promise<SecretEnd> => this.#readSecret(prompt);
     this.#signIn ??= signInOf({
       options: this.#targetOnce().options,
-      environment: { stdin, readSecretFile, readSecret },
+      environment: { disk, stdin, readSecretFile, readSecret },
     });
     return this.#signIn;
   }

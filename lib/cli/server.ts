@@ -23,7 +23,7 @@ import { denoPlatform } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
 import type { NamedPaths } from "../platform/named_paths.ts";
 import { problemsOfFiles } from "../server/startup/config_files.ts";
-import { configSources, REPORT_OPTIONS, reportConfig } from "./processes/config_report.ts";
+import { configSources, REPORT_OPTIONS, reportConfig, sourcesOfReload } from "./processes/config_report.ts";
 import { narrowPermissions } from "./processes/permissions.ts";
 import { StopRequest } from "./processes/stop_request.ts";
 
@@ -158,7 +158,7 @@ function readConfig(args: readonly string[], environment: Environment): ReadConf
   return {
     live,
     named: namedPathsOf(config, configFile === undefined ? null : absolute(configFile)),
-    reload: (logger) => live.reload(inspectServerConfig(sources), logger),
+    reload: (logger) => live.reload(inspectServerConfig(sourcesOfReload(sources, environment)), logger),
   };
 }
 

@@ -1,4 +1,7 @@
-/** Files that contain secrets: keys of certificates, the peer secret, passwords and tokens. */
+/**
+ * The files that a server reads at its start and again while it runs: those with secrets (keys of certificates, the peer
+ * secret) and those that anyone may read (certificates, the configuration).
+ */
 import fs from "node:fs";
 import { errorCode, errorMessage, wrongPathReason } from "./errors.ts";
 
@@ -22,9 +25,27 @@ export type ReadPrivateFile = (path: string, options: PrivateFileOptions) => str
  * "cannot use <path>: …", and has nothing of the content. Of a symbolic link the mode of its target counts.
  */
 export function readPrivateFile(path: string, { maxBytes, mayGroupRead }: PrivateFileOptions): string {
+  return readText(path, maxBytes, (mode) => problemOfMode(mode, { path, mayGroupRead }));
+}
+
+/** Returns the text of a file that anyone may read. Throws as {@link readPrivateFile}. */
+export function readPublicFile(path: string, maxBytes: number): string {
+  return readText(path, maxBytes, () => null);
+}
+
+/** The mode and the owner of a file; null on Windows. */
+interface FileMode {
+  readonly mode: number | null;
+  readonly uid: number | null;
+}
+
+/** Returns why a file may not be used, or null. */
+type ModeCheck = (mode: FileMode) => string | null;
+
+function readText(path: string, maxBytes: number, check: ModeCheck): string {
   let bytes: Uint8Array;
   try {
-    bytes = readChecked(path, { maxBytes, mayGroupRead });
+    bytes = readChecked(path, maxBytes, check);
   } catch (error) {
     if (error instanceof PrivateFileError) throw error;
     throw new PrivateFileError(fileErrorReason(error), { cause: error });
@@ -36,12 +57,15 @@ export function readPrivateFile(path: string, { maxBytes, mayGroupRead }: Privat
   }
 }
 
-/** A file with a secret cannot be used; the message is the reason. */
+/** A file cannot be used; the message is the reason. */
 export class PrivateFileError extends Error {
   override readonly name = "PrivateFileError";
   /** Stable name of this error. */
   readonly code = "privateFile";
 }
+
+/** The reason for which a pipe is refused that a server would read while it runs. */
+export const NOT_A_FILE = "it is not a regular file";
 
 /** The reason of {@link fileErrorReason} for a file that does not exist. */
 export const NO_SUCH_FILE = "there is no such file";
@@ -58,13 +82,13 @@ export function fileErrorReason(error: unknown): string {
   return wrongPathReason(error) ?? errorMessage(error).replace(/ \(os error \d+\).*$/, "");
 }
 
-function readChecked(path: string, { maxBytes, mayGroupRead }: PrivateFileOptions): Uint8Array {
-  // Opening a pipe would wait for its other end.
-  if (!fs.statSync(path).isFile()) throw new PrivateFileError("it is not a file");
+function readChecked(path: string, maxBytes: number, check: ModeCheck): Uint8Array {
+  // Opening a pipe would wait for its other end, and with it the whole node.
+  if (!fs.statSync(path).isFile()) throw new PrivateFileError(NOT_A_FILE);
   const descriptor = fs.openSync(path, "r");
   try {
     const { mode, uid, size } = fs.fstatSync(descriptor);
-    const problem = problemOfMode({ mode, uid }, { path, mayGroupRead });
+    const problem = check({ mode, uid });
     if (problem !== null) throw new PrivateFileError(problem);
     if (size > maxBytes) throw new PrivateFileError(`it is longer than ${maxBytes} bytes`);
     const bytes = new Uint8Array(maxBytes + 1);
@@ -83,7 +107,7 @@ function readChecked(path: string, { maxBytes, mayGroupRead }: PrivateFileOption
 
 /** Returns why others may open a file, and how to prevent it; null where they may not. The client warns of it. */
 export function problemOfMode(
-  { mode, uid }: { readonly mode: number | null; readonly uid: number | null },
+  { mode, uid }: FileMode,
   { path, mayGroupRead }: { readonly path: string; readonly mayGroupRead: boolean },
 ): string | null {
   const refused = mayGroupRead ? OTHERS & ~GROUP_READ : OTHERS;

@@ -1,8 +1,9 @@
 /** A running process that reads its configuration again at SIGHUP. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { KvClient, StorageFullError } from "../../lib/mod.ts";
-import { READY_LINE, startKvraft } from "../support/processes/process.ts";
+import { READY_LINE, runKvraft, startKvraft } from "../support/processes/process.ts";
+import { Authority } from "../support/tls/certificates.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
 
 Deno.test("reload: SIGHUP applies a changed quota, names what needs a restart, and a broken file changes nothing", async () => {
@@ -31,4 +32,46 @@ Deno.test("reload: SIGHUP applies a changed quota, names what needs a restart, a
   await node.waitForOutput(/Cannot reload the configuration: nothing has changed/);
   await put();
   assertEquals((await node.stop()).code, 0, node.printed);
+});
+
+Deno.test({
+  name: "reload: a pipe in place of the config file or of the authorities is refused, and the node serves on",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using folder = await TemporaryFolder.make();
+    const bind = `127.0.0.1:${freePorts(1)}`;
+    const authority = new Authority();
+    const { cert, key } = authority.node();
+    const write = (name: string, text: string): Promise<void> =>
+      Deno.writeTextFile(join(folder.path, name), text, { mode: 0o600 });
+    await write("ca.crt", authority.cert);
+    await write("node.crt", cert);
+    await write("node.key", key);
+    const tls = { "tls-ca": "ca.crt", "tls-cert": "node.crt", "tls-key": "node.key" };
+    await write("node1.json", JSON.stringify({ "node-id": 1, bind, cluster: `1=${bind}`, ...tls }));
+    await using node = startKvraft(["server", "--config", "node1.json"], {
+      cwd: folder.path,
+      name: "node 1",
+    });
+    await node.waitForOutput(READY_LINE);
+    for (const name of ["node1.json", "ca.crt"]) {
+      await Deno.remove(join(folder.path, name));
+      await new Deno.Command("mkfifo", { args: [join(folder.path, name)] }).output();
+    }
+
+    node.signal("SIGHUP");
+    await node.waitForOutput(/nothing has changed reason="[^"]*node1\.json: it is not a regular file/);
+    await node.waitForOutput(/ones read before stay in use .*ca\.crt: it is not a regular file/);
+    await using client = await KvClient.connect({ cluster: [bind], tls: { ca: authority.cert } });
+    await client.put("key", "value");
+    assertEquals((await node.stop()).code, 0, node.printed);
+    const { code, stderr } = await runKvraft(
+      ["server", "--node-id", "1", "--bind", bind, "--cluster", `1=${bind}`, "--tls-ca", "ca.crt"].concat(
+        ["--tls-cert", "node.crt", "--tls-key", "node.key"],
+      ),
+      { cwd: folder.path },
+    );
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, "ca.crt: it is not a regular file");
+  },
 });

@@ -1,5 +1,6 @@
 /** `kvraft server --check-config` and `--print-config`: all problems of a configuration, or its settings. Nothing is started. */
 import { shortened } from "../../platform/errors.ts";
+import { NOT_A_FILE, PrivateFileError } from "../../platform/private_file.ts";
 import { SERVER_OPTIONS, type ServerConfig } from "../../server/config/config.ts";
 import {
   type AppliedSetting,
@@ -45,6 +46,20 @@ export function configSources(flags: ReadonlyMap<string, string>, environment: E
     readFile: (path) => readConfigText(path, environment),
     absolute: (path) => environment.absolute(path),
     mayWrite: (path) => environment.mayWrite(path),
+  };
+}
+
+/** Returns sources that read no pipe, which may serve at a start: a running node would wait for its other end. */
+export function sourcesOfReload(
+  sources: ConfigSources,
+  { disk }: Pick<Environment, "disk">,
+): ConfigSources {
+  return {
+    ...sources,
+    readFile: (path) => {
+      if (disk.stat(path) === "stream") throw new PrivateFileError(NOT_A_FILE);
+      return sources.readFile(path);
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import { formatAddress } from "../../platform/address.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
 import { errorMessage } from "../../platform/errors.ts";
 import { Log } from "../../platform/logger.ts";
-import { readPrivateFile } from "../../platform/private_file.ts";
+import { readPrivateFile, readPublicFile } from "../../platform/private_file.ts";
 import { SystemClock } from "../../platform/system.ts";
 import { KvraftError } from "../../client/errors.ts";
 import { openGateway } from "../../denokv/gateway.ts";
@@ -100,7 +100,7 @@ function openTls(
     clock,
     wallClock: Date.now,
     logger,
-    readFile: Deno.readTextFileSync,
+    readPublicFile,
     readPrivateFile,
     denoVersion: Deno.version.deno,
   });

@@ -33,7 +33,7 @@ export type SignIn =
 
 /** Sources of secrets. */
 interface SecretSources {
-  readonly environment: Pick<Environment, "readSecretFile" | "readSecret" | "stdin">;
+  readonly environment: Pick<Environment, "disk" | "readSecretFile" | "readSecret" | "stdin">;
   readonly options: ReadonlyMap<string, string>;
 }
 
@@ -50,9 +50,7 @@ export async function signInOf({ environment, options }: SecretSources): Promise
     if (user !== undefined) {
       throw new UsageError("--token-file says who signs in, and so does --user. Give one of them.");
     }
-    const token = (): string => secretInFile(tokenFile, { what: "token", environment });
-    token(); // a file that cannot be read is reported before connecting
-    return { token };
+    return { token: secretSource(tokenFile, { what: "token", environment }) };
   }
   if (user === undefined) {
     if (ways.length === 0) return null;
@@ -67,11 +65,7 @@ async function passwordOf(
   { environment, options }: SecretSources,
 ): Promise<string | (() => string)> {
   const file = options.get("password-file");
-  if (file !== undefined) {
-    const password = (): string => secretInFile(file, { what: "password", environment });
-    password(); // as above
-    return password;
-  }
+  if (file !== undefined) return secretSource(file, { what: "password", environment });
   if (options.has("password-stdin")) return await secretInInput(environment.stdin.stream, "password");
   if (environment.stdin.isTerminal) {
     return await askSecret(`Password of ${user}: `, (prompt) => environment.readSecret(prompt));
@@ -100,6 +94,22 @@ export async function askNewPassword(
   const again = await askSecret(`The same again: `, read);
   if (password === again) return password;
   throw new UsageError("The two passwords differ. Nothing was changed; try again.");
+}
+
+/**
+ * Returns a function that reads the secret in a file. It is read now as well, so that a file that cannot be read is reported
+ * before connecting. A pipe, as of a shell's `<(…)`, has its secret once: it is kept. Throws as {@link secretInFile}.
+ */
+export function secretSource(
+  path: string,
+  { what, environment }: {
+    readonly what: string;
+    readonly environment: Pick<Environment, "disk" | "readSecretFile">;
+  },
+): () => string {
+  const first = secretInFile(path, { what, environment });
+  if (environment.disk.stat(path) === "stream") return () => first;
+  return () => secretInFile(path, { what, environment });
 }
 
 /** Returns the secret in a file: its text, without the end of the line. Throws {@link UsageError}. */

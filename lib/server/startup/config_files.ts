@@ -1,15 +1,13 @@
 /** Checks the files that a configuration names, without starting anything: `kvraft server --check-config`. */
 import { errorMessage } from "../../platform/errors.ts";
 import type { Logger } from "../../platform/logger.ts";
-import { fileErrorReason, readPrivateFile } from "../../platform/private_file.ts";
+import { fileErrorReason, readPrivateFile, readPublicFile } from "../../platform/private_file.ts";
 import { SystemClock } from "../../platform/system.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { ConfigError } from "../config/config_file.ts";
 import { openPeerSecret } from "./peer_secret_file.ts";
-import { openServerTls } from "./server_tls.ts";
+import { MAX_TLS_FILE_BYTES, openServerTls } from "./server_tls.ts";
 
-/** Longest key that is read. */
-const MAX_KEY_BYTES = 1_048_576;
 const ignore = (): void => {};
 const SILENT: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
@@ -17,18 +15,19 @@ const SILENT: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignor
 export function problemsOfFiles(config: ServerConfig): readonly ConfigError[] {
   const { tlsCert, tlsKey, tlsCa, dataDir, allowGroupReadableKeys: mayGroupRead } = config;
   const platform = { clock: new SystemClock(), logger: SILENT, readPrivateFile };
+  const readPublic = (path: string): string => readPublicFile(path, MAX_TLS_FILE_BYTES);
   const unreadable = [
-    ...problemOfFile("tls-cert", tlsCert, Deno.readTextFileSync),
+    ...problemOfFile("tls-cert", tlsCert, readPublic),
     ...problemOfFile(
       "tls-key",
       tlsKey,
-      (path) => readPrivateFile(path, { maxBytes: MAX_KEY_BYTES, mayGroupRead }),
+      (path) => readPrivateFile(path, { maxBytes: MAX_TLS_FILE_BYTES, mayGroupRead }),
     ),
-    ...problemOfFile("tls-ca", tlsCa, Deno.readTextFileSync),
+    ...problemOfFile("tls-ca", tlsCa, readPublic),
   ];
   const openTls = (): void => {
     const { deno: denoVersion } = Deno.version;
-    const reading = { readFile: Deno.readTextFileSync, wallClock: Date.now, denoVersion };
+    const reading = { readPublicFile, wallClock: Date.now, denoVersion };
     openServerTls(config, { ...platform, ...reading })?.close();
   };
   return [

@@ -4,7 +4,7 @@ import { getHeapSpaceStatistics, getHeapStatistics } from "node:v8";
 import { SystemClock } from "../../platform/system.ts";
 import { DenoNetwork } from "../../platform/deno_network.ts";
 import { confinedDisk, type NamedPaths } from "../../platform/named_paths.ts";
-import { readPrivateFile } from "../../platform/private_file.ts";
+import { readPrivateFile, readPublicFile } from "../../platform/private_file.ts";
 import { HttpOverNetwork } from "../../transport/http_server.ts";
 import { DenoDisk, isOutOfDescriptors } from "../../storage/mod.ts";
 import type { Clock } from "../../platform/clock.ts";
@@ -76,7 +76,7 @@ function openTls(
       clock,
       wallClock: Date.now,
       logger,
-      readFile: Deno.readTextFileSync,
+      readPublicFile,
       readPrivateFile,
       denoVersion: Deno.version.deno,
     });

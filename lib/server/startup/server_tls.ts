@@ -28,7 +28,7 @@ export const EXPIRY_WARNING_DAYS = 30;
 /** Interval of log lines about failed handshakes of one reason. */
 const FAILURE_LOG_INTERVAL_MS = 10_000;
 /** Longest file. */
-const MAX_FILE_BYTES = 1_048_576;
+export const MAX_TLS_FILE_BYTES = 1_048_576;
 const DAY_MS = 86_400_000;
 /** The first version of Deno whose `node:tls` verifies certificates of clients. */
 const MIN_DENO_VERSION = "2.9.6";
@@ -49,8 +49,7 @@ export interface TlsPlatform {
   /** Returns milliseconds since 1970. */
   readonly wallClock: () => number;
   readonly logger: Logger;
-  /** Reads a file as text. */
-  readonly readFile: (path: string) => string;
+  readonly readPublicFile: (path: string, maxBytes: number) => string;
   readonly readPrivateFile: ReadPrivateFile;
   /** The version of Deno. */
   readonly denoVersion: string;
@@ -189,15 +188,16 @@ export class ServerTls {
 
   /** Reads the files. Throws {@link CredentialsError}. */
   #read(): CredentialTexts {
-    const { readFile, readPrivateFile } = this.#platform;
+    const { readPublicFile, readPrivateFile } = this.#platform;
     const mayGroupRead = this.#config.allowGroupReadableKeys;
-    const publicText = (part: "ca" | "cert"): string => readPart(part, () => readFile(this.#paths[part]));
+    const publicText = (part: "ca" | "cert"): string =>
+      readPart(part, () => readPublicFile(this.#paths[part], MAX_TLS_FILE_BYTES));
     return {
       ca: publicText("ca"),
       cert: publicText("cert"),
       key: readPart(
         "key",
-        () => readPrivateFile(this.#paths.key, { maxBytes: MAX_FILE_BYTES, mayGroupRead }),
+        () => readPrivateFile(this.#paths.key, { maxBytes: MAX_TLS_FILE_BYTES, mayGroupRead }),
       ),
     };
   }

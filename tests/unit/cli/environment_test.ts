@@ -1,6 +1,7 @@
 /** The environment of the real process, as commands of the client use it. */
 import { assertEquals } from "@std/assert";
 import { denoEnvironment } from "../../../lib/cli/environment.ts";
+import { secretSource } from "../../../lib/cli/sign_in/secrets.ts";
 import { openPaths, withUmask } from "../../support/processes/file_modes.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 
@@ -15,5 +16,23 @@ Deno.test({
     Deno.chmodSync(path, 0o644);
     denoEnvironment().writeFile(path, "another");
     assertEquals([Deno.readTextFileSync(path), openPaths(folder.path)], ["another", []]);
+  },
+});
+
+Deno.test({
+  name: "secretSource: a file is read at each call, and a pipe, which has its secret once, at the first",
+  ignore: Deno.build.os === "windows",
+  async fn(): Promise<void> {
+    await using folder = await TemporaryFolder.make();
+    const [file, pipe] = [`${folder.path}/token`, `${folder.path}/pipe`];
+    const environment = denoEnvironment();
+    Deno.writeTextFileSync(file, "first\n", { mode: 0o600 });
+    const ofFile = secretSource(file, { what: "token", environment });
+    await new Deno.Command("mkfifo", { args: [pipe] }).output();
+    const writer = new Deno.Command("sh", { args: ["-c", `cat "${file}" > "${pipe}"`] }).spawn();
+    const ofPipe = secretSource(pipe, { what: "token", environment });
+    await writer.status;
+    Deno.writeTextFileSync(file, "second\n");
+    assertEquals([ofFile(), ofPipe(), ofPipe()], ["second", "first", "first"]);
   },
 });

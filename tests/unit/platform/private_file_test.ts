@@ -1,6 +1,6 @@
 /** Files with secrets: who may read them, and the reason for which one is refused. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { readPrivateFile } from "../../../lib/platform/private_file.ts";
+import { readPrivateFile, readPublicFile } from "../../../lib/platform/private_file.ts";
 import { TemporaryFolder } from "../../support/temporary.ts";
 
 const ignore = Deno.build.os === "windows";
@@ -59,11 +59,29 @@ Deno.test({
   fn: async () => {
     await using folder = await TemporaryFolder.make();
     assertEquals(reasonOf(`${folder.path}/missing`), "there is no such file");
-    assertEquals(reasonOf(folder.path), "it is not a file");
+    assertEquals(reasonOf(folder.path), "it is not a regular file");
     const path = `${folder.path}/file`;
     await Deno.writeFile(path, Uint8Array.of(0x61, 0xff), { mode: 0o600 });
     assertEquals(reasonOf(path), "it is not UTF-8");
     assertEquals(reasonOf(path, { maxBytes: 1 }), "it is longer than 1 bytes");
     assertEquals(reasonOf(`${path}/below`), "a part of the path is a file, not a directory");
+  },
+});
+
+Deno.test({
+  name:
+    "readPublicFile: anyone may read the file, and a pipe is refused at once as readPrivateFile refuses it",
+  ignore,
+  fn: async () => {
+    await using folder = await TemporaryFolder.make();
+    const path = `${folder.path}/file`;
+    await Deno.writeTextFile(path, "content", { mode: 0o644 });
+    assertEquals(readPublicFile(path, 7), "content");
+    assertEquals(assertThrows(() => readPublicFile(path, 6), Error).message, "it is longer than 6 bytes");
+    const pipe = `${folder.path}/pipe`;
+    await new Deno.Command("mkfifo", { args: ["-m", "600", pipe] }).output();
+    // Nothing writes to it: to open it would wait without end.
+    assertEquals(reasonOf(pipe), "it is not a regular file");
+    assertEquals(assertThrows(() => readPublicFile(pipe, 100), Error).message, "it is not a regular file");
   },
 });

@@ -16,7 +16,7 @@ import { EtcdGateway, type EtcdTarget } from "../../mirror/etcd_gateway.ts";
 import { Mirror } from "../../mirror/mirror.ts";
 import { MirrorTarget } from "../../mirror/mirror_target.ts";
 import { BYTES_OPTIONS, bytesOf, PREFIX, timeoutOf, TO_PREFIX } from "../../options.ts";
-import { askSecret, secretInFile } from "../../sign_in/secrets.ts";
+import { askSecret, secretSource } from "../../sign_in/secrets.ts";
 import { readPem } from "../../tls_options.ts";
 import { countOf, duration, withThousands, wordAsTyped } from "../../text.ts";
 
@@ -263,9 +263,7 @@ async function userOf({ options }: Invocation, context: CommandContext): Promise
     throw new UsageError(`--${FROM_PASSWORD.name} has a password; --${FROM_USER.name} says whose it is.`);
   }
   if (file !== undefined) {
-    const password = (): string => secretInFile(file, { what: "password", environment: context.environment });
-    password(); // a file that cannot be read is reported before connecting
-    return { name, password };
+    return { name, password: secretSource(file, { what: "password", environment: context.environment }) };
   }
   const typed = await askSecret(`Password of ${name} at etcd: `, (prompt) => context.readSecret(prompt));
   return { name, password: () => typed };

@@ -51,7 +51,7 @@ function scene(changed: Files = {}, { denoVersion = "2.9.6", config = {} }: {
       logger,
       denoVersion,
       wallClock: () => startMs + clock.now(),
-      readFile: read,
+      readPublicFile: read,
       readPrivateFile: (path) => {
         if (files[path] === "readable by others") throw new PrivateFileError("its mode is 0644");
         return read(path);
