@@ -7,8 +7,11 @@
  * nothing is decided by what is older than {@link MAX_DECISION_AGE_MS}. So a removed token may read for at most so long;
  * what it writes is refused by the entry of the log that would apply it.
  * Something that it does not know is looked for with a linearizable read before a client is refused.
+ *
+ * A gateway without credentials, or whose user lost its role, is refused the databases. Each request for them is an audit line
+ * of the cluster, so it asks less and less often, and answers its clients with the last refusal meanwhile.
  */
-import { KvraftError } from "../client/errors.ts";
+import { AuthenticationError, KvraftError, PermissionDeniedError } from "../client/errors.ts";
 import { errorMessage } from "../platform/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
@@ -28,6 +31,9 @@ export const REFRESH_INTERVAL_MS = 250;
 export const READ_TIMEOUT_MS = 2_000;
 /** Pause before the changes of the registry are watched again. */
 const WATCH_PAUSE_MS = 1_000;
+/** Time for which nothing is asked after the cluster has refused it: twice as long after each refusal, up to the second. */
+export const REFUSED_PAUSE_MS = 1_000;
+export const MAX_REFUSED_PAUSE_MS = 30_000;
 
 /** The databases as of one read. */
 class View {
@@ -50,6 +56,13 @@ class View {
   withId(id: number): ServedDatabase | null {
     return this.#byId.get(id) ?? null;
   }
+}
+
+/** A refusal of the cluster, for want of credentials or of a right. */
+interface Refusal {
+  readonly error: KvraftError;
+  readonly pauseMs: number;
+  readonly until: number;
 }
 
 /** Dependencies of a {@link Directory}. */
@@ -76,6 +89,8 @@ export class Directory {
   /** The last one that has begun; never rejects. */
   #lastRead: Promise<unknown> = Promise.resolve();
   #refreshedAt = -Infinity;
+  /** The last answer of the cluster, where it was a refusal. */
+  #refusal: Refusal | null = null;
   #following: Promise<void> = Promise.resolve();
 
   constructor(options: DirectoryOptions) {
@@ -170,16 +185,32 @@ export class Directory {
   async #read(consistency: "linearizable" | "stale"): Promise<void> {
     const { source, clock, onChange } = this.#options;
     const readAt = clock.now();
-    const list = await source.databases({
-      consistency,
-      timeoutMs: READ_TIMEOUT_MS,
-      patienceMs: READ_TIMEOUT_MS,
+    if (this.#refusal !== null && readAt < this.#refusal.until) throw this.#refusal.error;
+    const limits = { timeoutMs: READ_TIMEOUT_MS, patienceMs: READ_TIMEOUT_MS };
+    const list = await source.databases({ consistency, ...limits }).catch((error: unknown) => {
+      this.#noteRefusal(error);
+      throw error;
     });
+    this.#refusal = null;
     if (consistency === "linearizable") this.#isConfirmed = true;
     // A read of an earlier state that was answered later changes nothing.
     if (this.#view !== null && list.revision < this.#view.list.revision) return;
     this.#view = new View(list, readAt);
     onChange();
+  }
+
+  #noteRefusal(error: unknown): void {
+    if (!(error instanceof AuthenticationError || error instanceof PermissionDeniedError)) return;
+    const { clock, logger } = this.#options;
+    // Of several that were in progress one counts.
+    if (this.#refusal !== null && clock.now() < this.#refusal.until) return;
+    if (this.#refusal === null) {
+      logger.warn("The cluster refuses the list of databases: no client of Deno KV is served", {
+        reason: error.message,
+      });
+    }
+    const pauseMs = Math.min(2 * (this.#refusal?.pauseMs ?? REFUSED_PAUSE_MS / 2), MAX_REFUSED_PAUSE_MS);
+    this.#refusal = { error, pauseMs, until: clock.now() + pauseMs };
   }
 
   async #follow(): Promise<void> {
@@ -194,9 +225,11 @@ export class Directory {
         }
       } catch (error) {
         if (signal.aborted) return;
+        this.#noteRefusal(error);
         logger.debug("Cannot watch the list of databases", { reason: errorMessage(error) });
       }
-      await pause(WATCH_PAUSE_MS, { clock, signal });
+      const refusedMs = (this.#refusal?.until ?? 0) - clock.now();
+      await pause(Math.max(WATCH_PAUSE_MS, refusedMs), { clock, signal });
     }
   }
 }

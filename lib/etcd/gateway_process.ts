@@ -178,11 +178,12 @@ class ObservedNode {
       consistency: "linearizable",
     } as const;
     try {
+      if (!await mayAskStatus(this.#core, context)) return this.#isReached;
       await this.#core.call(read, { kind: "read", action: "read", context });
       return true;
     } catch (error) {
       if (!(error instanceof KvraftError)) throw error;
-      return error.code === "authentication" && this.#isReached;
+      return false;
     }
   }
 }

@@ -10,7 +10,9 @@ import { REMOVED_SUFFIX } from "./disk.ts";
 import { errorCode } from "./errors.ts";
 import type { Disk, DiskFile, DiskLock, OpenMode } from "./disk.ts";
 
-const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", write: "r+", create: "w+" };
+const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", write: "r+", create: "wx+" };
+/** Attempts to create a file whose name another process takes again and again. */
+const MAX_CREATIONS = 10;
 
 /** Giving back the blocks of a larger file takes so long (0.5 s for 320 MiB) that a thread does it. */
 const SMALL_BYTES = 1024 * 1024;
@@ -52,7 +54,7 @@ export class DenoDisk implements Disk {
 
   open(path: string, mode: OpenMode): DiskFile {
     if (isStandardInput(path) && mode === "read") return new DenoFile(STANDARD_INPUT);
-    return new DenoFile(fs.openSync(path, FLAGS[mode], OWNERS_FILE));
+    return new DenoFile(mode === "create" ? createNew(path) : fs.openSync(path, FLAGS[mode]));
   }
 
   list(path: string): readonly string[] {
@@ -98,6 +100,21 @@ export class DenoDisk implements Disk {
     }
     file.close();
     return null;
+  }
+}
+
+/**
+ * Creates a file in place of one with its name, and returns the descriptor. In a directory that other users may write, a link
+ * or a file of another user could have the name: it is not opened, so nothing is written through it.
+ */
+function createNew(path: string): number {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return fs.openSync(path, FLAGS.create, OWNERS_FILE);
+    } catch (error) {
+      if (errorCode(error) !== "EEXIST" || attempt === MAX_CREATIONS) throw error;
+    }
+    fs.rmSync(path, { force: true });
   }
 }
 

@@ -11,7 +11,10 @@ import { errorCode } from "./errors.ts";
 /** Suffix of a large file whose blocks are being freed; the next start removes one that a crash left. */
 export const REMOVED_SUFFIX = ".removed";
 
-/** How a file is opened: an existing one for reading, an existing one for both, or a new (or emptied) one for both. */
+/**
+ * How a file is opened: an existing one for reading, an existing one for both, or a new one for both, in place of a file or
+ * link with its name.
+ */
 export type OpenMode = "read" | "write" | "create";
 
 /** One open file. The module that opened it closes it. */

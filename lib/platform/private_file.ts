@@ -1,6 +1,6 @@
 /**
  * The files that a server reads at its start and again while it runs: those with secrets (keys of certificates, the peer
- * secret) and those that anyone may read (certificates, the configuration).
+ * secret) and those without (certificates, the configuration).
  */
 import fs from "node:fs";
 import { errorCode, errorMessage, wrongPathReason } from "./errors.ts";
@@ -28,7 +28,7 @@ export function readPrivateFile(path: string, { maxBytes, mayGroupRead }: Privat
   return readText(path, maxBytes, (mode) => problemOfMode(mode, { path, mayGroupRead }));
 }
 
-/** Returns the text of a file that anyone may read. Throws as {@link readPrivateFile}. */
+/** Returns the text of a file that has no secret. Throws as {@link readPrivateFile}. */
 export function readPublicFile(path: string, maxBytes: number): string {
   return readText(path, maxBytes, () => null);
 }

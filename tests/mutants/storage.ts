@@ -17,6 +17,14 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
       checks: [BACKUP],
     },
     {
+      id: "M3191",
+      title: "a file is created through a link with its name",
+      failure: "who may write the directory of backups has a node overwrite any file of its user",
+      from: 'create: "wx+"',
+      to: 'create: "w+"',
+      checks: [STORAGE],
+    },
+    {
       id: "M50",
       title: "two processes may use one data directory",
       failure: "each overwrites the other's log",

@@ -2,6 +2,7 @@
  * Names of the files of scheduled backups: `<cluster>-<time>-r<revision>-n<node>.snap`. They sort by time within a cluster,
  * and each node knows its own.
  */
+import { secretBytes } from "../../platform/secrets.ts";
 
 /** The parts of a name. */
 export interface BackupName {
@@ -14,14 +15,19 @@ export interface BackupName {
 
 const NAME = /^([A-Za-z0-9._-]{1,64})-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-r(\d{1,16})-n(\d{1,16})\.snap$/;
 /** Suffixes of a file that is being written, and of one whose removal a crash interrupted. */
-const UNFINISHED = /\.new(?:\.removed)?$|\.removed$/;
-/** Suffix of a file that is being written. */
-export const UNFINISHED_SUFFIX = ".new";
+const UNFINISHED = /(?:\.[0-9a-f]{16})?\.new(?:\.removed)?$|\.removed$/;
+/** Random bytes in the name of a file that is being written. */
+const UNFINISHED_BYTES = 8;
 
 /** Returns the file name of a backup. */
 export function backupName({ clusterName, atMs, revision, nodeId }: BackupName): string {
   const time = `${new Date(atMs).toISOString().replaceAll(/[-:]/g, "").slice(0, 15)}Z`;
   return `${clusterName}-${time}-r${revision}-n${nodeId}.snap`;
+}
+
+/** Returns the name under which a backup is written: a new one, which other users of its directory cannot take before. */
+export function unfinishedName(name: string): string {
+  return `${name}.${secretBytes(UNFINISHED_BYTES).toHex()}.new`;
 }
 
 /** Returns the backup with this file name; null for another file. */

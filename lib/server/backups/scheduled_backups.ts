@@ -29,7 +29,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Snapshots, TakenSnapshot } from "../snapshot/snapshots.ts";
 import type { YieldToEventLoop } from "../yield_to_event_loop.ts";
 import { writeBackup } from "./backup_file.ts";
-import { backupName, parseBackupName, parseUnfinishedName, UNFINISHED_SUFFIX } from "./backup_name.ts";
+import { backupName, parseBackupName, parseUnfinishedName, unfinishedName } from "./backup_name.ts";
 
 /** Time from the start of a node to its first backup, unless the interval is shorter: it has other work then. */
 const FIRST_MS = 10_000;
@@ -198,7 +198,7 @@ export class ScheduledBackups {
     const { bytes, keys, header } = await writeBackup({
       disk,
       path: `${path}/${name}`,
-      temporaryPath: `${path}/${name}${UNFINISHED_SUFFIX}`,
+      temporaryPath: `${path}/${unfinishedName(name)}`,
       chunks: this.#partsOf(reader),
       yieldToEventLoop: async () => {
         await this.#yield();
@@ -249,6 +249,8 @@ export class ScheduledBackups {
   async #headerOf(name: string): Promise<SnapshotHeader | null> {
     const { disk, path } = this.#options;
     try {
+      // To open a pipe would wait for its other end.
+      if (disk.stat(`${path}/${name}`) !== "file") return null;
       return await withSnapshotFile({ disk, file: `${path}/${name}` }, async (source) => {
         const { header } = await readSnapshotStream(source);
         return header;

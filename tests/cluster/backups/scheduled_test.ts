@@ -114,6 +114,8 @@ Deno.test("scheduled backups: written and pruned by a node, they restore; faults
     await backed.assertComplete();
   });
 
+  await step(t, "a pipe with the name of a backup does not stop the node", () => passAPipe(backed));
+
   await step(t, "the newest one can be checked, and restores to a node with the data", async () => {
     const key = await backed.nextBackup();
     const file = join("copy", "newest.snap");
@@ -165,6 +167,16 @@ Deno.test("scheduled backups: written and pruned by a node, they restore; faults
     await eventually("the unfinished file is removed", () => backed.unfinished.length === 0 || null);
   });
 });
+
+/** Has a backup written while the directory has a pipe with the name of one. */
+async function passAPipe(backed: BackedUpCluster): Promise<void> {
+  if (Deno.build.os === "windows") return;
+  const pipe = join(backed.directory, (backed.backups[0] ?? "").replace(/-r\d+-/, "-r1-"));
+  await new Deno.Command("mkfifo", { args: [pipe] }).output();
+  await backed.nextBackup();
+  assert((await Deno.stat(pipe)).isFifo);
+  await Deno.remove(pipe);
+}
 
 /** Returns the size of a file; 0 for one that has been renamed meanwhile. */
 function sizeOf(path: string): number {

@@ -154,6 +154,14 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/directory.ts", [DENOKV], [
     {
+      id: "M3192",
+      title: "a gateway asks on as often as before, though the cluster refuses it",
+      failure: "each gateway without credentials is some audit lines a second of every node",
+      from: "if (this.#refusal !== null && readAt < this.#refusal.until) throw this.#refusal.error;",
+      to: "",
+      checks: [tests("directory", "tests/unit/denokv/directory_test.ts")],
+    },
+    {
       id: "M3127",
       title: "a database without access tokens is open where other clients must show certificates",
       failure:

@@ -1,5 +1,5 @@
 /** Mutants of signing in: in the client library and on the command line. */
-import { PROMPTS, SIGN_IN } from "../checks.ts";
+import { PROMPTS, SIGN_IN, tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 export const SIGN_IN_MUTANTS: readonly Mutant[] = [
@@ -126,6 +126,14 @@ export const SIGN_IN_MUTANTS: readonly Mutant[] = [
       failure: "the password is in the list of processes, and in the error that names the user",
       from: "  refusePasswordInName(user);\n",
       to: "",
+    },
+    {
+      id: "M3190",
+      title: "the secret in a pipe is read at each sign-in",
+      failure: "a client with --token-file <(…) cannot sign in: the pipe is empty the second time",
+      from: 'environment.disk.stat(path) === "stream"',
+      to: 'environment.disk.stat(path) === "directory"',
+      checks: [tests("environment", "tests/unit/cli/environment_test.ts")],
     },
   ]),
 ];

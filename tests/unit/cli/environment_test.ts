@@ -32,6 +32,8 @@ Deno.test({
     const writer = new Deno.Command("sh", { args: ["-c", `cat "${file}" > "${pipe}"`] }).spawn();
     const ofPipe = secretSource(pipe, { what: "token", environment });
     await writer.status;
+    // To open it again would wait for another writer.
+    Deno.removeSync(pipe);
     Deno.writeTextFileSync(file, "second\n");
     assertEquals([ofFile(), ofPipe(), ofPipe()], ["second", "first", "first"]);
   },

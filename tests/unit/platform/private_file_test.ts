@@ -69,8 +69,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "readPublicFile: anyone may read the file, and a pipe is refused at once as readPrivateFile refuses it",
+  name: "readPublicFile: a file of any mode is read, and a pipe is refused at once, as by readPrivateFile",
   ignore,
   fn: async () => {
     await using folder = await TemporaryFolder.make();

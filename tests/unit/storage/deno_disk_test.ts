@@ -120,6 +120,34 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "DenoDisk: a file is created in place of a link or a file of other rights, which keep their content",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using folder = await TemporaryFolder.make();
+    const disk = new DenoDisk();
+    const path = (name: string): string => join(folder.path, name);
+    Deno.writeTextFileSync(path("target"), "of another user");
+    Deno.symlinkSync(path("target"), path("link"));
+    Deno.symlinkSync(path("none"), path("dangling"));
+    Deno.linkSync(path("target"), path("second name"));
+    const names = ["link", "dangling", "second name"];
+    for (const name of names) {
+      const file = disk.open(path(name), "create");
+      file.write(new TextEncoder().encode("secret"), 0);
+      file.close();
+    }
+    assertEquals(Deno.readTextFileSync(path("target")), "of another user");
+    assertEquals(disk.stat(path("none")), null);
+    const created = names.map((name) => Deno.lstatSync(path(name)));
+    assertEquals(created.map(({ isFile, mode }) => [isFile, (mode ?? 0) & 0o777]), [
+      [true, 0o600],
+      [true, 0o600],
+      [true, 0o600],
+    ]);
+  },
+});
+
 Deno.test("DenoDisk: errors carry the system's code", async () => {
   await using folder = await TemporaryFolder.make();
   const disk = new DenoDisk();

@@ -1,5 +1,5 @@
 /** Scheduled backups: when they are written, what is kept, and failures that do no harm. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { parseBackupName } from "../../../../lib/server/backups/backup_name.ts";
 import { ScheduledBackups } from "../../../../lib/server/backups/scheduled_backups.ts";
 import { verifyBackup } from "../../../../lib/server/backups/backup_file.ts";
@@ -137,7 +137,9 @@ Deno.test("scheduled backups: a restart continues the interval, and removes what
   await first.pass(10_000);
   await first.backups.stop();
   const { disk } = first;
-  disk.open(`${DIRECTORY}/orders-20260101T000500Z-r4-n1.snap.new`, "create").close();
+  for (const random of ["", ".0123456789abcdef"]) {
+    disk.open(`${DIRECTORY}/orders-20260101T000500Z-r4-n1.snap${random}.new`, "create").close();
+  }
   const again = await Bench.make(disk);
   again.wallOffsetMs = HOUR_MS / 2;
   grow(again.machine, 5);
@@ -211,6 +213,7 @@ Deno.test("scheduled backups: a stop ends one in progress, and its file is remov
   bench.backups.start();
   await bench.pass(10_000);
   assertEquals(bench.names.map((name) => name.endsWith(".new")), [true]);
+  assertMatch(bench.names[0] ?? "", /\.snap\.[0-9a-f]{16}\.new$/);
   const stopped = bench.backups.stop();
   bench.disk.syncGate = null;
   bench.disk.intercept = () => null;
