@@ -112,6 +112,12 @@ export class ConnectionIdentity {
         `Cannot serve: the token of user ${current.user.name} is expired. Sign in with another.`,
       );
     }
+    if (current !== null && current.via === "certificate") {
+      return notApplied(
+        "unauthenticated",
+        `Cannot serve: the certificate of user ${current.user.name} has expired. Connect with a renewed one.`,
+      );
+    }
     return notApplied(
       "unauthenticated",
       "Cannot serve: this connection has not signed in, or its user or credential was removed. Sign in.",

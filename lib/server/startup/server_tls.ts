@@ -259,10 +259,11 @@ export class ServerTls {
     });
   }
 
-  /** Logs when the certificate ends soon; daily. */
+  /** Logs when the certificate ends soon: daily, and when it ends. */
   #announceExpiry(): void {
-    const { clock } = this.#platform;
+    const { clock, wallClock } = this.#platform;
     const logger = this.#logger;
+    const leftMs = this.#current.expiresAtMs - wallClock();
     const days = this.daysLeft;
     const event = days < 0 ? "certificateExpired" : "certificateExpires";
     const fields = { event, path: this.#paths.cert, expires: dateOf(this.#current.expiresAtMs), days };
@@ -270,7 +271,8 @@ export class ServerTls {
       logger.error("The TLS certificate has expired: other nodes and clients refuse it. Renew it", fields);
     } else if (days < EXPIRY_WARNING_DAYS) logger.warn("The TLS certificate expires soon. Renew it", fields);
     this.#expiryTimer?.cancel();
-    this.#expiryTimer = clock.after(DAY_MS, () => this.#announceExpiry());
+    const nextMs = leftMs < 0 ? DAY_MS : Math.min(DAY_MS, Math.ceil(leftMs) + 1);
+    this.#expiryTimer = clock.after(nextMs, () => this.#announceExpiry());
   }
 
   #count(reason: TlsFailureReason): void {

@@ -58,8 +58,14 @@ Deno.test("ConnectionIdentity: a certificate that expires while its connection l
   const bench = new Bench();
   const identity = bench.connect(CERTIFICATE);
   assertEquals(bench.seen(identity), "alice by certificate");
+  bench.nowMs = CERTIFICATE.notAfterMs - 1;
+  assertEquals(bench.seen(identity), "alice by certificate");
   bench.nowMs = CERTIFICATE.notAfterMs;
   assertEquals(bench.seen(identity), "unauthenticated");
+  assertEquals(
+    identity.refusal().message,
+    "Cannot serve: the certificate of user alice has expired. Connect with a renewed one.",
+  );
 });
 
 Deno.test("ConnectionIdentity: a user of the certificate's name that is removed, or added later, counts at once", () => {

@@ -189,15 +189,19 @@ Deno.test("ServerTls: a certificate that other nodes refuse is announced by a no
   assertEquals(warnings({ usages: ["server"] }, {}), [], "a gateway dials nodes with another certificate");
 });
 
-Deno.test("ServerTls: the end of a certificate is announced at the start and daily from 30 days before", () => {
+Deno.test("ServerTls: the end of a certificate is announced at the start, daily from 30 days before, and when it comes", () => {
   const { cert, key } = authority.node({ validToDays: 31.5 });
   const { clock, logger, open } = scene({ "node.crt": cert, "node.key": key });
   const tls = open();
   assertEquals(messages(logger, "warn"), []);
   for (let day = 0; day < 3; day++) clock.advance(DAY_MS);
   assertEquals(messages(logger, "warn"), Array(2).fill("The TLS certificate expires soon. Renew it"));
-  for (let day = 0; day < 30; day++) clock.advance(DAY_MS);
-  assertEquals(tls.daysLeft < 0, true);
-  assert(messages(logger, "error").length > 0);
+  for (let day = 0; day < 28; day++) clock.advance(DAY_MS);
+  assertEquals([tls.daysLeft, messages(logger, "error")], [0, []]);
+  clock.advance(DAY_MS / 2 + 1_000);
+  const expired = "The TLS certificate has expired: other nodes and clients refuse it. Renew it";
+  assertEquals([tls.daysLeft, messages(logger, "error")], [-1, [expired]]);
+  clock.advance(2 * DAY_MS);
+  assertEquals(messages(logger, "error"), Array(3).fill(expired));
   tls.close();
 });
