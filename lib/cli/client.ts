@@ -27,7 +27,7 @@ import { runShell } from "./shell/shell.ts";
 import { dim, escapeUnprintable, fit, textOfBytes } from "./text.ts";
 import { LOOK_TIMEOUT_MS, withWaitingLine } from "./waiting.ts";
 import type { TlsOptions } from "../client/types.ts";
-import { CLIENT_TLS_OPTIONS, tlsOf } from "./tls_options.ts";
+import { CLIENT_TLS_OPTIONS, renewedTlsOf } from "./tls_options.ts";
 import { clientOn } from "../client/client.ts";
 import { ClientCore } from "../client/core.ts";
 import { DatabaseClient } from "../client/databases/database_client.ts";
@@ -58,7 +58,7 @@ const CLIENT_OPTIONS: readonly OptionSpec[] = [
 type ConnectTo = {
   readonly cluster: readonly string[];
   readonly timeoutMs?: number;
-  readonly tls?: TlsOptions;
+  readonly tls?: () => TlsOptions;
 };
 
 /** Connects to a cluster. */
@@ -454,7 +454,7 @@ class Client {
     const signIn = await this.#credentials();
     try {
       const timeout = this.#timeoutMs === null ? {} : { timeoutMs: this.#timeoutMs };
-      const tls = tlsOf(options, this.#environment);
+      const tls = renewedTlsOf(options, this.#environment);
       const encryption = tls === null ? {} : { tls };
       return await this.#connect({ cluster: cluster.split(","), ...timeout, ...encryption, ...signIn });
     } catch (error) {

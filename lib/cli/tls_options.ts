@@ -1,5 +1,5 @@
 /** The options of the client that concern TLS. */
-import { tlsDialer, TlsOptionError } from "../client/auth/tls.ts";
+import { checkTls, TlsOptionError } from "../client/auth/tls.ts";
 import type { TlsOptions } from "../client/types.ts";
 import { errorMessage } from "../platform/errors.ts";
 import type { OptionSpec } from "./arguments.ts";
@@ -9,6 +9,8 @@ import { textOfBytes } from "./text.ts";
 
 type FileReader = Pick<Environment, "readFile" | "readSecretFile">;
 
+/** Interval at which files may be read again: a command that ends sooner reads each of them once. */
+const FILES_CHECK_MS = 5_000;
 /** Longest file. */
 const MAX_FILE_BYTES = 1_048_576;
 
@@ -66,7 +68,7 @@ export function tlsOf(
     ...(serverName === undefined ? {} : { serverName }),
   };
   try {
-    tlsDialer(tls);
+    checkTls(tls);
   } catch (error) {
     // The option of the library has another name than that of the command line, which has a file.
     if (!(error instanceof TlsOptionError)) throw error;
@@ -74,6 +76,22 @@ export function tlsOf(
     throw new UsageError(`Cannot use --${option} ${options.get(option)}: ${error.reason}.`);
   }
   return tls;
+}
+
+/**
+ * As {@link tlsOf}, with a function that reads the files again for connections that are opened later, so that a shell, a
+ * long command and a gateway take renewed ones.
+ */
+export function renewedTlsOf(...given: Parameters<typeof tlsOf>): (() => TlsOptions) | null {
+  const first = tlsOf(...given);
+  if (first === null) return null;
+  let current = { tls: first, readAtMs: Date.now() };
+  return () => {
+    if (Date.now() - current.readAtMs >= FILES_CHECK_MS) {
+      current = { tls: tlsOf(...given) ?? first, readAtMs: Date.now() };
+    }
+    return current.tls;
+  };
 }
 
 /**

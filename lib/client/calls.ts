@@ -229,19 +229,12 @@ export class CallRunner {
     const { action, context } = call;
     const ending = { action, context, outcome: "not-applied", failure: null } as const;
     throwIfStopped(ending);
-    const waited = await context.waitFor(this.#pool.dial(address));
-    if (waited.kind === "stopped") throw stopError(waited.reason, ending);
-    if (waited.value.kind === "failed") {
-      const { error: cause } = waited.value;
-      if (cause instanceof AuthenticationError) throw notSignedIn(cause, ending);
-      throw new ConnectionError(`Cannot ${action}: ${reasonOf(cause.message)}`, { cause });
-    }
-    const { connection } = waited.value;
+    const connection = await this.#dialAt(address, ending);
     let attempted = await this.#send(connection, call, context.remainingMs);
     if (attempted.kind === "refused" && needsSignIn(attempted)) {
       const unanswered = await this.signInAgain(connection.node, ending);
       if (unanswered !== null) throw unanswered.error;
-      attempted = await this.#send(connection, call, context.remainingMs);
+      attempted = await this.#send(await this.#dialAt(address, ending), call, context.remainingMs);
     }
     if (attempted.kind === "answered") {
       const { message, connection } = attempted;
@@ -251,6 +244,17 @@ export class CallRunner {
     throw attempted.kind === "stopped"
       ? stopError("deadline", ending)
       : toError(attempted, action, "not-applied");
+  }
+
+  /** Returns the connection to one address, or a new one. Rejects with the error of the call. */
+  async #dialAt(address: string, ending: Ending): Promise<NodeConnection> {
+    const { action, context } = ending;
+    const waited = await context.waitFor(this.#pool.dial(address));
+    if (waited.kind === "stopped") throw stopError(waited.reason, ending);
+    if (waited.value.kind === "open") return waited.value.connection;
+    const { error: cause } = waited.value;
+    if (cause instanceof AuthenticationError) throw notSignedIn(cause, ending);
+    throw new ConnectionError(`Cannot ${action}: ${reasonOf(cause.message)}`, { cause });
   }
 
   /** Sends the request over the best open connection, or over a new one. */

@@ -11,7 +11,7 @@ import { type Answered, CallRunner, stopError } from "./calls.ts";
 import type { RequestKind } from "../protocol/client_frames.ts";
 import type { RequestOf } from "./connection.ts";
 import { HEAD_START_MS } from "./dials.ts";
-import { tlsDialer } from "./auth/tls.ts";
+import { openTls } from "./auth/tls.ts";
 import { toAddresses, toTimeoutMs, type WriteRequest } from "./input.ts";
 import { LeaseKeeper } from "./leases/keeper.ts";
 import { ConnectionPool } from "./pool.ts";
@@ -96,13 +96,15 @@ export class ClientCore {
     );
     const timeoutMs = toTimeoutMs(givenMs);
     const signal = checkSignal(options.signal ?? null);
-    const network = options.tls === undefined ? given.network : tlsDialer(options.tls);
+    const tls = options.tls === undefined ? null : openTls(options.tls);
+    const network = tls?.dialer ?? given.network;
     const platform = { ...given, network };
     const credentials = given.isWithoutUser === true
       ? { kind: "none", secret: "" } as const
       : toCredentials(options);
     const signIns = credentials === null ? null : new SignIns({ credentials, clock: platform.clock });
-    const pool = new ConnectionPool({ platform, addresses: toAddresses(cluster), signIns });
+    const { showsCertificate = false } = tls ?? {};
+    const pool = new ConnectionPool({ platform, addresses: toAddresses(cluster), signIns, showsCertificate });
     const context = new CallContext({ clock: platform.clock, timeoutMs, signal, closing: pool.closing });
     try {
       await reachCluster(pool, { context, random: platform.random, cluster });

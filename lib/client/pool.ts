@@ -6,36 +6,30 @@
  * a container), requests go through a node that can be reached.
  */
 import { parseAddress } from "../platform/address.ts";
-import { NetworkError, type NetworkErrorCode, shortened } from "../platform/errors.ts";
+import { shortened } from "../platform/errors.ts";
 import type { Member } from "../protocol/messages.ts";
 import { HandshakeError } from "../protocol/errors.ts";
 import { isGatewayId, nodeName, type Welcome } from "../protocol/hello.ts";
 import type { NodeId } from "../raft/types.ts";
 import { CallContext, CloseSignal } from "./call_context.ts";
 import { NodeConnection } from "./connection.ts";
-import { type Dialled, Dials, type FailedDial, HEAD_START_MS } from "./dials.ts";
+import { type Dialled, Dials, HEAD_START_MS } from "./dials.ts";
 import type { ClientPlatform } from "./core.ts";
 import { Directory } from "./directory.ts";
 import type { SignIns } from "./auth/sign_ins.ts";
-import { AuthenticationError, ConnectionError, type KvraftError, VersionMismatchError } from "./errors.ts";
-import { BACKOFF_MAX_MS, backoffMs, BUSY_BACKOFF_MAX_MS, reasonWithin, type Unreachable } from "./retry.ts";
+import { AuthenticationError } from "./errors.ts";
+import { BACKOFF_MAX_MS, backoffMs, BUSY_BACKOFF_MAX_MS, type Unreachable } from "./retry.ts";
 import type { ConnectionState } from "./types.ts";
+import { unreachable } from "./unreachable.ts";
 
 /** The result of dialing the cluster. */
 export type Reached = { readonly kind: "open"; readonly connection: NodeConnection } | Unreachable;
 
-/** The reasons of failed dials for which dialing the same address again cannot succeed. */
-const FINAL_REASONS: readonly (HandshakeError["code"] | NetworkErrorCode)[] = [
-  "versionMismatch",
-  "wrongCluster",
-  "notKvraft",
-  "tlsRequired",
-  "notTrusted",
-  "badHello",
-  "certificateRequired",
-  "certificateRefused",
-  "notPermitted",
-];
+/**
+ * A connection whose user a node does not accept is opened again after this time, for its certificate: a client whose
+ * certificate names no user must not dial for each call.
+ */
+const RECONNECT_FOR_CERTIFICATE_MS = 5_000;
 
 /** Options of {@link ConnectionPool}. */
 export interface ConnectionPoolOptions {
@@ -44,12 +38,17 @@ export interface ConnectionPoolOptions {
   readonly addresses: readonly string[];
   /** Signs in on every connection; null for a client without credentials. */
   readonly signIns: SignIns | null;
+  /** Whether its connections show a certificate, which may name a user. Default false. */
+  readonly showsCertificate?: boolean;
 }
 
 /** All connections of one client. */
 export class ConnectionPool {
   readonly #platform: ClientPlatform;
   readonly #signIns: SignIns | null;
+  readonly #showsCertificate: boolean;
+  /** When each connection began to be used. */
+  readonly #openedAt = new WeakMap<NodeConnection, number>();
   readonly #directory: Directory;
   readonly #open = new Map<NodeId, NodeConnection>();
   readonly #dials: Dials;
@@ -69,9 +68,10 @@ export class ConnectionPool {
   #verifiedFor: NodeId | null = null;
 
   /** Connects to nothing yet. */
-  constructor({ platform, addresses, signIns }: ConnectionPoolOptions) {
+  constructor({ platform, addresses, signIns, showsCertificate = false }: ConnectionPoolOptions) {
     this.#platform = platform;
     this.#signIns = signIns;
+    this.#showsCertificate = showsCertificate;
     this.#directory = new Directory(addresses);
     this.#dials = new Dials({
       dialNow: (address, signal) => this.#dialNow(address, signal),
@@ -187,14 +187,33 @@ export class ConnectionPool {
   }
 
   /**
-   * Signs in again over the connection to a node that does not accept its user any more. Rejects with
-   * {@link AuthenticationError} if it is refused, or if this client has no credentials.
+   * Signs in again over the connection to a node that does not accept its user any more, or ends it, if its certificate was
+   * its sign-in. Rejects with {@link AuthenticationError} if it is refused, or if this client has no credentials.
    */
   async signInAgain(node: NodeId): Promise<void> {
-    if (this.#signIns === null) throw withoutCredentials(node);
+    if (this.#signIns === null) {
+      // Closing the connection ends its requests; the one that the node refuses just now has not ended yet.
+      await Promise.resolve();
+      return this.#showCertificateAgain(node);
+    }
     const connection = this.#connectionTo(node);
     // Without a connection there is nothing to do: the next one is signed in before it is used.
     if (connection !== null) await this.#signIns.signInAgain(connection);
+  }
+
+  /**
+   * Ends the connection to a node that does not accept the user of its certificate any more: it may have expired, and a new
+   * connection shows the renewed one, or is refused with the reason. Throws for a connection that was opened just now.
+   */
+  #showCertificateAgain(node: NodeId): void {
+    const connection = this.#connectionTo(node);
+    if (connection === null && this.#showsCertificate) return;
+    const openedAt = connection === null ? undefined : this.#openedAt.get(connection);
+    const ageMs = this.#platform.clock.now() - (openedAt ?? Infinity);
+    if (!this.#showsCertificate || ageMs < RECONNECT_FOR_CERTIFICATE_MS) {
+      throw withoutCredentials(node, this.#showsCertificate);
+    }
+    connection?.close("the node does not accept the user of its certificate any more");
   }
 
   /**
@@ -315,8 +334,10 @@ export class ConnectionPool {
   #add(connection: NodeConnection): NodeConnection {
     const { node } = connection;
     const first = this.#connectionTo(node);
-    if (first === null) this.#open.set(node, connection);
-    else connection.close("another connection to this node is open");
+    if (first === null) {
+      this.#open.set(node, connection);
+      this.#openedAt.set(connection, this.#platform.clock.now());
+    } else connection.close("another connection to this node is open");
     this.#leaderMayHaveChanged();
     return first ?? connection;
   }
@@ -448,52 +469,12 @@ function closeUnneeded(connection: NodeConnection, signal: AbortSignal): void {
   throw new Error("The client was closed, or reached another node before.");
 }
 
-function withoutCredentials(node: NodeId): AuthenticationError {
+function withoutCredentials(node: NodeId, showsCertificate: boolean): AuthenticationError {
+  const reason = showsCertificate
+    ? "no user has the name of this client's certificate, or the certificate has expired"
+    : "this client has no credentials";
   return new AuthenticationError(
-    `Cannot sign in at ${
-      nodeName(node)
-    }: this client has no credentials. Connect with a user and its password, or with a token.`,
+    `Cannot sign in at ${nodeName(node)}: ${reason}. Connect with a user and its password, or with a token.`,
     { reason: "unauthenticated", user: null },
   );
-}
-
-/** Returns one failure for all addresses that were tried, of the class of their reason if they share one. */
-function unreachable(failures: readonly FailedDial[]): Unreachable {
-  for (const { error } of failures) {
-    // One node has the users of all.
-    if (error instanceof AuthenticationError) return { kind: "unreachable", error, hope: "none" };
-  }
-  const reasons = failures.map(({ address, error }) => `${address}: ${reasonWithin(error.message)}`);
-  const isAlways = (...codes: readonly string[]): boolean =>
-    failures.length > 0 &&
-    failures.every(({ error }) =>
-      (error instanceof HandshakeError || error instanceof NetworkError) && codes.includes(error.code)
-    );
-  const message = `Cannot reach the cluster: ${
-    reasons.length === 0 ? "there is no address to dial" : reasons.join("; ")
-  }.${adviceFor(isAlways)}`;
-  return {
-    kind: "unreachable",
-    error: unreachableError(message, isAlways),
-    hope: isAlways("busy") ? "later" : isAlways(...FINAL_REASONS) ? "none" : "soon",
-  };
-}
-
-/** Returns what to check, after a space; nothing where the reasons of the nodes say it. */
-function adviceFor(isAlways: (...codes: readonly string[]) => boolean): string {
-  if (isAlways("tlsRequired", "certificateRequired", "certificateRefused")) return "";
-  return isAlways("notTrusted")
-    ? " Check the address, and the authorities that this client trusts (--tls-ca, in the library the option tls)."
-    : " Check that its nodes run and the addresses are right.";
-}
-
-function unreachableError(
-  message: string,
-  isAlways: (...codes: readonly string[]) => boolean,
-): KvraftError {
-  if (isAlways("versionMismatch")) return new VersionMismatchError(message);
-  if (isAlways("certificateRequired", "certificateRefused")) {
-    return new AuthenticationError(message, { reason: "certificate", user: null });
-  }
-  return new ConnectionError(message);
 }

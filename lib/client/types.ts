@@ -25,11 +25,13 @@ export interface ConnectOptions {
    */
   readonly signal?: AbortSignal;
   /**
-   * Connects with TLS. The certificate of each node must be for the host that is dialled, or for `serverName`.
+   * Connects with TLS. The certificate of each node must be for the host that is dialled, or for `serverName`. A function is
+   * called for each connection, so that certificates and authorities can be renewed while the client is open: where it
+   * throws, or returns what cannot be used, the ones before stay in use.
    *
    * @default without TLS
    */
-  readonly tls?: TlsOptions;
+  readonly tls?: TlsOptions | (() => TlsOptions);
   /**
    * The user to sign in as, with its password.
    *

@@ -11,7 +11,7 @@ import type { Environment } from "../environment.ts";
 import { UsageError } from "../errors.ts";
 import { columns } from "../help.ts";
 import { SIGN_IN_OPTIONS, signInOf } from "../sign_in/secrets.ts";
-import { CLUSTER_TLS_OPTIONS, tlsOf } from "../tls_options.ts";
+import { CLUSTER_TLS_OPTIONS, renewedTlsOf } from "../tls_options.ts";
 
 const EXAMPLE = "kvraft gateway --cluster 127.0.0.1:7001,127.0.0.1:7002 --etcd 127.0.0.1:2379";
 
@@ -136,7 +136,7 @@ export async function configOf(
   if (cluster === undefined) throw new UsageError(`--cluster is missing. Example: ${EXAMPLE}`);
   const listenTls = listenTlsOf(options);
   const addresses = addressesOf(options, { isProtected: listenTls.tlsCert !== null });
-  const tls = tlsOf(options, environment, "cluster-");
+  const tls = renewedTlsOf(options, environment, "cluster-");
   const maxConnections = integerOption(options, "max-connections", {
     fallback: MAX_CONNECTIONS,
     min: MIN_CONNECTIONS,

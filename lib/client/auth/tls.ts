@@ -1,10 +1,10 @@
 /** The option `tls` of a client: checks, and the connections that it makes. */
 import type { Dialer } from "../../platform/network.ts";
 import { PemError, readCertificates, readPrivateKey } from "../../platform/tls/pem.ts";
-import { TlsDialer } from "../../platform/tls/tls_dialer.ts";
+import { type TlsCredentials, TlsDialer } from "../../platform/tls/tls_dialer.ts";
 import { checkObject } from "../argument_checks.ts";
 import { InvalidRequestError } from "../errors.ts";
-import type { Bytes, TlsOptions } from "../types.ts";
+import type { Bytes, ConnectOptions, TlsOptions } from "../types.ts";
 
 /** One of the options cannot be used. */
 export class TlsOptionError extends InvalidRequestError {
@@ -21,8 +21,41 @@ export class TlsOptionError extends InvalidRequestError {
   }
 }
 
-/** Returns what opens TLS connections with these options. Throws {@link InvalidRequestError}; no message has a key in it. */
-export function tlsDialer(options: TlsOptions): Dialer {
+/** The options, checked. */
+interface CheckedTls {
+  readonly credentials: TlsCredentials;
+  readonly serverName: string | null;
+}
+
+/** The TLS of a client. */
+export interface ClientTls {
+  readonly dialer: Dialer;
+  /** Whether its connections show a certificate. */
+  readonly showsCertificate: boolean;
+}
+
+/**
+ * Returns what opens TLS connections with these options, which are read for each connection if they are a function. Throws
+ * {@link InvalidRequestError}; no message has a key in it.
+ */
+export function openTls(options: NonNullable<ConnectOptions["tls"]>): ClientTls {
+  const read = typeof options === "function" ? options : (): TlsOptions => options;
+  let current = checkTls(read());
+  const credentials = (): TlsCredentials => {
+    try {
+      if (typeof options === "function") current = checkTls(read());
+    } catch {
+      // Files are renewed one after the other: until all of them fit, the ones before serve.
+    }
+    return current.credentials;
+  };
+  const { serverName } = current;
+  const dialer = new TlsDialer({ credentials, serverName, minVersion: "TLSv1.2" });
+  return { dialer, showsCertificate: current.credentials.cert !== null };
+}
+
+/** Checks the options. Throws {@link TlsOptionError}. */
+export function checkTls(options: TlsOptions): CheckedTls {
   const { ca, cert = null, key = null, serverName = null } = checkObject(options, "the option tls");
   const authorities = textOf(ca, "ca");
   inOption("ca", () => readCertificates(authorities));
@@ -35,8 +68,7 @@ export function tlsDialer(options: TlsOptions): Dialer {
   const own = cert === null || key === null
     ? { cert: null, key: null }
     : parsePair(textOf(cert, "cert"), textOf(key, "key"));
-  const credentials = { ca: authorities, ...own };
-  return new TlsDialer({ credentials: () => credentials, serverName, minVersion: "TLSv1.2" });
+  return { credentials: { ca: authorities, ...own }, serverName };
 }
 
 function textOf(value: Bytes, name: keyof TlsOptions): string {

@@ -271,7 +271,7 @@ class RealRun {
   async #fetchLive(port: number): Promise<Response> {
     const { tls } = this.#access;
     if (tls === undefined) return await fetch(`http://127.0.0.1:${port}/live`);
-    const { ca, cert = "", key = "" } = tls;
+    const { ca, cert = "", key = "" } = typeof tls === "function" ? tls() : tls;
     using client = Deno.createHttpClient({ caCerts: [`${ca}`], cert: `${cert}`, key: `${key}` });
     const answer = await fetch(`https://127.0.0.1:${port}/live`, { client });
     return new Response(await answer.text(), { status: answer.status });

@@ -1,12 +1,17 @@
 /** The option `tls` of the client library and of the command line, and a client of a real server with TLS. */
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { UsageError } from "../../../../lib/cli/errors.ts";
-import { tlsOf } from "../../../../lib/cli/tls_options.ts";
-import { InvalidRequestError, KvraftError } from "../../../../lib/client/errors.ts";
-import { tlsDialer } from "../../../../lib/client/auth/tls.ts";
+import { renewedTlsOf, tlsOf } from "../../../../lib/cli/tls_options.ts";
+import { AuthenticationError, InvalidRequestError, KvraftError } from "../../../../lib/client/errors.ts";
+import { openTls } from "../../../../lib/client/auth/tls.ts";
 import type { TlsOptions } from "../../../../lib/client/types.ts";
+import { TlsListener } from "../../../../lib/platform/tls/tls_listener.ts";
 import { KvClient } from "../../../../lib/mod.ts";
 import { startServer } from "../../../../lib/server.ts";
+import type { RunningServer } from "../../../../lib/server/server.ts";
+import { SystemClock, systemDialer } from "../../../../lib/platform/system.ts";
+import { clientOn } from "../../../../lib/client/client.ts";
+import { ClientCore } from "../../../../lib/client/core.ts";
 import { freePorts, TemporaryFolder } from "../../../support/temporary.ts";
 import { Authority } from "../../../support/tls/certificates.ts";
 
@@ -29,10 +34,10 @@ Deno.test("tls: options that cannot be used are refused with their name, and no 
     [{ ca: authority.cert, serverName: "" }, "tls.serverName: it must be a name"],
   ];
   for (const [options, message] of cases) {
-    const error = assertThrows(() => tlsDialer(options as TlsOptions), InvalidRequestError, message);
+    const error = assertThrows(() => openTls(options as TlsOptions), InvalidRequestError, message);
     assert(!error.message.includes("PRIVATE"));
   }
-  tlsDialer({ ca: new TextEncoder().encode(authority.cert), cert, key });
+  openTls({ ca: new TextEncoder().encode(authority.cert), cert, key });
 });
 
 Deno.test("tlsOf: files are named by options, and an option without --tls-ca is refused", () => {
@@ -45,6 +50,10 @@ Deno.test("tlsOf: files are named by options, and an option without --tls-ca is 
   const read = (options: Record<string, string>): TlsOptions | null =>
     tlsOf(new Map(Object.entries(options)), { readFile, readSecretFile: readFile });
   assertEquals(read({}), null);
+  assertEquals(
+    renewedTlsOf(new Map([["tls-ca", "ca.crt"]]), { readFile, readSecretFile: readFile })?.(),
+    { ca: authority.cert },
+  );
   assertEquals(read({ "tls-ca": "ca.crt", "tls-server-name": "node1" }), {
     ca: authority.cert,
     serverName: "node1",
@@ -76,18 +85,53 @@ Deno.test("tlsOf: files are named by options, and an option without --tls-ca is 
   }
 });
 
-Deno.test("tls: a client of a server with TLS writes and reads, and one without it is refused with the remedy", async () => {
-  await using folder = await TemporaryFolder.make();
+Deno.test("openTls: a function is read for each connection, and what cannot be used leaves the ones before in use", async () => {
+  const next = new Authority("the next authority");
+  const node = next.node();
+  using stack = new DisposableStack();
+  const listener = stack.adopt(
+    new TlsListener({
+      address: { host: "127.0.0.1", port: 0 },
+      credentials: { ca: next.cert, ...node },
+      minVersion: "TLSv1.3",
+      asksForCertificate: true,
+      onFailure: (): void => {},
+    }),
+    (listener) => listener.close(),
+  );
+  let given = (): TlsOptions => ({ ca: authority.cert, ...alice });
+  const { dialer } = openTls(() => given());
+  const dial = async (): Promise<string> => {
+    const accepted = listener.accept();
+    const client = await dialer.connect(listener.address, new AbortController().signal);
+    stack.defer(() => client.close());
+    const server = await accepted;
+    assert(server !== null);
+    stack.defer(() => server.close());
+    assertEquals(client.certificate?.issuer, "the next authority");
+    return server.certificate?.commonName ?? "";
+  };
+  given = (): TlsOptions => ({ ca: authority.cert + next.cert, ...next.issue({ name: "bob" }) });
+  assertEquals(await dial(), "bob");
+  given = (): TlsOptions => ({ ca: next.cert, cert: alice.cert, key: node.key });
+  assertEquals(await dial(), "bob", "the certificate was renewed, and its key not yet");
+  given = (): never => {
+    throw new Error("there is no such file");
+  };
+  assertEquals(await dial(), "bob");
+  const unusable = (): TlsOptions => ({ ca: "" });
+  assertThrows(() => openTls(unusable), InvalidRequestError, "tls.ca: it has no certificate in PEM");
+});
+
+/** Starts a node with TLS. `mode`: whether clients must show a certificate. */
+async function startNode(
+  folder: TemporaryFolder,
+  mode: "optional" | "required",
+): Promise<{ readonly server: RunningServer; readonly address: string; readonly port: number }> {
   const node = authority.node();
   const path = (name: string): string => `${folder.path}/${name}`;
-  for (
-    const [name, text] of [["ca.crt", authority.cert], ["node.crt", node.cert], [
-      "node.key",
-      node.key,
-    ]] as const
-  ) {
-    Deno.writeTextFileSync(path(name), text, { mode: 0o600 });
-  }
+  const files = { "ca.crt": authority.cert, "node.crt": node.cert, "node.key": node.key };
+  for (const [name, text] of Object.entries(files)) Deno.writeTextFileSync(path(name), text, { mode: 0o600 });
   const port = freePorts(2);
   const address = `127.0.0.1:${port}`;
   const server = await startServer({
@@ -100,9 +144,57 @@ Deno.test("tls: a client of a server with TLS writes and reads, and one without 
       "tls-ca": path("ca.crt"),
       "tls-cert": path("node.crt"),
       "tls-key": path("node.key"),
-      "tls-client-auth": "required",
+      "tls-client-auth": mode,
     },
   });
+  return { server, address, port };
+}
+
+/** A clock that a test sets forward. */
+class ShiftedClock extends SystemClock {
+  shiftMs = 0;
+
+  override now(): number {
+    return super.now() + this.shiftMs;
+  }
+}
+
+Deno.test("tls: a client whose certificate names no user any more shows its renewed one, and does not dial for each call", async () => {
+  await using folder = await TemporaryFolder.make();
+  const { server, address } = await startNode(folder, "optional");
+  try {
+    const ca = authority.cert;
+    await using root = await KvClient.connect({ cluster: [address], tls: { ca } });
+    await root.auth.addUser("root", { password: "a long password" });
+    for (const name of ["alice", "bob"]) await root.auth.addUser(name);
+    for (const name of ["root", "alice", "bob"]) await root.auth.grantRole(name, "root");
+    await root.auth.enable();
+
+    let own = alice;
+    const clock = new ShiftedClock();
+    await using client = clientOn(
+      await ClientCore.connect({ cluster: [address], tls: () => ({ ca, ...own }) }, {
+        network: systemDialer(),
+        clock,
+        random: Math.random,
+      }),
+    );
+    assertEquals((await client.auth.status()).user, "alice");
+    await client.auth.removeUser("alice");
+    own = authority.issue({ name: "bob", usages: ["client"] });
+    const { message } = await assertRejects(() => client.put("key", "1"), AuthenticationError);
+    assertStringIncludes(message, "no user has the name of this client's certificate");
+    clock.shiftMs = 60_000;
+    await client.put("key", "2");
+    assertEquals((await client.auth.status()).user, "bob");
+  } finally {
+    await server.stop();
+  }
+});
+
+Deno.test("tls: a client of a server with TLS writes and reads, and one without it is refused with the remedy", async () => {
+  await using folder = await TemporaryFolder.make();
+  const { server, address, port } = await startNode(folder, "required");
   try {
     const client = await KvClient.connect({
       cluster: [address],
