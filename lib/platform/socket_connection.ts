@@ -10,6 +10,13 @@ const PAUSE_BYTES = 65_536;
 /** Time for sending the last alert of TLS. */
 const CLOSE_NOTICE_TIMEOUT_MS = 1_000;
 
+/** A read that waits for bytes. */
+interface WaitingRead {
+  readonly buffer: Uint8Array;
+  resolve(count: number | null): void;
+  reject(error: Error): void;
+}
+
 /** A socket of Node's interface, whose backpressure, end and errors become those of a connection. */
 export class SocketConnection implements Connection {
   readonly security: "plain" | "tls";
@@ -25,8 +32,8 @@ export class SocketConnection implements Connection {
   /** Why reads and writes fail from now on. */
   #failure: Error | null = null;
   #hasEnded = false;
-  /** Called at each event that a pending read may wait for. */
-  #wakeReader: () => void = () => {};
+  /** The read in progress; null while there is none. */
+  #waitingRead: WaitingRead | null = null;
   #rejectWrite: (error: Error) => void = () => {};
 
   /**
@@ -64,15 +71,15 @@ export class SocketConnection implements Connection {
     this.#socket.destroy();
   }
 
-  async read(buffer: Uint8Array): Promise<number | null> {
-    for (;;) {
-      if (this.#chunksBytes > 0) return this.#take(buffer);
-      if (this.#hasEnded) return null;
-      if (this.#failure !== null) throw this.#failure;
-      const { promise, resolve } = withResolvers<void>();
-      this.#wakeReader = resolve;
-      await promise;
-    }
+  /**
+   * Reads as {@link Connection} says. No async function: it costs three promises more for every read, and a leader with
+   * mutual TLS kept a seventh of the objects that it made for gets until the next collection of the whole heap.
+   */
+  read(buffer: Uint8Array): Promise<number | null> {
+    const { promise, resolve, reject } = withResolvers<number | null>();
+    this.#waitingRead = { buffer, resolve, reject };
+    this.#wakeReader();
+    return promise;
   }
 
   write(bytes: Uint8Array): Promise<number> {
@@ -99,6 +106,17 @@ export class SocketConnection implements Connection {
     const timer = setTimeout(() => socket.destroy(), CLOSE_NOTICE_TIMEOUT_MS);
     socket.once("close", () => clearTimeout(timer));
     socket.destroySoon();
+  }
+
+  /** Settles the read in progress once there is something for it. */
+  #wakeReader(): void {
+    const read = this.#waitingRead;
+    if (read === null) return;
+    if (this.#chunksBytes > 0) read.resolve(this.#take(read.buffer));
+    else if (this.#hasEnded) read.resolve(null);
+    else if (this.#failure !== null) read.reject(this.#failure);
+    else return;
+    this.#waitingRead = null;
   }
 
   #received(chunk: Uint8Array): void {

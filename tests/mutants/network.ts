@@ -74,6 +74,15 @@ export const NETWORK_MUTANTS: readonly Mutant[] = [
       to: 'error.code === "aborted"',
     },
   ]),
+  ...inFile("lib/platform/socket_connection.ts", [NET], [
+    {
+      id: "M3180",
+      title: "the end of a stream is read before the bytes that came with it",
+      failure: "the last answers of a node that stops are lost to its clients",
+      from: "if (this.#chunksBytes > 0) read.resolve(this.#take(read.buffer));",
+      to: "if (this.#chunksBytes > 0 && !this.#hasEnded) read.resolve(this.#take(read.buffer));",
+    },
+  ]),
   ...inFile("lib/platform/deno_network.ts", [NET], [
     {
       id: "M254",

@@ -13,6 +13,7 @@ import { dial } from "../../../lib/transport/dial.ts";
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { NodeDialer } from "../../../lib/platform/node_network.ts";
 import type { Connection, Dialer, Listener } from "../../../lib/platform/network.ts";
+import { SocketConnection } from "../../../lib/platform/socket_connection.ts";
 import type { PeerMessage } from "../../../lib/protocol/peer_frames.ts";
 import { Peers } from "../../../lib/transport/peers.ts";
 import { eventually, within } from "../../support/eventually.ts";
@@ -93,6 +94,23 @@ for (const [runtime, dialer] of DIALERS) {
     assertEquals(await codeOf("127.0.0.1", AbortSignal.abort()), "aborted");
   });
 }
+
+Deno.test("SocketConnection: bytes that came with the end of the stream are read before it", async () => {
+  const listener = network.listen(ANY_PORT);
+  const socket = connectSocket(listener.address);
+  const here = new SocketConnection(socket);
+  const there = await listener.accept();
+  assert(there !== null, "the listener is open");
+  await there.write(new Uint8Array([1, 2, 3]));
+  there.close();
+  await within("the end arrives", once(socket, "end"));
+  const buffer = new Uint8Array(2);
+  assertEquals([await here.read(buffer), [...buffer]], [2, [1, 2]]);
+  assertEquals([await here.read(buffer), buffer[0]], [1, 3]);
+  assertEquals(await here.read(buffer), null);
+  here.close();
+  listener.close();
+});
 
 Deno.test("DenoNetwork: closing a listener twice has no effect, and ends a waiting accept", async () => {
   const listener = network.listen(ANY_PORT);
