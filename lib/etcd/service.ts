@@ -98,8 +98,10 @@ export class EtcdService {
     if (needsLeader && view().leader === 0n) throw etcdError("noLeader");
     const { signal, remote } = request;
     const { core, release } = await clients.use(token, remote);
+    const noteWaiting = (): void => request.noteWaiting();
+    const timeoutMs = timeoutOf(request);
     try {
-      return await action({ core, token, needsLeader, timeoutMs: timeoutOf(request), signal, remote });
+      return await action({ core, token, needsLeader, timeoutMs, signal, noteWaiting, remote });
     } finally {
       release();
     }

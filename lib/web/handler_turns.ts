@@ -2,8 +2,8 @@
  * Decides when the handlers of requests are called, so that a client with very many requests delays others by the work for a
  * few of them, and not for all.
  *
- * A request is in work from the call of its handler until its answer begins or the handler has ended: watches and other
- * streams are not. At most {@link WebLimits.maxInWork} are in work. While others wait, source addresses take turns, and so
+ * A request is in work from the call of its handler until its answer begins, the handler says that it waits, or has ended:
+ * watches and other streams are not. At most {@link WebLimits.maxInWork} are in work. While others wait, source addresses take turns, and so
  * do the connections of each. A connection that has fewer requests in work than its equal share begins one at once, so that
  * requests that do not end, such as ones whose body does not come, keep no other out. The shares of all connections together
  * are as many requests again, or one for each connection.

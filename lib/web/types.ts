@@ -85,6 +85,8 @@ export interface WebRequest {
    * the client. Rejects as {@link body} does. A request is read by one of the two.
    */
   read(): Promise<Uint8Array | null>;
+  /** Notes that the handler waits, for other clients say, and that handlers of other requests may work meanwhile. */
+  noteWaiting(): void;
   /** Answers. The promise never rejects. */
   respond(response: WebResponse): Promise<Delivery>;
   /** Begins an answer that is written in parts. */

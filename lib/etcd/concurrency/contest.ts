@@ -81,7 +81,7 @@ async function enterWithOwnLease(queue: Queue, { core, contest, waiting }: Entry
 async function enter(
   queue: Queue,
   leaseId: number,
-  { core, contest: { value, expired }, waiting: { signal, isStopping } }: Entry,
+  { core, contest: { value, expired }, waiting: { signal, isStopping, noteWaiting } }: Entry,
 ): Promise<Won> {
   const { place, found, isAlone, revision } = await queue.join({ leaseId, value: value ?? NO_BYTES }, signal);
   /** Whether the key is that of this request: a key that was there may be a lock that the client holds. */
@@ -93,7 +93,10 @@ async function enter(
     }
     signal.throwIfAborted();
     if (isAlone) return { ...place, leaseId, revision, hasWaited };
-    const first = await queue.untilFirst(place, signal, () => isOwn = hasWaited = true);
+    const first = await queue.untilFirst(place, signal, () => {
+      isOwn = hasWaited = true;
+      noteWaiting();
+    });
     signal.throwIfAborted();
     if (first === null) throw new EtcdError("unknown", expired);
     return { ...place, leaseId, revision: first, hasWaited };

@@ -13,6 +13,8 @@ export interface Waiting {
   readonly signal: AbortSignal;
   /** Whether the front end stops. */
   readonly isStopping: () => boolean;
+  /** As in {@link Call}. */
+  readonly noteWaiting: () => void;
 }
 
 /** The waiting calls of one front end. */
@@ -26,7 +28,10 @@ export class WaitingCalls {
   }
 
   /** Runs a call that waits. It rejects with what ended its wait, if that was ended. */
-  async run<T>({ signal: gone }: Pick<Call, "signal">, wait: (waiting: Waiting) => Promise<T>): Promise<T> {
+  async run<T>(
+    { signal: gone, noteWaiting }: Pick<Call, "signal" | "noteWaiting">,
+    wait: (waiting: Waiting) => Promise<T>,
+  ): Promise<T> {
     if (this.#count >= MAX_WAITING_CALLS) throw etcdError("tooManyRequests");
     const closing = this.#closing;
     const stop = new AbortController();
@@ -36,7 +41,7 @@ export class WaitingCalls {
     closing.add(onClosing);
     if (closing.isClosed) onClosing();
     try {
-      return await wait({ signal, isStopping: () => closing.isClosed });
+      return await wait({ signal, isStopping: () => closing.isClosed, noteWaiting });
     } catch (error) {
       if (!signal.aborted) throw error;
       throw closing.isClosed ? etcdError("stopped") : new EtcdError("cancelled", "the client has gone");

@@ -19,6 +19,8 @@ export interface Call {
   readonly timeoutMs: number;
   /** Aborted once the answer cannot be received any more. */
   readonly signal: AbortSignal;
+  /** Notes that the method waits for other clients: those of other requests may work meanwhile. */
+  readonly noteWaiting: () => void;
   /** The other end: `127.0.0.1:50312`. */
   readonly remote: string;
 }

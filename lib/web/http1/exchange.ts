@@ -119,6 +119,9 @@ export class Http1Exchange implements HandledRequest, BodySource, AnswerSink {
     return this.#body.read();
   }
 
+  /** A connection of HTTP/1.1 has one request at a time, whose handler is called at once. */
+  noteWaiting(): void {}
+
   respond(response: WebResponse): Promise<Delivery> {
     assert(!this.#isAnswered, "a request is answered once");
     const { status, headers = {}, body } = response;

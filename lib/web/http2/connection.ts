@@ -51,8 +51,8 @@ const READ_LIMIT_BYTES = 1_048_576;
  */
 const RECEIVED_AT_ONCE_BYTES = 4_096;
 /**
- * Time after which a request does not count as work: its handler waits for something else than the processor, such as a lock
- * of another client, a leader, or the rest of the body.
+ * Time after which a request does not count as work: its handler waits for something else than the processor, such as a
+ * leader, or the rest of the body.
  */
 const MAX_WORK_MS = 1_000;
 /** Streams for which a change of the initial window counts as one frame without progress. */

@@ -167,6 +167,10 @@ export class Http2Stream implements HandledRequest, BodySource, AnswerSink {
     return this.#body.read();
   }
 
+  noteWaiting(): void {
+    this.#owner.endWork(this);
+  }
+
   respond(response: WebResponse): Promise<Delivery> {
     assert(!this.#isAnswered, "a request is answered once");
     const { status, body, trailers } = response;

@@ -74,6 +74,22 @@ export const WEB_MUTANTS: readonly Mutant[] = [
       to: "",
     },
   ]),
+  ...inFile("lib/web/http2/stream.ts", [WEB], [
+    {
+      id: "M3168",
+      title: "a request is in work until its handler has ended, also when it says that it waits",
+      failure: "other requests wait for those that wait for locks",
+      from: "noteWaiting(): void {\n    this.#owner.endWork(this);",
+      to: "noteWaiting(): void {",
+    },
+    {
+      id: "M3169",
+      title: "a stream is in work as long as it lasts",
+      failure: "two hundred watches keep all other requests waiting",
+      from: "this.#isAnswered = true;\n    this.#owner.endWork(this);",
+      to: "this.#isAnswered = true;",
+    },
+  ]),
   ...inFile("lib/web/handler_turns.ts", [WEB], [
     {
       id: "M3160",
@@ -145,7 +161,7 @@ export const WEB_MUTANTS: readonly Mutant[] = [
     {
       id: "M3165",
       title: "a request is in work as long as its handler waits",
-      failure: "two hundred and fifty requests for locks keep the other requests of a connection waiting",
+      failure: "requests that wait for a leader keep those waiting that need none",
       from: "if (nowMs - stream.beganAtMs > MAX_WORK_MS) this.endWork(stream);",
       to: "",
     },

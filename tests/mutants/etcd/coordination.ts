@@ -124,6 +124,13 @@ export const ETCD_COORDINATION_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/etcd/concurrency/contest.ts", [LOCKS], [
     {
+      id: "M3167",
+      title: "a request that waits for a lock is in work",
+      failure: "hundreds of clients that wait for locks keep the one that holds it from giving it back",
+      from: "      noteWaiting();\n",
+      to: "",
+    },
+    {
       id: "M2814",
       title: "a client that has gone stays in the queue",
       failure: "the lock passes to a client that is not there, and nothing gets it until a lease ends",

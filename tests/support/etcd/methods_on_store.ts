@@ -30,6 +30,8 @@ export class MethodsOnStore implements AsyncDisposable {
   readonly context: EtcdContext;
   /** Closed by a test as the front end stops. */
   readonly closing = new CloseSignal();
+  /** How often methods have noted that they wait. */
+  notedWaits = 0;
   readonly #methods: ReadonlyMap<string, Method>;
 
   private constructor(
@@ -155,7 +157,9 @@ export class MethodsOnStore implements AsyncDisposable {
   }
 
   #call(signal = new AbortController().signal, timeoutMs: number = MAX_CALL_MS): Call {
-    return { core: this.core, token: null, needsLeader: false, timeoutMs, signal, remote: "127.0.0.1:50000" };
+    const noteWaiting = (): void => void (this.notedWaits += 1);
+    const remote = "127.0.0.1:50000";
+    return { core: this.core, token: null, needsLeader: false, timeoutMs, signal, noteWaiting, remote };
   }
 }
 

@@ -121,6 +121,8 @@ export class MemoryWebRequest implements WebRequest {
     return this.#givenUp.signal;
   }
 
+  noteWaiting(): void {}
+
   /** The client gives up. */
   giveUp(): void {
     this.#givenUp.abort();

@@ -149,6 +149,8 @@ export class FakeRequest implements WebRequest {
     return this.#givenUp.signal;
   }
 
+  noteWaiting(): void {}
+
   /** The client loses the connection. */
   lose(): void {
     this.delivery = "lost";

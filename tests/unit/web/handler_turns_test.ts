@@ -143,6 +143,27 @@ Deno.test("HTTP/2: a request is passed to the handler at once, however many othe
   assertEquals(handled.length, maxInWork + 2);
 });
 
+Deno.test("HTTP/2: a request whose handler says that it waits makes space for another, once", async () => {
+  const handled: WebRequest[] = [];
+  await using scene = new WebScene({
+    handler: (request) => {
+      handled.push(request);
+      return new Promise<void>(() => {});
+    },
+    limits: { maxInWork: 1 },
+  });
+  await requests(await scene.http2(), 3);
+  assertEquals(handled.length, 1);
+  const [first] = handled;
+  first?.noteWaiting();
+  first?.noteWaiting();
+  await settle();
+  assertEquals(handled.length, 2);
+  void first?.respond(OK);
+  await settle();
+  assertEquals(handled.length, 2);
+});
+
 Deno.test("HTTP/2: requests that wait for something else do not keep others from the handler", async () => {
   let handled = 0;
   await using scene = new WebScene({

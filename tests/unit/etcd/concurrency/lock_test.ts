@@ -101,8 +101,10 @@ Deno.test("lock: failures have the code 2 and etcd's texts", async () => {
 
 Deno.test("lock: clients get it in the order in which they came, and one change wakes one of them", async () => {
   await using service = await open(1, 2, 3, 4);
-  const requests: Request[] = [];
-  for (const lease of [3n, 1n, 4n, 2n]) requests.push(await request(service, lease));
+  const requests = [await request(service, 3n)];
+  assertEquals(service.notedWaits, 0);
+  for (const lease of [1n, 4n, 2n]) requests.push(await request(service, lease));
+  assertEquals(service.notedWaits, 3, "those that wait keep no other requests waiting");
   const held = (): readonly (string | null)[] => requests.map(({ key }) => key);
   assertEquals(held(), ["l/3", null, null, null]);
   const lists = (): number => service.cluster.node(1).requests.filter(({ kind }) => kind === "list").length;
@@ -243,7 +245,8 @@ Deno.test("lock: an answer that is lost makes no second key, and a leader that i
 Deno.test("waiting calls: one more than the limit is refused at once", async () => {
   const waiting = new WaitingCalls(new CloseSignal());
   const { promise, resolve } = Promise.withResolvers<void>();
-  const run = (): Promise<void> => waiting.run(new AbortController(), () => promise);
+  const { signal } = new AbortController();
+  const run = (): Promise<void> => waiting.run({ signal, noteWaiting: () => {} }, () => promise);
   const runs = Array.from({ length: MAX_WAITING_CALLS }, run);
   await assertRejects(run, EtcdError, "too many requests");
   resolve();

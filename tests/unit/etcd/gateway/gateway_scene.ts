@@ -97,10 +97,20 @@ export interface GatewayScene {
 /** Runs `action` with a gateway. */
 export async function withGateway(action: (scene: GatewayScene) => Promise<void>): Promise<void> {
   const tokens: (string | null)[] = [];
-  const callOf = ({ signal, remote }: WebRequest, token: string | null): Call => {
+  const callOf = (request: WebRequest, token: string | null): Call => {
     tokens.push(token);
     // The methods of this test use no client.
-    return { core: Object.create(null), token, needsLeader: false, timeoutMs: 1_000, signal, remote };
+    const { signal, remote } = request;
+    const noteWaiting = (): void => request.noteWaiting();
+    return {
+      core: Object.create(null),
+      token,
+      needsLeader: false,
+      timeoutMs: 1_000,
+      signal,
+      noteWaiting,
+      remote,
+    };
   };
   const gateway = new JsonGateway({
     methods: METHODS,

@@ -262,6 +262,7 @@ Deno.test("Range: a sort of several pages takes a turn, and one of a page does n
     needsLeader: false,
     timeoutMs: 1_000,
     signal: new AbortController().signal,
+    noteWaiting: () => {},
     remote: "",
   };
   const sorted = async (rangeEnd: string): Promise<number> => {

@@ -45,7 +45,14 @@ class Scene implements AsyncDisposable {
   async watch(startRevision: number): Promise<TestStream> {
     const stream = new TestStream();
     const { signal } = stream;
-    const call = { token: null, needsLeader: false, timeoutMs: 7_000, signal, remote: "test" };
+    const call = {
+      token: null,
+      needsLeader: false,
+      timeoutMs: 7_000,
+      signal,
+      noteWaiting: () => {},
+      remote: "test",
+    };
     if (this.#core === null || this.#service === null) throw new Error("The scene is not open.");
     const served = this.#service.serve(stream, PROTOBUF, { ...call, core: this.#core });
     this.#streams.push({ stream, served });

@@ -164,6 +164,7 @@ export class WatchScene implements AsyncDisposable {
       needsLeader: options.needsLeader ?? false,
       timeoutMs: 7_000,
       signal: stream.signal,
+      noteWaiting: () => {},
       remote: "test",
     };
     const served = this.service.serve(stream, PROTOBUF, call).then(
