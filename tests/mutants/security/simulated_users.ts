@@ -3,6 +3,7 @@ import { SIM_USERS, tests } from "../checks.ts";
 import { inFile, type Mutant } from "../mutant.ts";
 
 const REVOKED_RIGHTS = tests("revoked rights", "tests/unit/server/auth/revoked_rights_test.ts");
+const CERTIFIED_USERS = tests("certified users", "tests/unit/server/auth/connection_identity_test.ts");
 const NEW_SIGN_INS = tests("new sign-ins", "tests/unit/client/auth/sign_in_test.ts");
 const LATE_REFUSALS = tests("late refusals", "tests/unit/server/auth/late_refusal_test.ts");
 
@@ -21,6 +22,15 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       failure: "who has signed in by a token that expires keeps its rights as long as the connection lasts",
       from: "return this.isOver() ? null : this.#current;",
       to: "return this.#current;",
+    },
+  ]),
+  ...inFile("lib/server/auth/connection_identity.ts", [CERTIFIED_USERS], [
+    {
+      id: "M3193",
+      title: "the certificate of a connection does not end",
+      failure: "a client whose certificate has expired keeps its rights as long as the connection lasts",
+      from: 'via: "certificate", expiresAtMs: certificate.notAfterMs',
+      to: 'via: "certificate", expiresAtMs: null',
     },
   ]),
   ...inFile("lib/server/auth/watch_rights.ts", [REVOKED_RIGHTS], [

@@ -144,6 +144,13 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       from: "this.#current = found;",
       to: "void found;",
     },
+    {
+      id: "M3194",
+      title: "the end of a certificate is announced with the next daily line",
+      failure: "for up to a day nothing says why other nodes and clients refuse a node",
+      from: "Math.min(DAY_MS, Math.ceil(leftMs) + 1)",
+      to: "DAY_MS",
+    },
   ]),
   ...inFile("lib/platform/tls/tls_listener.ts", [TLS], [
     {
