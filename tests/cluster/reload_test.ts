@@ -2,6 +2,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { KvClient, StorageFullError } from "../../lib/mod.ts";
+import { eventually } from "../support/eventually.ts";
 import { READY_LINE, runKvraft, startKvraft } from "../support/processes/process.ts";
 import { Authority } from "../support/tls/certificates.ts";
 import { freePorts, TemporaryFolder } from "../support/temporary.ts";
@@ -75,3 +76,59 @@ Deno.test({
     assertStringIncludes(stderr, "ca.crt: it is not a regular file");
   },
 });
+
+Deno.test("reload: limits that are lowered and raised under load refuse only what is beyond them, on the connections that exist", async () => {
+  await using folder = await TemporaryFolder.make();
+  const bind = `127.0.0.1:${freePorts(1)}`;
+  const configure = (limits: Record<string, unknown>): Promise<void> =>
+    Deno.writeTextFile(
+      join(folder.path, "node1.json"),
+      JSON.stringify({ "node-id": 1, bind, cluster: `1=${bind}`, ...limits }),
+    );
+  await configure({});
+  await using node = startKvraft(["server", "--config", "node1.json"], { cwd: folder.path, name: "node 1" });
+  await node.waitForOutput(READY_LINE);
+  await using clients = new AsyncDisposableStack();
+  const writers: { readonly outcomes: string[]; readonly finished: Promise<void> }[] = [];
+  let isOver = false;
+  for (let writer = 0; writer < 4; writer++) {
+    const client = clients.use(await KvClient.connect({ cluster: [bind] }));
+    const outcomes: string[] = [];
+    const write = async (): Promise<void> => {
+      for (let made = 0; !isOver; made++) {
+        const put = client.put(`${writer}/${made % 100}`, "x".repeat(1_000));
+        outcomes.push(await put.then(() => "applied", (error) => errorName(error)));
+        assertEquals(await client.get(`none/${writer}`), null);
+      }
+    };
+    writers.push({ outcomes, finished: write() });
+  }
+  const each = (outcome: string): Promise<unknown> => {
+    const lengths = writers.map(({ outcomes }) => outcomes.length);
+    return eventually(`the puts of each writer are ${outcome}`, () => {
+      return writers.every(({ outcomes }, index) =>
+        outcomes.slice((lengths[index] ?? 0) + 1).slice(-10).filter((one) => one === outcome).length === 10
+      ) || null;
+    }, { explain: () => node.printed });
+  };
+  await using admin = await KvClient.connect({ cluster: [bind] });
+  await each("applied");
+  for (let round = 0; round < 2; round++) {
+    await configure({ "quota-bytes": 1_000, "slow-ms": 1, "history-bytes": "64KiB", "audit-log": "on" });
+    node.signal("SIGHUP");
+    await each("StorageFullError");
+    await admin.delete(`0/${round}`);
+    await configure({ "quota-bytes": "1GiB", "slow-ms": 0, "history-bytes": "1MiB", "log-level": "warn" });
+    node.signal("SIGHUP");
+    await each("applied");
+  }
+  isOver = true;
+  await Promise.all(writers.map(({ finished }) => finished));
+  const outcomes = new Set(writers.flatMap(({ outcomes }) => outcomes));
+  assertEquals([...outcomes].sort(), ["StorageFullError", "applied"]);
+  assertEquals((await node.stop()).code, 0, node.printed);
+});
+
+function errorName(error: unknown): string {
+  return error instanceof Error ? error.name : String(error);
+}
