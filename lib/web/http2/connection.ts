@@ -227,6 +227,9 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     if (stream !== undefined) return this.#onTrailers(stream, block, endStream);
     if (this.#streams.wasReset(streamId)) return;
     this.#streams.use(streamId);
+    if (this.#isFull && !this.#guard.reset()) {
+      throw new ConnectionError(ERROR.enhanceYourCalm, "too many requests are sent beyond the limit");
+    }
     if (this.#state !== "open" || this.#isFull) return this.#resetStream(streamId, ERROR.refusedStream);
     const head = block.isTooLarge ? NO_HEAD : requestHeadOf(block.fields);
     if (typeof head === "string") throw new StreamError(streamId, ERROR.protocolError, head);

@@ -1,7 +1,7 @@
 /**
  * Bounds the frames of a peer that cost time and lead to nothing: pings, settings, priorities, updates of windows, empty
- * frames, and requests that it resets at once. A correct client sends them in proportion to its requests and answers, which
- * earn it allowance.
+ * frames, requests that it resets at once, and requests beyond the limit of streams. A correct client sends the first five in
+ * proportion to its requests and answers, which earn it allowance; it learns the limit before it has as many requests.
  */
 
 /** Frames without progress that a connection may send at any time, and how many more it may in each second. */
@@ -9,7 +9,7 @@ const FRAMES_BURST = 10_000;
 const FRAMES_PER_SECOND = 2_000;
 /** Allowance for each request, and for each part of a body in either direction. */
 const FRAMES_PER_PROGRESS = 4;
-/** Requests that a client may reset before they are answered, and how many more in each second. */
+/** Requests that a client may reset before they are answered, or send beyond the limit, and how many more in each second. */
 const RESETS_BURST = 1_000;
 const RESETS_PER_SECOND = 100;
 
@@ -43,7 +43,7 @@ export class FloodGuard {
     return this.#frames >= 0;
   }
 
-  /** Notes a request that was reset before its answer; returns false if there were too many. */
+  /** Notes a request that was reset before its answer, or refused; returns false if there were too many. */
   reset(): boolean {
     this.#resets -= 1;
     return this.#resets >= 0;

@@ -79,6 +79,18 @@ Deno.test("HTTP/2: requests that are reset at once end the connection after a th
   assert(requests <= 2_400, `${requests} frames`);
 });
 
+Deno.test("HTTP/2: requests beyond the limit are refused, and end the connection after a thousand", async () => {
+  await using scene = new WebScene({ handler: ignore, limits: { maxStreamsPerConnection: 10 } });
+  const client = await scene.http2();
+  const requests = await flood(
+    client,
+    (round) => Array.from({ length: 100 }, (_, at) => client.headers(2 * (100 * round + at) + 1)),
+  );
+  assertEquals(await client.goawayCode(), "enhanceYourCalm");
+  const refused = client.frames.filter(({ type }) => type === FRAME.rstStream).length;
+  assert(refused >= 1_000 && requests <= 1_200, `${refused} of ${requests} are refused`);
+});
+
 Deno.test("HTTP/2: streams that are answered first may be reset without bound", async () => {
   await using scene = new WebScene({ handler: (request) => void request.stream(OK) });
   const client = await scene.http2();
