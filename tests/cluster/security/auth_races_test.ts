@@ -1,16 +1,18 @@
 /**
  * Authentication that is enabled and disabled again and again, at real nodes under load: clients with a right to what they do
- * notice nothing, and a client without a user is served only while authentication is disabled.
+ * notice nothing, and a client without a user is served only while authentication is disabled. Some come through a gateway.
  */
 import { assert, assertEquals } from "@std/assert";
-import { AuthenticationError, KvClient, KvraftError } from "../../../lib/mod.ts";
+import { AuthenticationError, type ConnectOptions, KvClient, KvraftError } from "../../../lib/mod.ts";
 import { DEADLINE_MS } from "../../support/eventually.ts";
 import { CheckedWorkload } from "../../support/processes/checked_workload.ts";
 import { TestCluster } from "../../support/processes/cluster.ts";
+import { startKvraft } from "../../support/processes/process.ts";
+import { freePorts } from "../../support/temporary.ts";
 
 const ROUNDS = 20;
-/** Clients without a user. */
-const ANONYMOUS = 3;
+/** Clients without a user: of the nodes, and of the gateway. */
+const ANONYMOUS = 2;
 /** Acknowledged requests of the clients with a user before, and after. */
 const PROGRESS = 100;
 
@@ -60,6 +62,14 @@ class AnonymousWriters implements AsyncDisposable {
   }
 }
 
+/** Writes through a gateway by a token until `isOver`; resolves to the number of writes. Each must succeed. */
+async function writeSignedIn(target: ConnectOptions, isOver: () => boolean): Promise<number> {
+  await using client = await KvClient.connect(target);
+  let made = 0;
+  for (; !isOver(); made++) await client.put(`gateway/${made}`, "value");
+  return made;
+}
+
 Deno.test("auth: enabled and disabled again and again under load, it serves no client without a user while enabled", async () => {
   await using cluster = await TestCluster.start();
   const target = { cluster: cluster.ids.map((id) => cluster.address(id)), timeoutMs: DEADLINE_MS };
@@ -68,8 +78,16 @@ Deno.test("auth: enabled and disabled again and again under load, it serves no c
   await setUp.auth.grantRole("root", "root");
   const { token } = await setUp.auth.createToken("root", { name: "test" });
   cluster.token = token;
-  const anonymous = await Promise.all(Array.from({ length: ANONYMOUS }, () => KvClient.connect(target)));
-  await using writers = new AnonymousWriters(anonymous);
+  const bind = `127.0.0.1:${freePorts(1)}`;
+  await using gateway = startKvraft(["gateway", "--cluster", target.cluster.join(), "--bind", bind], {
+    cwd: cluster.folder.path,
+  });
+  await gateway.waitForOutput(/serves .*kvraft's clients on/, { explain: cluster.logs });
+  const throughGateway = { ...target, cluster: [bind] };
+  const targets = Array.from({ length: ANONYMOUS }, () => [target, throughGateway]).flat();
+  await using writers = new AnonymousWriters(await Promise.all(targets.map((one) => KvClient.connect(one))));
+  let isOver = false;
+  const signedIn = writeSignedIn({ ...throughGateway, token }, () => isOver);
   await using workload = await CheckedWorkload.start(cluster, { seed: 1, watchers: 2 });
   await using root = await cluster.connect();
   await workload.progress(PROGRESS, cluster.logs);
@@ -90,6 +108,8 @@ Deno.test("auth: enabled and disabled again and again under load, it serves no c
   await workload.progress(PROGRESS, cluster.logs);
   await workload.stopAndCheck(root);
   await writers.stop();
+  isOver = true;
+  assert(await signedIn > 0);
   const wrong = writers.applied.filter(({ begin, end }) =>
     enabled.some((span) => span.begin < begin && end < span.end)
   );
