@@ -80,15 +80,22 @@ export function tlsOf(
 
 /**
  * As {@link tlsOf}, with a function that reads the files again for connections that are opened later, so that a shell, a
- * long command and a gateway take renewed ones.
+ * long command and a gateway take renewed ones. A pipe, as of a shell's `<(…)`, has its text once: with one among the files,
+ * none is read again.
  */
-export function renewedTlsOf(...given: Parameters<typeof tlsOf>): (() => TlsOptions) | null {
-  const first = tlsOf(...given);
+export function renewedTlsOf(
+  options: ReadonlyMap<string, string>,
+  environment: FileReader & Pick<Environment, "disk">,
+  prefix: "" | "cluster-" = "",
+): (() => TlsOptions) | null {
+  const first = tlsOf(options, environment, prefix);
   if (first === null) return null;
+  const paths = ["ca", "cert", "key"].flatMap((part) => options.get(`${prefix}tls-${part}`) ?? []);
+  if (paths.some((path) => environment.disk.stat(path) === "stream")) return () => first;
   let current = { tls: first, readAtMs: Date.now() };
   return () => {
     if (Date.now() - current.readAtMs >= FILES_CHECK_MS) {
-      current = { tls: tlsOf(...given) ?? first, readAtMs: Date.now() };
+      current = { tls: tlsOf(options, environment, prefix) ?? first, readAtMs: Date.now() };
     }
     return current.tls;
   };

@@ -13,6 +13,7 @@ import { SystemClock, systemDialer } from "../../../../lib/platform/system.ts";
 import { clientOn } from "../../../../lib/client/client.ts";
 import { ClientCore } from "../../../../lib/client/core.ts";
 import { freePorts, TemporaryFolder } from "../../../support/temporary.ts";
+import { MemoryDisk } from "../../../support/fakes/memory_disk.ts";
 import { Authority } from "../../../support/tls/certificates.ts";
 
 const authority = new Authority();
@@ -51,7 +52,11 @@ Deno.test("tlsOf: files are named by options, and an option without --tls-ca is 
     tlsOf(new Map(Object.entries(options)), { readFile, readSecretFile: readFile });
   assertEquals(read({}), null);
   assertEquals(
-    renewedTlsOf(new Map([["tls-ca", "ca.crt"]]), { readFile, readSecretFile: readFile })?.(),
+    renewedTlsOf(new Map([["tls-ca", "ca.crt"]]), {
+      readFile,
+      readSecretFile: readFile,
+      disk: new MemoryDisk(),
+    })?.(),
     { ca: authority.cert },
   );
   assertEquals(read({ "tls-ca": "ca.crt", "tls-server-name": "node1" }), {
