@@ -107,8 +107,10 @@ export class Access {
   /** Returns the refusal of a request of a connection without a user. */
   refusalWithoutUser(name: string, identity: ConnectionIdentity): ErrorAnswer {
     const refusal = identity.refusal();
+    const { remote, certificateName } = identity;
+    const certificate = certificateName === null ? {} : { certificate: certificateName };
     this.#options.audit.refused(
-      { user: null, remote: identity.remote, request: name, keys: null },
+      { user: null, ...certificate, remote, request: name, keys: null },
       refusal.code,
     );
     return refusal;

@@ -28,6 +28,8 @@ export type AuditWriter = LineWriter;
 export interface AuditedRequest {
   /** The name of the user; null for a connection without one. */
   readonly user: string | null;
+  /** The common name of a valid certificate that names no user; only of a connection without a user that shows one. */
+  readonly certificate?: string;
   readonly remote: string;
   readonly request: string;
   /** The keys that it is about, in words; null where it is about none. */

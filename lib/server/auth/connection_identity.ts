@@ -5,6 +5,7 @@
  * token that was revoked ends it with the next request. In between, a request costs the comparison of two integers.
  */
 import type { AuthState, Identity, User, UserRights } from "../../kv/mod.ts";
+import { shortened } from "../../platform/errors.ts";
 import type { PeerCertificate } from "../../platform/network.ts";
 import { authorizedHead } from "../../protocol/command.ts";
 import type { Credential } from "../../protocol/messages.ts";
@@ -72,6 +73,12 @@ export class ConnectionIdentity {
   /** Whether the connection has neither signed in nor shown a certificate, so that it has no user in any state. */
   get isAnonymous(): boolean {
     return this.#signedIn === null && this.#certificate === null;
+  }
+
+  /** The common name of its certificate; null without one, or with one that is not valid. */
+  get certificateName(): string | null {
+    const certificate = this.#certificate;
+    return certificate === null || certificate.problem !== null ? null : shortened(certificate.commonName);
   }
 
   /** Takes a successful sign-in in place of the user that the connection had. */

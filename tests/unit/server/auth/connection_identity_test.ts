@@ -52,6 +52,12 @@ Deno.test("ConnectionIdentity: a valid certificate names the user of its common 
   assertEquals(bench.seen(bench.connect({ ...CERTIFICATE, commonName: "" })), "unauthenticated");
   const problem = "it is expired";
   assertEquals(bench.seen(bench.connect({ ...CERTIFICATE, problem })), "unauthenticated");
+  const certificates = [null, { ...CERTIFICATE, commonName: "carol" }, { ...CERTIFICATE, problem }];
+  assertEquals(
+    certificates.map((certificate) => bench.connect(certificate).certificateName),
+    [null, "carol", null],
+    "the audit log names a valid one alone",
+  );
 });
 
 Deno.test("ConnectionIdentity: a certificate that expires while its connection lives ends it as an identity", () => {
