@@ -299,7 +299,7 @@ Deno.test("readServerConfig: options of TLS are refused where one is missing, or
     () => read({ flags: { ...REQUIRED, "tls-cert": "node.crt" } }),
     ConfigError,
   );
-  assert(message.startsWith("--tls-key and --tls-ca is missing. Allowed: all of"), message);
+  assert(message.startsWith("--tls-key and --tls-ca are missing. Allowed: all of"), message);
   for (const flag of [{ "peer-name": "kv.example" }, { "tls-client-auth": "required" }]) {
     const { message } = assertThrows(() => read({ flags: { ...REQUIRED, ...flag } }), ConfigError);
     assert(message.includes("it has no effect without TLS"), message);
