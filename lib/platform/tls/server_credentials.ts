@@ -26,7 +26,7 @@ export class CredentialsError extends Error {
 /** Credentials that can be used. */
 export interface CheckedCredentials {
   readonly credentials: ServerCredentials;
-  /** The time at which the server's certificate, or the first of the authorities' certificates, expires. */
+  /** The time at which the server's certificate expires; those of its authorities are not looked at. */
   readonly expiresAtMs: number;
   /** The names of the server's certificate, as in {@link PeerCertificate}. */
   readonly altNames: readonly string[];
