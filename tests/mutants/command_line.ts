@@ -294,6 +294,22 @@ export const COMMAND_LINE_MUTANTS: readonly Mutant[] = [
       to: 'typeof count === "number" && count < 0',
     },
   ]),
+  ...inFile("lib/cli/formats/redis/commands.ts", [CLI], [
+    {
+      id: "M3201",
+      title: "strings of an append-only file that are too long are held",
+      failure: "an import of a file of some kilobytes takes hours and half a gigabyte",
+      from: "given === null || given.length > MAX_VALUE_BYTES ? null : given",
+      to: "given",
+    },
+    {
+      id: "M3202",
+      title: "a string of an append-only file shares its bytes with its copy",
+      failure: "an import puts values that the server never had",
+      from: "isMove ? state.value : state.value?.slice() ?? null",
+      to: "state.value",
+    },
+  ]),
   ...inFile("lib/cli/formats/redis/aof.ts", [CLI], [
     {
       id: "M2959",

@@ -1,8 +1,11 @@
 /**
  * The commands of append-only files. Redis writes effects there: conditions have held, relative times have become points
- * in time. Strings are computed; a key of another type is only remembered by its type, since it will be left out.
+ * in time. Strings are computed; a key of another type is only remembered by its type, since it will be left out, and so is
+ * a string that is longer than any cluster takes. Without that bound a file of some kilobytes could ask for hours of work:
+ * each of its commands may change a string of 512 MiB.
  */
 import { concat } from "@std/bytes";
+import { MAX_VALUE_BYTES } from "../../../kv/mod.ts";
 import { shortened } from "../../../platform/errors.ts";
 import { FormatError } from "../items.ts";
 import { type DataSet, idOf, type State } from "./data_set.ts";
@@ -44,8 +47,13 @@ class Call {
     this.#words = words;
   }
 
-  /** All arguments. */
-  get all(): readonly Uint8Array[] {
+  /** Number of arguments. */
+  get count(): number {
+    return this.#words.length - 1;
+  }
+
+  /** Returns all arguments, in a new list. */
+  all(): readonly Uint8Array[] {
     return this.#words.slice(1);
   }
 
@@ -73,13 +81,17 @@ class Call {
     throw new FormatError(`${database} is no database`);
   }
 
-  /** Sets a string. */
-  put(key: string, value: Uint8Array, expiresAtMs: number | null = null): void {
+  /** Sets a string; null for one that is longer than any cluster takes. */
+  put(key: string, given: Uint8Array | null, expiresAtMs: number | null = null): void {
+    const value = given === null || given.length > MAX_VALUE_BYTES ? null : given;
     this.data.set(key, { keyBytes: key.length, type: "string", value, expiresAtMs });
   }
 
-  /** Changes a string, absent meaning the empty one; its expiry is kept. A key of another type keeps that. */
-  change(key: string, changed: (value: Uint8Array) => Uint8Array): void {
+  /**
+   * Changes a string, absent meaning the empty one; its expiry is kept. `changed` may write to the string that it is given. A
+   * key of another type keeps that, and a string that is too long stays so.
+   */
+  change(key: string, changed: (value: Uint8Array) => Uint8Array | null): void {
     const old = this.data.get(key);
     if (old !== null && old.value === null) return;
     this.put(key, changed(old?.value ?? new Uint8Array()), old?.expiresAtMs ?? null);
@@ -178,7 +190,7 @@ export function applyCommand(data: DataSet, words: readonly Uint8Array[], nowMs:
 
 function set(call: Call): void {
   let expiresAtMs: number | null = null;
-  for (let position = 3; position <= call.all.length; position++) {
+  for (let position = 3; position <= call.count; position++) {
     const option = call.text(position);
     const time = TIME_OPTIONS.get(option);
     if (time !== undefined) expiresAtMs = call.time(position += 1, time);
@@ -191,13 +203,13 @@ function set(call: Call): void {
 }
 
 function setMany(call: Call): void {
-  for (let position = 1; position <= call.all.length; position += 2) {
+  for (let position = 1; position <= call.count; position += 2) {
     call.put(call.key(position), call.bytes(position + 1));
   }
 }
 
 function remove(call: Call): void {
-  for (const key of call.all) call.data.delete(idOf(key));
+  for (const key of call.all()) call.data.delete(idOf(key));
 }
 
 function setOther(call: Call, position: number, type: string): void {
@@ -212,7 +224,7 @@ function setRange(call: Call): void {
   if (part.length === 0) return;
   call.change(call.key(), (value) => {
     const changed = grown(value, start + part.length);
-    changed.set(part, start);
+    changed?.set(part, start);
     return changed;
   });
 }
@@ -224,6 +236,7 @@ function setBit(call: Call): void {
   const isSet = call.integer(3) === 1n;
   call.change(call.key(), (value) => {
     const changed = grown(value, position + 1);
+    if (changed === null) return null;
     const byte = changed[position] ?? 0;
     changed[position] = isSet ? byte | mask : byte & ~mask;
     return changed;
@@ -232,11 +245,13 @@ function setBit(call: Call): void {
 
 function copy(call: Call, { isMove }: { readonly isMove: boolean }): void {
   const [from, to] = [call.key(1), call.key(2)];
-  const database = call.all.length > 3 && call.text(3) === "DB" ? call.database(4) : call.data.selected;
+  const database = call.count > 3 && call.text(3) === "DB" ? call.database(4) : call.data.selected;
   const state: State | null = call.data.get(from);
   if (state === null) return;
   if (isMove) call.data.delete(from);
-  call.data.set(to, { ...state, keyBytes: to.length }, database);
+  // The copy's bytes are its own: commands change them in place.
+  const value = isMove ? state.value : state.value?.slice() ?? null;
+  call.data.set(to, { ...state, value, keyBytes: to.length }, database);
 }
 
 function move(call: Call): void {
@@ -257,9 +272,11 @@ function boundedOffset(offset: bigint): number {
   throw new FormatError(`${offset} is no position in a string`);
 }
 
-/** Returns a copy of at least `length` bytes, filled with zeros. */
-function grown(value: Uint8Array, length: number): Uint8Array {
-  const bytes = new Uint8Array(Math.max(value.length, length));
+/** Returns a value of at least `length` bytes, filled with zeros: itself if it is so long, null if that is too long. */
+function grown(value: Uint8Array, length: number): Uint8Array | null {
+  if (value.length >= length) return value;
+  if (length > MAX_VALUE_BYTES) return null;
+  const bytes = new Uint8Array(length);
   bytes.set(value);
   return bytes;
 }

@@ -225,6 +225,49 @@ Deno.test("readAof: the state is that after the last command; a transaction coun
   await assertRejects(() => keysOf(readAof(readerOf(open), NOW_MS)), FormatError, "has no EXEC");
 });
 
+Deno.test("readAof: a string that is longer than any cluster takes is not held, and is left out", async () => {
+  const tooLong = "x".repeat(1_048_577);
+  const file = commands(
+    "SETRANGE range 536000000 x",
+    "SETBIT bit 4294967295 1",
+    "SETBIT bit 0 1",
+    `SET set ${tooLong}`,
+    `SET append ${tooLong.slice(1)}`,
+    "APPEND append y",
+    "COPY bit copy",
+    `SET short ${tooLong}`,
+    "SET short kept",
+  );
+  const keys = await Array.fromAsync(readAof(readerOf(file), NOW_MS));
+  const decoder = new TextDecoder();
+  assertEquals(
+    keys.map(({ key, type, value }) => [decoder.decode(key), type, value?.length ?? null]),
+    [
+      ["range", "string", null],
+      ["bit", "string", null],
+      ["set", "string", null],
+      ["append", "string", null],
+      ["copy", "string", null],
+      ["short", "string", 4],
+    ],
+  );
+  const options = { database: null, nowMs: NOW_MS, skipped: 0 };
+  const items = await Array.fromAsync(itemsOf(readerOf(file), "redis-aof", options));
+  const reason = "with a value of more than 1048576 bytes";
+  assertEquals(
+    items.map((item) => item.kind === "leftOut" ? item.reason : item.kind),
+    [reason, reason, reason, reason, reason, "pair"],
+  );
+});
+
+Deno.test("readAof: a change of a string does not change its copy", async () => {
+  const file = commands("SET a 12345", "COPY a b", "SETRANGE a 1 xx", "SETBIT b 0 1", "SETRANGE b 4 89");
+  assertEquals((await Array.fromAsync(readAof(readerOf(file), NOW_MS))).map(({ value }) => value), [
+    utf8("1xx45"),
+    Uint8Array.of(0xb1, 0x32, 0x33, 0x34, 0x38, 0x39),
+  ]);
+});
+
 Deno.test("readAof: an unknown command, a wrong length and an operand that is no integer are refused by place", async () => {
   const table: readonly (readonly [Uint8Array, string])[] = [
     [commands("SET a 1", "EVAL return 0"), "command 2, before byte 60: EVAL is not known here"],
