@@ -52,6 +52,11 @@ export class AnswerBody implements WebStream {
     return this.#pendingBytes;
   }
 
+  /** Bytes of the first write that waits, without what was taken of it. */
+  get nextBytes(): number {
+    return this.#chunks[0]?.length ?? 0;
+  }
+
   /** Whether nothing will be written any more. */
   get isEnding(): boolean {
     return this.#isEnding;

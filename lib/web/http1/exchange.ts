@@ -16,8 +16,8 @@ import type { Framing, RequestHead } from "./request_head.ts";
 const BODY_WINDOW_BYTES = 65_536;
 /** Bytes in the output at which the body of an answer waits. */
 const OUTPUT_LIMIT_BYTES = 131_072;
-/** Largest chunk of an answer. */
-const MAX_CHUNK_BYTES = 65_536;
+/** Bytes of an answer that are appended to the output at a time. */
+const SHARE_BYTES = 65_536;
 
 /** Options of {@link Http1Exchange}. */
 export interface ExchangeOptions {
@@ -47,6 +47,8 @@ export class Http1Exchange implements HandledRequest, BodySource, AnswerSink {
   #answer: AnswerBody | null = null;
   /** How the body of an answer ends: behind so many bytes, with a last chunk, or with the connection. */
   #ending: "length" | "chunk" | "connection" = "length";
+  /** Bytes of the chunk under way that were not appended to the output. */
+  #chunkBytes = 0;
   #isSent = false;
   #isDone = false;
   #isAborted = false;
@@ -228,12 +230,23 @@ export class Http1Exchange implements HandledRequest, BodySource, AnswerSink {
     }
   }
 
+  /**
+   * Appends a share of the answer. What the handler has written at once is one chunk of any size, as from Go's
+   * server: clients such as Python's etcd3gw 2.7.0 read each chunk of a watch as one text of JSON.
+   */
   #sendPart(answer: AnswerBody): void {
     const queue = this.#options.output.queue();
-    const part = answer.take(MAX_CHUNK_BYTES);
-    if (this.#ending === "chunk") queue.latin1(`${part.length.toString(16)}\r\n`);
+    const isChunked = this.#ending === "chunk";
+    if (isChunked && this.#chunkBytes === 0) {
+      this.#chunkBytes = answer.nextBytes;
+      queue.latin1(`${this.#chunkBytes.toString(16)}\r\n`);
+    }
+    const part = answer.take(SHARE_BYTES);
     queue.bytes(part);
-    if (this.#ending === "chunk") queue.latin1("\r\n");
+    if (isChunked) {
+      this.#chunkBytes -= part.length;
+      if (this.#chunkBytes === 0) queue.latin1("\r\n");
+    }
     answer.passed(part.length);
   }
 

@@ -51,6 +51,15 @@ export const WEB_MUTANTS: readonly Mutant[] = [
       to: "for (let bits = 0; bits <= 8; bits++) {",
     },
   ]),
+  ...inFile("lib/web/http1/exchange.ts", [WEB], [
+    {
+      id: "M3202",
+      title: "a chunk ends with each share of an answer that is appended to the output",
+      failure: "etcd3gw, which reads each chunk of a watch as one message, loses large values",
+      from: "this.#chunkBytes = answer.nextBytes;",
+      to: "this.#chunkBytes = Math.min(answer.nextBytes, SHARE_BYTES);",
+    },
+  ]),
   ...inFile("lib/web/output.ts", [WEB], [
     {
       id: "M2602",

@@ -124,6 +124,26 @@ Deno.test("HTTP/1.1: the parts of a stream are chunks; HTTP/1.0 gets them withou
   await old.ended();
 });
 
+// Python's etcd3gw 2.7.0 parses each chunk of a watch as one text of JSON. etcd 3.7.3 sends a message in one chunk, of any
+// size: with chunks of at most 64 KiB a value of 50 kB, in base64, was lost by that client, without an error.
+Deno.test("HTTP/1.1: what is written at once is one chunk, for a slow reader too", async () => {
+  const parts = [300_000, 1, 70_000].map((length, position) => String(position).repeat(length));
+  await using scene = new WebScene({
+    handler: (request) => {
+      const stream = request.stream(OK);
+      for (const part of parts) stream.write(new TextEncoder().encode(part));
+      stream.end();
+    },
+    network: { capacityBytes: 1_000 },
+  });
+  const client = await connect(scene);
+  await client.send(request("GET / HTTP/1.1"));
+  while (!client.received.endsWith("0\r\n\r\n")) await settle();
+  const body = client.received.slice(client.received.indexOf("\r\n\r\n") + 4);
+  const chunks = parts.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`);
+  assertEquals(body, `${chunks.join("")}0\r\n\r\n`);
+});
+
 Deno.test("HTTP/1.1: answers to HEAD have the length and no body, and 204 has neither", async () => {
   await using scene = new WebScene({
     handler: (request) => void request.respond({ status: request.path === "/204" ? 204 : 200, body: "abc" }),
