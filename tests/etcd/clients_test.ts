@@ -4,7 +4,7 @@ import { join } from "@std/path";
 import { CHECKOUT } from "../support/checkout.ts";
 import { EtcdCluster } from "../support/etcd/cluster.ts";
 import { etcdctlVersion, EtcdServer, etcdVersion } from "../support/etcd/server.ts";
-import { AETCD, installEtcd3, installPython, PATRONI } from "../support/etcd/stock_clients.ts";
+import { AETCD, ETCD3GW, installEtcd3, installPython, PATRONI } from "../support/etcd/stock_clients.ts";
 import { Process, runs, skip } from "../support/processes/process.ts";
 import {
   AUTH_SESSION,
@@ -79,13 +79,18 @@ function testClients(
     }
   });
 
-  for (const [client, script] of [[AETCD, "aetcd_client.py"], [PATRONI, "patroni_client.py"]] as const) {
+  const scripts = [
+    [AETCD, "aetcd_client.py"],
+    [ETCD3GW, "etcd3gw_client.py"],
+    [PATRONI, "patroni_client.py"],
+  ] as const;
+  for (const [client, script] of scripts) {
     Deno.test(`PyPI ${client.name} on ${name}: it works unmodified`, async () => {
       const folder = await installPython(client);
       if (folder === null) return skip(`pip could not install ${client.name}`);
       await using server = await start();
       if (server === null) return;
-      const args = client === AETCD ? server.other.split(":") : [server.other];
+      const args = client === PATRONI ? [server.other] : server.other.split(":");
       await using process = Process.start("python3", [`tests/etcd/clients/${script}`, ...args], {
         cwd: CHECKOUT,
         env: { PYTHONPATH: folder },

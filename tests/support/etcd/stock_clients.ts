@@ -24,6 +24,8 @@ interface PythonClient {
 
 /** PyPI's client of asyncio. */
 export const AETCD: PythonClient = { name: "aetcd", packages: ["aetcd==1.0.0"] };
+/** PyPI's client of the JSON gateway. */
+export const ETCD3GW: PythonClient = { name: "etcd3gw", packages: ["etcd3gw==2.7.0"] };
 /** Patroni's store of etcd v3; it imports a driver of PostgreSQL. */
 export const PATRONI: PythonClient = {
   name: "patroni",
