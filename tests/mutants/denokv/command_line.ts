@@ -79,6 +79,13 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/cli/commands/denokv/databases.ts", [DENO_COMMANDS], [
     {
+      id: "M3203",
+      title: "names of databases are shown as a node sends them",
+      failure: "a program in place of a node adds lines to a list of databases and commands the terminal",
+      from: "[escapeText(name), `${tokens.length}`",
+      to: "[name, `${tokens.length}`",
+    },
+    {
       id: "M1409",
       title: "the token itself goes to the cluster in place of its hash",
       failure: "a backup has the tokens of all programs",

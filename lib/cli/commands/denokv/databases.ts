@@ -271,13 +271,13 @@ function databaseText({ name, uuid, tokens }: NamedDatabase): string {
   const rows = tokens.map((
     { id, label, createdAtMs },
   ) => [`token ${id}`, escapeText(label), timeText(createdAtMs)]);
-  const lines = [`path ${urlPathOf(name) || "/"}`, `uuid ${uuid}`, ...table(rows)];
+  const lines = [`path ${urlPathOf(name) || "/"}`, `uuid ${escapeText(uuid)}`, ...table(rows)];
   if (tokens.length === 0) lines.push("no access token: denokv token makes one");
   return lines.map((line) => `${line}\n`).join("");
 }
 
 function databaseList(all: readonly NamedDatabase[], view: View): string {
-  const cells = all.map(({ name, uuid, tokens }) => [name, `${tokens.length}`, uuid]);
+  const cells = all.map(({ name, uuid, tokens }) => [escapeText(name), `${tokens.length}`, escapeText(uuid)]);
   const [header = "", ...rows] = table([["database", "tokens", "uuid"], ...cells]);
   const lines = view.isTerminal ? [dim(header, view), ...rows] : cells.map((row) => row.join("\t"));
   return lines.map((line) => `${line}\n`).join("");

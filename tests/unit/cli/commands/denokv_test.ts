@@ -139,6 +139,21 @@ Deno.test("get: the key of a database is shown as in JavaScript on a terminal, a
   assertEquals((await run(args, { store })).out, "\x03\x01\x02");
 });
 
+Deno.test("denokv list and show: names and UUIDs of a node that sends others add no line and command no terminal", async () => {
+  const store = await shop();
+  const escape = "\x1b]0;title\x07\nforged";
+  const [, ...others] = store.databases.all;
+  const shown = others.map((database) => ({ ...database, uuid: escape }));
+  store.databases.all = [...shown.map((database) => ({ ...database, name: escape })), ...shown];
+  const escaped = String.raw`\x1b]0;title\x07\nforged`;
+  assertEquals(
+    (await run(["denokv", "list"], { store })).out,
+    `${escaped}\t0\t${escaped}\nshop\t0\t${escaped}\n`,
+  );
+  const { out } = await run(["denokv", "show", "shop"], { store });
+  assertEquals(out, `path /shop\nuuid ${escaped}\nno access token: denokv token makes one\n`);
+});
+
 Deno.test("denokv list: the keys behind a prefix in Deno's order, in pages whose next line works", async () => {
   const store = await shop(...USERS);
   const list = (...args: readonly string[]): ReturnType<typeof run> =>
