@@ -53,7 +53,7 @@ export const WEB_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/web/http1/exchange.ts", [WEB], [
     {
-      id: "M3202",
+      id: "M3204",
       title: "a chunk ends with each share of an answer that is appended to the output",
       failure: "etcd3gw, which reads each chunk of a watch as one message, loses large values",
       from: "this.#chunkBytes = answer.nextBytes;",
