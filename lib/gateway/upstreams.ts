@@ -60,18 +60,18 @@ export class Upstream {
 
   /** Resolves to the lane for one more client, which is counted. Rejects with KvraftError. */
   async join(): Promise<Lane> {
-    const lane = await this.#laneWith(({ clients }) => clients < CLIENTS_A_LANE, (lane) => lane.clients);
-    lane.clients += 1;
-    return lane;
+    const found = await this.#take("clients", CLIENTS_A_LANE);
+    if (found !== null) return found;
+    const least = this.#lanes.reduce((least, lane) => lane.clients < least.clients ? lane : least);
+    least.clients += 1;
+    return least;
   }
 
   /** Resolves to a lane with space for one more watch, which is counted; null if no node takes more. Rejects with KvraftError. */
   async joinForWatch(preferred: Lane): Promise<Lane | null> {
-    const hasSpace = ({ watches }: Lane): boolean => watches < MAX_WATCHES;
-    const lane = hasSpace(preferred) ? preferred : await this.#laneWith(hasSpace, (lane) => lane.watches);
-    if (!hasSpace(lane)) return null;
-    lane.watches += 1;
-    return lane;
+    if (preferred.watches >= MAX_WATCHES) return await this.#take("watches", MAX_WATCHES);
+    preferred.watches += 1;
+    return preferred;
   }
 
   /** Has nodes that owe answers show that they work. */
@@ -86,14 +86,19 @@ export class Upstream {
     await Promise.all(this.#lanes.map(({ core }) => core.pool.close()));
   }
 
-  async #laneWith(hasSpace: (lane: Lane) => boolean, load: (lane: Lane) => number): Promise<Lane> {
+  /**
+   * Resolves to a lane that has fewer than `most`, once one more is counted; null if all lanes that there may be are full. It
+   * is counted in the turn in which the lane is found: others wait for the same new lane.
+   */
+  async #take(what: "clients" | "watches", most: number): Promise<Lane | null> {
     for (;;) {
       if (this.#isClosed) throw new ClosedError("Cannot serve: the gateway is closed.");
-      const found = this.#lanes.find(hasSpace);
-      if (found !== undefined) return found;
-      if (this.#lanes.length >= MAX_LANES) {
-        return this.#lanes.reduce((least, lane) => load(lane) < load(least) ? lane : least);
+      const found = this.#lanes.find((lane) => lane[what] < most);
+      if (found !== undefined) {
+        found[what] += 1;
+        return found;
       }
+      if (this.#lanes.length >= MAX_LANES) return null;
       this.#opening ??= this.#open().finally(() => {
         this.#opening = null;
       });

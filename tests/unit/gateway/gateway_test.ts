@@ -1,5 +1,6 @@
 /** Gateways for kvraft's own clients, before servers in memory: exactly once, the clients' directory, shared connections. */
 import { assert, assertEquals } from "@std/assert";
+import { MAX_WATCHES } from "../../../lib/client/core.ts";
 import { CLIENTS_A_LANE } from "../../../lib/gateway/upstreams.ts";
 import type { Command } from "../../../lib/kv/mod.ts";
 import { encodeCommand } from "../../../lib/protocol/command.ts";
@@ -81,6 +82,33 @@ Deno.test("gateway: hundreds of clients share a few connections to the nodes", a
   const made = cluster.network.connections.length - before - count;
   assertEquals(made, 1, "one more lane with one connection");
   for (const client of clients) client[Symbol.dispose]();
+});
+
+Deno.test("gateway: clients that come at once are spread over as many lanes as they need", async () => {
+  await using scene = await Scene.start(1);
+  const { cluster } = scene;
+  await scene.gateway("g1", 1);
+  const before = cluster.network.connections.length;
+  const clients: UserClient[] = [];
+  for (let n = 0; n <= CLIENTS_A_LANE; n++) clients.push(await scene.user("g1"));
+  await cluster.run(Promise.all(clients.map((client, n) => client.put(`k${n}`))));
+  const made = cluster.network.connections.length - before - clients.length;
+  assertEquals(made, 2, "a lane for all but one of the clients, and one for the last");
+  for (const client of clients) client[Symbol.dispose]();
+});
+
+Deno.test("gateway: watches that wait for one new lane get further lanes, and none is refused", async () => {
+  await using scene = await Scene.start(1);
+  const { cluster } = scene;
+  await scene.gateway("g1", 1);
+  await cluster.untilHistory(await scene.client("g1"));
+  const watchers = await Promise.all(["g1", "g1", "g1"].map((host) => scene.watcher(host)));
+  const watches = watchers.flatMap((watcher) =>
+    Array.from({ length: MAX_WATCHES }, () => watcher.start({ keys: prefixKeys("w/") }))
+  );
+  const started = await cluster.run(Promise.all(watches));
+  assertEquals(started.length, 3 * MAX_WATCHES);
+  for (const watcher of watchers) watcher.close();
 });
 
 Deno.test("gateway: a client that does not read its events delays no other, and gets all of them in the end", async () => {
