@@ -137,7 +137,7 @@ export class AcceptingHandshake {
   async accept(channel: FrameChannel, { heard, serve }: Continuation): Promise<void> {
     const payload = await this.#hear(channel);
     if (payload === null) return heard();
-    const hello = this.#checkHello(payload, channel);
+    const hello = this.#checkHello(payload);
     if (hello.kind === "refusal") {
       heard();
       return await this.#refuse(channel, hello);
@@ -145,8 +145,7 @@ export class AcceptingHandshake {
     const { version, caller } = hello;
     if (caller.role === "client") {
       heard();
-      const rules = channel.inProcess === null ? this.#options.tls?.rules ?? null : null;
-      const refused = rules?.checkClient(channel.security) ?? null;
+      const refused = this.#admitClient(channel);
       if (refused !== null) return await this.#refuse(channel, refused);
       this.#welcome(channel, { version, exchange: null });
       return await serve({ caller, authenticated: NOT_AUTHENTICATED });
@@ -184,7 +183,7 @@ export class AcceptingHandshake {
     return null;
   }
 
-  #checkHello(payload: Uint8Array, channel: FrameChannel): KnownHello | Refusal {
+  #checkHello(payload: Uint8Array): KnownHello | Refusal {
     let hello: Hello;
     try {
       hello = decodeHello(payload);
@@ -199,11 +198,8 @@ export class AcceptingHandshake {
           `${hello.minVersion} to ${hello.maxVersion}. Bring both to releases that have one in common.`,
       );
     }
-    return this.#authorize(hello.caller, channel) ?? hello;
-  }
-
-  #authorize(caller: Caller, { remote, inProcess }: FrameChannel): Refusal | null {
     const { clusterId } = this.#options;
+    const { caller } = hello;
     if (caller.clusterId !== null && caller.clusterId !== clusterId) {
       return refusal(
         "wrongCluster",
@@ -213,8 +209,16 @@ export class AcceptingHandshake {
           "Check the addresses; all nodes of a cluster are started with the same --cluster.",
       );
     }
-    if (caller.role === "peer" || inProcess !== null) return null;
-    const reason = this.#options.makeSpaceForClient(remote);
+    return hello;
+  }
+
+  /** Returns why a client is refused, or null. One without the certificate that it needs takes the place of no other. */
+  #admitClient({ remote, security, inProcess }: FrameChannel): Refusal | null {
+    if (inProcess !== null) return null;
+    const { tls = null, makeSpaceForClient } = this.#options;
+    const refused = tls?.rules.checkClient(security) ?? null;
+    if (refused !== null) return refused;
+    const reason = makeSpaceForClient(remote);
     return reason === null ? null : refusal("busy", reason);
   }
 

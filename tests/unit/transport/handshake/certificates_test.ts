@@ -8,12 +8,12 @@ import { TlsDialer } from "../../../../lib/platform/tls/tls_dialer.ts";
 import { TlsNetwork } from "../../../../lib/platform/tls/tls_network.ts";
 import { HandshakeError } from "../../../../lib/protocol/errors.ts";
 import type { Caller, Welcome } from "../../../../lib/protocol/hello.ts";
-import { dial } from "../../../../lib/transport/dial.ts";
+import { dial, type Dialled } from "../../../../lib/transport/dial.ts";
 import {
   CertificateRules,
   type CertificateRulesOptions,
 } from "../../../../lib/transport/handshake/certificate_rules.ts";
-import { CLUSTER_ID, NetNode } from "../../../support/fakes/accepting_node.ts";
+import { CLUSTER_ID, NetNode, type NetNodeOverrides } from "../../../support/fakes/accepting_node.ts";
 import { Authority, type Credentials } from "../../../support/tls/certificates.ts";
 
 const clock = new SystemClock();
@@ -40,7 +40,7 @@ class Scene implements AsyncDisposable {
   readonly node: NetNode;
   readonly counted: string[] = [];
 
-  constructor(rules: Partial<CertificateRulesOptions> | null = {}) {
+  constructor(rules: Partial<CertificateRulesOptions> | null = {}, overrides: NetNodeOverrides = {}) {
     const credentials = { ca: authority.cert, ...node };
     const { peerName = null } = rules ?? {};
     const network = rules === null ? new DenoNetwork() : new TlsNetwork({
@@ -63,16 +63,24 @@ class Scene implements AsyncDisposable {
           { id: 2, address: "127.0.0.1:7002", role: "voter" },
           { id: 3, address: "10.0.0.3:7003", role: "voter" },
         ],
+        ...overrides,
       },
     });
   }
 
   /** Dials with TLS, and with a certificate if one is given; resolves to the welcome. */
-  connect(
+  async connect(
     caller: Caller,
     own: Credentials | null = null,
     serverName: string | null = null,
   ): Promise<Welcome> {
+    const { channel, welcome } = await this.open(caller, own, serverName);
+    channel.close("only the welcome was wanted");
+    return welcome;
+  }
+
+  /** The same; resolves to the open connection. */
+  open(caller: Caller, own: Credentials | null, serverName: string | null = null): Promise<Dialled> {
     const credentials = { ca: authority.cert, cert: own?.cert ?? null, key: own?.key ?? null };
     return this.dial(
       caller,
@@ -80,13 +88,10 @@ class Scene implements AsyncDisposable {
     );
   }
 
-  async dial(caller: Caller, network: Dialer): Promise<Welcome> {
+  dial(caller: Caller, network: Dialer): Promise<Dialled> {
     const { address } = this.node.listener;
     const { signal } = new AbortController();
-    const options = { network, clock, address, caller, sizes: SIZES, timeoutMs: 10_000, signal };
-    const { channel, welcome } = await dial(options);
-    channel.close("only the welcome was wanted");
-    return welcome;
+    return dial({ network, clock, address, caller, sizes: SIZES, timeoutMs: 10_000, signal });
   }
 
   /** Dials, which must fail; checks that both ends say the same, and returns what they say. */
@@ -114,6 +119,13 @@ Deno.test("certificates: a client with one is identified by it, and one without 
   await strict.connect(CLIENT, alice);
   const message = await strict.refusal("certificateRequired", strict.connect(CLIENT));
   assert(message.includes("--tls-cert and --tls-key"), message);
+});
+
+Deno.test("certificates: a full node looks at a client's certificate before it makes space for the client", async () => {
+  await using scene = new Scene({ clientAuth: "required" }, { maxConnections: 1 });
+  const { channel } = await scene.open(CLIENT, alice);
+  await scene.refusal("certificateRequired", scene.connect(CLIENT));
+  channel.close("the test has ended");
 });
 
 /** Certificates that identify no client, with what the refusal says. */
