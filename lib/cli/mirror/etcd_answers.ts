@@ -100,12 +100,13 @@ export function watchMessagesOf(line: string): readonly WatchMessage[] {
   return [{ kind: "progress", revision: positionOf(message).revision }];
 }
 
-/** Returns the error of an HTTP answer that is not 200. */
+/** Returns the error of an HTTP answer that is not 200. A proxy answers 502 or 503 by itself while it does not reach etcd. */
 export function errorOfAnswer(status: number, text: string): EtcdError {
   try {
     return errorOf(fieldsOf(parsed(text), "an error"));
   } catch {
-    return new EtcdError("refused", `it answers with HTTP status ${status}, and not as etcd does`);
+    const message = `it answers with HTTP status ${status}, and not as etcd does`;
+    return new EtcdError(status >= 500 ? "unreachable" : "refused", message);
   }
 }
 
@@ -123,7 +124,7 @@ function errorOfText(code: number, text: string): EtcdError {
   if (code === UNAUTHENTICATED || /revision of auth store is old|invalid auth token/.test(text)) {
     return new EtcdError("unauthenticated", message);
   }
-  if (code === PERMISSION_DENIED || /permission denied|user name is empty|authentication/.test(text)) {
+  if (code === PERMISSION_DENIED || /permission denied|user name is empty|authentication failed/.test(text)) {
     return new EtcdError("denied", message);
   }
   return new EtcdError(REFUSALS.includes(code) ? "refused" : "unreachable", message);

@@ -1,5 +1,5 @@
 /** The command `mirror`: copies the keys of an etcd, and follows its changes. */
-import { prefixEnd } from "../../../kv/mod.ts";
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES, prefixEnd } from "../../../kv/mod.ts";
 import { AddressError, formatAddress, parseAddress } from "../../../platform/address.ts";
 import type { OptionSpec } from "../../arguments.ts";
 import {
@@ -92,7 +92,7 @@ export const MIRROR = defineCommand({
     "where the cluster has such keys, unless --overwrite is given, as for a mirror that is begun again. With --once it says",
     "how many keys were the same: a way to compare.",
     "A key with a lease is left out unless --drop-leases is given: nothing would remove it here once the mirror has ended.",
-    "Keys over 4096 bytes and values over 1048576 bytes are left out and named; the exit code is 1 then.",
+    `Keys over ${MAX_KEY_BYTES} bytes and values over ${MAX_VALUE_BYTES} bytes are left out and named; the exit code is 1 then.`,
     "etcd from 3.4 on, by its JSON gateway, which is on its client port.",
   ],
   example: [

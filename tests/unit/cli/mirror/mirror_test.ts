@@ -296,6 +296,33 @@ Deno.test("mirror: a token is had with the password, and a new one when etcd has
   assertEquals((await running.ended).code, 0);
 });
 
+Deno.test("mirror: it goes on after a proxy has answered that it does not reach etcd", async () => {
+  await using etcd = new ScriptedEtcd();
+  const store = new FakeStore();
+  const mirror = begin(etcd, store);
+  await mirror.until("the mirror watches", () => etcd.isWatched);
+  let answers = 0;
+  etcd.answer = () => ++answers > 2 ? null : new Response("<html>502 Bad Gateway</html>", { status: 502 });
+  etcd.endWatch();
+  await mirror.until("etcd is reached again", () => answers > 2);
+  etcd.change({ a: "1" });
+  await mirror.until("the change is made", () => contents(store)["a"] === "1");
+  mirror.environment.signal();
+  assertEquals((await mirror.ended).code, 0);
+});
+
+Deno.test("mirror: of an etcd without users it does not say that another user may read the keys", async () => {
+  await using etcd = new ScriptedEtcd();
+  // The answer of etcd 3.7 to a sign-in while its authentication is disabled.
+  const disabled = { code: 9, message: "etcdserver: authentication is not enabled" };
+  etcd.answer = () => Response.json(disabled, { status: 400 });
+  const args = ["mirror", "--from-etcd", etcd.address, "--from-user", "ada", "--from-password-file", "pw"];
+  const { code, err } = await run(args, { store: new FakeStore(), files: { pw: "secret\n" } });
+  assertEquals(code, 3);
+  assertStringIncludes(err, "authentication is not enabled");
+  assert(!err.includes("Give --from-user"), err);
+});
+
 Deno.test("mirror: wrong usage, and an address where no etcd answers, change nothing", async () => {
   const store = new FakeStore();
   for (
