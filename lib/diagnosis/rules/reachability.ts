@@ -10,6 +10,8 @@ const RECENT_MS = 600_000;
 const MANY_CONNECTIONS = 3;
 /** Changes of leader within that time from which on they are too many. */
 const MANY_LEADERS = 5;
+/** Time after a start in which connections and elections are usual. */
+const STARTING_MS = 5_000;
 
 /** A majority of the voters does not answer. */
 const NO_QUORUM: Rule = {
@@ -229,7 +231,7 @@ const LEADER_CHANGES: Rule = {
   },
 };
 
-/** Returns a node's events of a name within the last ten minutes, without the first minute after its start. */
+/** Returns a node's events of a name within the last ten minutes, without those of its start. */
 function recent(
   { events, wallClockMs, startedAtMs }: ObservedCluster["nodes"][number]["report"],
   name: string,
@@ -237,9 +239,6 @@ function recent(
   const since = Math.max(wallClockMs - RECENT_MS, name === "twoProcesses" ? 0 : startedAtMs + STARTING_MS);
   return events.filter((event) => event.name === name && event.atMs >= since);
 }
-
-/** Time after a start in which connections and elections are usual. */
-const STARTING_MS = 5_000;
 
 /** The rules of this file, the most important first. */
 export const REACHABILITY: readonly Rule[] = [
