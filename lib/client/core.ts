@@ -7,7 +7,7 @@ import { toCredentials } from "./auth/credentials.ts";
 import { SignIns } from "./auth/sign_ins.ts";
 import { CallContext, type CallContextOptions } from "./call_context.ts";
 import { checkObject, checkSignal } from "./argument_checks.ts";
-import { type Answered, CallRunner, stopError } from "./calls.ts";
+import { type Answered, type CallNotes, CallRunner, stopError } from "./calls.ts";
 import type { RequestKind } from "../protocol/client_frames.ts";
 import type { RequestOf } from "./connection.ts";
 import { HEAD_START_MS } from "./dials.ts";
@@ -129,16 +129,15 @@ export class ClientCore {
     return this.#writer.write({ action, request, context }, read);
   }
 
-  /** Sends one request until it is answered, within the limits of the client and of the call. */
+  /**
+   * Sends one request until it is answered, within the limits of the client and of the call. Reads pass it a copy by spread
+   * for the reason that {@link import("./keyspace_client.ts").KeyspaceClient.get} has.
+   */
   call<K extends RequestKind>(
     request: RequestOf<K>,
-    { kind, action, context }: {
-      readonly kind: CallKind;
-      readonly action: string;
-      readonly context: CallContext;
-    },
+    notes: CallNotes & { readonly kind: CallKind },
   ): Promise<Answered<K>> {
-    return this.runner.ask({ kind, action, request, context });
+    return this.runner.ask({ ...notes, request });
   }
 
   /** Repeats a call until it succeeds, or fails for a reason that does not pass; `signal` ends the call, and so the loop. */

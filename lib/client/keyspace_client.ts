@@ -1,6 +1,7 @@
 /** The calls on the keys of a store, or on those below a prefix: {@link KeyspaceClient}. */
 import type { KeyValue } from "../kv/command.ts";
 import { assert } from "../platform/assert.ts";
+import type { Answered } from "./calls.ts";
 import { ClientCore } from "./core.ts";
 import { LeaseNotFoundError, TooManyLeaseKeysError } from "./errors.ts";
 import { readHistory } from "./reads/history.ts";
@@ -105,12 +106,7 @@ export class KeyspaceClient {
    * ```
    */
   async get(key: Bytes, options: ReadOptions = {}): Promise<KeyValue | null> {
-    const read = { key: toKey(this.#keyspace.toStore(key)), consistency: toConsistency(options) } as const;
-    const revision = toRevision(options.revision);
-    const note = { kind: "read", action: "get a key", context: this.#core.context(options) } as const;
-    const { message } = revision === null
-      ? await this.#core.call({ kind: "get", ...read }, note)
-      : await this.#core.call({ kind: "getAt", ...read, revision }, note);
+    const { message } = await this.#ask(key, options);
     return this.#keyspace.toCaller(message.entry);
   }
 
@@ -432,6 +428,22 @@ export class KeyspaceClient {
    */
   prefix(prefix: Bytes): KeyspaceClient {
     return new KeyspaceClient(this.#core, this.#keyspace.below(prefix));
+  }
+
+  /**
+   * Asks for a key, in the present state or at a revision. Throws InvalidRequestError.
+   *
+   * An object literal must not live until the answer comes: V8 would note that its objects survive, allocate all later ones
+   * among the long-lived objects, and collect no argument of theirs before a full collection (a fifth of the client's CPU
+   * for a get). A copy by spread is not counted; an async function would keep the literals alive.
+   */
+  #ask(key: Bytes, options: ReadOptions): Promise<Answered<"get"> | Answered<"getAt">> {
+    const read = { key: toKey(this.#keyspace.toStore(key)), consistency: toConsistency(options) } as const;
+    const revision = toRevision(options.revision);
+    const notes = { kind: "read", action: "get a key", context: this.#core.context(options) } as const;
+    return revision === null
+      ? this.#core.call({ ...read, kind: "get" }, notes)
+      : this.#core.call({ ...read, kind: "getAt", revision }, notes);
   }
 }
 
