@@ -302,7 +302,7 @@ port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 program=()
 program_name=
 # As in deno.json.
-v8_flags=--v8-flags=--max-semi-space-size=8,--heap-growing-percent=50
+v8_flags=--v8-flags=--max-semi-space-size=8,--heap-growing-percent=50,--no-allocation-site-pretenuring
 
 # Whether ./kvraft is there and was compiled from this source, with the Deno that was found last.
 compiled_is_current() {

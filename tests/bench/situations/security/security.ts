@@ -187,7 +187,10 @@ async function connectionFigures(
 ): Promise<readonly Figure[]> {
   const listener: BareListener = { host: HOST, port: freePorts(1), ca: authority.cert, ...authority.node() };
   const [program, ...args] = denoCommand("tests/bench/situations/security/bare_listener_main.ts", {
-    permissions: ["--allow-net", "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=50"],
+    permissions: [
+      "--allow-net",
+      "--v8-flags=--max-semi-space-size=8,--heap-growing-percent=50,--no-allocation-site-pretenuring",
+    ],
     args: [JSON.stringify(listener)],
   });
   await using bare = await lab.own(Process.start(program, args, { cwd: CHECKOUT, name: "bare listener" }));
