@@ -67,7 +67,14 @@ const NO_BYTES = { bytes: 0, take: () => true } as const;
 /** The parts of a call that its admission needs. */
 export type CallNotes = Pick<Call<RequestKind>, "action" | "context">;
 
-/** Runs the requests of one client. */
+/**
+ * Runs the requests of one client.
+ *
+ * An object that lives until the answer is one of a class, or a copy by spread; no object literal is. V8 counts how many
+ * objects of a literal survive a collection of young ones. In the first burst of calls nearly all do, so V8 would allocate
+ * the later ones as long-lived, and collect neither them nor what they refer to before a full collection: a fifth of the
+ * client's CPU for a get (findings/v8_burst_tenures_literal.sh).
+ */
 export class CallRunner {
   readonly #pool: ConnectionPool;
   readonly #random: Random;

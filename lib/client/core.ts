@@ -119,20 +119,16 @@ export class ClientCore {
 
   /** Applies a transaction once; resolves to what `read` returns for its result. Rejects with a KvraftError. */
   write<T>(request: WriteRequest, notes: WriteNotes, read: (result: WriteResult) => T): Promise<T> {
-    const { action, options } = notes;
     let context: CallContext;
     try {
-      context = notes.context ?? this.context(options);
+      context = notes.context ?? this.context(notes.options);
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#writer.write({ action, request, context }, read);
+    return this.#writer.write(request, { ...notes, context }, read);
   }
 
-  /**
-   * Sends one request until it is answered, within the limits of the client and of the call. Reads pass it a copy by spread
-   * for the reason that {@link import("./keyspace_client.ts").KeyspaceClient.get} has.
-   */
+  /** Sends one request until it is answered, within the limits of the client and of the call. */
   call<K extends RequestKind>(
     request: RequestOf<K>,
     notes: CallNotes & { readonly kind: CallKind },

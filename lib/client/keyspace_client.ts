@@ -431,11 +431,8 @@ export class KeyspaceClient {
   }
 
   /**
-   * Asks for a key, in the present state or at a revision. Throws InvalidRequestError.
-   *
-   * An object literal must not live until the answer comes: V8 would note that its objects survive, allocate all later ones
-   * among the long-lived objects, and collect no argument of theirs before a full collection (a fifth of the client's CPU
-   * for a get). A copy by spread is not counted; an async function would keep the literals alive.
+   * Asks for a key, in the present state or at a revision. Throws InvalidRequestError. No async function, and what lives until
+   * the answer is a copy by spread, for the reason that {@link import("./calls.ts").CallRunner} has.
    */
   #ask(key: Bytes, options: ReadOptions): Promise<Answered<"get"> | Answered<"getAt">> {
     const read = { key: toKey(this.#keyspace.toStore(key)), consistency: toConsistency(options) } as const;

@@ -17,7 +17,6 @@ import type { Random } from "../platform/clock.ts";
 import { decodeCommand, decodeResult, encodeCommand } from "../protocol/command.ts";
 import type { Outcome } from "../protocol/messages.ts";
 import type { NodeId } from "../raft/types.ts";
-import type { CallContext } from "./call_context.ts";
 import type { Answered, CallNotes, CallRunner } from "./calls.ts";
 import { DatabaseNotFoundError, InternalError, SessionExpiredError, VersionMismatchError } from "./errors.ts";
 import { bytesOf, toWrite, type UnstampedWrite, type WriteRequest } from "./input.ts";
@@ -53,13 +52,8 @@ export function randomId(random: Random): number {
   return 1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1));
 }
 
-/** One write. */
-export interface Write {
-  /** The action, for messages: "put a key". */
-  readonly action: string;
-  readonly request: WriteRequest;
-  readonly context: CallContext;
-}
+/** The kind of a write's call and request, which are copies by spread for the reason that {@link CallRunner} has. */
+const WRITE = { kind: "write" } as const;
 
 /** Options of {@link SessionWriter}. */
 export interface SessionWriterOptions {
@@ -93,16 +87,14 @@ interface EnteredWrite extends Stamped {
  * `acknowledgedBelow` and the newest, which bounds the answers that the store must remember for this client.
  */
 export class ClientSession {
-  readonly #sessionId: number;
-  readonly #openedAt: number;
+  readonly #identity: Pick<SessionStamp, "sessionId" | "openedAt">;
   readonly #finished = new Set<number>();
   #nextSequence = 1;
   #acknowledgedBelow = 1;
 
   /** `openedAt`: the newest log index that a node is known to have applied. */
   constructor(openedAt: number, random: Random) {
-    this.#sessionId = randomId(random);
-    this.#openedAt = openedAt;
+    this.#identity = { sessionId: randomId(random), openedAt };
   }
 
   /** Whether the window has room for another write. */
@@ -114,10 +106,9 @@ export class ClientSession {
   nextStamp(): SessionStamp {
     assert(this.canWrite, "a write is stamped only while the session's window is open");
     return {
-      sessionId: this.#sessionId,
+      ...this.#identity,
       sequence: this.#nextSequence++,
       acknowledgedBelow: this.#acknowledgedBelow,
-      openedAt: this.#openedAt,
     };
   }
 
@@ -152,8 +143,7 @@ export class SessionWriter {
    * Resolves to what `read` returns for the result of the write. Rejects with a KvraftError that says whether the write may
    * have been applied.
    */
-  write<T>({ action, request, context }: Write, read: (result: WriteResult) => T): Promise<T> {
-    const notes = { action, context };
+  write<T>(request: WriteRequest, notes: CallNotes, read: (result: WriteResult) => T): Promise<T> {
     try {
       const unstamped = toWrite(request);
       const write = this.#tryEnter(unstamped);
@@ -218,9 +208,9 @@ export class SessionWriter {
   }
 
   /** Runs the write until it is answered, and finishes it. */
-  #send(write: EnteredWrite, { action, context }: CallNotes): Promise<Answered<"write">> {
-    const request = { kind: "write", command: write.command } as const;
-    return this.#runner.run({ kind: "write", action, request, context }, () => {
+  #send(write: EnteredWrite, notes: CallNotes): Promise<Answered<"write">> {
+    const request = { ...WRITE, command: write.command };
+    return this.#runner.run({ ...notes, ...WRITE, request }, () => {
       write.session.finish(write.stamp.sequence);
       this.#runner.leave(write.bytes);
     });
@@ -246,8 +236,8 @@ export class SessionWriter {
   }
 }
 
-function encodeWrite(write: UnstampedWrite, bytes: number, { session, stamp }: Stamped): EnteredWrite {
-  return { bytes, session, stamp, command: encodeUnstamped(write, stamp) };
+function encodeWrite(write: UnstampedWrite, bytes: number, stamped: Stamped): EnteredWrite {
+  return { ...stamped, bytes, command: encodeUnstamped(write, stamped.stamp) };
 }
 
 function encodeUnstamped(write: UnstampedWrite, session: SessionStamp | null): Uint8Array {
