@@ -2,8 +2,8 @@
 # V8 in Deno 2.9.6 (npm package deno@2.9.6, Linux): one burst of waiting requests makes all later objects of the same literal
 # long-lived ones, for as long as the process runs.
 #
-# Expected: an object that refers to a request's body and is dropped a moment later dies young, at whatever depth of the
-# queue the first requests were.
+# Expected: an object that refers to a request's body and is dropped a moment later dies young, however long the
+# queue of the first requests was.
 # Seen: while the young generation has its maximum size, V8 counts for each object literal how many of its objects survive a
 # scavenge. If 100 or more and at least 80 % of those made did once, its later objects are allocated in the old generation,
 # and that is not looked at again. There each dead object keeps its body until a full collection: 5 million requests, one
