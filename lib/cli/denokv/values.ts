@@ -23,6 +23,10 @@ const MAX_SHOWN_BYTES = 64;
 const SHOWN_DEPTH = 50;
 const SHOWN_ITEMS = 10_000;
 
+/** Costs of showing a value beside those of its bytes. */
+const COST_OF_VALUE = 1_024;
+const COST_OF_BYTE = 4;
+
 /** A stored value in the form for people and scripts. */
 export interface ReadableValue {
   /** `v8 format 16`, `u64`, `bytes`, or `unknown encoding 7`. */
@@ -57,12 +61,56 @@ function readableV8(data: Uint8Array): ReadableValue {
   const format = v8Format === null ? "v8 without a format" : `v8 format ${v8Format}`;
   try {
     const value: unknown = deserialize(data);
+    if (!isShownWithin(value, COST_OF_VALUE + COST_OF_BYTE * data.length)) {
+      return { format, v8Format, text: hexText(data) };
+    }
     const text = escapeUnprintable(inspected(value));
     return isJson(value, 0) ? { format, v8Format, text, json: value } : { format, v8Format, text };
   } catch {
     // A format of a newer V8, damaged bytes, or a value that has no text.
     return { format, v8Format, text: hexText(data) };
   }
+}
+
+/**
+ * Returns whether showing a value takes no more parts and characters than `budget`. V8 writes an object once, however many others
+ * have it, so that a hundred bytes can stand for a text without end: two references to a pair of references, and so on.
+ */
+function isShownWithin(value: unknown, budget: number): boolean {
+  let left = budget;
+  const ancestors = new Set<object>();
+  const spend = (part: unknown): void => {
+    left -= costOf(part);
+    if (left < 0 || typeof part !== "object" || part === null) return;
+    if (ancestors.size > SHOWN_DEPTH || ancestors.has(part)) return;
+    ancestors.add(part);
+    for (const child of partsOf(part)) {
+      spend(child);
+      if (left < 0) break;
+    }
+    ancestors.delete(part);
+  };
+  spend(value);
+  return left >= 0;
+}
+
+/** Returns the cost of showing a value without the parts of {@link partsOf}. */
+function costOf(value: unknown): number {
+  if (value instanceof Error) return 1 + `${value.stack}${value.message}`.length;
+  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return 1 + value.byteLength;
+  if (typeof value === "string" || value instanceof String || value instanceof RegExp) {
+    return 1 + `${value}`.length;
+  }
+  return typeof value === "bigint" || value instanceof BigInt ? 1 + value.toString(16).length : 1;
+}
+
+/** Returns the values that an object consists of, with the names of its properties. */
+function partsOf(value: object): Iterable<unknown> {
+  if (value instanceof Map) return [...value].flat();
+  if (value instanceof Set) return value;
+  if (ArrayBuffer.isView(value) || value instanceof String) return [];
+  if (value instanceof Error) return [value.cause];
+  return Array.isArray(value) ? Object.values(value) : Object.entries(value).flat();
 }
 
 function inspected(value: unknown): string {

@@ -77,6 +77,38 @@ export const DENOKV_COMMAND_MUTANTS: readonly Mutant[] = [
       to: "if (found.length >= 0) return;",
     },
   ]),
+  ...inFile("lib/cli/denokv/values.ts", [DENO_TEXTS], [
+    {
+      id: "M3220",
+      title: "the text of an error costs nothing",
+      failure: "a small value, written by a program with an access token, is shown as a text without end",
+      from: "return 1 + `${value.stack}${value.message}`.length;",
+      to: "return 1;",
+    },
+  ]),
+  ...inFile("lib/cli/denokv/database_file.ts", [DENO_TEXTS], [
+    {
+      id: "M3221",
+      title: "a view is taken for the table of keys",
+      failure: "an import of a small file counts rows without end, and nothing but SIGKILL ends it",
+      from: '!tables.includes("kv") ||',
+      to: "",
+    },
+    {
+      id: "M3222",
+      title: "the end of the rows is taken for the end of the table",
+      failure: "an import of a damaged file says ok, and lacks all keys from the damaged page on",
+      from: "this.#requireEnd(query, values, count);",
+      to: "",
+    },
+    {
+      id: "M3223",
+      title: "a key may come again",
+      failure: "an import of a file whose pages refer to one page many times does not end",
+      from: "compareKeys(read.key, last) <= 0",
+      to: "compareKeys(read.key, last) > 1",
+    },
+  ]),
   ...inFile("lib/cli/commands/denokv/databases.ts", [DENO_COMMANDS], [
     {
       id: "M3203",

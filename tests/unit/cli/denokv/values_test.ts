@@ -1,5 +1,5 @@
 /** Values of Deno KV: their text, and stored bytes of typed values. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { serialize } from "node:v8";
 import { parseLiteral } from "../../../../lib/cli/denokv/literal.ts";
@@ -90,6 +90,27 @@ Deno.test("Deno values: deep nesting and names such as constructor are shown", (
   assertEquals(readableValue(nested).format, "v8 format 16");
   const odd = storedValue(parseLiteral(`{ constructor: { name: 5 }, toString: 1, "__proto__": { a: 1 } }`));
   assertEquals(readableValue(odd).text.startsWith("{ constructor: { name: 5 }, toString: 1"), true);
+});
+
+Deno.test("Deno values: a value whose text would be far longer than its bytes is shown as bytes", () => {
+  let pairs: unknown = [1];
+  for (let depth = 0; depth < 48; depth++) pairs = [pairs, pairs];
+  const text = new Array(30_000).fill(new String("x".repeat(30_000)));
+  const bytes = new Array(30_000).fill(new Uint8Array(30_000));
+  const map = new Array(10_000).fill(new Map([[new Set("abcdefghijklmnopqrstuvwxyz"), /a{1,1000}/]]));
+  const errors = new Array(10_000).fill(new Error("x".repeat(1_000)));
+  for (const value of [pairs, text, bytes, map, errors]) {
+    const shown = readableValue(Uint8Array.of(1, ...serialize(value)));
+    assertMatch(shown.text, /^hex ff0f[0-9a-f]+…, [0-9]+ bytes$/);
+    assertEquals("json" in shown, false);
+  }
+  const one = { name: "Ada" };
+  const circle: Record<string, unknown> = { one, two: one };
+  circle["self"] = circle;
+  assertEquals(
+    readableValue(Uint8Array.of(1, ...serialize(circle))).text,
+    `<ref *1> { one: { name: "Ada" }, two: { name: "Ada" }, self: [Circular *1] }`,
+  );
 });
 
 Deno.test("Deno values: JSON is there only where it has exactly the value", () => {
