@@ -27,9 +27,6 @@ const OVERWRITE: OptionSpec = {
   placeholder: null,
   help: "also into a database with keys; those of the file replace them",
 };
-/** The limits of keys and values in every cluster, as in Deno KV; the byte for the encoding is not counted. */
-const MAX_KEY_BYTES = 2_048;
-const MAX_VALUE_BYTES = 65_536;
 /** Rows that are named one by one where they cannot be imported. */
 const MAX_NAMED = 10;
 
@@ -139,13 +136,6 @@ class Import {
     for (const row of rows) {
       if (row.kind === "unreadable") {
         this.#refuse(row.key, row.reason);
-      } else if (row.key.length === 0 || row.key.length > MAX_KEY_BYTES) {
-        this.#refuse(row.key, `its key has ${row.key.length} bytes; 1 to ${MAX_KEY_BYTES} are allowed`);
-      } else if (row.value.length - 1 > MAX_VALUE_BYTES) {
-        this.#refuse(
-          row.key,
-          `its value has ${row.value.length - 1} bytes; at most ${MAX_VALUE_BYTES} are allowed`,
-        );
       } else if (row.expiresAtMs !== null && row.expiresAtMs <= now) {
         this.#expired += 1;
       } else {

@@ -8,6 +8,8 @@ import { UsageError } from "../../../../lib/cli/errors.ts";
 import { makeDatabaseFile } from "../../../support/denokv/files.ts";
 import { TemporaryFolder } from "../../../support/temporary.ts";
 
+const PAGE_BYTES = 4_096;
+
 /** Makes a SQLite file by statements. */
 function sqlite(path: string, statements: string): void {
   using database = new DatabaseSync(path);
@@ -20,7 +22,7 @@ Deno.test("DatabaseFile: a file that Deno made has its keys in order, with encod
   const madeAt = Date.now();
   await makeDatabaseFile(path);
   using file = DatabaseFile.open(path);
-  assertEquals([file.keyCount, file.queuedCount], [5, 2]);
+  assertEquals(file.queuedCount, 2);
   const rows = [...file.rows(null)].map((row) => {
     assert(row.kind === "entry");
     const { format, text } = readableValue(row.value);
@@ -104,4 +106,95 @@ Deno.test("DatabaseFile: a damaged file is refused by name", async () => {
     return [...file.rows(null)].length;
   };
   assertThrows(readAll, UsageError, "malformed");
+});
+
+Deno.test("DatabaseFile: what is damaged in the last page, or only in a long value, is found as well", async () => {
+  await using folder = await TemporaryFolder.make();
+  const path = `${folder.path}/damaged.sqlite`;
+  for (const layout of ["", "without rowid"]) {
+    sqlite(
+      path,
+      `create table kv (k blob primary key, v blob, v_encoding integer) ${layout};
+       insert into kv values (x'026100', x'01', 3), (x'026200', zeroblob(60000), 3)`,
+    );
+    const bytes = Deno.readFileSync(path);
+    // The page after the first one of the value names the next one; there is no such page.
+    const first = bytes.length - 14 * PAGE_BYTES;
+    bytes.fill(0xff, first, first + 4);
+    Deno.writeFileSync(path, bytes);
+    using file = DatabaseFile.open(path);
+    assertThrows(() => [...file.rows(null)], UsageError, "damaged");
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("DatabaseFile: a view with rows without end, and a table without an index, are refused before they are read", async () => {
+  await using folder = await TemporaryFolder.make();
+  const rows = "with recursive n(i) as (select 1 union all select i + 1 from n)";
+  const columns = "i as k, x'01' as v, 3 as v_encoding";
+  const cases: readonly (readonly [string, string])[] = [
+    [`create view kv as ${rows} select ${columns} from n`, "none of Deno KV"],
+    [
+      `create view endless as ${rows} select i as rowid, ${columns} from n;
+       create virtual table kv using fts5(k, v, v_encoding, content = 'endless')`,
+      "none of Deno KV",
+    ],
+    ["create table kv (k blob, v blob, v_encoding integer)", "no index"],
+  ];
+  for (const [position, [statements, reason]] of cases.entries()) {
+    const path = `${folder.path}/${position}.sqlite`;
+    sqlite(path, statements);
+    const readAll = (): void => {
+      using file = DatabaseFile.open(path);
+      for (const row of file.rows(null)) assertEquals(row, null);
+    };
+    assertThrows(readAll, UsageError, reason);
+  }
+});
+
+Deno.test("DatabaseFile: a tree of pages that leads to the same rows many times ends with the first row that comes again", async () => {
+  await using folder = await TemporaryFolder.make();
+  const path = `${folder.path}/again.sqlite`;
+  const rows = Array.from(
+    { length: 60 },
+    (_, row) => `(x'02${(0x10 + row).toString(16)}00', zeroblob(200), 3)`,
+  );
+  sqlite(
+    path,
+    `create table kv (k blob primary key, v blob, v_encoding integer) without rowid; insert into kv values ${rows.join()}`,
+  );
+  const bytes = Deno.readFileSync(path);
+  const view = new DataView(bytes.buffer);
+  // The root, page 2, has cells that begin with the numbers of their pages, and behind its head the number of the last one.
+  const root = PAGE_BYTES;
+  assertEquals(bytes[root], 2, "an inner page of an index");
+  const cell = root + view.getUint16(root + 12);
+  view.setUint32(root + 8, view.getUint32(cell));
+  Deno.writeFileSync(path, bytes);
+  using file = DatabaseFile.open(path);
+  let read = 0;
+  const readAll = (): void => {
+    for (const _ of file.rows(null)) read += 1;
+  };
+  assertThrows(readAll, UsageError, "not in order");
+  assert(read < 60, `${read}`);
+});
+
+Deno.test("DatabaseFile: keys and values beyond the limits are not read, and named by their lengths", async () => {
+  await using folder = await TemporaryFolder.make();
+  const path = `${folder.path}/long.sqlite`;
+  sqlite(
+    path,
+    `create table kv (k blob primary key, v blob, v_encoding integer);
+     insert into kv values (x'', x'', 3), (x'026100', zeroblob(65536), 3), (x'026200', zeroblob(65537), 3);
+     insert into kv values (zeroblob(2049), x'', 3), ('text', x'', 3)`,
+  );
+  using file = DatabaseFile.open(path);
+  assertEquals([...file.rows(null)].map((row) => row.kind === "entry" ? row.value.length : row.reason), [
+    "its key has no bytes",
+    "its key has 0 bytes; 1 to 2048 are allowed",
+    "its key has 2049 bytes; 1 to 2048 are allowed",
+    65_537,
+    "its value has 65537 bytes; at most 65536 are allowed",
+  ]);
 });
