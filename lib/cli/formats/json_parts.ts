@@ -5,8 +5,11 @@
 import { concat } from "@std/bytes";
 import { FormatError } from "./items.ts";
 
-/** Bytes of one object: a key and a value in base64 that are longer than any cluster takes. */
-const MAX_OBJECT_BYTES = 67_108_864;
+/**
+ * Bytes of one object: a key and a value in base64 that are longer than any cluster takes. Parsed, an object of many empty ones
+ * takes forty times as much.
+ */
+const MAX_OBJECT_BYTES = 16_777_216;
 /** Bytes around the objects of one document. */
 const MAX_FRAME_BYTES = 65_536;
 
