@@ -1,9 +1,6 @@
 /** A secret, or the answer to a question, that is typed on a terminal. Only the answer is shown. */
-
+import { MAX_SECRET_CHARACTERS } from "../../kv/mod.ts";
 import { columnsOf } from "../text.ts";
-
-/** The longest secret, in characters. */
-export const MAX_SECRET_CHARACTERS = 1_024;
 
 /** How the typing of a secret ended. */
 export type SecretEnd =

@@ -3,12 +3,13 @@
  * arguments, which other users of the machine can read and which shells remember, and never in a message.
  */
 import { AbortError } from "../../client/errors.ts";
+import { MAX_SECRET_CHARACTERS } from "../../kv/mod.ts";
 import { errorMessage } from "../../platform/errors.ts";
 import type { OptionSpec } from "../arguments.ts";
 import type { Environment } from "../environment.ts";
 import { SecretArgumentError, UsageError } from "../errors.ts";
 import { readLines } from "../input.ts";
-import { MAX_SECRET_CHARACTERS, type SecretEnd } from "./secret_line.ts";
+import type { SecretEnd } from "./secret_line.ts";
 import { textOfBytes } from "../text.ts";
 
 /** Bytes of a file or line with a secret: its longest text in UTF-8, and the end of the line. */

@@ -10,7 +10,7 @@
  * Nothing is refused here: a request whose token is not accepted goes to the cluster without a user.
  */
 import type { ClientCore } from "../../client/core.ts";
-import { AuthenticationError, KvraftError } from "../../client/errors.ts";
+import { AuthenticationError, InvalidRequestError, KvraftError } from "../../client/errors.ts";
 import { sourceOf } from "../../platform/address.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import { readTicket, signInKeyOf } from "../../protocol/ticket.ts";
@@ -118,7 +118,9 @@ export class UserClients implements Clients {
       this.#accept(ticket);
       return ticket;
     } catch (error) {
-      throw error instanceof AuthenticationError ? etcdError("authFailed") : error;
+      // No user can have a name or password that the client refuses to send.
+      const isWrong = error instanceof AuthenticationError || error instanceof InvalidRequestError;
+      throw isWrong ? etcdError("authFailed") : error;
     }
   }
 
@@ -227,9 +229,8 @@ export class UserClients implements Clients {
       return await signIn();
     } catch (error) {
       // The node is busy, or has no leader. clientv3 ends its watches where that is said.
-      throw error instanceof KvraftError && !(error instanceof AuthenticationError)
-        ? etcdError("timeout")
-        : error;
+      const isOfUser = error instanceof AuthenticationError || error instanceof InvalidRequestError;
+      throw error instanceof KvraftError && !isOfUser ? etcdError("timeout") : error;
     } finally {
       this.#signInsInAll -= 1;
       const left = (this.#signIns.get(source) ?? 0) - 1;

@@ -4,7 +4,7 @@
  * A sign-in costs a hash that is slow on purpose. So an `Authorization` that was right is remembered by its SHA-256, with the
  * user that it has; as on a connection, that user ends when it is removed, or its password or token is.
  */
-import { type AuthState, MAX_SECRET_CHARACTERS } from "../../kv/mod.ts";
+import { type AuthState, MAX_AUTH_NAME_CHARACTERS, MAX_SECRET_CHARACTERS } from "../../kv/mod.ts";
 import { sha256Of } from "../../platform/secrets.ts";
 import type { RequestFrame } from "../../protocol/client_frames.ts";
 import type { ErrorAnswer } from "../reply.ts";
@@ -108,8 +108,9 @@ function methodOf(authorization: string | null): Method | null {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.fromBase64(value));
     const colon = text.indexOf(":");
-    if (colon < 0 || text.length > MAX_SECRET_CHARACTERS) return null;
-    return { kind: "password", user: text.slice(0, colon), password: text.slice(colon + 1) };
+    const [user, password] = [text.slice(0, Math.max(0, colon)), text.slice(colon + 1)];
+    const isTooLong = user.length > MAX_AUTH_NAME_CHARACTERS || password.length > MAX_SECRET_CHARACTERS;
+    return colon < 0 || isTooLong ? null : { kind: "password", user, password };
   } catch {
     return null; // not Base64, or not UTF-8
   }

@@ -47,6 +47,13 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/etcd/auth/user_clients.ts", [CLIENTS], [
     {
+      id: "M3232",
+      title: "a password that is too long is a timeout for a client of etcd",
+      failure: "the client signs in again and again where the password is wrong",
+      from: "const isOfUser = error instanceof AuthenticationError || error instanceof InvalidRequestError;",
+      to: "const isOfUser = error instanceof AuthenticationError;",
+    },
+    {
       id: "M2843",
       title: "a token of a user is accepted once another one of this user was",
       failure: "a forged token that names a user who is signed in acts as this user",
@@ -100,8 +107,8 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
       id: "M2854",
       title: "a node that is too busy for a sign-in is called one without a leader",
       failure: "clientv3 ends every watch of a program because another one tries passwords",
-      from: "error instanceof KvraftError && !(error instanceof AuthenticationError)",
-      to: "error instanceof KvraftError && error instanceof AuthenticationError",
+      from: "error instanceof KvraftError && !isOfUser",
+      to: "error instanceof KvraftError && isOfUser",
     },
     {
       id: "M2850",

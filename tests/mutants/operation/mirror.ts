@@ -99,5 +99,12 @@ export const MIRROR_MUTANTS: readonly Mutant[] = [
       from: "if (!options.has(OVERWRITE.name) && !await target.isEmpty()) throw notEmpty(toPrefix);",
       to: "if (options.has(OVERWRITE.name) && !await target.isEmpty()) throw notEmpty(toPrefix);",
     },
+    {
+      id: "M3231",
+      title: "the scheme of a member of etcd behind the first one is not looked at",
+      failure: "a member written with https:// is asked without TLS, and gets the password in the clear",
+      from: "if (given !== scheme) {",
+      to: "if (given === address) {",
+    },
   ]),
 ];

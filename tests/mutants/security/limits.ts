@@ -70,6 +70,13 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
       from: "known !== undefined && known.user(this.#auth) !== null",
       to: "known !== undefined",
     },
+    {
+      id: "M3230",
+      title: "the name and the password share one limit at the status page",
+      failure: "a user with a long password signs in everywhere but there",
+      from: "user.length > MAX_AUTH_NAME_CHARACTERS || password.length > MAX_SECRET_CHARACTERS",
+      to: "text.length > MAX_SECRET_CHARACTERS",
+    },
   ]),
   ...inFile("lib/server/status_page/viewers.ts", [SERVER], [
     {

@@ -23,7 +23,7 @@ import { countOf, duration, withThousands, wordAsTyped } from "../../text.ts";
 const FROM: OptionSpec = {
   name: "from-etcd",
   placeholder: "<host:port>,…",
-  help: "an etcd, or more members of one, with https:// before the first for TLS",
+  help: "an etcd, or more members of one, with https:// before the first or all for TLS",
 };
 const ONCE: OptionSpec = { name: "once", placeholder: null, help: "end when everything is copied" };
 const OVERWRITE: OptionSpec = {
@@ -226,19 +226,29 @@ async function etcdOf(invocation: Invocation, context: CommandContext): Promise<
   if ((cert === undefined) !== (key === undefined)) {
     throw new UsageError(`--${FROM_CERT.name} and --${FROM_KEY.name} are given together, or not at all.`);
   }
-  const endpoints = text.replace(/\/$/, "").split(",").map((one) => {
-    try {
-      return `${isTls ? "https" : "http"}://${formatAddress(parseAddress(one.replace(/^https?:\/\//, "")))}`;
-    } catch (error) {
-      throw error instanceof AddressError ? new UsageError(`--${FROM.name}: ${error.message}`) : error;
-    }
-  });
+  const endpoints = text.split(",").map((one) => endpointOf(one, isTls ? "https://" : "http://"));
   const user = await userOf(invocation, context);
   const http = given === undefined ? null : Deno.createHttpClient({
     ...(ca !== undefined && { caCerts: [ca] }),
     ...(cert !== undefined && key !== undefined && { cert, key }),
   });
   return { endpoints, user, http, clock: context.environment.clock };
+}
+
+/** Returns the URL of a member. Throws {@link UsageError} for another scheme than the first one's, which says whether TLS is used. */
+function endpointOf(member: string, scheme: "http://" | "https://"): string {
+  const [, given = scheme, address = ""] = /^(https?:\/\/)?(.*?)\/?$/.exec(member) ?? [];
+  if (given !== scheme) {
+    const hint = scheme === "https://" ? "" : " Write https:// before the first, too, if all have TLS.";
+    throw new UsageError(
+      `--${FROM.name} has ${given}${address} behind a member with ${scheme}: all are asked with TLS, or none.${hint}`,
+    );
+  }
+  try {
+    return `${scheme}${formatAddress(parseAddress(address))}`;
+  } catch (error) {
+    throw error instanceof AddressError ? new UsageError(`--${FROM.name}: ${error.message}`) : error;
+  }
 }
 
 function pemOf(

@@ -330,6 +330,9 @@ Deno.test("mirror: wrong usage, and an address where no etcd answers, change not
       [[], "mirror needs --from-etcd <host:port>"],
       [["--from-etcd", "nowhere"], "--from-etcd:"],
       [["--from-etcd", "127.0.0.1:1", "--from-ca", "ca.pem"], "--from-ca"],
+      [["--from-etcd", "http://127.0.0.1:1,https://127.0.0.1:2"], "all are asked with TLS, or none"],
+      [["--from-etcd", "127.0.0.1:1,https://127.0.0.1:2"], "Write https:// before the first, too"],
+      [["--from-etcd", "https://127.0.0.1:1,http://127.0.0.1:2"], "has http://127.0.0.1:2 behind"],
       [["--from-etcd", "127.0.0.1:1", "--from-password-file", "pw"], "--from-user says whose it is"],
     ] as const
   ) {
@@ -368,7 +371,7 @@ Deno.test("mirror: the next member is asked when one does not answer", async () 
   const { port } = listener.addr;
   listener.close();
   const store = new FakeStore();
-  const from = `127.0.0.1:${port},${etcd.address}`;
+  const from = `http://127.0.0.1:${port}/,${etcd.address}`;
   const { code, out } = await run(["mirror", "--from-etcd", from, "--once", "--output", "json"], { store });
   assertEquals(code, 0);
   assertEquals(JSON.parse(out), {

@@ -1,5 +1,6 @@
 /** Tests of the clients of users: which token leads to which, when they are closed, and floods. */
 import { assertEquals, assertRejects } from "@std/assert";
+import { toCredentials } from "../../../../lib/client/auth/credentials.ts";
 import type { ClientCore } from "../../../../lib/client/core.ts";
 import { AuthenticationError, ConnectionError } from "../../../../lib/client/errors.ts";
 import {
@@ -59,6 +60,7 @@ class Bench implements AsyncDisposable {
   }
 
   async #connect(credentials: UserCredentials, remote: string | null): Promise<ClientCore> {
+    if ("password" in credentials) toCredentials({ cluster: [], ...credentials });
     if (!this.isReachable) throw new ConnectionError("Cannot reach a node.");
     if (!this.isAnswering) await new Promise<void>(() => {});
     const secret = "password" in credentials
@@ -176,9 +178,14 @@ Deno.test("UserClients: a token of kvraft's own has a client for itself, and no 
   assertEquals(await bench.use(token), token);
 });
 
-Deno.test("UserClients: a wrong name or password has etcd's text, and an empty one is not sent", async () => {
+Deno.test("UserClients: a wrong name or password has etcd's text, and one that no user can have is not sent", async () => {
   await using bench = new Bench();
-  for (const [name, password] of [["ada", "wrong"], ["", "right"], ["ada", ""]] as const) {
+  const long = ["x".repeat(129), "x".repeat(1_025)] as const;
+  const attempts = [["ada", "wrong"], ["", "right"], ["ada", ""], [long[0], "right"], [
+    "ada",
+    long[1],
+  ]] as const;
+  for (const [name, password] of attempts) {
     await assertRejects(
       () => bench.clients.signIn({ name, password }, REMOTE),
       EtcdError,

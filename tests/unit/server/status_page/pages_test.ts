@@ -1,5 +1,6 @@
 /** The status page's requests to whole servers: by which names, for which users, and with what content. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { MAX_AUTH_NAME_CHARACTERS, MAX_SECRET_CHARACTERS } from "../../../../lib/kv/mod.ts";
 import { sha256Of } from "../../../../lib/platform/secrets.ts";
 import type { HttpResponse, HttpStreamWriter } from "../../../../lib/platform/network.ts";
 import { EVENT_INTERVAL_MS } from "../../../../lib/server/status_page/viewers.ts";
@@ -145,6 +146,19 @@ Deno.test("status page: with authentication a user is asked for, by password or 
   for (const credentials of wrong) {
     assertEquals((await ask(cluster, "/", credentials)).status, 401, JSON.stringify(credentials));
   }
+});
+
+Deno.test("status page: a user with the longest name and the longest password that there can be signs in", async () => {
+  await using auth = await AuthCluster.enabled(1, HTTP);
+  const [user, password] = ["n".repeat(MAX_AUTH_NAME_CHARACTERS), "ö".repeat(MAX_SECRET_CHARACTERS)];
+  await auth.run(auth.root.change({ kind: "addUser", user, password: passwordHash(password) }));
+  const statuses: number[] = [];
+  for (
+    const credentials of [basic(user, password), basic(user, `${password}ö`), basic(`${user}n`, password)]
+  ) {
+    statuses.push((await ask(auth.cluster, "/", credentials)).status);
+  }
+  assertEquals(statuses, [200, 401, 401]);
 });
 
 Deno.test("status page: a user is signed in once, and its pages and streams end when it is removed", async () => {
