@@ -43,8 +43,8 @@ export interface NodeCondition {
   readonly users: number;
 }
 
-/** The leadership that a node knows of, and the newest revision that it has applied. */
-export type NodeSummary = Pick<NodeStatus, "leader" | "term" | "revision">;
+/** The leadership that a node knows of, and the newest index and revision that it has applied. */
+export type NodeSummary = Pick<NodeStatus, "leader" | "term" | "appliedIndex" | "revision">;
 
 /** The parts of a node that its description is read from. */
 export interface DescribedNode {
@@ -85,10 +85,10 @@ export class NodeDescription {
     return diskSpace.isNearlyFull ? "nearlyFull" : "ok";
   }
 
-  /** Returns the parts of its view that belong to every answer of a front end. */
+  /** Returns the parts of its view that belong to every answer of a front end and every welcome: less work than all of it. */
   summary(): NodeSummary {
-    const { raft, replica } = this.#node;
-    return { leader: raft.leader, term: raft.term, revision: replica.stateMachine.revision };
+    const { raft, replica: { stateMachine: { appliedIndex, revision } } } = this.#node;
+    return { leader: raft.leader, term: raft.term, appliedIndex, revision };
   }
 
   /** Returns this node's view of itself. */

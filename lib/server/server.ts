@@ -364,7 +364,7 @@ class Server implements RunningServer {
     return {
       members: () => membersOf(node.committedConfiguration),
       situation: () => {
-        const { leader, term, appliedIndex } = node.status();
+        const { leader, term, appliedIndex } = node.description.summary();
         return { leader, term, appliedIndex };
       },
       authorizePeer: (caller) =>
