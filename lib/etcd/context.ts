@@ -1,6 +1,7 @@
 /** The parts that all services of the etcd front end share. */
 import type { CloseSignal } from "../client/call_context.ts";
 import type { ClientCore } from "../client/core.ts";
+import type { BoundedLines } from "../platform/bounded_lines.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { NodeStatus } from "../protocol/messages.ts";
@@ -67,6 +68,8 @@ export interface EtcdContext extends ServedNode, ServedCluster {
   readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes audit lines about clients that were refused. */
+  readonly refusals: Pick<BoundedLines, "write">;
 }
 
 /** Returns the header of an answer as of a revision of kvraft; null for one without a revision. */

@@ -1,6 +1,7 @@
 /** The front end of a node for clients of etcd: a client of the node within its process, like any other one. */
 import { ClientCore } from "../client/core.ts";
 import { formatAddress } from "../platform/address.ts";
+import type { LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection, Dialer, Listener } from "../platform/network.ts";
@@ -23,6 +24,8 @@ export interface EmbeddedEtcdOptions extends ServedNode, Pick<ServedCluster, "is
   readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** A running front end. */

@@ -5,6 +5,7 @@
 import { CloseSignal } from "../client/call_context.ts";
 import type { ClientCore } from "../client/core.ts";
 import { formatAddress } from "../platform/address.ts";
+import { BoundedLines, type LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
@@ -21,6 +22,9 @@ import { EtcdService } from "./service.ts";
 const CLOSE_TIMEOUT_MS = 1_500;
 /** Bytes of requests and answers that are held for all clients: a few of the largest answers to reads, and the others. */
 const MAX_HELD_BYTES = 536_870_912;
+/** Audit lines about refused clients in a minute: as many as a node writes of each kind. */
+const MAX_REFUSED_LINES_A_MINUTE = 300;
+const MINUTE_MS = 60_000;
 
 /** Dependencies of an {@link EtcdFrontEnd}. */
 export interface EtcdFrontEndOptions extends ServedNode, ServedCluster {
@@ -33,6 +37,8 @@ export interface EtcdFrontEndOptions extends ServedNode, ServedCluster {
   readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** A front end that listens. */
@@ -44,14 +50,23 @@ export class EtcdFrontEnd {
   readonly #clock: Clock;
   readonly #counts = new RequestCounts();
   readonly #stopping = new CloseSignal();
+  readonly #refusals: BoundedLines;
   #closing: Promise<void> | null = null;
 
   private constructor(core: ClientCore, options: EtcdFrontEndOptions) {
-    const { address, network, clock, logger } = options;
+    const { address, network, clock, logger, audit } = options;
     this.#clock = clock;
     this.#core = core;
     this.#users = new UserClients({ ...options, anonymous: core });
-    const context: EtcdContext = { ...options, core, clients: this.#users, closing: this.#stopping };
+    const refusals = this.#refusals = new BoundedLines({
+      writer: audit,
+      clock,
+      max: MAX_REFUSED_LINES_A_MINUTE,
+      windowMs: MINUTE_MS,
+      leftOut: (lines) => audit.record("audit: lines left out", { about: "refused clients of etcd", lines }),
+    });
+    const closing = this.#stopping;
+    const context: EtcdContext = { ...options, core, clients: this.#users, closing, refusals };
     this.#service = new EtcdService({
       context,
       methods: allMethods(context).map((method) => this.#counts.counted(method)),
@@ -112,5 +127,6 @@ export class EtcdFrontEnd {
     // The watches of its clients end with the connection to the cluster, and the streams with them.
     await Promise.all([this.#core.pool.close(), this.#users.close()]);
     await closed;
+    this.#refusals.close();
   }
 }

@@ -4,6 +4,7 @@ import { ClientCore } from "../client/core.ts";
 import { KvraftError } from "../client/errors.ts";
 import type { ConnectOptions } from "../client/types.ts";
 import { assert } from "../platform/assert.ts";
+import type { LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock, Random, Timer } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
@@ -33,6 +34,8 @@ export interface EtcdGatewayOptions {
   readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** A running gateway. */

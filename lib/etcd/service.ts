@@ -1,4 +1,6 @@
 /** Answers the requests of etcd's clients: finds the method and the user of each, and carries it out. */
+import { KvraftError } from "../client/errors.ts";
+import { shortened } from "../platform/errors.ts";
 import { RequestsInProgress, type WebRequest } from "../web/mod.ts";
 import type { EtcdContext } from "./context.ts";
 import { JsonGateway } from "./gateway/json_gateway.ts";
@@ -16,7 +18,8 @@ import {
 import type { Call, Method, StreamMethod, UnaryMethod } from "./rpc/method.ts";
 import { EtcdError, etcdError } from "./rpc/status.ts";
 
-const USER_FAILURES = (["permissionDenied", "invalidToken", "userEmpty"] as const).map(etcdError);
+const DENIED = etcdError("permissionDenied");
+const USER_FAILURES = [DENIED, etcdError("invalidToken"), etcdError("userEmpty")];
 
 /** Options of {@link EtcdService}. */
 export interface EtcdServiceOptions {
@@ -41,7 +44,14 @@ export class EtcdService {
     this.#services = new Set(options.methods.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
     this.#gateway = new JsonGateway({
       methods: options.methods,
-      withCall: (request, token, action) => this.#withCall(request, token, action),
+      withCall: async (request, token, action) => {
+        try {
+          await this.#withCall(request, token, action);
+        } catch (error) {
+          this.#noteRefusal(error, request);
+          throw error;
+        }
+      },
       ask: (request, token, action) => this.#ask(request, token, action),
     });
   }
@@ -83,8 +93,31 @@ export class EtcdService {
     } catch (error) {
       if (!isOfUsers(toEtcdError(error, { hasToken: token !== null }))) throw error;
       await this.#options.context.isReadable();
-      return await this.#withCall(request, token, action);
+      try {
+        return await this.#withCall(request, token, action);
+      } catch (again) {
+        this.#noteRefusal(again, request);
+        throw again;
+      }
     }
+  }
+
+  /**
+   * Records an error in the audit log if it is a refusal because of the user. The node that refused has a line with the user and
+   * the keys, and knows this front end only: here is the client.
+   */
+  #noteRefusal(error: unknown, { path, remote, security: { certificate } }: WebRequest): void {
+    if (!(error instanceof EtcdError || error instanceof KvraftError)) return;
+    const { message } = toEtcdError(error, { hasToken: false });
+    if (!USER_FAILURES.some((failure) => failure.message === message)) return;
+    const hasName = certificate !== null && certificate.problem === null;
+    this.#options.context.refusals.write("audit: client of etcd refused", {
+      remote,
+      ...hasName && { certificate: shortened(certificate.commonName) },
+      request: path,
+      code: message === DENIED.message ? "permissionDenied" : "unauthenticated",
+      reason: error.message,
+    });
   }
 
   /** Carries out the call of a request that shows a token. Rejects as `action`, and with EtcdError or KvraftError. */
@@ -99,9 +132,10 @@ export class EtcdService {
     const { signal, remote } = request;
     const { core, release } = await clients.use(token, remote);
     const noteWaiting = (): void => request.noteWaiting();
+    const noteRefusal = (error: unknown): void => this.#noteRefusal(error, request);
     const timeoutMs = timeoutOf(request);
     try {
-      return await action({ core, token, needsLeader, timeoutMs, signal, noteWaiting, remote });
+      return await action({ core, token, needsLeader, timeoutMs, signal, noteWaiting, remote, noteRefusal });
     } finally {
       release();
     }
@@ -135,6 +169,7 @@ export class EtcdService {
           await method.run(stream, PROTOBUF, call);
           stream.end(null);
         } catch (error) {
+          call.noteRefusal(error);
           stream.end(failureOf(error));
         }
       });

@@ -7,6 +7,7 @@ import type { FrontEndCounts } from "../denokv/front_end.ts";
 import type { EtcdCounts } from "../etcd/counts.ts";
 import type { EmbeddedEtcd } from "../etcd/embedded.ts";
 import { assert } from "../platform/assert.ts";
+import type { LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Connection, Dialer, Listener, Network } from "../platform/network.ts";
@@ -25,16 +26,17 @@ export interface FrontEndsOptions {
   readonly clusterId: string;
   /** Opens a connection to the node; `remote`: the address of the client for which it signs in. */
   readonly connect: (use: InProcessUse, remote?: string | null) => Connection;
-  /** Dials the other nodes; whether it does so by TLS. */
+  /** Dials the other nodes. */
   readonly dialer: Dialer;
-  readonly isTls: boolean;
-  /** Whether every client must show a certificate; those of Deno KV, which cannot, need access tokens then. */
-  readonly requiresCertificates: boolean;
+  /** Null where the nodes have no TLS. Clients of Deno KV, which cannot show a certificate, need access tokens where it is required. */
+  readonly tls: { readonly requiresCertificates: boolean } | null;
   readonly node: Pick<Node, "status" | "whenReadable" | "description">;
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** The front ends of one node, which listen from the first and answer from {@link open} on. */
@@ -71,7 +73,7 @@ export class FrontEnds {
 
   /** Begins to serve. Called once, after the start of the node. */
   async open(options: FrontEndsOptions): Promise<void> {
-    const { self, clusterId, connect, node, clock, requiresCertificates: needsTokens } = options;
+    const { self, clusterId, connect, node, clock, tls } = options;
     if (this.#denokvListener !== null) {
       const listener = this.#denokvListener;
       const { openEmbedded } = await import("../denokv/embedded.ts");
@@ -79,7 +81,7 @@ export class FrontEnds {
         ...options,
         listener,
         connect: () => connect("databases"),
-        needsTokens,
+        needsTokens: tls?.requiresCertificates ?? false,
       });
     }
     if (this.#etcdListener !== null) {
@@ -88,6 +90,7 @@ export class FrontEnds {
       const view = { clusterId: BigInt(`0x${clusterId}`), memberId: BigInt(self) };
       this.#etcd = await openEmbeddedEtcd({
         ...options,
+        isTls: tls !== null,
         listener: this.#etcdListener,
         connect: (remote) => connect("user", remote),
         view: () => {

@@ -11,7 +11,7 @@ import { scryptOf } from "../platform/secrets.ts";
 import type { Address, Network } from "../platform/network.ts";
 import { Peers } from "../transport/peers.ts";
 import { DataDirectory, type Disk, type Identity } from "../storage/mod.ts";
-import type { AuditWriter } from "./auth/audit_log.ts";
+import { auditTo, type AuditWriter } from "./auth/audit_log.ts";
 import type { Scrypt } from "./auth/password_checks.ts";
 import type { ServerConfig } from "./config/config.ts";
 import { type ConnectionBudget, fitConnections } from "./startup/descriptors.ts";
@@ -108,7 +108,7 @@ export interface RunningServer {
  * @throws {NetworkError} if an address is in use, or not local
  */
 export async function startServer(config: ServerConfig, machine: ServerPlatform): Promise<RunningServer> {
-  const platform = { ...machine, logger: new EventLog(machine) };
+  const platform = { audit: auditTo(machine.logger), ...machine, logger: new EventLog(machine) };
   const { disk, clock, logger, signal = new AbortController().signal } = platform;
   const { maxConnections } = config;
   // What is opened here is closed, in the opposite order, where the start fails.
@@ -204,6 +204,7 @@ function openMonitor({ http, nodeId }: ServerConfig, platform: ServerPlatform): 
 interface Opened extends ServerPlatform {
   readonly limits: ServerLimits;
   readonly logger: EventLog;
+  readonly audit: AuditWriter;
   readonly metrics: Metrics | null;
   readonly connections: ConnectionBudget;
   readonly directory: DataDirectory;
@@ -272,7 +273,6 @@ class Server implements RunningServer {
       id: self,
       clusterId,
       dataId,
-      audit: opened.audit ?? { record: (message, fields) => opened.logger.info(message, fields) },
       scrypt: opened.scrypt ?? scryptOf,
       metrics,
       peers: this.#peers,
@@ -330,19 +330,19 @@ class Server implements RunningServer {
 
   /** Begins to serve the clients of front ends. Called once, after the start. */
   openFrontEnds(): Promise<void> {
-    const { listener, frontEnds, network, tls = null, clock, wallClock, random, logger } = this.#opened;
-    return frontEnds.open({
+    const { listener, network, tls = null, clock, wallClock, random, logger, audit } = this.#opened;
+    return this.#opened.frontEnds.open({
       self: this.#config.nodeId,
       clusterId: this.clusterId,
       connect: (use, remote) => listener.connectInProcess(use, remote),
       dialer: network,
-      isTls: tls !== null,
-      requiresCertificates: tls?.requiresCertificates ?? false,
+      tls,
       node: this.#node,
       clock,
       wallClock,
       random,
       logger,
+      audit,
     });
   }
 

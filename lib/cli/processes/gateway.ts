@@ -67,7 +67,7 @@ export async function startDenoGateway(
   }
   if (etcd !== undefined) {
     const network = tls?.certifiedWebNetwork ?? dialer;
-    const gateway = await openEtcdGateway({ ...options, network, address: etcd });
+    const gateway = await openEtcdGateway({ ...options, audit: logger, network, address: etcd });
     opened.adopt(gateway, (gateway) => gateway.close());
   }
   if (bind !== undefined) {

@@ -23,6 +23,8 @@ export interface Call {
   readonly noteWaiting: () => void;
   /** The other end: `127.0.0.1:50312`. */
   readonly remote: string;
+  /** Records an error in the audit log if it is a refusal because of the user; for a part of a call that goes on. */
+  readonly noteRefusal: (error: unknown) => void;
 }
 
 /** Time that a request without a deadline of its own has, and that any request has at most. */

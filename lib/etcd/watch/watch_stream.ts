@@ -254,7 +254,9 @@ export class WatchStream implements WatchOutput {
   #reasonOf(error: unknown): string {
     if (!(error instanceof KvraftError) || error.code === "closed" || error.code === "aborted") throw error;
     if (error instanceof TooManyWatchesError) return `kvraft: ${error.message}`;
-    return reasonOf(error, { hasToken: this.#options.call.token !== null });
+    const { call } = this.#options;
+    call.noteRefusal(error);
+    return reasonOf(error, { hasToken: call.token !== null });
   }
 
   /** Ends a watch whose id is free now. */

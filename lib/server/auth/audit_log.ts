@@ -9,6 +9,7 @@
  */
 import { BoundedLines, type LineWriter } from "../../platform/bounded_lines.ts";
 import type { Clock } from "../../platform/clock.ts";
+import type { Logger } from "../../platform/logger.ts";
 import type { SignInResult } from "../metrics/metrics.ts";
 
 /**
@@ -23,6 +24,11 @@ const MINUTE_MS = 60_000;
 
 /** Takes the lines. */
 export type AuditWriter = LineWriter;
+
+/** Returns the writer of a platform without one: it logs the lines as information. */
+export function auditTo(logger: Pick<Logger, "info">): AuditWriter {
+  return { record: (message, fields) => logger.info(message, fields) };
+}
 
 /** A request, as a line describes it. */
 export interface AuditedRequest {

@@ -48,6 +48,11 @@ Deno.test("etcd users: every node accepts a token of another one, and refuses wh
     "a token of one node is accepted by the others, for what its user may do",
     () => acceptsEverywhere(addresses),
   );
+  await step(
+    t,
+    "a refused request and a refused watch are in the audit log with the client's address",
+    () => recordsRefusals(addresses, () => cluster.cluster.logs()),
+  );
   await step(t, "a wrong password has etcd's text", () => refusesPasswords(addresses));
   await step(
     t,
@@ -182,6 +187,25 @@ async function countsAtOnce(addresses: readonly string[]): Promise<void> {
     5,
     "etcdserver: member not found",
   ]);
+}
+
+/** Checks the lines about refusals; a watch is refused while its stream goes on. */
+async function recordsRefusals(addresses: readonly string[], logs: () => string): Promise<void> {
+  const [first = ""] = addresses;
+  const token = await signIn(first, "ada", "a1");
+  await ask(first, "kv/deleterange", { body: { key: base64("other") }, token });
+  const body = JSON.stringify({ create_request: { key: base64("other") } });
+  const headers = { authorization: token };
+  const stream = await fetch(`http://${first}/v3/watch`, { method: "POST", headers, body });
+  for await (const part of stream.body ?? []) {
+    assertMatch(new TextDecoder().decode(part), /permission denied/);
+    break;
+  }
+  const lineOf = (path: string): RegExp =>
+    new RegExp(
+      `audit: client of etcd refused remote=127\\.0\\.0\\.1:\\d+ request=${path} code=permissionDenied reason=.*user ada`,
+    );
+  for (const path of ["/v3/kv/deleterange", "/v3/watch"]) assertMatch(logs(), lineOf(path));
 }
 
 /** Disables authentication, and checks that every node ignores tokens. */

@@ -136,6 +136,20 @@ export const ETCD_AUTH_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/etcd/service.ts", [SERVICE], [
     {
+      id: "M3233",
+      title: "refusals of etcd's clients are not recorded with their addresses",
+      failure: "an operator sees that a user tries forbidden keys, and not from which machine",
+      from: "        this.#noteRefusal(again, request);\n",
+      to: "",
+    },
+    {
+      id: "M3234",
+      title: "every failure of a client of etcd is recorded as a refusal",
+      failure: "the audit log is full of transactions that did not hold",
+      from: "if (!USER_FAILURES.some((failure) => failure.message === message)) return;",
+      to: "",
+    },
+    {
       id: "M2853",
       title: "a node refuses by a state that is not up to date",
       failure: "a user that was just given a right is refused by the other nodes for a while",

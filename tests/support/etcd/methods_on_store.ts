@@ -47,6 +47,7 @@ export class MethodsOnStore implements AsyncDisposable {
     this.core = core;
     const { clock } = cluster;
     this.context = {
+      refusals: { write: () => {} },
       core,
       clients: {
         use: () => Promise.resolve({ core, release: () => {} }),
@@ -159,7 +160,16 @@ export class MethodsOnStore implements AsyncDisposable {
   #call(signal = new AbortController().signal, timeoutMs: number = MAX_CALL_MS): Call {
     const noteWaiting = (): void => void (this.notedWaits += 1);
     const remote = "127.0.0.1:50000";
-    return { core: this.core, token: null, needsLeader: false, timeoutMs, signal, noteWaiting, remote };
+    return {
+      core: this.core,
+      token: null,
+      needsLeader: false,
+      timeoutMs,
+      signal,
+      noteWaiting,
+      remote,
+      noteRefusal: () => {},
+    };
   }
 }
 

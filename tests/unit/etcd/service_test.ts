@@ -1,11 +1,12 @@
-/** EtcdService: a refusal of a node that may not be up to date is checked again. */
-import { assertEquals } from "@std/assert";
+/** EtcdService: a refusal of a node that may not be up to date is checked again, and is recorded with the client. */
+import { assertEquals, assertMatch } from "@std/assert";
 import { PermissionDeniedError } from "../../../lib/client/errors.ts";
 import type { EtcdContext } from "../../../lib/etcd/context.ts";
 import { AUTH_ENABLE_REQUEST } from "../../../lib/etcd/messages/auth.ts";
 import { unary } from "../../../lib/etcd/rpc/method.ts";
 import { etcdError } from "../../../lib/etcd/rpc/status.ts";
 import { EtcdService } from "../../../lib/etcd/service.ts";
+import type { LogFields } from "../../../lib/platform/logger.ts";
 import { SystemClock } from "../../../lib/platform/system.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 import { withServer } from "../../support/web/web_server.ts";
@@ -13,7 +14,10 @@ import { withServer } from "../../support/web/web_server.ts";
 const denied = (): Error => new PermissionDeniedError("Cannot read: no right.", { outcome: "not-applied" });
 
 /** Sends a request whose attempts end as `attempts` says; resolves to the status, and to what happened. */
-async function outcomeOf(attempts: readonly (Error | null)[]): Promise<readonly [number, readonly string[]]> {
+async function outcomeOf(
+  attempts: readonly (Error | null)[],
+  refusals = new RecordingLogger(),
+): Promise<readonly [number, readonly string[]]> {
   const events: string[] = [];
   const left = [...attempts];
   // The method of this test uses no client and no node.
@@ -35,6 +39,7 @@ async function outcomeOf(attempts: readonly (Error | null)[]): Promise<readonly 
     wallClock: () => 0,
     random: Math.random,
     logger: new RecordingLogger(),
+    refusals: { write: (message: string, fields: LogFields) => refusals.info(message, fields) },
   });
   const names = { service: "test.Test", name: "Do", http: ["/v3/test/do"] };
   const method = unary({ ...names, request: AUTH_ENABLE_REQUEST, response: AUTH_ENABLE_REQUEST }, () => {
@@ -63,4 +68,19 @@ Deno.test("EtcdService: a call with another end is made once", async () => {
   assertEquals(await outcomeOf([null]), [200, ["use", "release"]]);
   assertEquals(await outcomeOf([etcdError("keyNotFound"), null]), [400, ["use", "release"]]);
   assertEquals(await outcomeOf([etcdError("timeout"), null]), [503, ["use", "release"]]);
+});
+
+Deno.test("EtcdService: a second refusal is recorded once, with the address of the client; other ends are not", async () => {
+  const refusals = new RecordingLogger();
+  await outcomeOf([denied(), denied()], refusals);
+  const others = [[denied(), null], [denied(), etcdError("keyNotFound")], [null], [etcdError("keyNotFound")]];
+  for (const ends of others) await outcomeOf(ends, refusals);
+  assertEquals(refusals.lines.map(({ message }) => message), ["audit: client of etcd refused"]);
+  const { remote, ...fields } = refusals.lines[0]?.fields ?? {};
+  assertMatch(String(remote), /^127\.0\.0\.1:\d+$/);
+  assertEquals(fields, {
+    request: "/v3/test/do",
+    code: "permissionDenied",
+    reason: "Cannot read: no right.",
+  });
 });

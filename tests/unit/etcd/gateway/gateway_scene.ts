@@ -110,6 +110,7 @@ export async function withGateway(action: (scene: GatewayScene) => Promise<void>
       signal,
       noteWaiting,
       remote,
+      noteRefusal: () => {},
     };
   };
   const gateway = new JsonGateway({

@@ -264,6 +264,7 @@ Deno.test("Range: a sort of several pages takes a turn, and one of a page does n
     signal: new AbortController().signal,
     noteWaiting: () => {},
     remote: "",
+    noteRefusal: () => {},
   };
   const sorted = async (rangeEnd: string): Promise<number> => {
     const given = { key: bytes("k"), rangeEnd: bytes(rangeEnd), sortTarget: SORT_TARGET.value };

@@ -52,6 +52,7 @@ class Scene implements AsyncDisposable {
       signal,
       noteWaiting: () => {},
       remote: "test",
+      noteRefusal: () => {},
     };
     if (this.#core === null || this.#service === null) throw new Error("The scene is not open.");
     const served = this.#service.serve(stream, PROTOBUF, { ...call, core: this.#core });

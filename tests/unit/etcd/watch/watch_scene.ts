@@ -166,6 +166,7 @@ export class WatchScene implements AsyncDisposable {
       signal: stream.signal,
       noteWaiting: () => {},
       remote: "test",
+      noteRefusal: () => {},
     };
     const served = this.service.serve(stream, PROTOBUF, call).then(
       () => void (stream.end = null),
