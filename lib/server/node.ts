@@ -181,6 +181,7 @@ export class Node {
       snapshots,
       exchange,
       diskSpace: this.#diskSpace,
+      authentication: this.authentication,
       tickMs: tickMsOf(options),
     });
     this.#forwarding = new Forwarding({
@@ -256,7 +257,9 @@ export class Node {
     });
     const { identity, access } = this.authentication.identify(options.connection);
     const watches = this.#watches.connect({ ...options, access });
-    return new ClientWork({ ...options, identity, reads: this.clients.reads, downloads, watches });
+    const work = new ClientWork({ ...options, identity, reads: this.clients.reads, downloads, watches });
+    work.onClosed(this.authentication.count(identity));
+    return work;
   }
 
   /** Transfers leadership if this node has it; resolves when another node leads, or after `timeoutMs`. */

@@ -1,4 +1,5 @@
 /** A node's description of itself: its status, which clients can request, and its condition, for metrics. */
+import type { Authentication } from "./auth/authentication.ts";
 import type { LiveSettings } from "./config/config.ts";
 import type { DiskState, Member, MemberUrl, NodeStatus, PeerAuthenticatedBy } from "../protocol/messages.ts";
 import type { NodeId, Raft } from "../raft/mod.ts";
@@ -41,6 +42,8 @@ export interface NodeCondition {
   /** Whether requests need a user, and the number of users. */
   readonly isAuthEnabled: boolean;
   readonly users: number;
+  /** Returns the numbers of clients' connections by what names their users. */
+  readonly clients: Authentication["clients"];
 }
 
 /** The leadership that a node knows of, and the newest index and revision that it has applied. */
@@ -54,6 +57,7 @@ export interface DescribedNode {
   readonly watches: WatchHub;
   readonly log: StartingPoint["log"];
   readonly diskSpace: { readonly isNearlyFull: boolean };
+  readonly authentication: Pick<Authentication, "clients">;
   readonly snapshots: Snapshots;
   readonly exchange: SnapshotExchange;
   /** Duration of a tick of the core. */
@@ -138,7 +142,7 @@ export class NodeDescription {
 
   /** Returns the internal state of this node. */
   condition(): NodeCondition {
-    const { raft, driver, replica, watches, log, diskSpace, snapshots } = this.#node;
+    const { raft, driver, replica, watches, log, diskSpace, snapshots, authentication } = this.#node;
     const { historyBytes, compactedRevision, leaseCount, auth } = replica.stateMachine;
     return {
       isDiskFull: driver.isDiskFull,
@@ -154,6 +158,7 @@ export class NodeDescription {
       endedLeases: replica.endedLeases,
       isAuthEnabled: auth.enabled,
       users: auth.userCount,
+      clients: () => authentication.clients(),
     };
   }
 }

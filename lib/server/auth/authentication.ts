@@ -2,6 +2,7 @@
 import type { LiveSettings } from "../config/config.ts";
 import type { StateMachine } from "../../kv/mod.ts";
 import type { Clock } from "../../platform/clock.ts";
+import type { Credential } from "../../protocol/messages.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { WatchAccess } from "../watch/connection_watches.ts";
 import { Access } from "./access.ts";
@@ -39,6 +40,7 @@ export class Authentication {
   readonly signIns: SignIns;
   readonly #audit: AuditLog;
   readonly #wallClock: () => number;
+  readonly #clients = new Set<ConnectionIdentity>();
 
   constructor(options: UserOptions, { stateMachine, whenUpToDate }: AuthenticationState) {
     const { clock, wallClock, live } = options;
@@ -57,6 +59,19 @@ export class Authentication {
   ): { readonly identity: ConnectionIdentity; readonly access: WatchAccess } {
     const identity = new ConnectionIdentity(connection, { wallClock: this.#wallClock });
     return { identity, access: new WatchRights(this.access, identity) };
+  }
+
+  /** Counts the connection of a client until the returned function is called; those of front ends are not counted. */
+  count(identity: ConnectionIdentity): () => void {
+    if (identity.inProcess === null) this.#clients.add(identity);
+    return () => void this.#clients.delete(identity);
+  }
+
+  /** Returns the numbers of clients' connections by what names their users at the moment. */
+  clients(): Readonly<Record<Credential | "none", number>> {
+    const numbers = { password: 0, token: 0, certificate: 0, none: 0 };
+    for (const identity of this.#clients) numbers[identity.user(this.access.auth)?.via ?? "none"] += 1;
+    return numbers;
   }
 
   /** Writes the number of audit lines that were left out. */

@@ -15,6 +15,15 @@ export const AUTHENTICATION: readonly Metric[] = [
     measured: "lib/kv/auth/auth_state.ts",
     read: ({ condition }) => one(condition.users),
   }),
+  gauge("kvraft_clients", {
+    unit: "connections",
+    labels: ["via"],
+    help:
+      "Connections of kvraft's own clients by what names their users; `none`: those without a user, which are refused " +
+      "while authentication is enabled. A gateway has connections without a user for clients that have none.",
+    measured: "lib/server/auth/authentication.ts",
+    read: ({ condition }) => counts("via", condition.clients()),
+  }),
   counter("kvraft_sign_ins_total", {
     unit: "sign-ins",
     labels: ["result"],

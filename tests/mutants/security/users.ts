@@ -9,9 +9,26 @@ const REVOKED = tests("revoked rights", "tests/unit/server/auth/revoked_rights_t
 const LATE = tests("late refusals", "tests/unit/server/auth/late_refusal_test.ts");
 const SIGN_INS = tests("sign-ins", "tests/unit/server/auth/sign_ins_test.ts");
 const PASSWORDS = tests("passwords", "tests/unit/server/auth/password_checks_test.ts");
+const MONITOR = tests("monitor", "tests/unit/server/metrics/monitor_test.ts");
 const AUDIT = tests("audit", "tests/unit/server/auth/audit_log_test.ts");
 
 export const USER_MUTANTS: readonly Mutant[] = [
+  ...inFile("lib/server/auth/authentication.ts", [MONITOR], [
+    {
+      id: "M3235",
+      title: "connections that have ended are counted",
+      failure: "before authentication is enabled an operator cannot see that every client signs in",
+      from: "return () => void this.#clients.delete(identity);",
+      to: "return () => {};",
+    },
+    {
+      id: "M3236",
+      title: "connections are counted by what their clients have been",
+      failure: "a user that was cut off still seems to be connected",
+      from: 'this.#clients) numbers[identity.user(this.access.auth)?.via ?? "none"] += 1;',
+      to: 'this.#clients) numbers[identity.isAnonymous ? "none" : "password"] += 1;',
+    },
+  ]),
   ...inFile("lib/server/auth/access.ts", [AUDIT], [
     {
       id: "M969",

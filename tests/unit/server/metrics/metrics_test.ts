@@ -39,6 +39,7 @@ const CONDITION: NodeCondition = {
   endedLeases: 5,
   isAuthEnabled: true,
   users: 14,
+  clients: () => ({ password: 15, token: 16, certificate: 17, none: 18 }),
 };
 
 const DENOKV: MetricSources["denokv"] = {

@@ -5,7 +5,9 @@ import { parseAddress } from "../../../../lib/platform/address.ts";
 import { encodeCommand } from "../../../../lib/protocol/command.ts";
 import { NetworkError } from "../../../../lib/platform/errors.ts";
 import type { HttpResponse } from "../../../../lib/platform/network.ts";
+import { sha256Of } from "../../../../lib/platform/secrets.ts";
 import { settle } from "../../../support/fakes/manual_clock.ts";
+import { AuthCluster } from "../../../support/fakes/auth_cluster.ts";
 import { MemoryCluster } from "../../../support/fakes/memory_cluster.ts";
 import { parseMetrics, sumOf } from "../../../support/prometheus.ts";
 
@@ -59,6 +61,30 @@ Deno.test("Monitor: other methods than GET and HEAD are refused", async () => {
   const { status, headers } = await ask(cluster, "/live", "POST");
   assertEquals([status, headers], [405, { allow: "GET, HEAD" }]);
   assertEquals((await ask(cluster, "/live", "HEAD")).status, 200);
+});
+
+Deno.test("Monitor: metrics count connections by what names their user, until they end or the user does", async () => {
+  await using auth = await AuthCluster.enabled(1, HTTP.changes);
+  const counted = async (): Promise<readonly number[]> => {
+    const metrics = parseMetrics((await ask(auth.cluster, "/metrics")).body);
+    return ["password", "token", "none"].map((via) => sumOf(metrics, "kvraft_clients", { labels: { via } }));
+  };
+  await auth.addUser("ada");
+  const hash = sha256Of("token of ada");
+  await auth.run(
+    auth.root.change({ kind: "addToken", user: "ada", token: "ci", hash, expiresAtMs: null }),
+  );
+  assertEquals(await counted(), [1, 0, 1], "root, and the client that the cluster was started with");
+  const client = await auth.signedIn("ada", 1);
+  const other = await auth.connect(1);
+  assertEquals(await counted(), [2, 0, 2]);
+  assertEquals(await auth.run(other.signInByToken("token of ada")), "signedIn");
+  assertEquals(await counted(), [2, 1, 1]);
+  client[Symbol.dispose]();
+  await auth.cluster.pass(0);
+  assertEquals(await counted(), [1, 1, 1]);
+  await auth.run(auth.root.change({ kind: "revokeToken", user: "ada", token: "ci" }));
+  assertEquals(await counted(), [1, 0, 2]);
 });
 
 Deno.test("Monitor: metrics count the requests of clients, and no page has a key or value", async () => {
