@@ -57,7 +57,7 @@ Deno.test("tree rules: refuse large folders, cycles, and functions and unions th
   ]);
 });
 
-Deno.test("documents: every command, file and link that one names exists", () => {
+Deno.test("documents: every command, file, heading and constant that one names exists", () => {
   assertEquals(filesOfCheckout([".md"]).flatMap((path) => documentProblems(path, readCheckout(path))), []);
 });
 
@@ -183,6 +183,9 @@ const brokenDocuments: readonly { readonly source: string; readonly says: string
   { source: "```sh\n./cluster.sh fly\n```", says: "no command" },
   { source: "```sh\nnpx -y deno@2.0.0 task test\n```", says: "pinned" },
   { source: "See [there](docs/nowhere.md).", says: "no file" },
+  { source: "See [there](SECURITY.md#nowhere).", says: "a heading #nowhere" },
+  { source: "See [below](#nowhere).\n\n# Somewhere", says: "a heading #nowhere" },
+  { source: "Type `kvraft\nserver`.", says: "goes on in another line" },
   { source: "Shown by `tests/cluster/nothing_test.ts`.", says: "no file" },
   { source: "At `MAX_NOTHING_BYTES` it ends.", says: "no constant" },
 ];

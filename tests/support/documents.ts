@@ -1,11 +1,34 @@
-/** Checks that commands, files and constants in the documents exist. */
+/** Checks that commands, files, headings and constants in the documents exist, and that code in a text is on one line. */
 import { dirname, join, relative } from "@std/path";
 import { CHECKOUT, filesOfCheckout, readCheckout } from "./checkout.ts";
 
-/** Returns a sentence for each missing thing that `source`, the text of the Markdown document at `path`, names. */
+/** Returns a sentence for each problem of `source`, the text of the Markdown document at `path`. */
 export function documentProblems(path: string, source: string): readonly string[] {
-  const problems = [...commandProblems(source), ...linkProblems(path, source), ...limitProblems(source)];
+  const problems = [
+    ...commandProblems(source),
+    ...linkProblems(path, source),
+    ...limitProblems(source),
+    ...codeProblems(source),
+  ];
   return problems.map((problem) => `${path} ${problem}`);
+}
+
+/** Lines outside of blocks of code where code begins or ends without the other: the formatter has broken it. */
+function codeProblems(source: string): readonly string[] {
+  return withoutBlocks(source).split("\n")
+    .filter((line) => line.split("`").length % 2 === 0)
+    .map((line) => `has code that goes on in another line, so that it cannot be copied: ${line}`);
+}
+
+function withoutBlocks(source: string): string {
+  return source.replaceAll(/^( *)```[^]*?^\1```$/gm, "");
+}
+
+/** Returns the names by which links reach the headings of a document. */
+function anchorsOf(source: string): readonly string[] {
+  return [...withoutBlocks(source).matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading.toLowerCase().replaceAll(/[^\w\- ]/g, "").replaceAll(" ", "-")
+  );
 }
 
 function commandProblems(source: string): readonly string[] {
@@ -65,8 +88,15 @@ function linkProblems(path: string, source: string): readonly string[] {
       problems.push(`points to ${relative(CHECKOUT, file)}, and there is no file of that name`);
     }
   };
-  for (const [, target = ""] of source.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
-    if (!/^[a-z]+:/.test(target)) check(join(dirname(path), target));
+  for (const [, target = "", anchor] of source.matchAll(/\]\(([^)#\s]*)(?:#([^)]*))?\)/g)) {
+    if (/^[a-z]+:/.test(target)) continue;
+    const file = target === "" ? path : join(dirname(path), target);
+    if (target !== "") check(file);
+    if (anchor === undefined || !file.endsWith(".md") || !exists(join(CHECKOUT, file))) continue;
+    const text = target === "" ? source : readCheckout(file);
+    if (!anchorsOf(text).includes(anchor)) {
+      problems.push(`points to a heading #${anchor} that ${file} has not`);
+    }
   }
   for (const [, target = ""] of source.matchAll(/`((?:lib|tests|tools|docs)\/[\w./-]*\w)`/g)) check(target);
   return problems;
