@@ -69,5 +69,8 @@ async function enable({ core, timeoutMs }: Call): Promise<void> {
   const root = await auth.user(ROOT_USER, { timeoutMs });
   if (root === null) throw etcdError("rootMissing");
   if (!root.roles.includes(ROOT_ROLE)) throw etcdError("rootRoleMissing");
-  throw new EtcdError("failedPrecondition", "kvraft: no user with the role root has a password");
+  throw new EtcdError(
+    "failedPrecondition",
+    "kvraft: no user with the role root has a password or a token that never expires",
+  );
 }
