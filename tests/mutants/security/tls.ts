@@ -154,6 +154,14 @@ export const TLS_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/platform/tls/tls_listener.ts", [TLS], [
     {
+      id: "M3224",
+      title: "the runtime's own timer of handshakes is left at two minutes",
+      failure:
+        "each handshake that fails keeps 20 KB so long: a few thousand a second fill the memory of a node",
+      from: "handshakeTimeout: handshakeTimeoutMs + SERVER_TIMEOUT_AFTER_MS,",
+      to: "",
+    },
+    {
       id: "M898",
       title: "a handshake may take any time",
       failure: "silent connections keep their sockets until the node has none left",

@@ -3,6 +3,8 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { connect as connectPlain } from "node:net";
 import { once } from "node:events";
 import { connect as connectTls } from "node:tls";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { DenoNetwork } from "../../../../lib/platform/deno_network.ts";
 import { NetworkError } from "../../../../lib/platform/errors.ts";
 import type { Connection, Listener } from "../../../../lib/platform/network.ts";
@@ -21,6 +23,8 @@ const ANY_PORT = { host: "127.0.0.1", port: 0 };
 const authority = new Authority();
 const otherAuthority = new Authority("another authority");
 const node = authority.node();
+/** The beginning of a ClientHello. */
+const CLIENT_HELLO = Uint8Array.of(0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 1, 2, 3, 4);
 const never = (): AbortSignal => new AbortController().signal;
 
 /** A server in a thread of its own, which answers each connection with bytes that are no TLS, and resets it. */
@@ -253,6 +257,27 @@ Deno.test("TLS: a handshake that is not complete in time is closed and reported"
   const silent = connectPlain(scene.listener.address);
   await within("it is closed", once(silent, "close"));
   assertEquals(scene.reasons, ["timeout"]);
+});
+
+Deno.test("TLS: the memory of handshakes that failed is free soon after them", async () => {
+  using scene = new Scene({ handshakeTimeoutMs: 100 });
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const heapBytes = (): number => {
+    collect();
+    return Deno.memoryUsage().heapUsed;
+  };
+  const fail = async (): Promise<void> => {
+    const silent = connectPlain(scene.listener.address).on("error", () => {});
+    silent.write(CLIENT_HELLO);
+    await within("it is closed", once(silent, "close"));
+  };
+  await fail();
+  const before = heapBytes();
+  for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 400 }, fail));
+  await eventually("the heap is as it was", () => heapBytes() < before + 2_000_000 || null, {
+    explain: () => `${heapBytes() - before} bytes more`,
+  });
 });
 
 Deno.test("TLS: above the bound the oldest waiting connection of the host with the most is closed, and others get in", async () => {
