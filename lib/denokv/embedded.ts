@@ -5,6 +5,7 @@
 import { ClientCore } from "../client/core.ts";
 import { DatabaseClient } from "../client/databases/database_client.ts";
 import { formatAddress } from "../platform/address.ts";
+import type { LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Connection, Listener } from "../platform/network.ts";
@@ -26,6 +27,8 @@ export interface EmbeddedOptions {
   readonly wallClock: () => number;
   readonly random: Random;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** A running front end. */

@@ -1,5 +1,6 @@
 /** The front end for Deno KV: a web server over the service, in a node or in a process of its own (a gateway). */
 import { formatAddress } from "../platform/address.ts";
+import type { LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
@@ -23,6 +24,8 @@ export interface FrontEndOptions {
   /** Returns milliseconds since 1970: data tokens and keys expire by it. */
   readonly wallClock: () => number;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** The numbers of a front end, for metrics and the status page. */

@@ -3,6 +3,7 @@ import { ClientCore } from "../client/core.ts";
 import { DatabaseClient } from "../client/databases/database_client.ts";
 import { AuthenticationError, KvraftError, PermissionDeniedError } from "../client/errors.ts";
 import type { ConnectOptions } from "../client/types.ts";
+import type { LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
@@ -20,6 +21,8 @@ export interface GatewayOptions {
   readonly clock: Clock;
   readonly wallClock: () => number;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** A running gateway. */

@@ -7,7 +7,9 @@
  */
 import { KvraftError } from "../client/errors.ts";
 import type { KeyValue } from "../kv/command.ts";
+import { auditLines, type BoundedLines, type LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock } from "../platform/clock.ts";
+import { shortened } from "../platform/errors.ts";
 import { logConnectionFault } from "../platform/fault.ts";
 import type { Logger } from "../platform/logger.ts";
 import { assertNever } from "../platform/assert.ts";
@@ -37,8 +39,6 @@ const NOT_POST: WebResponse = {
 };
 /** The user agent of Deno begins so; that of Node is another one. */
 const DENO_AGENT = "Deno/";
-/** Interval of log lines about refused clients. */
-const REFUSAL_LOG_INTERVAL_MS = 10_000;
 
 /** Dependencies of a {@link DenoKvService}. */
 export interface DenoKvServiceOptions {
@@ -49,6 +49,8 @@ export interface DenoKvServiceOptions {
   /** Returns milliseconds since 1970. */
   readonly wallClock: () => number;
   readonly logger: Logger;
+  /** Takes audit lines. */
+  readonly audit: LineWriter;
 }
 
 /** The numbers of a service. */
@@ -72,8 +74,7 @@ export class DenoKvService {
   readonly #largeReads: LargeReads;
   /** Those in progress, without watches. */
   readonly requests = new RequestsInProgress();
-  #refused = 0;
-  #logRefusalsAt = 0;
+  readonly #refusals: BoundedLines;
 
   constructor(options: DenoKvServiceOptions) {
     this.#options = options;
@@ -96,6 +97,7 @@ export class DenoKvService {
     this.#writes = new AtomicWrites({ ...options, onRepeated });
     this.#frequent = new FrequentClients(clock, logger);
     this.#largeReads = new LargeReads(clock);
+    this.#refusals = auditLines("refused clients of Deno KV", { writer: options.audit, clock });
   }
 
   /** Begins to follow the changes of databases and access tokens. */
@@ -120,6 +122,7 @@ export class DenoKvService {
     this.#writes.stop();
     this.#largeReads.stop();
     await this.#directory.stop();
+    this.#refusals.close();
   }
 
   /** Answers one request. Never rejects. */
@@ -221,7 +224,7 @@ export class DenoKvService {
     if (error instanceof ProtobufError) return failure(400, error.message);
     if (error instanceof KvraftError) return failureOf(error);
     if (error instanceof WebError) {
-      if (error.status === 401 || error.status === 404) this.#logRefusal(error, request);
+      if (error.status === 401 || error.status === 404) this.#recordRefusal(error, request);
       return failure(error.status, error.message);
     }
     // Not 500: clients repeat a request after that without end.
@@ -230,14 +233,10 @@ export class DenoKvService {
     return failure(400, "This request failed because of a fault in kvraft.");
   }
 
-  /** Logs the refusal of a client, at most one line in {@link REFUSAL_LOG_INTERVAL_MS}. */
-  #logRefusal({ message }: WebError, { remote, path }: WebRequest): void {
-    this.#refused += 1;
-    const now = this.#options.clock.now();
-    if (now < this.#logRefusalsAt) return;
-    this.#logRefusalsAt = now + REFUSAL_LOG_INTERVAL_MS;
-    const fields = { remote, path, reason: message, refusedSoFar: this.#refused };
-    this.#options.logger.warn("Refused a client of Deno KV", fields);
+  /** Records a client without an access token, with one that is not valid, or of a database that does not exist. */
+  #recordRefusal({ status, message }: WebError, { remote, path }: WebRequest): void {
+    const fields = { remote, request: shortened(path), code: status, reason: message };
+    this.#refusals.write("audit: client of Deno KV refused", fields);
   }
 }
 

@@ -5,7 +5,7 @@
 import { CloseSignal } from "../client/call_context.ts";
 import type { ClientCore } from "../client/core.ts";
 import { formatAddress } from "../platform/address.ts";
-import { BoundedLines, type LineWriter } from "../platform/bounded_lines.ts";
+import { auditLines, type BoundedLines, type LineWriter } from "../platform/bounded_lines.ts";
 import type { Clock, Random } from "../platform/clock.ts";
 import type { Logger } from "../platform/logger.ts";
 import type { Address, Network } from "../platform/network.ts";
@@ -22,9 +22,6 @@ import { EtcdService } from "./service.ts";
 const CLOSE_TIMEOUT_MS = 1_500;
 /** Bytes of requests and answers that are held for all clients: a few of the largest answers to reads, and the others. */
 const MAX_HELD_BYTES = 536_870_912;
-/** Audit lines about refused clients in a minute: as many as a node writes of each kind. */
-const MAX_REFUSED_LINES_A_MINUTE = 300;
-const MINUTE_MS = 60_000;
 
 /** Dependencies of an {@link EtcdFrontEnd}. */
 export interface EtcdFrontEndOptions extends ServedNode, ServedCluster {
@@ -58,13 +55,7 @@ export class EtcdFrontEnd {
     this.#clock = clock;
     this.#core = core;
     this.#users = new UserClients({ ...options, anonymous: core });
-    const refusals = this.#refusals = new BoundedLines({
-      writer: audit,
-      clock,
-      max: MAX_REFUSED_LINES_A_MINUTE,
-      windowMs: MINUTE_MS,
-      leftOut: (lines) => audit.record("audit: lines left out", { about: "refused clients of etcd", lines }),
-    });
+    const refusals = this.#refusals = auditLines("refused clients of etcd", { writer: audit, clock });
     const closing = this.#stopping;
     const context: EtcdContext = { ...options, core, clients: this.#users, closing, refusals };
     this.#service = new EtcdService({

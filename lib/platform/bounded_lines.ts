@@ -2,6 +2,10 @@
 import type { Clock, Timer } from "./clock.ts";
 import type { LogFields } from "./logger.ts";
 
+/** Audit lines of one kind in a minute, unless another bound is given. */
+export const MAX_REFUSED_LINES_A_MINUTE = 300;
+const MINUTE_MS = 60_000;
+
 /** Takes the lines. */
 export interface LineWriter {
   /** Writes a line as it is: the caller bounds their number. */
@@ -57,4 +61,15 @@ export class BoundedLines {
     this.#leftOut = 0;
     if (lines > 0) this.#options.leftOut(lines);
   }
+}
+
+/** Returns audit lines of one kind, by default {@link MAX_REFUSED_LINES_A_MINUTE}; `about` names the kind of those left out. */
+export function auditLines(
+  about: string,
+  { writer, clock, max = MAX_REFUSED_LINES_A_MINUTE, windowMs = MINUTE_MS }:
+    & Pick<LineBound, "writer" | "clock">
+    & Partial<Pick<LineBound, "max" | "windowMs">>,
+): BoundedLines {
+  const leftOut = (lines: number): void => writer.record("audit: lines left out", { about, lines });
+  return new BoundedLines({ writer, clock, max, windowMs, leftOut });
 }

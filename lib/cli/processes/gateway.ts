@@ -58,7 +58,7 @@ export async function startDenoGateway(
   const tls = openTls(config, { clock, logger });
   opened.defer(() => tls?.close());
   const dialer = new DenoNetwork();
-  const options = { connect, clock, wallClock: Date.now, random: Math.random, logger };
+  const options = { connect, clock, wallClock: Date.now, random: Math.random, logger, audit: logger };
   if (denokv !== undefined) {
     const network = tls?.webNetwork ?? dialer;
     const needsTokens = tls?.requiresCertificates ?? false;
@@ -67,7 +67,7 @@ export async function startDenoGateway(
   }
   if (etcd !== undefined) {
     const network = tls?.certifiedWebNetwork ?? dialer;
-    const gateway = await openEtcdGateway({ ...options, audit: logger, network, address: etcd });
+    const gateway = await openEtcdGateway({ ...options, network, address: etcd });
     opened.adopt(gateway, (gateway) => gateway.close());
   }
   if (bind !== undefined) {

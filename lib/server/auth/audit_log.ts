@@ -7,20 +7,14 @@
  * number of those left out. Each kind of line has a bound of its own, so that clients without a user, which cause refusals
  * and failed sign-ins only, do not keep out the lines about users.
  */
-import { BoundedLines, type LineWriter } from "../../platform/bounded_lines.ts";
+import { auditLines, type BoundedLines, type LineWriter } from "../../platform/bounded_lines.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Logger } from "../../platform/logger.ts";
 import type { SignInResult } from "../metrics/metrics.ts";
 
-/**
- * Lines in a minute about each of these: refused requests without a user, refused requests of users, failed sign-ins, and
- * successful ones. That is about 400 MB a day at most in all.
- */
-export const MAX_REFUSED_LINES_A_MINUTE = 300;
 /** Lines about requests that were let through in a second. */
 export const MAX_ALLOWED_LINES_A_SECOND = 1_000;
 const SECOND_MS = 1_000;
-const MINUTE_MS = 60_000;
 
 /** Takes the lines. */
 export type AuditWriter = LineWriter;
@@ -61,20 +55,14 @@ export class AuditLog {
     },
   ) {
     this.#recordsAllowed = recordsAllowed;
-    const linesAbout = (about: string, max: number, windowMs: number): BoundedLines =>
-      new BoundedLines({
-        writer,
-        clock,
-        max,
-        windowMs,
-        leftOut: (lines) => writer.record("audit: lines left out", { about, lines }),
-      });
-    const aMinute = (about: string): BoundedLines => linesAbout(about, MAX_REFUSED_LINES_A_MINUTE, MINUTE_MS);
-    this.#withoutUser = aMinute("refused requests without a user");
-    this.#refused = aMinute("refused requests of users");
-    this.#failedSignIns = aMinute("failed sign-ins");
-    this.#signIns = aMinute("successful sign-ins");
-    this.#allowed = linesAbout("allowed requests", MAX_ALLOWED_LINES_A_SECOND, SECOND_MS);
+    const bound = { writer, clock };
+    // 300 lines a minute of each of four kinds are about 400 MB a day.
+    this.#withoutUser = auditLines("refused requests without a user", bound);
+    this.#refused = auditLines("refused requests of users", bound);
+    this.#failedSignIns = auditLines("failed sign-ins", bound);
+    this.#signIns = auditLines("successful sign-ins", bound);
+    const aSecond = { ...bound, max: MAX_ALLOWED_LINES_A_SECOND, windowMs: SECOND_MS };
+    this.#allowed = auditLines("allowed requests", aSecond);
   }
 
   /** Whether requests that were let through have lines. */

@@ -245,6 +245,13 @@ export const DENOKV_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/denokv/service.ts", [DENOKV], [
     {
+      id: "M3237",
+      title: "clients of Deno KV with a wrong access token are not recorded",
+      failure: "an operator cannot see that a machine tries tokens",
+      from: "if (error.status === 401 || error.status === 404) this.#recordRefusal(error, request);",
+      to: "if (error.status === 404) this.#recordRefusal(error, request);",
+    },
+    {
       id: "M1242",
       title: "Deno gets the entries that Node can read",
       failure: "a list with limit 1 in Deno finds nothing where the first value is an object",

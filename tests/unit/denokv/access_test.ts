@@ -183,7 +183,13 @@ Deno.test("access: a data token that is expired, made up or missing is answered 
     assertEquals(textOf(await scene.send("/kv/snapshot_read")), [401, "Malformed authorization header."]);
     const basic = await scene.send("/kv/snapshot_read", { headers: { authorization: "Basic eDp5" } });
     assertEquals(textOf(basic), [401, "Malformed authorization header."]);
-    assertEquals(scene.logger.lines.filter(({ level }) => level === "warn").length, 1);
+    const refused = { remote: "127.0.0.1:50000", request: "/kv/snapshot_read", code: 401 };
+    const reasons = scene.audit.lines.map(({ fields: { reason, ...fields } }) => {
+      assertEquals(fields, refused);
+      return reason;
+    });
+    assertEquals(reasons.slice(2), Array(2).fill("Malformed authorization header."));
+    assertEquals(reasons.length, 4, "each has a line");
   }));
 
 Deno.test("access: a request for another database's id is answered 400", () =>

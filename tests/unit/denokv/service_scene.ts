@@ -18,6 +18,7 @@ import { PLAIN } from "../../../lib/platform/network.ts";
 import { sha256Of } from "../../../lib/platform/secrets.ts";
 import type { Delivery, WebRequest, WebResponse, WebStream } from "../../../lib/web/mod.ts";
 import { ManualClock, settle } from "../../support/fakes/manual_clock.ts";
+import { RecordingAudit } from "../../support/fakes/auth.ts";
 import { RecordingLogger } from "../../support/fakes/recording_logger.ts";
 
 /** The default database, without access tokens. */
@@ -185,14 +186,16 @@ export class Scene {
   readonly store = new FakeStore();
   readonly clock = new ManualClock();
   readonly logger = new RecordingLogger();
+  readonly audit = new RecordingAudit();
   /** Wall-clock time. */
   nowMs = Date.UTC(2026, 10, 30, 12);
   readonly service: DenoKvService;
 
   /** `needsTokens`: whether clients need access tokens also while authentication is disabled. */
   constructor({ needsTokens = false }: { readonly needsTokens?: boolean } = {}) {
-    const { store, clock, logger } = this;
-    this.service = new DenoKvService({ store, needsTokens, clock, wallClock: () => this.nowMs, logger });
+    const { store, clock, logger, audit } = this;
+    const wallClock = (): number => this.nowMs;
+    this.service = new DenoKvService({ store, needsTokens, clock, wallClock, logger, audit });
   }
 
   /** Sends a request, and lets it go on as far as it can. */

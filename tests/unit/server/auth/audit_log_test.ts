@@ -2,11 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { type AuthChange, type AuthState, prefixEnd, StateMachine } from "../../../../lib/kv/mod.ts";
 import { Access } from "../../../../lib/server/auth/access.ts";
-import {
-  AuditLog,
-  MAX_ALLOWED_LINES_A_SECOND,
-  MAX_REFUSED_LINES_A_MINUTE,
-} from "../../../../lib/server/auth/audit_log.ts";
+import { MAX_REFUSED_LINES_A_MINUTE } from "../../../../lib/platform/bounded_lines.ts";
+import { AuditLog, MAX_ALLOWED_LINES_A_SECOND } from "../../../../lib/server/auth/audit_log.ts";
 import { ConnectionIdentity } from "../../../../lib/server/auth/connection_identity.ts";
 import {
   describeKeys,
