@@ -132,14 +132,6 @@ const EXCEPTIONS: readonly Exception[] = [
   },
 ];
 
-/**
- * Folders (with all below them) that still have such words. A folder is taken off the list once it is clean; none is
- * added.
- */
-export const FOLDERS_TO_CLEAN: readonly string[] = [
-  "docs",
-];
-
 /** Files that contain such words for a reason: this list, its test, results of measurements, and inputs of fuzz tests. */
 const UNREAD =
   /^(tests\/support\/plain_words\.ts|tests\/tidy_test\.ts|tests\/fuzz\/corpus\/.*|docs\/benchmarks\/.*\.json|CODE_OF_CONDUCT\.md)$/;
@@ -188,11 +180,6 @@ export function hitsBelow(folders: readonly string[]): readonly WordHit[] {
       folders.some((folder) => path === folder || path.startsWith(folder === "" ? "" : `${folder}/`))
     )
     .flatMap((path) => wordHits(path, readCheckout(path)));
-}
-
-/** Returns whether the file at `path` lies in a folder that is still to be cleaned. */
-export function isToClean(path: string): boolean {
-  return FOLDERS_TO_CLEAN.some((folder) => path.startsWith(`${folder}/`));
 }
 
 /** Returns a hit as a line of a work list. */
