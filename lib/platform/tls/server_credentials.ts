@@ -1,6 +1,7 @@
 /** The certificate, key and authorities of a server, checked before they are used: the runtime accepts wrong ones in silence. */
 import type { X509Certificate } from "node:crypto";
-import { readCertificateFields } from "./certificate_fields.ts";
+import { type ChainEnd, findChain } from "./certificate_chain.ts";
+import { CertificateError, readCertificateFields } from "./certificate_fields.ts";
 import { dateOf } from "./peer_certificate.ts";
 import { PemError, readCertificates, readPrivateKey } from "./pem.ts";
 import type { ServerCredentials } from "./tls_listener.ts";
@@ -26,8 +27,8 @@ export class CredentialsError extends Error {
 /** Credentials that can be used. */
 export interface CheckedCredentials {
   readonly credentials: ServerCredentials;
-  /** The time at which the server's certificate expires; those of its authorities are not looked at. */
-  readonly expiresAtMs: number;
+  /** The end of the server's certificate, or of an authority that it depends on if that is earlier. */
+  readonly end: ChainEnd;
   /** The names of the server's certificate, as in {@link PeerCertificate}. */
   readonly altNames: readonly string[];
   /** Whether other nodes take the server's certificate for that of a node: its extended key usage names both ends. */
@@ -38,7 +39,7 @@ export interface CheckedCredentials {
 export function checkCredentials(credentials: CredentialTexts, nowMs: number): CheckedCredentials {
   const { ca, cert, key } = credentials;
   const authorities = parseAll("ca", ca);
-  const [own, ...intermediates] = parseAll("cert", cert);
+  const [own, ...between] = parseAll("cert", cert);
   if (own === undefined) throw new CredentialsError("cert", "it has no certificate in PEM");
   if (own.ca) {
     throw new CredentialsError(
@@ -53,19 +54,12 @@ export function checkCredentials(credentials: CredentialTexts, nowMs: number): C
       `the certificate of ${wrong.subject.replaceAll("\n", ",")} is not that of an authority`,
     );
   }
-  const isIssued = [...authorities, ...intermediates].some((issuer) =>
-    own.checkIssued(issuer) && own.verify(issuer.publicKey)
-  );
-  if (!isIssued) {
-    throw new CredentialsError(
-      "cert",
-      "it is not issued by an authority of --tls-ca. Certificates in between follow it in the file",
-    );
-  }
+  const chain = findChain({ own, between, authorities }, nowMs);
+  if (chain.kind === "broken") throw new CredentialsError("cert", chain.reason);
   if (!own.checkPrivateKey(inPart("key", () => readPrivateKey(key)))) {
     throw new CredentialsError("key", "it is not the key of the certificate");
   }
-  const fields = readCertificateFields(new Uint8Array(own.raw));
+  const fields = inPart("cert", () => readCertificateFields(new Uint8Array(own.raw)));
   const { notBeforeMs, notAfterMs, altNames, isForServers, isForClients } = fields;
   if (nowMs > notAfterMs) {
     throw new CredentialsError("cert", `the certificate expired on ${dateOf(notAfterMs)}`);
@@ -86,7 +80,7 @@ export function checkCredentials(credentials: CredentialTexts, nowMs: number): C
       "the certificate is for clients only: its extended key usage does not name serverAuth",
     );
   }
-  return { credentials, expiresAtMs: notAfterMs, altNames, isForNodes: isForServers && isForClients };
+  return { credentials, end: chain.end, altNames, isForNodes: isForServers && isForClients };
 }
 
 /** Returns the certificates of a text that has nothing else. */
@@ -105,7 +99,7 @@ function inPart<T>(part: keyof CredentialTexts, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof PemError)) throw error;
+    if (!(error instanceof PemError || error instanceof CertificateError)) throw error;
     throw new CredentialsError(part, error.message);
   }
 }

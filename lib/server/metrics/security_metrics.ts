@@ -43,7 +43,9 @@ export const AUTHENTICATION: readonly Metric[] = [
   }),
   gauge("kvraft_tls_certificate_expiry_days", {
     unit: "days",
-    help: "With TLS: whole days until the certificate of the node expires; negative afterwards.",
+    help:
+      "With TLS: whole days until the certificate of the node, or of an authority that it depends on, expires; negative " +
+      "afterwards.",
     measured: "lib/server/startup/server_tls.ts",
     read: ({ tls }) => tls === null ? [] : one(tls.daysLeft),
   }),

@@ -139,14 +139,14 @@ export class ServerTls {
     return this.#failures;
   }
 
-  /** When the certificate expires, in milliseconds since 1970. */
+  /** When the certificate, or that of an authority that it depends on, expires, in milliseconds since 1970. */
   get expiresAtMs(): number {
-    return this.#current.expiresAtMs;
+    return this.#current.end.expiresAtMs;
   }
 
-  /** Days until the certificate expires; negative afterwards. */
+  /** Days until then; negative afterwards. */
   get daysLeft(): number {
-    return Math.floor((this.#current.expiresAtMs - this.#platform.wallClock()) / DAY_MS);
+    return Math.floor((this.expiresAtMs - this.#platform.wallClock()) / DAY_MS);
   }
 
   /** Whether the certificate has this name of a host. */
@@ -233,7 +233,7 @@ export class ServerTls {
     logger.info("Read the TLS files again; new connections use them", {
       event: "certificateReloaded",
       path: this.#paths.cert,
-      expires: dateOf(found.expiresAtMs),
+      expires: dateOf(found.end.expiresAtMs),
     });
     this.#announceExpiry();
     this.#announceUnfitForNode();
@@ -259,17 +259,36 @@ export class ServerTls {
     });
   }
 
-  /** Logs when the certificate ends soon: daily, and when it ends. */
+  /** Logs when the certificate, or that of an authority, ends soon: daily, and when it ends. */
   #announceExpiry(): void {
     const { clock, wallClock } = this.#platform;
     const logger = this.#logger;
-    const leftMs = this.#current.expiresAtMs - wallClock();
+    const { expiresAtMs, authority } = this.#current.end;
+    const leftMs = expiresAtMs - wallClock();
     const days = this.daysLeft;
     const event = days < 0 ? "certificateExpired" : "certificateExpires";
-    const fields = { event, path: this.#paths.cert, expires: dateOf(this.#current.expiresAtMs), days };
+    const fields = {
+      event,
+      path: this.#paths.cert,
+      ...(authority === null ? {} : { authority }),
+      expires: dateOf(expiresAtMs),
+      days,
+    };
     if (days < 0) {
-      logger.error("The TLS certificate has expired: other nodes and clients refuse it. Renew it", fields);
-    } else if (days < EXPIRY_WARNING_DAYS) logger.warn("The TLS certificate expires soon. Renew it", fields);
+      logger.error(
+        authority === null
+          ? "The TLS certificate has expired: other nodes and clients refuse it. Renew it"
+          : "An authority that the TLS certificate depends on has expired: clients refuse the certificate. Renew both",
+        fields,
+      );
+    } else if (days < EXPIRY_WARNING_DAYS) {
+      logger.warn(
+        authority === null
+          ? "The TLS certificate expires soon. Renew it"
+          : "An authority that the TLS certificate depends on expires soon. Renew both",
+        fields,
+      );
+    }
     this.#expiryTimer?.cancel();
     const nextMs = leftMs < 0 ? DAY_MS : Math.min(DAY_MS, Math.ceil(leftMs) + 1);
     this.#expiryTimer = clock.after(nextMs, () => this.#announceExpiry());

@@ -136,6 +136,22 @@ export const TLS_MUTANTS: readonly Mutant[] = [
       to: 'if (inPart("key", () => readPrivateKey(key)).type !== "private") {',
     },
   ]),
+  ...inFile("lib/platform/tls/certificate_chain.ts", [TLS], [
+    {
+      id: "M3210",
+      title: "the dates of certificates in between are not looked at",
+      failure: "a node starts, and every other node and client refuses it",
+      from: "if (nowMs > fields.notAfterMs) {",
+      to: "if (nowMs > fields.notAfterMs && fields.isForServers) {",
+    },
+    {
+      id: "M3211",
+      title: "the end of a certificate in between is not that of the chain",
+      failure: "nothing warns before the day on which every other node and client refuses the node",
+      from: "return expiresAtMs < end.expiresAtMs ?",
+      to: "return expiresAtMs < 0 ?",
+    },
+  ]),
   ...inFile("lib/server/startup/server_tls.ts", [FILES], [
     {
       id: "M897",

@@ -48,12 +48,16 @@ export class Authority {
   readonly #name: string;
   readonly #key: KeyObject;
 
-  /** Makes a new authority, signed by `parent` or by itself. */
-  constructor(name = "kvraft test authority", parent: Authority | null = null) {
+  /** Makes a new authority, signed by `parent` or by itself, with an ordinary certificate but for `options`. */
+  constructor(
+    name = "kvraft test authority",
+    parent: Authority | null = null,
+    options: Pick<CertificateOptions, "isAuthority" | "validFromDays" | "validToDays"> = {},
+  ) {
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#name = name;
     this.#key = privateKey;
-    this.cert = (parent ?? this).#sign(publicKey, { name, isAuthority: true, usages: [] });
+    this.cert = (parent ?? this).#sign(publicKey, { name, isAuthority: true, usages: [], ...options });
   }
 
   /** Makes a key and a certificate for it. */

@@ -142,7 +142,7 @@ Deno.test("ServerTls: changed files are used, and files that cannot be used are 
   tls.watch();
   const days = (): number => tls.daysLeft;
   assertEquals(days(), 364);
-  const renewed = authority.node({ validToDays: 800 });
+  const renewed = authority.node({ validToDays: 200 });
   files["node.crt"] = renewed.cert; // the key is renamed a moment later
   clock.advance(TLS_FILES_CHECK_MS);
   clock.advance(TLS_FILES_CHECK_MS);
@@ -152,7 +152,7 @@ Deno.test("ServerTls: changed files are used, and files that cannot be used are 
   ]);
   files["node.key"] = renewed.key;
   clock.advance(TLS_FILES_CHECK_MS);
-  assertEquals(days(), 799);
+  assertEquals(days(), 199);
   assertEquals(messages(logger, "info"), ["Read the TLS files again; new connections use them"]);
   const bundle = authority.cert + new Authority().cert;
   files["ca.crt"] = bundle;
@@ -204,4 +204,27 @@ Deno.test("ServerTls: the end of a certificate is announced at the start, daily 
   clock.advance(2 * DAY_MS);
   assertEquals(messages(logger, "error"), Array(3).fill(expired));
   tls.close();
+});
+
+Deno.test("ServerTls: the end of an authority that the certificate depends on is announced with its name", () => {
+  const middle = new Authority("middle", authority, { validToDays: 10 });
+  const { cert, key } = middle.node();
+  const { clock, logger, open } = scene({ "node.crt": cert + middle.cert, "node.key": key });
+  const tls = open();
+  clock.advance(11 * DAY_MS);
+  tls.close();
+  const announced = logger.lines.filter(({ fields }) => String(fields["event"]).startsWith("certificateE"));
+  assertEquals(
+    [announced[0], announced.at(-1)].map((
+      line,
+    ) => [line?.message, line?.fields["authority"], line?.fields["days"]]),
+    [
+      ["An authority that the TLS certificate depends on expires soon. Renew both", "CN=middle", 9],
+      [
+        "An authority that the TLS certificate depends on has expired: clients refuse the certificate. Renew both",
+        "CN=middle",
+        -2,
+      ],
+    ],
+  );
 });
