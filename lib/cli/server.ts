@@ -22,7 +22,7 @@ import { type RunningServer, startServer } from "../server/mod.ts";
 import { denoPlatform } from "../server/startup/deno_platform.ts";
 import type { ServerTools } from "../server/tools/tools_port.ts";
 import type { NamedPaths } from "../platform/named_paths.ts";
-import { problemsOfFiles } from "../server/startup/config_files.ts";
+import { checkFiles as checkConfigFiles } from "../server/startup/config_files.ts";
 import { configSources, REPORT_OPTIONS, reportConfig, sourcesOfReload } from "./processes/config_report.ts";
 import { narrowPermissions } from "./processes/permissions.ts";
 import { StopRequest } from "./processes/stop_request.ts";
@@ -58,7 +58,7 @@ interface ServerDependencies {
   /** The tools for the data directories of stopped servers. */
   readonly tools: ServerTools;
   /** Returns every problem of the files that a configuration names. Default: on this machine. */
-  readonly checkFiles?: typeof problemsOfFiles;
+  readonly checkFiles?: typeof checkConfigFiles;
 }
 
 /** Starts a server with the disk, network and clock of this machine. */
@@ -81,7 +81,7 @@ export async function startDenoServer(
 /** Runs `kvraft server` with these arguments until a signal or an error stops it. Resolves to the exit code. */
 export async function serverCommand(
   args: readonly string[],
-  { environment, start, tools, checkFiles = problemsOfFiles }: ServerDependencies,
+  { environment, start, tools, checkFiles = checkConfigFiles }: ServerDependencies,
 ): Promise<ExitCode> {
   let read: ReadConfig | null;
   try {

@@ -8,6 +8,7 @@ import {
   type InspectedConfig,
   inspectServerConfig,
 } from "../../server/config/reading.ts";
+import type { FilesReport } from "../../server/startup/config_files.ts";
 import { choiceOption, type OptionSpec, parseArguments } from "../arguments.ts";
 import type { Environment } from "../environment.ts";
 import { ExitCode, UsageError } from "../errors.ts";
@@ -35,8 +36,8 @@ export const REPORT_OPTIONS: readonly OptionSpec[] = [
 /** The dependencies of a report. */
 interface ReportDependencies {
   readonly environment: Environment;
-  /** Returns every problem of the files that a configuration names. */
-  readonly checkFiles: (config: ServerConfig) => readonly Error[];
+  /** Checks the files that a configuration names. */
+  readonly checkFiles: (config: ServerConfig) => FilesReport;
 }
 
 /** Returns the sources of a configuration whose flags are given. */
@@ -74,12 +75,12 @@ export async function reportConfig(
   const output = choiceOption(options, "output", ["text", "json"]);
   const inspected = inspectServerConfig(configSources(options, environment));
   const { files } = inspected;
-  const found = [...inspected.problems, ...files === null ? [] : checkFiles(files)].map(({ message }) =>
-    message
-  );
+  const checked = files === null ? { problems: [], warnings: [] } : checkFiles(files);
+  const found = [...inspected.problems, ...checked.problems].map(({ message }) => message);
   const problems = [...unknown, ...found];
+  const { warnings } = checked;
   if (asked === "print-config") await print(inspected.settings, { environment, problems, output });
-  else await sayWhetherRight(inspected, { environment, problems, output });
+  else await sayWhetherRight(inspected, { environment, problems, warnings, output });
   return problems.length === 0 ? ExitCode.done : ExitCode.usage;
 }
 
@@ -109,13 +110,13 @@ async function print(
 
 async function sayWhetherRight(
   { settings }: InspectedConfig,
-  { environment, problems, output }: Report,
+  { environment, problems, warnings, output }: Report & { readonly warnings: readonly string[] },
 ): Promise<void> {
   if (output === "json") {
-    await environment.stdout.write(`${jsonText({ ok: problems.length === 0, problems })}\n`);
+    await environment.stdout.write(`${jsonText({ ok: problems.length === 0, problems, warnings })}\n`);
     return;
   }
-  complain(problems, environment);
+  complain([...problems, ...warnings.map((warning) => `Warning: ${warning}`)], environment);
   if (problems.length > 0) return;
   const given = settings.filter(({ source }) => source !== "default").length;
   await environment.stdout.write(

@@ -1,6 +1,6 @@
 /** Checks the files that a configuration names, without starting anything: `kvraft server --check-config`. */
 import { errorMessage } from "../../platform/errors.ts";
-import type { Logger } from "../../platform/logger.ts";
+import type { LogFields, Logger } from "../../platform/logger.ts";
 import { fileErrorReason, readPrivateFile, readPublicFile } from "../../platform/private_file.ts";
 import { SystemClock } from "../../platform/system.ts";
 import type { ServerConfig } from "../config/config.ts";
@@ -8,13 +8,26 @@ import { ConfigError } from "../config/config_file.ts";
 import { openPeerSecret } from "./peer_secret_file.ts";
 import { MAX_TLS_FILE_BYTES, openServerTls } from "./server_tls.ts";
 
-const ignore = (): void => {};
-const SILENT: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+/** The result of a check of files. */
+export interface FilesReport {
+  /** Which cannot be read, and certificates, keys and secrets that cannot be used. */
+  readonly problems: readonly ConfigError[];
+  /** Why a server that starts with them would warn, as of a certificate that expires soon. */
+  readonly warnings: readonly string[];
+}
 
-/** Returns every problem of the files: which cannot be read, and certificates, keys and secrets that cannot be used. */
-export function problemsOfFiles(config: ServerConfig): readonly ConfigError[] {
+/** Checks the files that a configuration names. */
+export function checkFiles(config: ServerConfig): FilesReport {
+  const warnings: string[] = [];
+  const warn = (message: string, fields: LogFields = {}): void => {
+    const { event: _event, ...shown } = fields;
+    const values = Object.entries(shown).map(([name, value]) => `${name}: ${value}`);
+    warnings.push(values.length === 0 ? `${message}.` : `${message} (${values.join(", ")}).`);
+  };
+  const ignore = (): void => {};
+  const logger: Logger = { debug: ignore, info: ignore, warn, error: warn };
   const { tlsCert, tlsKey, tlsCa, dataDir, allowGroupReadableKeys: mayGroupRead } = config;
-  const platform = { clock: new SystemClock(), logger: SILENT, readPrivateFile };
+  const platform = { clock: new SystemClock(), logger, readPrivateFile };
   const readPublic = (path: string): string => readPublicFile(path, MAX_TLS_FILE_BYTES);
   const unreadable = [
     ...problemOfFile("tls-cert", tlsCert, readPublic),
@@ -30,13 +43,14 @@ export function problemsOfFiles(config: ServerConfig): readonly ConfigError[] {
     const reading = { readPublicFile, wallClock: Date.now, denoVersion };
     openServerTls(config, { ...platform, ...reading })?.close();
   };
-  return [
+  const problems = [
     ...unreadable,
     // With a file that cannot be read it would only say so again.
     ...unreadable.length === 0 ? problemOf(openTls) : [],
     ...problemOf(() => void openPeerSecret(config, platform)),
     ...problemOfDataDirectory(dataDir),
   ];
+  return { problems, warnings };
 }
 
 function problemOfFile(

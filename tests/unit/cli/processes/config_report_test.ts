@@ -5,7 +5,7 @@ import { denoEnvironment } from "../../../../lib/cli/environment.ts";
 import { reportConfig } from "../../../../lib/cli/processes/config_report.ts";
 import { SERVER_OPTIONS } from "../../../../lib/server/config/config.ts";
 import { configSchema } from "../../../../lib/server/config/schema.ts";
-import { problemsOfFiles } from "../../../../lib/server/startup/config_files.ts";
+import { checkFiles } from "../../../../lib/server/startup/config_files.ts";
 import { readCheckout } from "../../../support/checkout.ts";
 import { TemporaryFolder } from "../../../support/temporary.ts";
 import { Authority } from "../../../support/tls/certificates.ts";
@@ -28,7 +28,7 @@ async function report(
   const stdout = new FakeOutput(false);
   const stderr = new FakeDiagnostics(false);
   const environment = { ...denoEnvironment(), stdout, stderr };
-  const code = await reportConfig(args, { environment, checkFiles: problemsOfFiles });
+  const code = await reportConfig(args, { environment, checkFiles });
   return { code, out: stdout.text, err: stderr.text };
 }
 
@@ -66,7 +66,7 @@ Deno.test("--check-config: a configuration without problems ends with 0, as text
     err: "",
   });
   const { code, out } = await report([...FLAGS, "--check-config", "--output", "json"]);
-  assertEquals([code, JSON.parse(out)], [0, { ok: true, problems: [] }]);
+  assertEquals([code, JSON.parse(out)], [0, { ok: true, problems: [], warnings: [] }]);
 });
 
 Deno.test("--check-config: a key of another certificate is found, and files that cannot be read by their flags", async () => {
@@ -98,6 +98,15 @@ Deno.test("--check-config: a key of another certificate is found, and files that
   assertMatch(
     missing,
     /--tls-cert: cannot use .*no\.crt: there is no such file\.\n.*--tls-key: cannot use .*no\.key/,
+  );
+  const short = authority.node({ validToDays: 9.5 });
+  Deno.writeTextFileSync(`${path}/short.crt`, short.cert);
+  Deno.writeTextFileSync(`${path}/short.key`, short.key, { mode: 0o600 });
+  const [usable, warning] = await check("short.key", "short.crt");
+  assertEquals(usable, 0);
+  assertMatch(
+    warning,
+    /^kvraft: Warning: The TLS certificate expires soon\. Renew it \(path: .*short\.crt, expires: .*, days: 9\)\.\n$/,
   );
 });
 
