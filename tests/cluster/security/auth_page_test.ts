@@ -81,6 +81,8 @@ Deno.test({
   async fn(t): Promise<void> {
     await using cluster = await TestCluster.start({ flags: ["--election-timeout-ms", "500"] });
     await cluster.waitForLeader();
+    // As cluster.sh does with a new cluster: the revisions of the page begin behind it.
+    await cluster.client(["put", "greeting", "hello, world"]);
     const { path } = cluster.folder;
     const nodes = cluster.ids.map((id) => cluster.address(id)).join(",");
     const client = (args: string): string =>
