@@ -13,7 +13,7 @@ export function documentProblems(path: string, source: string): readonly string[
   return problems.map((problem) => `${path} ${problem}`);
 }
 
-/** Lines outside of blocks of code where code begins or ends without the other: the formatter has broken it. */
+/** Lines outside of blocks of code where code begins or ends without the other: the formatter keeps such a break. */
 function codeProblems(source: string): readonly string[] {
   return withoutBlocks(source).split("\n")
     .filter((line) => line.split("`").length % 2 === 0)
