@@ -67,6 +67,24 @@ export const ETCD_KV_MUTANTS: readonly Mutant[] = [
       to: "const before = revision;",
     },
   ]),
+  ...inFile("lib/etcd/kv/range/answer.ts", [RANGES], [
+    {
+      id: "M3225",
+      title: "an answer in JSON needs no turn",
+      failure: "a hundred requests for 15 MB, of a client that reads nothing, take 2 GB of a node",
+      from: "if (this.#bytes > LARGE_JSON_ANSWER_BYTES) this.#endTurn",
+      to: "if (this.#bytes < 0) this.#endTurn",
+    },
+  ]),
+  ...inFile("lib/etcd/kv/range/range.ts", [RANGES], [
+    {
+      id: "M3226",
+      title: "a large answer keeps its turn until it was sent, however long that takes",
+      failure: "three clients that read nothing have the large reads of all others refused",
+      from: "context.clock.after(MAX_SENDING_MS, sink.release)",
+      to: "context.clock.after(60_000, sink.release)",
+    },
+  ]),
   ...inFile("lib/etcd/kv/range/range_stream.ts", [RANGES], [
     {
       id: "M2737",

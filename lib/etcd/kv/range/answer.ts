@@ -13,8 +13,9 @@ import type { Turns } from "./turns.ts";
 export const MAX_ANSWER_BYTES = 134_217_728;
 /** Bytes of keys and values of an answer in JSON, which takes several times as much memory. */
 export const MAX_JSON_ANSWER_BYTES = 16_777_216;
-/** Bytes from which on an answer needs a turn. */
+/** Bytes from which on an answer needs a turn, and one in JSON: more than a page of the cluster. */
 const LARGE_ANSWER_BYTES = 4_194_304;
+const LARGE_JSON_ANSWER_BYTES = 1_048_576;
 
 /** The encoded entries of an answer. */
 export class EncodedEntries implements RangeSink {
@@ -65,11 +66,19 @@ export class EncodedEntries implements RangeSink {
 /** The entries of an answer in JSON. */
 export class PlainEntries implements RangeSink {
   readonly #request: RangeRequest;
+  readonly #turns: Turns;
+  readonly #context: CallContext;
   #entries: EtcdKeyValueGiven[] = [];
   #bytes = 0;
+  #endTurn: (() => void) | null = null;
 
-  constructor(request: RangeRequest) {
+  constructor(
+    request: RangeRequest,
+    { turns, context }: { readonly turns: Turns; readonly context: CallContext },
+  ) {
     this.#request = request;
+    this.#turns = turns;
+    this.#context = context;
   }
 
   /** The entries as the field `kvs`. */
@@ -77,16 +86,23 @@ export class PlainEntries implements RangeSink {
     return this.#entries;
   }
 
-  add(entries: readonly KeyValue[]): Promise<void> {
+  async add(entries: readonly KeyValue[]): Promise<void> {
     for (const { key, value } of entries) this.#bytes += key.length + value.length;
-    if (this.#bytes > MAX_JSON_ANSWER_BYTES) return Promise.reject(tooLarge(MAX_JSON_ANSWER_BYTES));
+    if (this.#bytes > MAX_JSON_ANSWER_BYTES) throw tooLarge(MAX_JSON_ANSWER_BYTES);
     for (const entry of answeredEntries(entries, this.#request)) this.#entries.push(entry);
-    return Promise.resolve();
+    if (this.#bytes > LARGE_JSON_ANSWER_BYTES) this.#endTurn ??= await this.#turns.begin(this.#context);
   }
 
   clear(): void {
     this.#entries = [];
     this.#bytes = 0;
+    this.release();
+  }
+
+  /** Ends the turn of the answer: it was encoded, or there is none. */
+  release(): void {
+    this.#endTurn?.();
+    this.#endTurn = null;
   }
 }
 

@@ -1,4 +1,5 @@
 /** Range: the entries of a key or of a range, all as of one revision. */
+import type { CallContext } from "../../../client/call_context.ts";
 import { MAX_KEY_BYTES } from "../../../kv/command.ts";
 import { isReserved } from "../../../kv/databases/reserved_keys.ts";
 import { type EtcdContext, headerOf } from "../../context.ts";
@@ -18,16 +19,22 @@ import { hasFilters, passes } from "./selection.ts";
 import { MAX_LARGE_ANSWERS, MAX_LARGE_SORTS, Turns } from "./turns.ts";
 
 const READ = "read a key";
+/** Time for which a client that receives slowly keeps the turn of a large answer: clients that read nothing keep no other out. */
+const MAX_SENDING_MS = 5_000;
 
 /** A call, and the turns of all calls. */
 interface Reading {
   readonly call: Call;
-  readonly turns: { readonly answers: Turns; readonly sorts: Turns };
+  readonly turns: { readonly answers: Turns; readonly plain: Turns; readonly sorts: Turns };
 }
 
 /** Returns the method. */
 export function rangeMethod(context: EtcdContext): UnaryMethod {
-  const turns = { answers: new Turns(MAX_LARGE_ANSWERS), sorts: new Turns(MAX_LARGE_SORTS) };
+  const turns = {
+    answers: new Turns(MAX_LARGE_ANSWERS),
+    plain: new Turns(MAX_LARGE_ANSWERS),
+    sorts: new Turns(MAX_LARGE_SORTS),
+  };
   return {
     kind: "unary",
     path: "/etcdserverpb.KV/Range",
@@ -35,8 +42,10 @@ export function rangeMethod(context: EtcdContext): UnaryMethod {
     run: async (body, format, call) => {
       const request = format.decode(RANGE_REQUEST, body);
       checkRange(request);
-      const answer = await range(context, request, { call, turns });
-      return await format.encodeInSteps(RANGE_RESPONSE, answer, yieldOf({ ...context, ...call }));
+      const encode = (answer: RangeResponseGiven): Promise<Uint8Array> =>
+        format.encodeInSteps(RANGE_RESPONSE, answer, yieldOf({ ...context, ...call }));
+      if (isPresentKey(request)) return await encode(await readKey(context, request, call));
+      return await plainRange(context, request, { call, turns }, encode);
     },
     runInParts: async (body, call) => {
       const request = RANGE_REQUEST.decode(body);
@@ -48,16 +57,24 @@ export function rangeMethod(context: EtcdContext): UnaryMethod {
   };
 }
 
-/** Reads a key or a range into one message. */
-async function range(
+/** Reads a range into one message, and encodes that in the turn of a large one. */
+async function plainRange(
   context: EtcdContext,
   request: RangeRequest,
   { call, turns }: Reading,
-): Promise<RangeResponseGiven> {
-  if (isPresentKey(request)) return await readKey(context, request, call);
-  const sink = new PlainEntries(request);
-  const { present, more, count } = await readRange(context, request, { call, sink, sorts: turns.sorts });
-  return { header: headerOf(context, present), kvs: sink.entries, more, count };
+  encode: (answer: RangeResponseGiven) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const sink = new PlainEntries(request, { turns: turns.plain, context: contextOf(call) });
+  try {
+    const { present, more, count } = await readRange(context, request, { call, sink, sorts: turns.sorts });
+    return await encode({ header: headerOf(context, present), kvs: sink.entries, more, count });
+  } finally {
+    sink.release();
+  }
+}
+
+function contextOf({ core, timeoutMs, signal }: Call): CallContext {
+  return core.context({ timeoutMs, signal });
 }
 
 /** Reads a range into the parts of a message: parts of a message that follow each other are one message. */
@@ -66,14 +83,16 @@ async function rangeInParts(
   request: RangeRequest,
   { call, turns }: Reading,
 ): Promise<MessageParts> {
-  const sink = new EncodedEntries(request, {
-    turns: turns.answers,
-    context: call.core.context({ timeoutMs: call.timeoutMs, signal: call.signal }),
-  });
+  const sink = new EncodedEntries(request, { turns: turns.answers, context: contextOf(call) });
   try {
     const { present, more, count } = await readRange(context, request, { call, sink, sorts: turns.sorts });
     const last = RANGE_RESPONSE.encode({ header: headerOf(context, present), more, count });
-    return { parts: [...sink.parts, last], sent: sink.release };
+    const timer = context.clock.after(MAX_SENDING_MS, sink.release);
+    const sent = (): void => {
+      timer.cancel();
+      sink.release();
+    };
+    return { parts: [...sink.parts, last], sent };
   } catch (error) {
     sink.release();
     throw error;

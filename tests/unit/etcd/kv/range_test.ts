@@ -3,12 +3,14 @@ import fc from "fast-check";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { EncodedEntries, MAX_ANSWER_BYTES, PlainEntries } from "../../../../lib/etcd/kv/range/answer.ts";
 import { encodeEntries } from "../../../../lib/etcd/kv/range/entry_output.ts";
+import { rangeMethod } from "../../../../lib/etcd/kv/range/range.ts";
 import { readRange } from "../../../../lib/etcd/kv/range/read.ts";
 import { MAX_SORTED_BYTES, SortedRuns } from "../../../../lib/etcd/kv/range/sorted_runs.ts";
 import { MAX_LARGE_ANSWERS, Turns } from "../../../../lib/etcd/kv/range/turns.ts";
 import { RANGE_REQUEST, RANGE_RESPONSE, SORT_ORDER, SORT_TARGET } from "../../../../lib/etcd/messages/kv.ts";
 import type { GivenOf, MessageOf } from "../../../../lib/etcd/protobuf/message.ts";
 import { etcdKeyValue } from "../../../../lib/etcd/revisions.ts";
+import type { Call, MessageParts } from "../../../../lib/etcd/rpc/method.ts";
 import { EtcdError } from "../../../../lib/etcd/rpc/status.ts";
 import { compareKeys, type KeyValue } from "../../../../lib/kv/mod.ts";
 import type { MethodsOnStore } from "../../../support/etcd/methods_on_store.ts";
@@ -252,24 +254,30 @@ Deno.test("SortedRuns: more bytes than may be sorted are refused, but not where 
   await assertRejects(() => add(Infinity), EtcdError, "sorted");
 });
 
-Deno.test("Range: a sort of several pages takes a turn, and one of a page does not wait for it", async () => {
-  await using kv = await openKv();
-  fill(kv);
-  const sorts = new Turns(1);
-  const call = {
-    core: kv.core,
+/** Returns a call without a user. */
+function callOf({ core }: MethodsOnStore, timeoutMs: number): Call {
+  return {
+    core,
     token: null,
     needsLeader: false,
-    timeoutMs: 1_000,
+    timeoutMs,
     signal: new AbortController().signal,
     noteWaiting: () => {},
     remote: "",
     noteRefusal: () => {},
   };
+}
+
+Deno.test("Range: a sort of several pages takes a turn, and one of a page does not wait for it", async () => {
+  await using kv = await openKv();
+  fill(kv);
+  const sorts = new Turns(1);
+  const call = callOf(kv, 1_000);
+  const limits = { turns: new Turns(1), context: kv.core.context({ timeoutMs: 1_000 }) };
   const sorted = async (rangeEnd: string): Promise<number> => {
     const given = { key: bytes("k"), rangeEnd: bytes(rangeEnd), sortTarget: SORT_TARGET.value };
     const request = RANGE_REQUEST.decode(RANGE_REQUEST.encode({ ...given, sortOrder: SORT_ORDER.ascend }));
-    const sink = new PlainEntries(request);
+    const sink = new PlainEntries(request, limits);
     await readRange(kv.context, request, { call, sink, sorts });
     return sink.entries.length;
   };
@@ -315,4 +323,48 @@ Deno.test("EncodedEntries: a large answer takes a turn, and one that is too larg
     for (let count = 0; count < rest; count++) await another.add(page);
   };
   await assertRejects(addAll, EtcdError, "more than");
+});
+
+Deno.test("PlainEntries: an answer of more than a page takes a turn until it is encoded, and keeps none while it is read again", async () => {
+  await using kv = await openKv();
+  const context = kv.core.context({ timeoutMs: 1_000 });
+  const turns = new Turns(1);
+  const request = RANGE_REQUEST.decode(new Uint8Array(0));
+  const entry = (valueBytes: number): KeyValue => ({
+    key: bytes("k"),
+    value: new Uint8Array(valueBytes),
+    createRevision: 1,
+    modRevision: 1,
+    version: 1,
+  });
+  const [small, large, late] = [1, 2, 3].map(() => new PlainEntries(request, { turns, context }));
+  await large?.add([entry(1_048_577)]);
+  await small?.add([entry(1_048_575)]);
+  await assertRejects(
+    async () => await kv.cluster.finish(late?.add([entry(1_048_577)]) ?? Promise.resolve()),
+    EtcdError,
+  );
+  late?.clear();
+  large?.clear();
+  await late?.add([entry(1_048_577)]);
+  late?.release();
+  await large?.add([entry(1_048_577)]);
+});
+
+Deno.test("Range: clients that do not read large answers keep the turns of others for seconds only", async () => {
+  await using kv = await openKv();
+  const value = new Uint8Array(1_000_000);
+  for (const name of ["a", "b", "c", "d", "e"]) {
+    const mutations = [{ kind: "put", key: bytes(name), value }] as const;
+    kv.store.apply({ kind: "transaction", session: null, checks: [], mutations });
+  }
+  const { runInParts } = rangeMethod(kv.context);
+  assert(runInParts !== undefined);
+  const body = RANGE_REQUEST.encode({ key: bytes("a"), rangeEnd: bytes("z") });
+  const read = (): Promise<MessageParts> => kv.cluster.finish(runInParts(body, callOf(kv, 7_000)));
+  const unread = [];
+  for (let count = 0; count < MAX_LARGE_ANSWERS; count++) unread.push(await read());
+  const { parts, sent } = await read();
+  assert(parts.reduce((sum, { length }) => sum + length, 0) > 5_000_000);
+  for (const one of [...unread, { sent }]) one.sent();
 });
