@@ -21,6 +21,7 @@ export const RARE_STATES = {
   peersNotAuthenticated: "a node was refused that had no peer secret, or another one",
   secretsReplaced: "a running node read another peer secret",
   signIns: "a user whose rights change has signed in",
+  certificatesShown: "a user whose rights change was known by its certificate",
   usersChanged: "users, roles or tokens were changed",
   authenticationDisabled: "authentication was disabled while clients worked",
   requestsDenied: "a node refused a request for want of a right",

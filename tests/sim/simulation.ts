@@ -22,6 +22,8 @@ import { Replay } from "./invariants/replay.ts";
 import { Scheduler } from "./environment/scheduler.ts";
 import type { DriveFault } from "./environment/sim_disk.ts";
 import { SimClock } from "./environment/sim_clock.ts";
+import type { ServerTls } from "../../lib/server/startup/server_tls.ts";
+import { certificateOf, simulatedTls } from "./environment/certificates.ts";
 import { Fabric, SimNetwork } from "./environment/sim_network.ts";
 import { LibraryWatcher } from "./library_watcher.ts";
 import { DatabaseUser } from "./database_user.ts";
@@ -59,6 +61,8 @@ export class Simulation {
   readonly coverage = new Coverage();
   readonly random: SeededRandom;
   readonly fabric: Fabric;
+  /** The certificates that nodes demand; null where they look at none: nodes with a peer secret take each other without. */
+  readonly tls: ServerTls | null;
   /** By id, from 1: the founding nodes, then those that operators started. */
   readonly #machines: Machine[];
   readonly clients: readonly SimClient[];
@@ -94,6 +98,7 @@ export class Simulation {
     this.random = new SeededRandom(plan.seed * 40_503 + 7);
     const { latencyMs, bytesPerMs, capacityBytes, pieceBytes } = plan;
     const { scheduler } = this;
+    this.tls = plan.users === null || plan.peerSecret !== null ? null : simulatedTls();
     this.fabric = new Fabric(
       { scheduler, random: this.#fork(), capacityBytes, pieceBytes, msPerByte },
       { latencyMs, bytesPerMs },
@@ -273,10 +278,13 @@ export class Simulation {
         process: () => machine.process,
         wallOffsetMs: machine.wallOffsetMs,
       }));
-    const clients = administrator.restricted.map((user, position) =>
-      new RestrictedClient({
+    const clients = administrator.restricted.map((user, position) => {
+      const client = this.clientProcess(user, `10.0.3.${position + 2}`);
+      const { tls, fabric } = this;
+      return new RestrictedClient({
         user,
-        ...this.clientProcess(user, `10.0.3.${position + 2}`),
+        ...client,
+        certifiedNetwork: tls === null ? null : new SimNetwork(fabric, client.process, certificateOf(user)),
         nodes,
         administrator,
         users: invariants.users,
@@ -287,8 +295,8 @@ export class Simulation {
         isOver: () => this.isOver,
         violated: (message) => this.violated(message),
         trace: (line) => this.trace(line),
-      })
-    );
+      });
+    });
     administrator.onChange = (): void => clients.forEach((client) => client.burst());
     return clients;
   }
@@ -301,6 +309,7 @@ export class Simulation {
     }));
     const isFounder = id <= plan.nodes;
     const { peerSecret } = plan;
+    const { tls } = this;
     const hasSecret = peerSecret !== null && !(peerSecret.isPartial && id % 2 === 0);
     const config = serverConfigOf({
       nodeId: id,
@@ -326,6 +335,7 @@ export class Simulation {
         assert(peerSecret !== null, "only a server with a secret reads its file");
         return peerSecretAt(peerSecret, id, scheduler.nowMs);
       },
+      tls,
       host: hostOf(id),
       scheduler,
       fabric,

@@ -23,6 +23,30 @@ export const SIMULATED_USER_MUTANTS: readonly Mutant[] = [
       from: "return this.isOver() ? null : this.#current;",
       to: "return this.#current;",
     },
+    {
+      id: "M3215",
+      title: "the user that a certificate names is looked up once",
+      failure: "it keeps rights that were taken away until it disconnects",
+      from: "if (auth.revision !== this.#revision) {",
+      to: 'if (auth.revision !== this.#revision && this.#current?.via !== "certificate") {',
+    },
+    {
+      id: "M3216",
+      title: "a connection whose token was revoked has the user of its certificate",
+      failure: "who revokes the token of a program does not cut it off",
+      from: "certificate.problem !== null || this.#hasEnded) return null;",
+      to: "certificate.problem !== null) return null;",
+      checks: [CERTIFIED_USERS],
+    },
+  ]),
+  ...inFile("lib/kv/auth/auth_state.ts", [SIM_USERS], [
+    {
+      id: "M3217",
+      title: "a user that a certificate names is none when its command is applied",
+      failure: "clients with certificates can read, and cannot write",
+      from: "if (credential === 0) return true;",
+      to: "if (credential === 0) return false;",
+    },
   ]),
   ...inFile("lib/server/auth/connection_identity.ts", [CERTIFIED_USERS], [
     {

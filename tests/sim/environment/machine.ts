@@ -23,6 +23,8 @@ import {
 } from "../../../lib/storage/mod.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import { hashOf } from "../users/administrator.ts";
+import type { ServerTls } from "../../../lib/server/startup/server_tls.ts";
+import { nodeCertificate } from "./certificates.ts";
 import { prepareDisk } from "./prepared_disk.ts";
 import { Process } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -56,6 +58,8 @@ export interface MachineOptions {
   readonly limits: ServerLimits;
   /** Returns the content of its file with the peer secret. */
   readonly readPrivateFile: () => string;
+  /** The certificates that it demands; null where connections show none. */
+  readonly tls: ServerTls | null;
   readonly host: string;
   readonly scheduler: Scheduler;
   readonly fabric: Fabric;
@@ -172,7 +176,7 @@ export class Machine {
   /** Starts the server, unless it runs or something keeps it down. */
   start(): void {
     if (this.#process !== null || this.#downs > 0 || this.#isRetired) return;
-    const { limits, readPrivateFile, host, scheduler, fabric, random, clockSpeed } = this.#options;
+    const { limits, readPrivateFile, host, scheduler, fabric, random, clockSpeed, tls } = this.#options;
     const config = this.#config;
     this.#starts += 1;
     if (this.#leftBehind) this.drive.processDied();
@@ -184,7 +188,8 @@ export class Machine {
     this.#clock = clock;
     const platform: ServerPlatform = {
       disk: new SimDisk(this.drive, process),
-      network: new SimNetwork(fabric, process),
+      network: new SimNetwork(fabric, process, tls === null ? null : nodeCertificate(host)),
+      tls,
       clock,
       wallClock: (): number => this.wallMs,
       random: (): number => random.next(),

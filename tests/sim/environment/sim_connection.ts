@@ -3,7 +3,7 @@
  * overtake bytes in flight, and ends that never learn that the other was closed.
  */
 import { assert } from "@std/assert";
-import type { Connection } from "../../../lib/platform/network.ts";
+import type { Connection, PeerCertificate } from "../../../lib/platform/network.ts";
 import type { SeededRandom } from "../../support/seeded_random.ts";
 import type { Link } from "./link.ts";
 import type { Process } from "./process.ts";
@@ -104,7 +104,7 @@ interface Writer {
 /** One end of a connection. */
 export class SimConnection implements Connection {
   readonly security = "plain";
-  readonly certificate = null;
+  readonly certificate: PeerCertificate | null;
   readonly binding = null;
   readonly remote: string;
   readonly #process: Process;
@@ -128,6 +128,8 @@ export class SimConnection implements Connection {
     end: {
       readonly process: Process;
       readonly remote: string;
+      /** That of the other end. */
+      readonly certificate: PeerCertificate | null;
       readonly isMachineUp: () => boolean;
       readonly onGone: (connection: SimConnection) => void;
     },
@@ -135,6 +137,7 @@ export class SimConnection implements Connection {
     this.#options = options;
     this.#process = end.process;
     this.remote = end.remote;
+    this.certificate = end.certificate;
     this.#isMachineUp = end.isMachineUp;
     this.#onGone = end.onGone;
   }

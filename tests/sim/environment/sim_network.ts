@@ -4,7 +4,13 @@
  */
 import { formatAddress } from "../../../lib/platform/address.ts";
 import { NetworkError } from "../../../lib/platform/errors.ts";
-import type { Address, Connection, Listener, Network } from "../../../lib/platform/network.ts";
+import type {
+  Address,
+  Connection,
+  Listener,
+  Network,
+  PeerCertificate,
+} from "../../../lib/platform/network.ts";
 import { Link, type LinkSpeed } from "./link.ts";
 import type { Process } from "./process.ts";
 import { type ConnectionOptions, SimConnection } from "./sim_connection.ts";
@@ -113,23 +119,34 @@ export class Fabric {
     return this.#listeners.get(formatAddress(address)) ?? null;
   }
 
-  /** Returns a new connection from `process` to the listening process: first the near end, then the far one. */
-  connect(process: Process, listener: SimListener): [SimConnection, SimConnection] {
+  /**
+   * Returns a new connection from `process`, which shows a certificate, to the listening process: first the near end, then
+   * the far one.
+   */
+  connect(
+    process: Process,
+    listener: SimListener,
+    certificate: PeerCertificate | null,
+  ): [SimConnection, SimConnection] {
     this.#nextPort += 1;
-    const near = this.#end(process, formatAddress(listener.address));
-    const far = this.#end(listener.process, formatAddress({ host: process.host, port: this.#nextPort }));
+    const near = this.#end(process, { remote: formatAddress(listener.address), certificate: null });
+    const remote = formatAddress({ host: process.host, port: this.#nextPort });
+    const far = this.#end(listener.process, { remote, certificate });
     const there = this.link(process.host, listener.process.host);
     const back = this.link(listener.process.host, process.host);
     SimConnection.tie(near, far, { there, back });
     return [near, far];
   }
 
-  #end(process: Process, remote: string): SimConnection {
+  #end(
+    process: Process,
+    other: { readonly remote: string; readonly certificate: PeerCertificate | null },
+  ): SimConnection {
     const { host } = process;
     const abandon = (): void => connection.abandon();
     const connection = new SimConnection(this.options, {
       process,
-      remote,
+      ...other,
       isMachineUp: () => this.isUp(host),
       onGone: () => {
         this.#connections.delete(connection);
@@ -213,10 +230,13 @@ function outOfDescriptors(): NetworkError {
 export class SimNetwork implements Network {
   readonly #fabric: Fabric;
   readonly #process: Process;
+  readonly #certificate: PeerCertificate | null;
 
-  constructor(fabric: Fabric, process: Process) {
+  /** Its connections show `certificate` to the other end. */
+  constructor(fabric: Fabric, process: Process, certificate: PeerCertificate | null = null) {
     this.#fabric = fabric;
     this.#process = process;
+    this.#certificate = certificate;
   }
 
   listen(address: Address): Listener {
@@ -225,7 +245,8 @@ export class SimNetwork implements Network {
 
   connect(address: Address, signal: AbortSignal): Promise<Connection> {
     if (this.#fabric.lackingDescriptors.has(this.#process.host)) return Promise.reject(outOfDescriptors());
-    return new Dial(this.#fabric, this.#process, { address, signal }).promise;
+    const certificate = this.#certificate;
+    return new Dial(this.#fabric, this.#process, { address, signal, certificate }).promise;
   }
 }
 
@@ -234,6 +255,7 @@ class Dial {
   readonly #fabric: Fabric;
   readonly #process: Process;
   readonly #address: Address;
+  readonly #certificate: PeerCertificate | null;
   readonly #settle = Promise.withResolvers<Connection>();
   readonly #release: () => void;
   /** This end of a connection that the other machine has accepted, before its answer has arrived. */
@@ -243,11 +265,16 @@ class Dial {
   constructor(
     fabric: Fabric,
     process: Process,
-    { address, signal }: { readonly address: Address; readonly signal: AbortSignal },
+    { address, signal, certificate }: {
+      readonly address: Address;
+      readonly signal: AbortSignal;
+      readonly certificate: PeerCertificate | null;
+    },
   ) {
     this.#fabric = fabric;
     this.#process = process;
     this.#address = address;
+    this.#certificate = certificate;
     const onAbort = (): void => this.#fail("aborted", "given up");
     signal.addEventListener("abort", onAbort);
     this.#release = () => signal.removeEventListener("abort", onAbort);
@@ -273,7 +300,7 @@ class Dial {
   #arrive(): void {
     const listener = this.#fabric.listenerAt(this.#address);
     if (listener === null) return this.#answer(() => this.#fail("refused", "nothing listens there"));
-    const [near, far] = this.#fabric.connect(this.#process, listener);
+    const [near, far] = this.#fabric.connect(this.#process, listener, this.#certificate);
     this.#near = near;
     listener.take(far);
     this.#answer(() => {

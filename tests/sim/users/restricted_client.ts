@@ -23,13 +23,15 @@ import {
   storedForm,
 } from "./administrator.ts";
 import { type AppliedUsers, FIRST_KNOWN_REQUEST, type StateSpan } from "./applied_users.ts";
-import { type Need, oneKey, rangeOf, type TextRange } from "./user_model.ts";
+import { type Need, oneKey, rangeOf, secretOfCertificate, type TextRange } from "./user_model.ts";
 
 /** Options of a client. */
 export interface RestrictedClientOptions {
   readonly user: string;
   readonly process: Process;
   readonly platform: { readonly network: Network; readonly clock: Clock };
+  /** A network on which it shows a certificate of its name; null where nodes do not look at certificates. */
+  readonly certifiedNetwork: Network | null;
   readonly nodes: () => readonly NodeChoice[];
   readonly administrator: Administrator;
   readonly users: AppliedUsers;
@@ -124,21 +126,25 @@ export class RestrictedClient {
   }
 
   async #stayAt(node: NodeChoice): Promise<void> {
-    const { platform, random, isOver, trace, user } = this.#options;
+    const { platform, certifiedNetwork, random, isOver, trace, user, coverage } = this.#options;
     const requestId = FIRST_KNOWN_REQUEST + random.below(2 ** 30) * 2 ** 20;
-    const connection = await RawConnection.open(platform, node.address, requestId);
-    const secret = this.#chosenSecret();
+    const network = certifiedNetwork !== null && random.chance(0.5) ? certifiedNetwork : platform.network;
+    const connection = await RawConnection.open({ ...platform, network }, node.address, requestId);
+    const secret = network === certifiedNetwork && random.chance(0.8) ? null : this.#chosenSecret();
     const signed: Signed = {
       connection,
       node,
-      secret: keyText(storedForm(secret)),
-      overAtMs: this.#overAt(secret, node),
+      secret: secret === null ? secretOfCertificate(user) : keyText(storedForm(secret)),
+      overAtMs: secret === null ? Infinity : this.#overAt(secret, node),
       floor: 0,
       watches: new Map(),
     };
-    trace(() => `${user} is at ${node.address} with ${secret.text}`);
+    trace(() => `${user} is at ${node.address} with ${secret?.text ?? "its certificate"}`);
     const served = connection.serve((notice) => this.#took(signed, notice));
-    this.#signIn(signed, secret);
+    if (secret === null) {
+      coverage.count("certificatesShown");
+      this.#signed = signed;
+    } else this.#signIn(signed, secret);
     const leaveAt = platform.clock.now() + MAX_STAY_MS * random.next();
     while (connection.isOpen && !isOver() && platform.clock.now() < leaveAt) {
       await Promise.race([served, this.#pause(MAX_THINK_MS * random.next())]);

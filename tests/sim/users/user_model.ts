@@ -51,6 +51,9 @@ export interface UserFacts {
   readonly roles: ReadonlyMap<string, readonly Grant[]>;
 }
 
+/** The number in place of that of a secret where a certificate names the user. */
+const BY_CERTIFICATE = 0;
+const CERTIFICATE = "the certificate of ";
 /** The role with every right. */
 const ROOT = "root";
 /** The least key that there can be. */
@@ -79,14 +82,21 @@ export function userOf(
   { userId, credential }: { readonly userId: number; readonly credential: number },
 ): [string, ModelUser] | null {
   for (const [name, user] of users) {
-    const isHeld = secretsOf(user).some((secret) => secret.credential === credential);
+    const isHeld = credential === BY_CERTIFICATE ||
+      secretsOf(user).some((secret) => secret.credential === credential);
     if (user.id === userId && isHeld) return [name, user];
   }
   return null;
 }
 
-/** Returns the user who has a token or a password with this hash, or null. No two have the same. */
+/** Returns what stands for the hash of a secret where a certificate names the user. */
+export function secretOfCertificate(user: string): string {
+  return `${CERTIFICATE}${user}`;
+}
+
+/** Returns the user who has a token or a password with this hash, or a certificate, or null. No two have the same. */
 export function userOfSecret({ users }: UserFacts, hash: string): ModelUser | null {
+  if (hash.startsWith(CERTIFICATE)) return users.get(hash.slice(CERTIFICATE.length)) ?? null;
   for (const user of users.values()) if (secretsOf(user).some((secret) => secret.hash === hash)) return user;
   return null;
 }
