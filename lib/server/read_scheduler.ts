@@ -1,9 +1,11 @@
 /**
  * Answers reads in turns of the event loop, so that a client that reads much delays no other.
  *
- * A turn has a budget of READ_TURN_BYTES. The reads beyond it wait, those of each connection in their order, until a timer
- * fires, before which everything that arrived is handled. Waiting gets are answered before pages (of listings,
- * histories, events and leases), the connections take turns, and at least one page is answered a turn, so a get waits for one page at most.
+ * A turn has a budget of READ_TURN_BYTES. The reads beyond it wait until a timer fires, before which everything that arrived
+ * is handled. Waiting gets are answered before pages (of listings, histories, events and leases), the connections take turns,
+ * and at least one page is answered a turn, so a get waits for one page at most. The gets of a connection are answered in their
+ * order, and so are its pages; but a get also overtakes the pages of its own connection, which a gateway or the front end for
+ * etcd shares between many clients.
  *
  * Reads also wait while the client does not receive answers (`isHeld`), before anything is built for them. A read that is
  * answered later than it was confirmed is still linearizable: the state only advances.
@@ -43,6 +45,10 @@ export type ReadRequest = RequestFrame<
   | "readEvents"
 >;
 
+/** The kinds of reads that are served apart, the first one first. */
+const KINDS = ["get", "page"] as const;
+type ReadKind = typeof KINDS[number];
+
 /** A read with its reply. */
 export interface Read {
   readonly request: ReadRequest;
@@ -70,7 +76,7 @@ export interface ReadSchedulerOptions {
 /** The reads of all connections of a node. */
 export class ReadScheduler {
   readonly #options: ReadSchedulerOptions;
-  /** Queues whose next read is a get, and those whose next read is a page; the one that waits longest is first. */
+  /** Queues with a get, and those with a page; the one that waits longest is first. */
   readonly #gets = new Set<ReadQueue>();
   readonly #lists = new Set<ReadQueue>();
   readonly #queues = new Set<ReadQueue>();
@@ -90,9 +96,9 @@ export class ReadScheduler {
     return queue;
   }
 
-  /** Whether a read may be answered in this turn, before the waiting ones. */
-  mayAnswer({ request }: Read): boolean {
-    const waiting = isGet(request) ? this.#gets : this.#lists;
+  /** Whether a read of a kind may be answered in this turn, before the waiting ones. */
+  mayAnswer(kind: ReadKind): boolean {
+    const waiting = kind === "get" ? this.#gets : this.#lists;
     return this.#leftBytes > 0 && waiting.size === 0;
   }
 
@@ -109,10 +115,10 @@ export class ReadScheduler {
   /** Schedules the reads in `queue`. */
   join(queue: ReadQueue): void {
     if (this.#isStopped) { for (const read of queue.takeAll()) this.#options.refused(read); }
-    const next = queue.next;
-    if (next === null) return;
-    (isGet(next.request) ? this.#gets : this.#lists).add(queue);
-    this.#timer ??= this.#options.clock.after(0, this.#serveWaiting);
+    const [hasGet, hasPage] = [queue.next("get") !== null, queue.next("page") !== null];
+    if (hasGet) this.#gets.add(queue);
+    if (hasPage) this.#lists.add(queue);
+    if (hasGet || hasPage) this.#timer ??= this.#options.clock.after(0, this.#serveWaiting);
   }
 
   /** Removes a queue and drops its reads. */
@@ -146,10 +152,10 @@ export class ReadScheduler {
     while (this.#leftBytes > 0) {
       const get = first(this.#gets);
       if (get === null) break;
-      this.#serve(this.#gets, get);
+      this.#serve("get", get);
     }
     while (list !== null) {
-      this.#serve(this.#lists, list);
+      this.#serve("page", list);
       list = this.#leftBytes > 0 ? first(this.#lists) : null;
     }
     if (this.#gets.size + this.#lists.size > 0) {
@@ -158,9 +164,9 @@ export class ReadScheduler {
   };
 
   /** Answers the next read of a queue unless the client is held, and moves the queue behind the others. */
-  #serve(waiting: Set<ReadQueue>, queue: ReadQueue): void {
-    waiting.delete(queue);
-    const read = queue.take();
+  #serve(kind: ReadKind, queue: ReadQueue): void {
+    (kind === "get" ? this.#gets : this.#lists).delete(queue);
+    const read = queue.take(kind);
     if (read === null) return;
     this.answer(read);
     this.join(queue);
@@ -175,11 +181,11 @@ export interface ReadQueueOptions {
   readonly hold: (bytes: number) => void;
 }
 
-/** The reads of one connection, in the order in which they became answerable. */
+/** The reads of one connection, those of each kind in the order in which they became answerable. */
 export class ReadQueue {
   readonly #scheduler: ReadScheduler;
   readonly #options: ReadQueueOptions;
-  #reads: Read[] = [];
+  readonly #reads: Readonly<Record<ReadKind, Read[]>> = { get: [], page: [] };
   #bytes = 0;
 
   /** Made by {@link ReadScheduler.queue}. */
@@ -190,48 +196,53 @@ export class ReadQueue {
 
   /** Number of waiting reads. */
   get length(): number {
-    return this.#reads.length;
+    return this.#reads.get.length + this.#reads.page.length;
   }
 
-  /** The read that is answered next; null when none waits or the client is held. */
-  get next(): Read | null {
-    return this.#options.isHeld() ? null : this.#reads[0] ?? null;
+  /** Returns the read of a kind that is answered next; null when none waits or the client is held. */
+  next(kind: ReadKind): Read | null {
+    return this.#options.isHeld() ? null : this.#reads[kind][0] ?? null;
   }
 
   /** Answers a read, now or in its turn. */
   add(read: Read): void {
     const scheduler = this.#scheduler;
-    const isFirst = this.#reads.length === 0;
-    if (isFirst && scheduler.mayAnswer(read) && !this.#options.isHeld()) return scheduler.answer(read);
-    this.#reads.push(read);
+    const kind = kindOf(read.request);
+    const reads = this.#reads[kind];
+    if (reads.length === 0 && scheduler.mayAnswer(kind) && !this.#options.isHeld()) {
+      return scheduler.answer(read);
+    }
+    reads.push(read);
     this.#grew(requestBytes(read));
-    if (this.#reads.length === 1) scheduler.join(this);
+    if (reads.length === 1) scheduler.join(this);
   }
 
-  /** Removes and returns the next read. */
-  take(): Read | null {
-    const read = this.next;
+  /** Removes and returns the next read of a kind. */
+  take(kind: ReadKind): Read | null {
+    const read = this.next(kind);
     if (read === null) return null;
-    this.#reads.shift();
+    this.#reads[kind].shift();
     this.#grew(-requestBytes(read));
     return read;
   }
 
   /** Removes and returns all reads. */
   takeAll(): readonly Read[] {
-    const reads = this.#reads;
-    this.#reads = [];
+    const reads = KINDS.flatMap((kind) => this.#reads[kind].splice(0));
     this.#grew(-this.#bytes);
     return reads;
   }
 
-  /** Answers or schedules the waiting reads: the client may receive answers again. */
+  /**
+   * Answers the waiting gets, and schedules the pages: the client may receive answers again. A page at once would fill its queue
+   * before its next requests are read, and keep these waiting for all pages that were asked for before.
+   */
   resume(): void {
-    for (let read = this.next; read !== null; read = this.next) {
-      if (!this.#scheduler.mayAnswer(read)) return this.#scheduler.join(this);
-      this.take();
-      this.#scheduler.answer(read);
+    while (this.next("get") !== null && this.#scheduler.mayAnswer("get")) {
+      const read = this.take("get");
+      if (read !== null) this.#scheduler.answer(read);
     }
+    this.#scheduler.join(this);
   }
 
   /** Drops the waiting reads: the connection is closed. */
@@ -278,12 +289,13 @@ export function requestBytes({ request }: Read): number {
   }
 }
 
-/** Whether a read is of one key, or of a few, and so is answered before those of pages. */
-function isGet(request: ReadRequest): boolean {
+/** Returns the kind of a read: one of one key, or of a few, is answered before those of pages. */
+function kindOf(request: ReadRequest): ReadKind {
   const { kind } = request;
-  if (kind === "scan") return request.revision === null && request.query.limit <= MAX_GET_ENTRIES;
-  return kind === "get" || kind === "getAt" ||
+  const isGet = kind === "get" || kind === "getAt" ||
+    (kind === "scan" && request.revision === null && request.query.limit <= MAX_GET_ENTRIES) ||
     (kind === "readRanges" && entriesOfRanges(request.ranges) <= MAX_GET_ENTRIES);
+  return isGet ? "get" : "page";
 }
 
 function first(queues: Set<ReadQueue>): ReadQueue | null {

@@ -15,8 +15,16 @@ export const OVERLOAD_MUTANTS: readonly Mutant[] = [
       id: "M221",
       title: "pages are built for a client that reads nothing",
       failure: "connections that read nothing take gigabytes of memory",
-      from: "return this.#options.isHeld() ? null : this.#reads[0] ?? null;",
-      to: "return this.#reads[0] ?? null;",
+      from: "return this.#options.isHeld() ? null : this.#reads[kind][0] ?? null;",
+      to: "return this.#reads[kind][0] ?? null;",
+    },
+    {
+      id: "M3227",
+      title: "gets wait behind the pages of their own connection",
+      failure:
+        "a client of a gateway, or of the port of etcd, that lists much keeps the gets of all others waiting for a second",
+      from: 'return isGet ? "get" : "page";',
+      to: 'return isGet ? "page" : "page";',
     },
   ]),
   ...inFile("lib/server/snapshot/state_hashes.ts", [SERVER], [
