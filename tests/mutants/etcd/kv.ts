@@ -76,6 +76,15 @@ export const ETCD_KV_MUTANTS: readonly Mutant[] = [
       to: "if (this.#bytes < 0) this.#endTurn",
     },
   ]),
+  ...inFile("lib/etcd/kv/range/turns.ts", [RANGES], [
+    {
+      id: "M3228",
+      title: "any number of large answers waits for a turn",
+      failure: "requests that wait hold up to 5 MiB each, and take gigabytes of a node",
+      from: "if (this.#waiting.size >= MAX_WAITING) throw",
+      to: "if (this.#waiting.size >= 100_000) throw",
+    },
+  ]),
   ...inFile("lib/etcd/kv/range/range.ts", [RANGES], [
     {
       id: "M3226",

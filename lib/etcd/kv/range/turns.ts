@@ -1,7 +1,7 @@
 /**
  * The turns of large answers, and of large sorts. An answer has up to 128 MiB, and 64 MiB are sorted for one, so a few are made
- * at once, and the others wait without any memory: if all of them were made at once, the node would hold a part of every one,
- * and no client would get its own in time.
+ * at once, and others wait with the little that was read before. If all of them were made at once, the node would hold a part
+ * of every one, and no client would get its own in time.
  */
 import type { CallContext } from "../../../client/call_context.ts";
 import { withResolvers } from "../../../platform/promise.ts";
@@ -11,8 +11,8 @@ import { etcdError } from "../../rpc/status.ts";
 export const MAX_LARGE_ANSWERS = 3;
 /** Sorts of more than a page at once. */
 export const MAX_LARGE_SORTS = 2;
-/** Those that wait for a turn; further ones are refused at once. */
-const MAX_WAITING = 1_000;
+/** Those that wait for a turn, each with up to 5 MiB that were read before; further ones are refused at once. */
+export const MAX_WAITING = 100;
 
 /** The turns of one front end. */
 export class Turns {

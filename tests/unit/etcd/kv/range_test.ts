@@ -6,7 +6,7 @@ import { encodeEntries } from "../../../../lib/etcd/kv/range/entry_output.ts";
 import { rangeMethod } from "../../../../lib/etcd/kv/range/range.ts";
 import { readRange } from "../../../../lib/etcd/kv/range/read.ts";
 import { MAX_SORTED_BYTES, SortedRuns } from "../../../../lib/etcd/kv/range/sorted_runs.ts";
-import { MAX_LARGE_ANSWERS, Turns } from "../../../../lib/etcd/kv/range/turns.ts";
+import { MAX_LARGE_ANSWERS, MAX_WAITING, Turns } from "../../../../lib/etcd/kv/range/turns.ts";
 import { RANGE_REQUEST, RANGE_RESPONSE, SORT_ORDER, SORT_TARGET } from "../../../../lib/etcd/messages/kv.ts";
 import type { GivenOf, MessageOf } from "../../../../lib/etcd/protobuf/message.ts";
 import { etcdKeyValue } from "../../../../lib/etcd/revisions.ts";
@@ -349,6 +349,23 @@ Deno.test("PlainEntries: an answer of more than a page takes a turn until it is 
   await late?.add([entry(1_048_577)]);
   late?.release();
   await large?.add([entry(1_048_577)]);
+});
+
+Deno.test("Turns: a hundred wait in their order, and one more is refused at once", async () => {
+  await using kv = await openKv();
+  const context = kv.core.context({ timeoutMs: 1_000 });
+  const turns = new Turns(1);
+  const ended: number[] = [];
+  const running = await turns.begin(context);
+  const waiting = Array.from({ length: MAX_WAITING }, async (_, position) => {
+    const end = await turns.begin(context);
+    ended.push(position);
+    end();
+  });
+  await assertRejects(() => turns.begin(context), EtcdError, "too many requests");
+  running();
+  await Promise.all(waiting);
+  assertEquals([MAX_WAITING, ended], [100, Array.from({ length: 100 }, (_, position) => position)]);
 });
 
 Deno.test("Range: clients that do not read large answers keep the turns of others for seconds only", async () => {
