@@ -16,9 +16,15 @@ export interface TallyLine {
   readonly keys: readonly string[];
 }
 
+/** The keys of one reason while they are counted. */
+interface Line {
+  count: number;
+  readonly keys: string[];
+}
+
 /** Counts by reason, in the order in which the reasons were met. */
 export class Tally {
-  readonly #lines = new Map<string, { count: number; readonly keys: string[] }>();
+  readonly #lines = new Map<string, Line>();
 
   /** The number of all keys. */
   get total(): number {
@@ -30,17 +36,27 @@ export class Tally {
   }
 
   add(reason: string, key: Uint8Array): void {
-    const isKnown = this.#lines.has(reason) || this.#lines.size < MAX_REASONS;
-    const name = isKnown ? reason : OTHER_REASONS;
-    const line = this.#lines.get(name) ?? { count: 0, keys: [] };
-    line.count += 1;
-    if (line.keys.length < MAX_NAMES) line.keys.push(fit(wordAsTyped(key), MAX_NAME_COLUMNS));
-    this.#lines.set(name, line);
+    const { keys } = this.#count(reason, 1);
+    if (keys.length < MAX_NAMES) keys.push(fit(wordAsTyped(key), MAX_NAME_COLUMNS));
+  }
+
+  /** Adds keys whose names are not known. */
+  addUnnamed(reason: string, count: number): void {
+    if (count > 0) this.#count(reason, count);
   }
 
   /** Returns `2 keys of type list, 1 key that had expired`. */
   text(): string {
     return this.lines.map(({ reason, count }) => `${countOf(count, "key")} ${reason}`).join(", ");
+  }
+
+  #count(reason: string, count: number): Line {
+    const isKnown = this.#lines.has(reason) || this.#lines.size < MAX_REASONS;
+    const name = isKnown ? reason : OTHER_REASONS;
+    const line = this.#lines.get(name) ?? { count: 0, keys: [] };
+    line.count += count;
+    this.#lines.set(name, line);
+    return line;
   }
 }
 

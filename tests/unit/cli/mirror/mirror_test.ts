@@ -444,6 +444,10 @@ Deno.test("LeftOutKeys: beyond the limit of names, keys of leases are counted, a
   assertEquals([leftOut.hasLost, leftOut.tally().total], [false, MAX_KEYS + 1]);
   add(MAX_KEYS + 1, "that are empty", true);
   assertEquals([leftOut.hasLost, leftOut.tally().total], [true, MAX_KEYS + 2]);
+  assertEquals(leftOut.tally().lines, [
+    { reason: "of leases", count: MAX_KEYS, keys: ["key-0", "key-1", "key-2"] },
+    { reason: "that are not named", count: 2, keys: [] },
+  ]);
   leftOut.clear();
   assertEquals([leftOut.hasLost, leftOut.tally().total], [false, 0]);
 });
