@@ -123,7 +123,8 @@ export function requiredRights(command: Command): Requirement {
 /** Whether the rights that a command needs may depend on the keys of a lease: these change without a change of users. */
 export function concernsLeases(command: PlainCommand): boolean {
   if (command.kind !== "transaction") {
-    return command.kind === "revokeLease" || command.kind === "branchingTransaction";
+    return command.kind === "revokeLease" || command.kind === "keepLeasesAlive" ||
+      command.kind === "branchingTransaction";
   }
   // A loop without a function: every transaction of a user is looked at.
   for (const mutation of command.mutations) if (mutation.kind === "expiringPut") return true;

@@ -74,6 +74,13 @@ export const AUTH_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/kv/auth/command_rights.ts", [USERS], [
     {
+      id: "M3240",
+      title: "the keys of a lease are not looked at when it is kept alive",
+      failure: "a user keeps a lease alive to which another one has just attached keys",
+      from: 'command.kind === "keepLeasesAlive" ||',
+      to: "",
+    },
+    {
       id: "M881",
       title: "a delete that returns what was there does not need the right to read",
       failure: "a user who may only write reads values",

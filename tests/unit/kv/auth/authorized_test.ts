@@ -212,11 +212,13 @@ Deno.test("StateMachine: a lease is revoked by a user who may write the keys tha
   assertEquals(replica.as("ann", revoke).kind, "leaseRevoked");
 });
 
-Deno.test("StateMachine: a lease is kept alive by a user who may write its keys", () => {
+Deno.test("StateMachine: a lease is kept alive by a user who may write the keys that it has when it is kept alive", () => {
   const replica = enabled();
   replica.as("ann", { kind: "grantLease", session: null, leaseId: 7, ttlMs: 1_000 });
   replica.as("ann", transaction([attachedTo(7, "a/1")]));
   const keepAlive: PlainCommand = { kind: "keepLeasesAlive", leaseIds: [7] };
+  // No change of users since the node checked it: the keys of the lease decide nevertheless.
+  assertEquals(replica.as("bob", keepAlive), DENIED);
   assertEquals(replica.as("bob", keepAlive, { missing: 1 }), DENIED);
   assertEquals(replica.as("ann", keepAlive, { missing: 1 }), { kind: "leasesKeptAlive", ttlsMs: [1_000] });
 });
