@@ -347,6 +347,8 @@ export class Http2Connection implements ProtocolConnection, StreamOwner, FrameHa
     for (const stream of this.#arrived) {
       if (!this.#turns.begin()) return;
       this.#run(stream);
+      // The request may be one for which the connection has waited.
+      if (this.#arrived.size === 0) this.#turns.leave();
     }
   }
 

@@ -161,6 +161,13 @@ export const WEB_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/web/http2/connection.ts", [WEB], [
     {
+      id: "M3241",
+      title: "a connection whose last waiting request has begun keeps its turn",
+      failure: "a client of HTTP/2 without a user ends the process of a node",
+      from: "      if (this.#arrived.size === 0) this.#turns.leave();\n",
+      to: "",
+    },
+    {
       id: "M2106",
       title: "requests that are reset at once are not counted",
       failure: "a client makes the node begin a request with every 30 bytes, and waits for none",

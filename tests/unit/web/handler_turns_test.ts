@@ -143,6 +143,32 @@ Deno.test("HTTP/2: a request is passed to the handler at once, however many othe
   assertEquals(handled.length, maxInWork + 2);
 });
 
+Deno.test("HTTP/2: a connection whose last waiting request begins by its share has no turn any more", async () => {
+  const ended: (() => void)[] = [];
+  await using scene = new WebScene({
+    handler: () => new Promise((resolve) => ended.push(resolve)),
+    limits: { maxInWork: 4 },
+  });
+  const [first, second] = [await scene.http2(), await scene.http2()];
+  await requests(first, 4);
+  await requests(second, 3);
+  assertEquals(ended.length, 6, "the share of the second connection is two requests");
+  ended[4]?.();
+  await settle();
+  assertEquals(ended.length, 6, "five are in work");
+  await second.sync();
+  await settle();
+  assertEquals(
+    ended.length,
+    7,
+    "what arrives lets the waiting request begin, since its connection has a share left",
+  );
+  for (const end of ended) end();
+  await settle();
+  await requests(second, 1, 7);
+  assertEquals(ended.length, 8);
+});
+
 Deno.test("HTTP/2: a request whose handler says that it waits makes space for another, once", async () => {
   const handled: WebRequest[] = [];
   await using scene = new WebScene({
