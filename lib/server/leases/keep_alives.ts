@@ -43,6 +43,12 @@ export interface KeepAlivesOptions {
   readonly metrics: Metrics | null;
 }
 
+/** The reasons that may apply to one of the requests in a write alone. */
+const IDENTITY_REFUSALS: ReadonlySet<ErrorAnswer["code"]> = new Set([
+  "permissionDenied",
+  "unauthenticated",
+  "tokenExpired",
+]);
 /** The user id of requests without a user. */
 const NO_USER = 0;
 
@@ -93,8 +99,9 @@ export class KeepAlives {
   #answer(requests: readonly KeepAliveRequest[], answer: WriteAnswer): void {
     const end = endOf(answer);
     if (end.kind === "error") {
-      // The user lost its right over one lease meanwhile; it still has that over those of the other requests.
-      const isOfOne = end.code !== "permissionDenied" || requests.length === 1;
+      // The user lost its right over one lease meanwhile, or the first of its connections the token that it signed in by; the
+      // other requests may still be permitted.
+      const isOfOne = requests.length === 1 || !IDENTITY_REFUSALS.has(end.code);
       for (const request of requests) {
         if (isOfOne) request.answer(end);
         else this.#submit([request], request.identity);

@@ -98,6 +98,19 @@ Deno.test("KeepAlives: a write that a right was missing for is made again for ea
   assertEquals(bench.answers, [["a", "permissionDenied"], ["b", [4_000]]]);
 });
 
+for (const code of ["unauthenticated", "tokenExpired"] as const) {
+  Deno.test(`KeepAlives: a sign-in that has ended ends no other of its user (${code})`, async () => {
+    const bench = new Bench();
+    bench.request("a", [2]);
+    bench.request("b", [4]);
+    await settle();
+    bench.answer(() => notApplied(code, "Cannot write."));
+    bench.answer(() => notApplied(code, "Cannot write."));
+    bench.keep();
+    assertEquals(bench.answers, [["a", code], ["b", [4_000]]]);
+  });
+}
+
 Deno.test("KeepAlives: another result than that of a keep-alive is a fault of the node", async () => {
   const bench = new Bench();
   bench.request("a", [2]);
