@@ -152,7 +152,8 @@ function readName(
 /** Returns a text; empty if it is of a type, or contains characters, that no name of a user or node has. */
 function readText(element: Element | undefined): string {
   if (element === undefined || !TEXT_TAGS.has(element.tag)) return "";
-  const text = new TextDecoder().decode(element.content);
+  // With its byte-order mark: without, the certificate of another name would be that of the user.
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(element.content);
   return /[\p{Cc}\p{Cs}\uFFFD]/u.test(text) ? "" : text;
 }
 

@@ -56,6 +56,14 @@ export const TLS_MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("lib/platform/tls/certificate_fields.ts", [TLS, RULES], [
     {
+      id: "M3218",
+      title: "a byte-order mark before a common name is dropped",
+      failure:
+        "a certificate of another name, which begins with an invisible character, has the rights of a user",
+      from: 'new TextDecoder("utf-8", { ignoreBOM: true }).decode(element.content)',
+      to: "new TextDecoder().decode(element.content)",
+    },
+    {
       id: "M957",
       title: "a certificate that names no usage counts as one for servers",
       failure: "a client whose certificate names no usage connects as a node that no member knows",

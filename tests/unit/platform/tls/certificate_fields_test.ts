@@ -53,6 +53,12 @@ Deno.test("readCertificateFields: a name inside another name is none", () => {
   assertEquals(fieldsOf({ name: "alice\nO=operators" }).commonName, "");
 });
 
+Deno.test("readCertificateFields: a common name that differs in an invisible character is another name", () => {
+  for (const name of ["\uFEFFalice", "\u200Balice", "alice\uFEFF"]) {
+    assertEquals(fieldsOf({ name }).commonName, name);
+  }
+});
+
 Deno.test("readCertificateFields: bytes that are cut off or changed are a named error or other fields, and nothing else", () => {
   const bytes = bytesOf(authority.issue({ name: "alice", altNames: ["DNS:a.example", "IP:10.0.0.1"] }).cert);
   for (let length = 0; length < bytes.length; length++) {
