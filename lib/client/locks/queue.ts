@@ -34,6 +34,8 @@ const DEFAULT_TTL_MS = 10_000;
 /** Digits of a lease id in a key: 2^53 - 1 has so many. */
 const ID_DIGITS = 14;
 const ID_PATTERN = /^[0-9a-f]{14}$/;
+/** Keeps the byte-order mark that a name may begin with. */
+const KEY_TEXT = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A contender that holds the lock. */
 export interface Place {
@@ -117,7 +119,7 @@ export class ContenderQueue {
 
   /** Whether a key is one of this queue, and not one of a queue whose name begins with this one's. */
   isContender(key: Uint8Array): boolean {
-    const name = new TextDecoder().decode(key);
+    const name = KEY_TEXT.decode(key);
     return name.startsWith(this.#prefix) && ID_PATTERN.test(name.slice(this.#prefix.length));
   }
 
@@ -155,7 +157,7 @@ export class ContenderQueue {
   async #untilFirst({ key, createRevision }: Place, signal: AbortSignal): Promise<boolean> {
     for (;;) {
       const { revision, entries } = await this.contenders(signal);
-      const position = entries.findIndex((entry) => new TextDecoder().decode(entry.key) === key);
+      const position = entries.findIndex((entry) => KEY_TEXT.decode(entry.key) === key);
       if (entries[position]?.createRevision !== createRevision) return false;
       const before = entries[position - 1];
       if (before === undefined) return true;

@@ -106,7 +106,9 @@ function methodOf(authorization: string | null): Method | null {
   }
   if (scheme.toLowerCase() !== "basic") return null;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.fromBase64(value));
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Uint8Array.fromBase64(value),
+    );
     const colon = text.indexOf(":");
     const [user, password] = [text.slice(0, Math.max(0, colon)), text.slice(colon + 1)];
     const isTooLong = user.length > MAX_AUTH_NAME_CHARACTERS || password.length > MAX_SECRET_CHARACTERS;

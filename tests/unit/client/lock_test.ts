@@ -72,6 +72,20 @@ Deno.test("lock: contenders get it in the order in which they came, with growing
   for (const client of clients) await client.close();
 });
 
+Deno.test("lock: a name may begin with a byte-order mark, and is another one than without", async () => {
+  const cluster = new FakeCluster(1);
+  new SharedStore(cluster);
+  const client = await cluster.connect();
+  const marked = await waitFor(cluster, client, "\uFEFFl");
+  const plain = await waitFor(cluster, client, "l");
+  assert(marked.result !== null && plain.result !== null, "both are taken");
+  assertEquals([await isHeld(cluster, client, marked.result), await isHeld(cluster, client, plain.result)], [
+    true,
+    true,
+  ]);
+  await client.close();
+});
+
 Deno.test("lock: one change wakes one contender", async () => {
   const cluster = new FakeCluster(1);
   new SharedStore(cluster);
