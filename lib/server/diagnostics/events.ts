@@ -30,7 +30,8 @@ export const EVENTS = {
   authDisabled: "See that an administrator did it: every client may read and write everything.",
   certificateReloaded: "Nothing: the files of the certificate were replaced.",
   certificateUnusable: "Correct the file that the reason names; the certificate before stays in use.",
-  certificateExpires: "Replace the certificate before the day that the line names.",
+  certificateExpires:
+    "Replace the certificate, or that of the authority that the line names, before the day that it names.",
   certificateExpired: "Replace the certificate now: other nodes and clients refuse it.",
   quotaReached: "Delete keys, or raise --quota-bytes on all nodes.",
   quotaLeft: "Nothing.",
